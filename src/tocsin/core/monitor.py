@@ -1,0 +1,68 @@
+"""A monitor: what a user wants watched."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from msgspec import Struct
+
+Quorum = Literal["majority", "any", "all"] | int
+
+
+class Assertion(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A condition a check must meet (core.assertion judges it).
+
+    `type`: status_code, header, body, json_path, json_schema, response_time_ms, body_bytes, certificate_days, dns_answer.
+    `name` is the header's name, `path` the JSONPath. `on_fail` says whether a miss means down or degraded.
+    """
+
+    type: str
+    op: str
+    value: Any = None
+    name: str | None = None
+    path: str | None = None
+    on_fail: Literal["down", "degrade"] = "down"
+
+
+class Monitor(Struct, frozen=True, kw_only=True):
+    """A monitor's whole configuration. Durations are seconds; `target` is the check type's Target as a JSON object
+    (secrets inside it are core.monitor-transparent: the store seals them). `channels` None means every default channel.
+    `locations` is empty for a local monitor: `assigned()` gives the places that really check it."""
+
+    id: str
+    workspace_id: str
+    name: str
+    type: str
+    target: dict[str, Any]
+    interval_s: int = 60
+    timeout_s: int | float = 10
+    retries: int = 1
+    retry_interval_s: int | float = 15
+    failure_threshold: int = 2
+    degraded_threshold: int = 2
+    recovery_threshold: int = 1
+    recovery_s: int | float = 0
+    monitoring_type: Literal["local", "global"] = "local"
+    locations: tuple[str, ...] = ()
+    quorum: Quorum = "majority"
+    paused: bool = False
+    tags: tuple[str, ...] = ()
+    parents: tuple[str, ...] = ()
+    assertions: tuple[Assertion, ...] = ()
+    channels: tuple[str, ...] | None = None
+    reminder_s: int = 0
+    notify_on_resolve: bool = True
+    reopen_s: int = 300
+    flap_detection: bool = True
+    created_at: datetime
+    updated_at: datetime
+    version: int = 1
+
+    def assigned(self, home: str) -> tuple[str, ...]:
+        """The locations that check it; `home` is this instance's own location, which checks local monitors."""
+        return self.locations if self.monitoring_type == "global" and self.locations else (home,)
+
+    def fresh_s(self) -> float:
+        """How old the latest valid result of a location may be while its vote counts."""
+        return 2 * self.interval_s + float(self.timeout_s)

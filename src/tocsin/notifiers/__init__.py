@@ -1,0 +1,1 @@
+"""Notification channels: the registry of their kinds, and `send`."""

@@ -1,0 +1,1 @@
+"""The corridor every result walks: scheduler, runner, intake, delivery, live, watchdog, housekeeping."""

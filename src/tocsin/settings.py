@@ -1,0 +1,212 @@
+"""Every knob, in one table. The only module that reads the environment and the settings file."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+from tocsin.errors import SettingsError
+from tocsin.secret import Secret
+
+Kind = Literal["text", "path", "secret", "int", "number", "bool", "choice", "list"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One knob: `key` (TOCSIN_<KEY> in the environment, the lower-case key in the file), the names other systems use for it
+    (with what one of their units is in ours), its default, its bounds, and one line of help."""
+
+    key: str
+    kind: Kind
+    default: Any
+    help: str
+    also: tuple[tuple[str, float], ...] = ()
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+
+    @property
+    def variable(self) -> str:
+        return "TOCSIN_" + self.key
+
+
+def _s(key: str, kind: Kind, default: Any, help: str, *also: str | tuple[str, float], **more: Any) -> Setting:
+    names = tuple((a, 1.0) if isinstance(a, str) else a for a in also)
+    return Setting(key=key, kind=kind, default=default, help=help, also=names, **more)
+
+
+SETTINGS: tuple[Setting, ...] = (
+    _s("DATA_DIR", "path", None, "Folder for the database, the secret key and the spool. Default: ./data from a checkout, else the user data folder"),
+    _s("DATABASE_PATH", "path", None, "The SQLite file itself, when it should not be tocsin.db in the data folder", "DATABASE_PATH"),
+    _s("DATABASE_URL", "secret", None, "PostgreSQL as postgresql://user:password@host/name. Default: SQLite in the data folder"),
+    _s("HOST", "text", "127.0.0.1", "Address to listen on"),
+    _s("PORT", "int", 3001, "Port to listen on", low=0, high=65535),
+    _s("BASE_URL", "text", "", "Where people reach this server, for links in messages. Default: http://HOST:PORT"),
+    _s("TRUSTED_PROXIES", "int", 0, "How many reverse proxies stand in front and add to X-Forwarded-For", low=0, high=10),
+    _s("SECRET_KEY", "secret", None, "At least 32 characters; tokens and stored secrets use keys derived from it. Default: made at the first start, in secret.key in the data folder"),
+    _s("MINIMUM_INTERVAL_S", "int", 60, "Smallest interval a monitor may have, seconds", low=1, high=86400),
+    _s("DEFAULT_INTERVAL_S", "int", 60, "Interval of a monitor that names none, seconds", ("MONITORING_INTERVAL_MS", 0.001), low=1, high=86400),
+    _s("CHECK_TIMEOUT_S", "number", 10, "Timeout of a monitor that names none, seconds", ("PING_TIMEOUT_MS", 0.001), low=0.1, high=300),
+    _s("MAX_CONCURRENT_CHECKS", "int", 1000, "Checks in flight at once", "MAX_CONCURRENT_PINGS", low=1, high=20000),
+    _s("MAX_CONCURRENT_PER_HOST", "int", 50, "Checks in flight at once against one host and port", low=1, high=20000),
+    _s("LOCATION", "text", "local", "Name of the place this server checks from", "MONITORING_LOCATION", "INSTANCE_LOCATION"),
+    _s("REGION_CODE", "text", "XX", "Region code of that place", "MONITORING_REGION_CODE"),
+    _s("EGRESS", "choice", "private", "Whom checks and channels may contact: private (public, private and loopback addresses) or public (public addresses only). Own ports, link-local and cloud metadata are refused in both", choices=("private", "public")),
+    _s("SMTP_URL", "secret", None, "Mail server for e-mail channels that name none: smtp://user:password@host:587?from=tocsin@example.org (smtps:// for TLS from the start)"),
+    _s("RETENTION_DAYS", "int", 90, "How long single results are kept, days", low=1, high=3650),
+    _s("DB_RETRY_ATTEMPTS", "int", 3, "Tries of one use of the database", "DB_RETRY_ATTEMPTS", low=1, high=10),
+    _s("DB_RETRY_DELAY_MS", "int", 1000, "Wait after the first failed try, doubled each time, ms", "DB_RETRY_DELAY_MS", low=1, high=60000),
+    _s("LOG_LEVEL", "choice", "info", "How much is logged", choices=("debug", "info", "warning", "error")),
+    _s("LOG_FORMAT", "choice", "text", "text for people, json for collectors", choices=("text", "json")),
+    _s("METRICS_TOKEN", "secret", None, "Token for /metrics beside sign-in and API keys. On loopback without a proxy /metrics needs it too"),
+    _s("LOGIN_ATTEMPTS_PER_MINUTE", "int", 10, "Sign-in attempts per account and per address in a minute", low=1, high=1000),
+    _s("REQUESTS_PER_MINUTE", "int", 3000, "API requests per caller in a minute", low=10, high=1000000),
+)  # fmt: skip
+_BY_KEY = {s.key: s for s in SETTINGS}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Values of every setting, and where each came from (default, environment, file) for `tocsin doctor`."""
+
+    values: Mapping[str, Any]
+    sources: Mapping[str, str]
+
+    def __getitem__(self, key: str) -> Any:
+        return self.values[key]
+
+    @property
+    def data_dir(self) -> Path:
+        return self.values["DATA_DIR"]
+
+    @property
+    def base_url(self) -> str:
+        host = self["HOST"]
+        shown = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host  # noqa: S104
+        return (self["BASE_URL"] or f"http://{shown}:{self['PORT']}").rstrip("/")
+
+
+def read(environment: Mapping[str, str] | None = None, file: Path | None = None) -> Settings:
+    """The settings: the environment wins over the file, the file over the defaults. Raises SettingsError for an unknown name,
+    a value that does not fit, or a file that is not TOML, each naming the key, what was expected and what was found."""
+    env = os.environ if environment is None else environment
+    given: dict[str, tuple[Any, str, str]] = {}
+    if file is not None:
+        for name, value in _from_file(file).items():
+            given[name.upper()] = (value, str(file), name)
+    known = {s.variable: (s.key, 1.0) for s in SETTINGS} | {n: (s.key, unit) for s in SETTINGS for n, unit in s.also}
+    for name in sorted(known, key=lambda n: n.startswith("TOCSIN_")):
+        if name in env and env[name] != "":
+            key, unit = known[name]
+            given[key] = (_in_our_unit(name, env[name], unit), "environment", name)
+    for name in env:
+        if name.startswith("TOCSIN_") and name not in known and name not in ("TOCSIN_CONFIG",):
+            raise SettingsError(_unknown(name, list(known)))
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for s in SETTINGS:
+        if s.key in given:
+            value, source, name = given[s.key]
+            values[s.key], sources[s.key] = _fit(s, value, name), f"{source} ({name})"
+        else:
+            values[s.key], sources[s.key] = s.default, "default"
+    if values["DATA_DIR"] is None:
+        values["DATA_DIR"] = default_data_dir(env)
+    _agree(values)
+    return Settings(values, sources)
+
+
+def default_data_dir(env: Mapping[str, str]) -> Path:
+    """./data in a checkout of ours, else the user's data folder."""
+    here = Path.cwd()
+    if (here / "pyproject.toml").is_file() and (here / "src" / "tocsin").is_dir():
+        return here / "data"
+    home = Path(env.get("HOME") or Path.home())
+    return Path(env.get("XDG_DATA_HOME") or home / ".local" / "share") / "tocsin"
+
+
+def _from_file(file: Path) -> dict[str, Any]:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"{file}: expected a readable TOML file, found {error.strerror}") from error
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{file}: expected TOML, found an error: {error}") from error
+    section = table.get("tocsin")
+    if not isinstance(section, dict) or len(table) != 1:
+        raise SettingsError(f"{file}: expected one table [tocsin], found {', '.join(table) or 'nothing'}")
+    for name in section:
+        if name != name.lower() or name.upper() not in _BY_KEY:
+            raise SettingsError(f"{file}: " + _unknown(name, [k.lower() for k in _BY_KEY]))
+    return section
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    near = get_close_matches(name, known, 1)
+    return f"{name}: expected a known setting, found none of that name" + (f" (did you mean {near[0]}?)" if near else "")
+
+
+def _in_our_unit(name: str, text: str, unit: float) -> Any:
+    if unit == 1.0:
+        return text
+    try:
+        value = float(text) * unit
+    except ValueError:
+        raise SettingsError(f"{name}: expected a number of milliseconds, found {text!r}") from None
+    return str(int(value)) if value == int(value) else str(value)
+
+
+def _fit(s: Setting, value: Any, name: str) -> Any:
+    def wrong(expected: str) -> SettingsError:
+        return SettingsError(f"{name}: expected {expected}, found {'***' if s.kind == 'secret' else repr(value)}")
+
+    if s.kind in ("int", "number"):
+        if isinstance(value, str):
+            try:
+                value = int(value) if s.kind == "int" else float(value)
+            except ValueError:
+                raise wrong("a whole number" if s.kind == "int" else "a number") from None
+        number = isinstance(value, int) if s.kind == "int" else isinstance(value, (int, float))
+        if not number or isinstance(value, bool) or value != value:
+            raise wrong("a whole number" if s.kind == "int" else "a number")
+        if (s.low is not None and value < s.low) or (s.high is not None and value > s.high):
+            raise wrong(f"a number from {s.low:g} to {s.high:g}" if s.high is not None else f"at least {s.low:g}")
+        return value
+    if s.kind == "bool":
+        words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+        if isinstance(value, bool):
+            return value
+        if not isinstance(value, str) or value.lower() not in words:
+            raise wrong("true or false")
+        return words[value.lower()]
+    if not isinstance(value, str):
+        raise wrong("text")
+    if s.kind == "choice" and value not in s.choices:
+        raise wrong(" or ".join(s.choices))
+    if s.kind == "secret":
+        return Secret(value)
+    return Path(value).expanduser().absolute() if s.kind == "path" else value
+
+
+def _agree(values: dict[str, Any]) -> None:
+    """What one setting says of another."""
+    if values["DEFAULT_INTERVAL_S"] < values["MINIMUM_INTERVAL_S"]:
+        raise SettingsError(
+            f"TOCSIN_DEFAULT_INTERVAL_S: expected at least TOCSIN_MINIMUM_INTERVAL_S ({values['MINIMUM_INTERVAL_S']}),"
+            f" found {values['DEFAULT_INTERVAL_S']}"
+        )
+    if not values["LOCATION"].strip():
+        raise SettingsError("TOCSIN_LOCATION: expected a name, found nothing")
+    key = values["SECRET_KEY"]
+    if key is not None and len(key.reveal()) < 32:
+        raise SettingsError("TOCSIN_SECRET_KEY: expected at least 32 characters, found fewer")
+    url = values["DATABASE_URL"]
+    if url is not None and not url.reveal().startswith(("postgresql://", "postgres://", "sqlite:")):
+        raise SettingsError("TOCSIN_DATABASE_URL: expected postgresql://… or sqlite:///path, found another scheme")
