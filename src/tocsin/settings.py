@@ -85,6 +85,12 @@ class Settings:
         return self.values["DATA_DIR"]
 
     @property
+    def database_url(self) -> str:
+        """Where the database is; a PostgreSQL URL holds its password, so this is for the store's eyes only."""
+        given = self["DATABASE_URL"]
+        return given.reveal() if given else f"sqlite:///{self['DATABASE_PATH'] or self.data_dir / 'tocsin.db'}"
+
+    @property
     def base_url(self) -> str:
         host = self["HOST"]
         shown = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host  # noqa: S104
@@ -92,9 +98,12 @@ class Settings:
 
 
 def read(environment: Mapping[str, str] | None = None, file: Path | None = None) -> Settings:
-    """The settings: the environment wins over the file, the file over the defaults. Raises SettingsError for an unknown name,
-    a value that does not fit, or a file that is not TOML, each naming the key, what was expected and what was found."""
+    """The settings: the environment wins over the file (`file`, else the one TOCSIN_CONFIG names), the file over the defaults.
+    Raises SettingsError for an unknown name, a value that does not fit, or a file that is not TOML, each naming the key,
+    what was expected and what was found."""
     env = os.environ if environment is None else environment
+    if file is None and env.get("TOCSIN_CONFIG"):
+        file = Path(env["TOCSIN_CONFIG"]).expanduser()
     given: dict[str, tuple[Any, str, str]] = {}
     if file is not None:
         for name, value in _from_file(file).items():

@@ -90,6 +90,7 @@ def set_up_logging(level: str = "info", *, json: bool = False, error_file: Path 
     root = logging.getLogger()
     root.handlers[:] = handlers
     root.setLevel(level.upper())
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # the server logs its own start and stop
 
 
 def logger(name: str) -> Any:

@@ -1,0 +1,53 @@
+# `make` alone lists what there is. Nothing but make and a Python 3.11 (or newer) with venv is needed beforehand.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
+ARGS ?=
+
+.PHONY: help run check test soak bench docs clean
+
+help: ## list these targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Tocsin needs Python 3.11 or newer; say which with: make PYTHON=/path/to/python3" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "This Python has no venv (on Debian: apt-get install python3-venv)" >&2; exit 2; }
+	@$(PYTHON) -m venv $(VENV)
+
+# Stamps: an installation happens once, and again when pyproject.toml changes.
+$(VENV)/.for-run: pyproject.toml | $(BIN)/python
+	@echo "Installing Tocsin into $(VENV) (once) …"
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.for-development: pyproject.toml | $(BIN)/python
+	@echo "Installing Tocsin and its tools into $(VENV) (once) …"
+	@$(PIP) -e '.[dev]'
+	@touch $@ $(VENV)/.for-run
+
+run: $(VENV)/.for-run ## start Tocsin on SQLite at http://127.0.0.1:3001
+	@exec $(BIN)/tocsin serve $(ARGS)
+
+check: $(VENV)/.for-development ## format, lint, types, floors, dependencies
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+	$(BIN)/deptry src
+
+test: $(VENV)/.for-development ## all tests but the long ones; what CI runs
+	@$(BIN)/python -m pytest -ra $(ARGS)
+
+soak: $(VENV)/.for-development ## the long tests: faults, seeds, fuzz
+	@$(BIN)/python -m pytest -m soak --timeout=3600 -ra $(ARGS)
+
+bench: $(VENV)/.for-development ## the figures of docs/figures.md, measured here (BENCH_MINUTES for longer runs)
+	@$(BIN)/python -m bench $(ARGS)
+
+docs: $(VENV)/.for-development ## write the generated parts of docs/
+	@$(BIN)/python docs/generate.py
+
+clean: ## remove .venv and caches (never data/)
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,215 @@
+"""The server: builds the parts in order, serves, and stops so that nothing is lost.
+
+Order of the start: settings → data folder and key → port → database → net → corridor → listening. Each step refuses
+with a SettingsError that names what to change. The port is only bound early; nobody is answered before everything runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Generator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+import uvloop
+
+from tocsin import __version__, telemetry
+from tocsin.app import folder, port
+from tocsin.app.keys import derive
+from tocsin.clock import Clock, SystemClock
+from tocsin.net import Net
+from tocsin.net.egress import Egress
+from tocsin.net.http import HttpEngine
+from tocsin.pipeline.corridor import Corridor
+from tocsin.settings import Settings
+from tocsin.store import Store
+from tocsin.web.parts import Parts
+from tocsin.web.routes import application
+
+log = telemetry.logger("tocsin.app")
+
+GRACE_S = 10
+"""How long open requests may take to finish once we stop."""
+
+
+@dataclass(slots=True)
+class Running:
+    """A server that answers. `stop()` ends it gracefully: no more connections, checks ended, everything written."""
+
+    parts: Parts
+    url: str
+    port: int
+    _http: uvicorn.Server
+    _serving: asyncio.Task[None]
+    _closing: AsyncExitStack
+
+    async def ended(self) -> None:
+        """Return when the HTTP side has ended by itself or by `leave()`."""
+        await asyncio.wait({self._serving})
+
+    def leave(self) -> None:
+        """Ask for the end (a signal came)."""
+        self._http.should_exit = True
+
+    async def stop(self) -> None:
+        """End gracefully; safe to call twice."""
+        self.leave()
+        await asyncio.wait({self._serving})
+        await self._closing.aclose()
+
+
+async def start(settings: Settings, *, clock: Clock | None = None) -> Running:
+    """The server, started and answering. Raises SettingsError when something stands in the way."""
+    async with AsyncExitStack() as closing:
+        parts, listening = await _build(settings, clock or SystemClock(), closing)
+        number = listening.getsockname()[1]
+        http = _Http(_configuration(application(parts)))
+        serving = asyncio.create_task(http.serve(sockets=[listening]), name="http")
+        while not http.started and not serving.done():  # noqa: ASYNC110 (uvicorn offers no event for it)
+            await asyncio.sleep(0.005)
+        if serving.done():
+            await serving
+        url = settings.base_url if settings["PORT"] else settings.base_url.removesuffix(":0") + f":{number}"
+        return Running(parts, url, number, http, serving, closing.pop_all())
+    raise AssertionError
+
+
+async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> tuple[Parts, socket.socket]:
+    data = folder.prepare(settings)
+    master = folder.master_key(settings)
+    host: str = settings["HOST"]
+    listening = port.bind(host, settings["PORT"])
+    closing.callback(listening.close)
+    store = await Store.open(
+        settings.database_url,
+        clock=clock,
+        sealing_key=derive(master, "sealing"),
+        spool_dir=data / "spool",
+        retry_attempts=settings["DB_RETRY_ATTEMPTS"],
+        retry_delay_s=settings["DB_RETRY_DELAY_MS"] / 1000,
+    )
+    closing.push_async_callback(store.close)
+    net = Net(egress=Egress(settings["EGRESS"], own={port.own(host, listening.getsockname()[1])}), http=HttpEngine())
+    await net.start()
+    closing.push_async_callback(net.close)
+    corridor = _corridor(settings, clock, store, net)
+    await corridor.start()
+    closing.push_async_callback(corridor.stop)
+    token = None if port.only_loopback(host) or await _is_set_up(store) else secrets.token_urlsafe(18)
+    parts = Parts(
+        settings=settings,
+        clock=clock,
+        store=store,
+        net=net,
+        corridor=corridor,
+        signing_key=derive(master, "signing"),
+        setup_token=token,
+    )
+    return parts, listening
+
+
+def _corridor(settings: Settings, clock: Clock, store: Store, net: Net) -> Corridor:
+    return Corridor.build(
+        store=store,
+        net=net,
+        clock=clock,
+        location=settings["LOCATION"],
+        max_concurrent=settings["MAX_CONCURRENT_CHECKS"],
+        max_per_host=settings["MAX_CONCURRENT_PER_HOST"],
+        base_url=settings.base_url,
+        smtp_url=settings["SMTP_URL"],
+        retention_days=settings["RETENTION_DAYS"],
+    )
+
+
+async def _is_set_up(store: Store) -> bool:
+    return await store.everything().read(lambda s: s.accounts.setup_done())
+
+
+class _Http(uvicorn.Server):
+    """uvicorn without its signal handling: the process is ours to stop, and a stop by signal is no failure."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+def _configuration(app: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        loop="none",
+        http="httptools",
+        ws="websockets-sansio",
+        ws_max_size=64 * 1024,
+        ws_per_message_deflate=False,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+
+
+def serve(settings: Settings) -> int:
+    """Run the server until SIGTERM or SIGINT; 0 after a graceful stop. Raises SettingsError when it cannot start."""
+    telemetry.set_up_logging(
+        settings["LOG_LEVEL"], json=settings["LOG_FORMAT"] == "json", error_file=settings.data_dir / "errors.log"
+    )
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_until_told(settings))
+
+
+async def _until_told(settings: Settings) -> int:
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+
+    def on_signal() -> None:
+        if told.is_set():  # the second one: every acknowledged result is on disk already, so leaving at once loses none
+            log.warning("server.stopped_at_once")
+            os._exit(1)
+        told.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    starting = asyncio.create_task(start(settings))
+    waiting = asyncio.create_task(told.wait())
+    await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    running = await starting
+    print(welcome(running), flush=True)  # noqa: T201 (what the person who started it looks for)
+    _settle_memory()
+    log.info("server.started", url=running.url, version=__version__)
+    await asyncio.wait({waiting, asyncio.ensure_future(running.ended())}, return_when=asyncio.FIRST_COMPLETED)
+    log.info("server.stopping")
+    by_itself = not told.is_set()
+    await running.stop()
+    waiting.cancel()
+    log.info("server.stopped")
+    return 1 if by_itself else 0
+
+
+def welcome(running: Running) -> str:
+    """What `tocsin serve` prints when it answers: the address, and how to begin."""
+    settings = running.parts.settings
+    kind = "PostgreSQL" if settings["DATABASE_URL"] else f"SQLite in {settings.data_dir}"
+    lines = ["", f"  Tocsin {__version__} runs at {running.url}   ({kind})"]
+    if running.parts.setup_token:
+        lines.append(f"  First account: open {running.url}/setup with setup token {running.parts.setup_token}")
+    else:
+        lines.append(f"  First time? Open {running.url}/setup to make your account.")
+    return "\n".join([*lines, "  Ctrl+C stops it.", ""])
+
+
+def _settle_memory() -> None:
+    """Move what lives to the end out of the collector's sight: shorter pauses, fewer pages touched."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
