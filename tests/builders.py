@@ -1,4 +1,4 @@
-"""Things for tests, each with everything filled in: `a_monitor(interval_s=60)`; and a clock that tests move by themselves."""
+"""Things for tests, each with everything filled in: `a_monitor(interval_s=60)`; and a clock that tests move themselves."""
 
 from __future__ import annotations
 
@@ -65,13 +65,20 @@ def an_outcome(
 
 
 def a_result(
-    status: Status = "up", *, monitor: Monitor | None = None, at: datetime = START, attempt: int = 0, location: str = "local",
-    error: CheckError | None = None, **seen: Any,
-) -> CheckResult:  # fmt: skip
+    status: Status = "up",
+    *,
+    monitor: Monitor | None = None,
+    at: datetime = START,
+    attempt: int = 0,
+    location: str = "local",
+    error: CheckError | None = None,
+    **seen: Any,
+) -> CheckResult:
     """The record of one check of `monitor` (or of monitor `m` in workspace `ws`) in the slot `at`."""
+    workspace_id, monitor_id = (monitor.workspace_id, monitor.id) if monitor else ("ws", "m")
     return CheckResult(
-        workspace_id=monitor.workspace_id if monitor else "ws", monitor_id=monitor.id if monitor else "m", location=location,
-        scheduled_at=at, attempt=attempt, outcome=an_outcome(status, at=at, location=location, error=error, **seen),
+        workspace_id=workspace_id, monitor_id=monitor_id, location=location, scheduled_at=at, attempt=attempt,
+        outcome=an_outcome(status, at=at, location=location, error=error, **seen),
     )  # fmt: skip
 
 
@@ -204,8 +211,9 @@ class FakeClock:
 
 
 async def until(condition: Callable[[], Any], *, within_s: float = 10.0, clock: FakeClock | None = None) -> Any:
-    """The first true value of `condition()`, asked again as the loop turns (moving `clock` 50 ms each time when given one);
-    fails after `within_s` real seconds."""
+    """The first true value of `condition()`, asked again as the loop turns; fails after `within_s` real seconds.
+
+    A given `clock` is moved 50 ms each time."""
     loop = asyncio.get_running_loop()
     end = loop.time() + within_s
     while not (value := condition()):
