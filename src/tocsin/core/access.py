@@ -29,10 +29,42 @@ class Principal(Struct, frozen=True, kw_only=True):
     role: UserRole
     user_id: str | None
     name: str
+    session_id: str | None = None
     key_id: str | None = None
     scopes: tuple[str, ...] = ()
 
 
+_READS = frozenset[Permission](("public", "self", "read", "metrics"))
+_WORKS = _READS | frozenset[Permission](("operate", "write"))
+
+BY_ROLE: dict[UserRole, frozenset[Permission]] = {
+    "VIEWER": _READS,
+    "USER": _WORKS,
+    "ADMIN": _WORKS | frozenset[Permission](("admin",)),
+}
+
+# What each scope of an API key lets through. A key without scopes is narrowed by its role alone.
+BY_SCOPE: dict[str, frozenset[Permission]] = {
+    "read": frozenset(("public", "read")),
+    "operate": frozenset(("public", "read", "operate")),
+    "write": frozenset(("public", "read", "operate", "write")),
+    "admin": frozenset(("public", "read", "operate", "write", "admin")),
+    "metrics": frozenset(("public", "metrics")),
+}
+
+
 def may(principal: Principal | None, permission: Permission) -> bool:
-    """Whether this caller may do this: the only place that decides it."""
-    raise NotImplementedError
+    """Whether this caller may do this: the only place that decides it.
+
+    Nobody (None) may do what is public. An API key may do what both its role and one of its scopes allow, and is never
+    a person ("self"). A role or scope that is not known here allows nothing.
+    """
+    if principal is None:
+        return permission == "public"
+    if permission not in BY_ROLE.get(principal.role, frozenset()):
+        return False
+    if principal.kind != "api_key":
+        return True
+    if permission == "self":
+        return False
+    return not principal.scopes or any(permission in BY_SCOPE.get(scope, frozenset()) for scope in principal.scopes)

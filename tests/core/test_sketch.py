@@ -1,0 +1,73 @@
+"""The latency sketch: percentiles within 2 %, merging is adding, the stored form is small and exact."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from math import floor
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tocsin.core import sketch
+
+latencies = st.floats(0.0, 1e7, allow_nan=False)
+sketches = st.dictionaries(st.integers(0, 2000), st.integers(1, 10**9), max_size=60)
+
+
+def filled(values: list[float]) -> dict[int, int]:
+    buckets: dict[int, int] = {}
+    for value in values:
+        sketch.add(buckets, value)
+    return buckets
+
+
+@given(st.lists(latencies, min_size=1, max_size=200), st.floats(0, 1))
+def test_a_quantile_is_within_two_percent_of_the_value_of_its_rank(values: list[float], q: float) -> None:
+    exact = sorted(values)[floor(q * (len(values) - 1))]
+    found = sketch.quantile(filled(values), q)
+    assert found is not None
+    assert abs(found - exact) <= max(0.02 * exact, 0.0101)
+
+
+@given(st.lists(latencies, max_size=60), st.lists(latencies, max_size=60))
+def test_merging_is_the_same_as_having_counted_all_in_one(left: list[float], right: list[float]) -> None:
+    one, other = filled(left), filled(right)
+    sketch.merge(one, other)
+    assert one == filled(left + right)
+
+
+@given(latencies)
+def test_add_counts_in_the_bucket_of_the_value(value: float) -> None:
+    assert filled([value]) == {sketch.bucket(value): 1}
+
+
+@given(sketches)
+def test_what_is_encoded_comes_back(buckets: dict[int, int]) -> None:
+    assert sketch.decode(sketch.encode(buckets)) == buckets
+
+
+@given(sketches)
+def test_cut_off_data_never_reads_as_a_whole_sketch(buckets: dict[int, int]) -> None:
+    data = sketch.encode(buckets)
+    for end in range(len(data)):
+        with suppress(ValueError):
+            assert len(sketch.decode(data[:end])) < len(buckets)
+
+
+def test_a_day_of_checks_takes_few_bytes() -> None:
+    values = [40 + (n * 7919 % 1000) / 20 for n in range(8640)]
+    assert len(sketch.encode(filled(values))) < 80
+
+
+def test_nothing_has_no_quantile_and_the_smallest_answer_nought() -> None:
+    assert sketch.quantile({}, 0.5) is None
+    assert sketch.quantile({0: 3}, 0.99) == 0.0
+    assert sketch.bucket(-1.0) == 0
+
+
+@pytest.mark.parametrize("value", [0.01, 0.0104, 1.0, 999.9, 12345.6])
+def test_the_buckets_lie_where_they_say(value: float) -> None:
+    index = sketch.bucket(value)
+    assert 0.01 * 1.04 ** (index - 1) <= value * (1 + 1e-12)
+    assert value < 0.01 * 1.04**index * (1 + 1e-12)
