@@ -18,8 +18,8 @@ Kind = Literal["text", "path", "secret", "int", "number", "bool", "choice", "lis
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One knob: `key` (TOCSIN_<KEY> in the environment, the lower-case key in the file), the names other systems use for it
-    (with what one of their units is in ours), its default, its bounds, and one line of help."""
+    """One knob: `key` (TOCSIN_<KEY> in the environment, the lower-case key in the file), the names other systems use
+    for it (with what one of their units is in ours), its default, its bounds, and one line of help."""
 
     key: str
     kind: Kind
@@ -98,9 +98,9 @@ class Settings:
 
 
 def read(environment: Mapping[str, str] | None = None, file: Path | None = None) -> Settings:
-    """The settings: the environment wins over the file (`file`, else the one TOCSIN_CONFIG names), the file over the defaults.
-    Raises SettingsError for an unknown name, a value that does not fit, or a file that is not TOML, each naming the key,
-    what was expected and what was found."""
+    """The settings: the environment wins over the file (`file`, else the one TOCSIN_CONFIG names), the file over the
+    defaults. Raises SettingsError for an unknown name, a value that does not fit, or a file that is not TOML, each naming
+    the key, what was expected and what was found."""
     env = os.environ if environment is None else environment
     if file is None and env.get("TOCSIN_CONFIG"):
         file = Path(env["TOCSIN_CONFIG"]).expanduser()
@@ -159,7 +159,9 @@ def _from_file(file: Path) -> dict[str, Any]:
 
 def _unknown(name: str, known: list[str]) -> str:
     near = get_close_matches(name, known, 1)
-    return f"{name}: expected a known setting, found none of that name" + (f" (did you mean {near[0]}?)" if near else "")
+    return f"{name}: expected a known setting, found none of that name" + (
+        f" (did you mean {near[0]}?)" if near else ""
+    )
 
 
 def _in_our_unit(name: str, text: str, unit: float) -> Any:

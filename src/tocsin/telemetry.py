@@ -13,7 +13,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 REGISTRY = CollectorRegistry()
 
-http_requests = Counter("http_requests_total", "HTTP requests answered", ["method", "route", "status"], registry=REGISTRY)
+http_requests = Counter(
+    "http_requests_total", "HTTP requests answered", ["method", "route", "status"], registry=REGISTRY
+)
 http_seconds = Histogram(
     "http_request_duration_seconds", "Time to answer", ["method", "route"], registry=REGISTRY,
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
@@ -23,8 +25,12 @@ check_ms = Histogram(
     "monitor_check_duration_milliseconds", "Time of a check as its target took it", ["type"], registry=REGISTRY,
     buckets=(1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000),
 )  # fmt: skip
-check_errors = Counter("tocsin_check_errors_total", "Checks that were not up, by error type", ["error"], registry=REGISTRY)
-checks_invalid = Counter("tocsin_checks_invalid_total", "Checks that could not be judged fairly", ["cause"], registry=REGISTRY)
+check_errors = Counter(
+    "tocsin_check_errors_total", "Checks that were not up, by error type", ["error"], registry=REGISTRY
+)
+checks_invalid = Counter(
+    "tocsin_checks_invalid_total", "Checks that could not be judged fairly", ["cause"], registry=REGISTRY
+)
 active_monitors = Gauge("active_monitors", "Monitors that are not paused", registry=REGISTRY)
 active_incidents = Gauge("active_incidents", "Open incidents", registry=REGISTRY)
 scheduler_lateness = Histogram(
@@ -46,7 +52,9 @@ store_commits = Counter("tocsin_store_commits_total", "Transactions committed by
 store_errors = Counter("tocsin_store_errors_total", "Failed uses of the database", registry=REGISTRY)
 breaker_state = Gauge("tocsin_store_breaker_state", "0 closed, 1 half-open, 2 open", registry=REGISTRY)
 spool_batches = Gauge("tocsin_spool_batches", "Batches on disk that the database does not have yet", registry=REGISTRY)
-notifications = Counter("tocsin_notifications_total", "Attempts to deliver", ["channel_type", "outcome"], registry=REGISTRY)
+notifications = Counter(
+    "tocsin_notifications_total", "Attempts to deliver", ["channel_type", "outcome"], registry=REGISTRY
+)
 outbox_pending = Gauge("tocsin_outbox_pending", "Messages not delivered yet", registry=REGISTRY)
 outbox_age = Gauge("tocsin_outbox_oldest_seconds", "Age of the oldest message not delivered yet", registry=REGISTRY)
 delivery_seconds = Histogram(
@@ -58,14 +66,16 @@ live_dropped = Counter("tocsin_live_dropped_total", "Live connections ended for 
 
 
 def set_up_logging(level: str = "info", *, json: bool = False, error_file: Path | None = None) -> None:
-    """Send structured logs to stderr (and errors to a rotating file when named). Secrets print as `***` by their type."""
+    """Send structured logs to stderr (and errors to a rotating file when named). Secrets print as `***`."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     tty = sys.stderr.isatty()
-    renderer: Any = structlog.processors.JSONRenderer(default=str) if json else structlog.dev.ConsoleRenderer(colors=tty)
+    renderer: Any = (
+        structlog.processors.JSONRenderer(default=str) if json else structlog.dev.ConsoleRenderer(colors=tty)
+    )
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
         processors=[
