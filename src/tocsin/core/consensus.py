@@ -1,15 +1,18 @@
-"""From results to a location's vote, and from votes to a verdict (VERDICT.md sections 2 and 3 of the design)."""
+"""From results to a location's vote, and from votes to a verdict."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tocsin.core.monitor import Monitor, Quorum
 from tocsin.core.result import CheckError, Status
+from tocsin.core.tally import Tally, kept_sentence, sentence
 
 VoteValue = Literal["up", "degraded", "down"]
 VerdictValue = Literal["up", "degraded", "partial", "down", "unknown"]
@@ -18,9 +21,9 @@ VerdictValue = Literal["up", "degraded", "partial", "down", "unknown"]
 class LocationState(Struct, frozen=True, kw_only=True):
     """What one location says of one monitor, folded over its results.
 
-    `vote` is None until the first threshold is reached. `at` is the scheduled time of the latest valid result folded in,
-    `attempt` its attempt; older ones do not change the state. `since`: when the present vote began. `reason`: of the
-    latest failing or degraded result, None while it is up. `suspect`: a failure was seen but not enough of them.
+    `vote` is None until the first threshold is reached. `at` is the scheduled time of the latest valid result folded
+    in, `attempt` its attempt; older ones do not change the state. `since`: when the present vote began. `reason`: of
+    the latest failing or degraded result, None while it is up. `suspect`: a failure was seen but not enough of them.
     """
 
     location: str
@@ -62,7 +65,8 @@ class Verdict(Struct, frozen=True, kw_only=True):
     """What the locations agree on, with its evidence. `pending`: unknown because nothing was ever judged.
 
     n assigned, k the quorum, f fresh, d down, u up or degraded (of n voters, or of n failure domains).
-    `reason` is one sentence: why this value. `error` is the failure most down votes name (None when not failing).
+    `reason` is one sentence: why this value. `error` is the failure most of the votes against it name: the down ones of
+    down and partial, the degraded ones of degraded; None when it is neither.
     """
 
     value: VerdictValue
@@ -85,19 +89,214 @@ class Verdict(Struct, frozen=True, kw_only=True):
 def fold(
     state: LocationState, monitor: Monitor, status: Status, at: datetime, attempt: int, error: CheckError | None
 ) -> LocationState:
-    """The location's state after one more result (section 2). `invalid` changes nothing; neither does a result not newer
-    than (state.at, state.attempt)."""
-    raise NotImplementedError
+    """The location's state after one more result. `invalid` changes nothing; neither does a result not newer than
+    (state.at, state.attempt).
+
+    A degraded result is an answer: it ends a row of downs, and counts towards the end of a down vote as an up does.
+    """
+    if status == "invalid" or (state.at is not None and (at, attempt) <= (state.at, state.attempt)):
+        return state
+    downs = state.downs + 1 if status == "down" else 0
+    degradeds = state.degradeds + 1 if status == "degraded" else 0
+    answers = status == "up" or (status == "degraded" and state.vote in (None, "down"))
+    ups = state.ups + 1 if answers else 0
+    vote = state.vote
+    if status == "down" and downs >= monitor.failure_threshold:
+        vote = "down"
+    elif status == "up" and ups >= monitor.recovery_threshold:
+        vote = "up"
+    elif status == "degraded":
+        waited = ups >= monitor.recovery_threshold if vote == "down" else degradeds >= monitor.degraded_threshold
+        if waited:
+            vote, ups = "degraded", 0
+    better = vote in (None, "up") or (vote == "degraded" and status == "down")
+    return LocationState(
+        location=state.location,
+        vote=vote,
+        suspect=status != "up" and better,
+        downs=downs,
+        degradeds=degradeds,
+        ups=ups,
+        at=at,
+        attempt=attempt,
+        status=status,
+        since=state.since if vote == state.vote else at,
+        reason=_reason_of(state, status, vote, error),
+    )
 
 
 def decide(
-    seats: Sequence[Seat], quorum: Quorum, fresh_s: float, previous: Verdict | None, now: datetime, *, settled: bool = True
+    seats: Sequence[Seat],
+    quorum: Quorum,
+    fresh_s: float,
+    previous: Verdict | None,
+    now: datetime,
+    *,
+    settled: bool = True,
 ) -> Verdict:
-    """The verdict over the assigned locations (section 3). `settled` is False for 2 × interval + timeout after a start,
+    """The verdict over the assigned locations. `settled` is False for 2 × interval + timeout after a start,
     resume or change of primary: then too few fresh votes keep the previous value."""
-    raise NotImplementedError
+    votes = tuple(_vote(seat, fresh_s, now) for seat in sorted(seats, key=_location))
+    tally = count(votes, quorum)
+    before = None if previous is None else previous.value
+    value = _value(tally, before, settled=settled)
+    pending = value == "unknown" and (previous is None or previous.pending)
+    kept = _open_question(tally) and value != "unknown"
+    same = previous is not None and value == before and pending == previous.pending
+    return Verdict(
+        value=value,
+        pending=pending,
+        at=now,
+        since=previous.since if previous is not None and same else now,
+        n=tally.n,
+        k=tally.k,
+        f=tally.f,
+        d=tally.d,
+        u=tally.u,
+        min_fresh=tally.min_fresh,
+        quorum=quorum,
+        fresh_s=fresh_s,
+        votes=votes,
+        reason=kept_sentence(tally, value) if kept else sentence(tally, value, pending=pending),
+        error=previous.error if previous is not None and kept else _most_named(votes, value),
+    )
 
 
 def recompute(verdict: Verdict) -> VerdictValue:
-    """The value again from the stored evidence alone: what `explain` shows and checks."""
-    raise NotImplementedError
+    """The value again from the stored evidence alone: what `explain` shows and checks. Where the rule lets an earlier
+    value stand, the verdict's own is taken for the earlier one."""
+    votes = tuple(_again(vote, verdict.fresh_s) for vote in verdict.votes)
+    return _value(count(votes, verdict.quorum), verdict.value, settled=False)
+
+
+def count(votes: Sequence[Vote], quorum: Quorum) -> Tally:
+    """The votes counted by location, or by failure domain once any location names one: a domain is down when all its
+    fresh votes are, up when none is, and else has no vote."""
+    by_domain = any(vote.failure_domain for vote in votes)
+    voters: dict[tuple[bool, str], list[Vote]] = {}
+    for vote in votes:
+        domain = vote.failure_domain
+        fresh = voters.setdefault((True, domain) if domain else (False, vote.location), [])
+        if vote.fresh and not vote.quarantined:
+            fresh.append(vote)
+    d = u = degraded = 0
+    for fresh in voters.values():
+        downs = sum(vote.vote == "down" for vote in fresh)
+        if fresh and downs == len(fresh):
+            d += 1
+        elif fresh and downs == 0:
+            u += 1
+            degraded += 2 * sum(vote.vote == "degraded" for vote in fresh) > len(fresh)
+    n = len(voters)
+    noun = "failure domain" if by_domain else "location"
+    return Tally(noun=noun, n=n, k=needed(quorum, n), min_fresh=2 if n >= 2 else 1, d=d, u=u, degraded=degraded)
+
+
+def needed(quorum: Quorum, n: int) -> int:
+    """How many of n assigned voters must say down. A number over n (locations were taken away) means all of them."""
+    if quorum == "majority":
+        return n // 2 + 1
+    if quorum == "any":
+        return 1
+    return max(1, n if quorum == "all" else min(quorum, n))
+
+
+def counted_out(verdict: Verdict) -> bool:
+    """Whether down can no longer reach quorum, on enough fresh votes."""
+    return verdict.f >= verdict.min_fresh and verdict.u >= verdict.n - verdict.k + 1
+
+
+def fresh_until(verdict: Verdict) -> datetime | None:
+    """When so many of its votes will have aged that it no longer stands (if nothing more arrives), or None when it
+    rests on no fresh votes."""
+    ends: dict[tuple[bool, str], datetime] = {}
+    for vote in verdict.votes:
+        if vote.fresh and not vote.quarantined and vote.at is not None:
+            voter = (True, vote.failure_domain) if vote.failure_domain else (False, vote.location)
+            end = vote.at + timedelta(seconds=verdict.fresh_s)
+            ends[voter] = max(end, ends.get(voter, end))
+    latest_first = sorted(ends.values(), reverse=True)
+    return latest_first[verdict.min_fresh - 1] if len(latest_first) >= verdict.min_fresh else None
+
+
+def ages_at(verdict: Verdict) -> datetime | None:
+    """When the next of its fresh votes stops counting, so that it has to be judged again; None when there is none."""
+    ends = [vote.at for vote in verdict.votes if vote.fresh and vote.at is not None]
+    return min(ends) + timedelta(seconds=verdict.fresh_s) if ends else None
+
+
+def _value(tally: Tally, before: VerdictValue | None, *, settled: bool) -> VerdictValue:
+    if tally.f < tally.min_fresh:
+        return before if before is not None and not settled else "unknown"
+    if tally.d >= tally.k:
+        return "down"
+    if tally.d > 0:
+        return "partial"
+    if tally.u >= tally.needed_up:
+        return "degraded" if 2 * tally.degraded > tally.u else "up"
+    if before in ("up", "degraded") or (before is not None and not settled):
+        return before
+    return "unknown"
+
+
+def _open_question(tally: Tally) -> bool:
+    """Whether the votes alone give no answer."""
+    return tally.f < tally.min_fresh or (tally.d == 0 and tally.u < tally.needed_up)
+
+
+def _location(seat: Seat) -> str:
+    return seat.location
+
+
+def _vote(seat: Seat, fresh_s: float, now: datetime) -> Vote:
+    state = seat.state
+    if state is None:
+        return Vote(
+            location=seat.location,
+            vote=None,
+            at=None,
+            age_s=None,
+            fresh=False,
+            quarantined=seat.quarantined,
+            failure_domain=seat.failure_domain,
+        )
+    age_s = None if state.at is None else max(0.0, (now - state.at).total_seconds())
+    return Vote(
+        location=seat.location,
+        vote=state.vote,
+        at=state.at,
+        age_s=age_s,
+        fresh=state.vote is not None and age_s is not None and age_s < fresh_s,
+        quarantined=seat.quarantined,
+        failure_domain=seat.failure_domain,
+        reason=state.reason,
+    )
+
+
+def _again(vote: Vote, fresh_s: float) -> Vote:
+    return replace(vote, fresh=vote.vote is not None and vote.age_s is not None and vote.age_s < fresh_s)
+
+
+def _reason_of(
+    state: LocationState, status: Status, vote: VoteValue | None, error: CheckError | None
+) -> CheckError | None:
+    """A vote keeps its own reason while better results are not yet enough to end it."""
+    if status == "down" or (status == "degraded" and vote != "down"):
+        return error
+    return state.reason if vote in ("down", "degraded") else None
+
+
+def _most_named(votes: Sequence[Vote], value: VerdictValue) -> CheckError | None:
+    """The failure most of the votes that make the verdict name; of equally many the first by type and message."""
+    if value not in ("down", "partial", "degraded"):
+        return None
+    asked = "degraded" if value == "degraded" else "down"
+    named = [
+        vote.reason
+        for vote in votes
+        if vote.fresh and not vote.quarantined and vote.vote == asked and vote.reason is not None
+    ]
+    if not named:
+        return None
+    types, errors = Counter(error.type for error in named), Counter(named)
+    return min(errors, key=lambda e: (-types[e.type], -errors[e], e.type, e.message, e.phase or ""))

@@ -8,13 +8,14 @@ from typing import Any, Literal
 from msgspec import Struct
 
 Quorum = Literal["majority", "any", "all"] | int
+ALWAYS_S = 1e9
 
 
 class Assertion(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A condition a check must meet (core.assertion judges it).
 
-    `type`: status_code, header, body, json_path, json_schema, response_time_ms, body_bytes, certificate_days, dns_answer.
-    `name` is the header's name, `path` the JSONPath. `on_fail` says whether a miss means down or degraded.
+    `type`: status_code, header, body, json_path, json_schema, response_time_ms, body_bytes, certificate_days,
+    dns_answer. `name` is the header's name, `path` the JSONPath. `on_fail` says whether a miss means down or degraded.
     """
 
     type: str
@@ -64,5 +65,5 @@ class Monitor(Struct, frozen=True, kw_only=True):
         return self.locations if self.monitoring_type == "global" and self.locations else (home,)
 
     def fresh_s(self) -> float:
-        """How old the latest valid result of a location may be while its vote counts."""
-        return 2 * self.interval_s + float(self.timeout_s)
+        """How old the latest valid result of a location may be while its vote counts (push: as old as it likes)."""
+        return ALWAYS_S if self.type == "push" else 2 * self.interval_s + float(self.timeout_s)
