@@ -1,0 +1,179 @@
+"""Writes the parts of docs/ that come from the code: settings, options of kinds, routes, roles, metrics.
+
+A page keeps its prose; what stands between `<!-- generated: NAME -->` and `<!-- end -->` is replaced.
+`python docs/generate.py` writes, `--check` only says which pages are out of date (exit code 1).
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+DOCS = Path(__file__).resolve().parent
+BLOCK = re.compile(r"(<!-- generated: ([\w:.-]+) -->\n).*?(<!-- end -->)", re.S)
+
+
+def table(heads: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table; `|` in cells is escaped."""
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    lines += ["| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def code(value: object) -> str:
+    """A value as inline code, or "" for nothing."""
+    return "" if value in (None, "") else f"`{value}`"
+
+
+def settings_table(_: str) -> str:
+    from tocsin.settings import SETTINGS, Setting
+
+    def bounds(s: Setting) -> str:
+        if s.choices:
+            return " or ".join(code(c) for c in s.choices)
+        if s.low is not None:
+            return f"{s.low:g} to {s.high:g}" if s.high is not None else f"at least {s.low:g}"
+        return {"path": "a path", "secret": "secret"}.get(s.kind, s.kind)
+
+    def others(s: Setting) -> str:
+        return ", ".join(code(name) for name, _ in s.also)
+
+    heads = ["environment", "in the file", "default", "values", "also read from", "meaning"]
+    return table(
+        heads,
+        [[code(s.variable), code(s.key.lower()), code(s.default), bounds(s), others(s), s.help] for s in SETTINGS],
+    )
+
+
+def _fields(type_: Any) -> str:
+    from tocsin.core.shape import fields
+
+    def default(f: Any) -> str:
+        if f.required:
+            return "**required**"
+        return (
+            ""
+            if f.default in (None, "", (), {}, [])
+            else code(str(f.default).lower() if f.kind == "boolean" else f.default)
+        )
+
+    rows = [
+        [code(f.name), default(f), f.expected + (" (write-only)" if f.marks.hidden else ""), f.help]
+        for f in fields(type_)
+    ]
+    return table(["field", "default", "expects", "meaning"], rows)
+
+
+def check_fields(kind: str) -> str:
+    from tocsin import checks
+
+    return _fields(checks.kind(kind).target)
+
+
+def notifier_fields(kind: str) -> str:
+    from tocsin import notifiers
+
+    return _fields(notifiers.kind(kind).config)
+
+
+def check_list(_: str) -> str:
+    from tocsin import checks
+
+    return table(
+        ["check type", "what it watches"],
+        [[f"[{code(n)}](checks/{n}.md)", checks.kind(n).label] for n in checks.names()],
+    )
+
+
+def notifier_list(_: str) -> str:
+    from tocsin import notifiers
+
+    names = sorted(notifiers.REGISTRY)
+    return table(
+        ["channel type", "where it goes"], [[f"[{code(n)}](notifiers/{n}.md)", notifiers.kind(n).label] for n in names]
+    )
+
+
+def route_table(kind: str) -> str:
+    from tocsin.web.routes import ROUTES
+
+    rows = [[code(f"{r.method} {r.path}"), r.permission, r.summary] for r in ROUTES if r.kind == kind]
+    return table(["route", "who may", "what it does"], rows)
+
+
+def role_table(_: str) -> str:
+    from tocsin.core.access import ROLES, Permission, Principal, may
+
+    def allowed(role: Any, permission: Any) -> str:
+        who = Principal(kind="session", workspace_id="w", role=role, user_id="u", name="n")
+        return "yes" if may(who, permission) else ""
+
+    return table(
+        ["permission", "nobody signed in", *ROLES],
+        [[p, "yes" if may(None, p) else "", *[allowed(r, p) for r in ROLES]] for p in get_args(Permission)],
+    )
+
+
+def metric_table(_: str) -> str:
+    from tocsin.telemetry import REGISTRY
+
+    rows = [
+        [code(m.name + ("_total" if m.type == "counter" else "")), m.type, m.documentation] for m in REGISTRY.collect()
+    ]
+    return table(["metric", "type", "meaning"], sorted(rows))
+
+
+def error_list(_: str) -> str:
+    from tocsin.core.result import ERROR_TYPES
+
+    return ", ".join(code(name) for name in ERROR_TYPES) + "\n"
+
+
+MAKERS: dict[str, Callable[[str], str]] = {
+    "settings": settings_table,
+    "check": check_fields,
+    "notifier": notifier_fields,
+    "checks": check_list,
+    "notifiers": notifier_list,
+    "routes": route_table,
+    "roles": role_table,
+    "metrics": metric_table,
+    "errors": error_list,
+}
+
+
+def written(page: str) -> str:
+    """The page with its generated parts as the code says now."""
+
+    def fill(found: re.Match[str]) -> str:
+        name, _, rest = found[2].partition(":")
+        return found[1] + MAKERS[name](rest) + found[3]
+
+    return BLOCK.sub(fill, page)
+
+
+def out_of_date() -> dict[Path, str]:
+    """Pages that differ from what the code says, with what they should hold."""
+    found: dict[Path, str] = {}
+    for path in sorted(DOCS.rglob("*.md")):
+        page = path.read_text(encoding="utf-8")
+        if (now := written(page)) != page:
+            found[path] = now
+    return found
+
+
+def main(words: list[str]) -> int:
+    """Write the pages; with --check only name those that are out of date."""
+    stale = out_of_date()
+    for path, page in stale.items():
+        print(("out of date: " if "--check" in words else "wrote ") + str(path.relative_to(DOCS.parent)))
+        if "--check" not in words:
+            path.write_text(page, encoding="utf-8")
+    return 1 if stale and "--check" in words else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
