@@ -73,7 +73,7 @@ def _refuse_lost_key(settings: Settings, file: Path) -> None:
 
 def _make(file: Path) -> None:
     """Write a fresh key beside it and link it into place: whoever reads the file reads a whole key."""
-    draft = file.with_name(f".{file.name}-{os.getpid()}")
+    draft = file.with_name(f".{file.name}-{secrets.token_hex(4)}")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as out:
         out.write(secrets.token_urlsafe(48) + "\n")
         out.flush()
