@@ -1,1 +1,210 @@
 """Check types: the registry, and `run`, which owns timing, timeout, assertions and errors."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import importlib
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from msgspec.structs import replace
+
+from tocsin.clock import Clock
+from tocsin.core.assertion import judge
+from tocsin.core.monitor import Assertion
+from tocsin.core.result import ERROR_TYPES, AssertionResult, CheckError, Observation, Outcome, Status
+from tocsin.errors import CheckFailed, CheckInvalid, EgressRefused, NotFound
+from tocsin.net import Net
+from tocsin.net.progress import PROGRESS, Progress
+from tocsin.telemetry import logger
+
+log = logger(__name__)
+
+# One line a kind: its name and the module that is imported when it is first used.
+REGISTRY: dict[str, str] = {
+    "http": "tocsin.checks.http",
+    "tcp": "tocsin.checks.tcp",
+    "tls": "tocsin.checks.tls",
+    "dns": "tocsin.checks.dns",
+    "smtp": "tocsin.checks.smtp",
+    "ping": "tocsin.checks.ping",
+    "push": "tocsin.checks.push",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A check type: its Target dataclass, its `check` coroutine, and what it is for in one line.
+
+    A kind's module may also have `summary(target) -> str` (the target in one line, no secrets) and `DEFAULTS`, the
+    assertions that hold when a monitor has none of their type."""
+
+    name: str
+    target: type[Any]
+    check: Callable[[Any, Net], Awaitable[Observation]]
+    label: str
+    summary: Callable[[Any], str]
+    defaults: tuple[Assertion, ...] = field(default=())
+
+
+def names() -> list[str]:
+    """The names of all check types."""
+    return list(REGISTRY)
+
+
+@functools.cache
+def kind(name: str) -> Kind:
+    """The check type of that name. Raises NotFound."""
+    if name not in REGISTRY:
+        raise NotFound(f"there is no check type {name!r}; there are {', '.join(REGISTRY)}")
+    module = importlib.import_module(REGISTRY[name])
+    label = (module.Target.__doc__ or name).strip().splitlines()[0].rstrip(".")
+    summary = getattr(module, "summary", _summary)
+    return Kind(name, module.Target, module.check, label, summary, tuple(getattr(module, "DEFAULTS", ())))
+
+
+def show(type: str, target: Any) -> str:
+    """The target in one line for people, without secrets."""
+    return kind(type).summary(target)
+
+
+def _summary(target: Any) -> str:
+    for name in ("url", "host", "name"):
+        if (value := getattr(target, name, None)) is not None:
+            port = getattr(target, "port", None)
+            shown = f"[{value}]" if port is not None and ":" in value else str(value)
+            return shown if port is None else f"{shown}:{port}"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One check to run. `target` is an instance of the kind's Target."""
+
+    type: str
+    target: Any
+    timeout_s: float = 10.0
+    assertions: tuple[Assertion, ...] = ()
+    location: str = "local"
+
+
+async def run(order: Order, net: Net, clock: Clock) -> Outcome:
+    """One finished check: it never raises (cancellation apart).
+
+    CheckFailed → down with its reason; no answer in time → down, timeout, with its phase; an address that the guard
+    refuses → down, network; any other exception is a fault of ours → invalid, with its traceback in the log."""
+    chosen = kind(order.type)
+    started_at = clock.now()
+    began = time.perf_counter()
+    here = Progress()
+    token = PROGRESS.set(here)
+    error: CheckError | None = None
+    status: Status = "up"
+    seen: Observation | None = None
+    try:
+        async with asyncio.timeout(order.timeout_s) as here.timeout:
+            seen = await chosen.check(order.target, net)
+    except CheckFailed as failure:
+        status, error, seen = "down", _failure(failure, here), failure.observation
+    except EgressRefused as refused:
+        status, error = "down", CheckError("network", f"refused: {refused}", here.phase)
+    except CheckInvalid as fault:
+        status, error = "invalid", CheckError("unknown", str(fault), here.phase)
+    except TimeoutError:
+        if here.timeout is None or not here.timeout.expired():
+            status, error = _our_fault(order.type)
+        else:
+            status, error = _timed_out(order, here)
+    except Exception:  # noqa: BLE001 - whatever a check type raises by mistake is ours, never the target's
+        status, error = _our_fault(order.type)
+    finally:
+        PROGRESS.reset(token)
+    seen = _complete(seen, here, (time.perf_counter() - began) * 1000)
+    results: tuple[AssertionResult, ...] = ()
+    if status == "up":
+        try:
+            status, error, results = _judged(order.assertions, chosen.defaults, seen, started_at)
+        except Exception:  # noqa: BLE001 - as above
+            status, error = _our_fault(order.type)
+    return Outcome(
+        type=order.type,
+        target=chosen.summary(order.target),
+        status=status,
+        error=error,
+        started_at=started_at,
+        location=order.location,
+        seen=seen,
+        assertions=results,
+    )
+
+
+def _failure(failure: CheckFailed, here: Progress) -> CheckError:
+    type_: Any = failure.type if failure.type in ERROR_TYPES else "unknown"
+    return CheckError(type_, failure.message, failure.phase)
+
+
+_DOING = {
+    "dns": "looking up the name",
+    "connect": "connecting",
+    "tls": "the TLS handshake",
+    "send": "sending the request",
+    "ttfb": "waiting for the answer",
+    "transfer": "receiving the answer",
+}
+
+
+def timeout_message(timeout_s: float, phase: str | None) -> str:
+    """What a timeout says: how long, and in the middle of what."""
+    doing = f" while {_DOING[phase]}" if phase in ("dns", "connect", "send", "ttfb", "transfer") else ""
+    return f"no result within {timeout_s:g} s" + (f" in {_DOING['tls']}" if phase == "tls" else doing)
+
+
+def _timed_out(order: Order, here: Progress) -> tuple[Status, CheckError]:
+    if here.phase == "dns" and here.lookup is not None and not here.lookup.started:
+        return "invalid", CheckError("unknown", "our own resolver was too busy to ask for the name", "dns")
+    return "down", CheckError("timeout", timeout_message(order.timeout_s, here.phase), here.phase)
+
+
+def _our_fault(type_: str) -> tuple[Status, CheckError]:
+    log.exception("checks.fault", type=type_)
+    return "invalid", CheckError("unknown", "the check itself failed (a fault of ours; it is in the log)")
+
+
+def _complete(seen: Observation | None, here: Progress, wall_ms: float) -> Observation:
+    """The observation with what was seen on the way, and its total."""
+    if seen is None:
+        seen = Observation(timing=here.timing(), ip=here.ip, tls=here.tls)
+    if seen.timing.total is None:
+        seen = replace(seen, timing=replace(seen.timing, total=wall_ms))
+    return seen
+
+
+def _judged(
+    given: Sequence[Assertion], defaults: Sequence[Assertion], seen: Observation, now: datetime
+) -> tuple[Status, CheckError | None, tuple[AssertionResult, ...]]:
+    """Judge the assertions, with the kind's own for the types that none is given of."""
+    extra = tuple(d for d in defaults if all(a.type != d.type for a in given))
+    results = judge((*extra, *given), seen, now)
+    missed = [r for r in results if not r.ok]
+    order: tuple[tuple[str, Status], ...] = (("down", "down"), ("degrade", "degraded"))
+    for on_fail, status in order:
+        for result in missed:
+            if result.on_fail == on_fail:
+                return status, CheckError("assertion", _miss(result), None), results
+    if seen.degraded is not None:
+        return "degraded", seen.degraded, results
+    return "up", None, results
+
+
+def _miss(result: AssertionResult) -> str:
+    which = " ".join(str(x) for x in (result.type, result.name, result.path) if isinstance(x, str))
+    return f"{which}: expected {_short(result.expected)}, found {_short(result.actual)}"
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else str(value)
+    return text if len(text) <= 200 else text[:199] + "…"

@@ -1,1 +1,62 @@
 """The only way out to the network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tocsin.net.connect import Connecting, Connection, ask
+from tocsin.net.egress import Egress
+from tocsin.net.http import HttpEngine
+from tocsin.net.resolve import Address, Resolver
+from tocsin.net.tls import TlsWish
+
+__all__ = ["Address", "Connection", "Egress", "HttpEngine", "Net", "TlsWish"]
+
+
+class Net:
+    """Everything that leaves this machine goes through one of these: the guard, the resolver, connections, HTTP."""
+
+    def __init__(self, egress: Egress | None = None, http: HttpEngine | None = None) -> None:
+        self.egress = egress or Egress()
+        self.resolver = Resolver(self.egress)
+        self.http = http or HttpEngine()
+        self.http.use(self)
+
+    async def start(self) -> None:
+        """Nothing is started before it is first needed; this only says in which event loop."""
+
+    async def close(self) -> None:
+        """End the threads; what is still running fails."""
+        await self.http.close()
+        self.resolver.close()
+
+    async def __aenter__(self) -> Net:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    async def resolve(
+        self, host: str, port: int, *, ip_version: int | None = None, pins: Sequence[str] = ()
+    ) -> list[Address]:
+        """The allowed addresses of a name, in the order to try them. Raises CheckFailed (dns) or EgressRefused."""
+        return await self.resolver.resolve(host, port, ip_version=ip_version, pins=pins)
+
+    def connect(
+        self,
+        host: str,
+        port: int,
+        *,
+        tls: TlsWish | None = None,
+        ip_version: int | None = None,
+        pins: Sequence[str] = (),
+    ) -> Connecting:
+        """A fresh connection: `async with net.connect(host, port) as connection`. Each address is tried in turn.
+
+        Raises CheckFailed (dns, connection_refused, timeout, network, connection_reset, tls) or EgressRefused."""
+        return Connecting(self.resolver, self.egress, host, port, tls, ip_version, pins)
+
+    async def datagram(self, address: Address, payload: bytes) -> bytes:
+        """Send one datagram and return the one that answers it."""
+        return await ask(self.egress, address, payload)

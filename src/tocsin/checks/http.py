@@ -1,0 +1,146 @@
+"""HTTP and HTTPS: one request over a fresh connection, redirects followed, judged by its assertions."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from tocsin.core.monitor import Assertion
+from tocsin.core.result import Observation
+from tocsin.core.shape import Help, Hidden, Length, Pattern, Range
+from tocsin.errors import CheckFailed, Invalid, Problem
+from tocsin.net import Net
+from tocsin.net.http import HttpRequest, Login
+from tocsin.net.resolve import split_pin
+from tocsin.net.url import parse
+
+DEFAULTS = (Assertion(type="status_code", op="in", value=["200-299"]),)
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
+_PEM = r"\s*-----BEGIN [\s\S]*"
+_PEM_SAYS = "PEM text that begins with -----BEGIN (the text itself, not a path)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A web address that should answer over HTTP or HTTPS."""
+
+    url: Annotated[str, Length(1, 8192), Help("The http or https URL to fetch")]
+    method: Annotated[
+        str, Pattern(r"[A-Z][A-Z-]{0,30}", "a method in capitals, such as GET"), Help("Request method")
+    ] = "GET"
+    headers: Annotated[dict[str, str], Length(0, 100), Hidden, Help("Request headers")] = field(
+        default_factory=dict[str, str]
+    )
+    body: Annotated[str | None, Length(0, 65_536), Help("Request body, sent as UTF-8")] = None
+    max_body: Annotated[int, Range(0, 16_777_216), Help("How much of the answer's body is read, decoded bytes")] = (
+        1_048_576
+    )
+    follow_redirects: Annotated[bool, Help("Follow redirects")] = True
+    max_redirects: Annotated[int, Range(0, 20), Help("How many redirects are followed")] = 10
+    ip_version: Annotated[Literal[4, 6] | None, Help("Use only IPv4 or only IPv6")] = None
+    verify_tls: Annotated[bool, Help("The certificate must be valid")] = True
+    ca_file: Annotated[
+        str | None, Pattern(_PEM, _PEM_SAYS), Help("Authorities to trust instead of the system's, PEM")
+    ] = None
+    client_cert: Annotated[str | None, Pattern(_PEM, _PEM_SAYS), Help("Client certificate, PEM")] = None
+    client_key: Annotated[str | None, Hidden, Pattern(_PEM, _PEM_SAYS), Help("Key of the client certificate, PEM")] = (
+        None
+    )
+    resolve: Annotated[list[str], Length(0, 20), Help("Addresses to use, as HOST:PORT:ADDRESS")] = field(
+        default_factory=list[str]
+    )
+    proxy: Annotated[str | None, Hidden, Length(1, 500), Help("Proxy, as http://host:port or socks5://host:port")] = (
+        None
+    )
+    http_version: Annotated[Literal["1.1", "2", "3"] | None, Help("Speak only this version of HTTP")] = None
+    cors_origin: Annotated[str | None, Length(1, 500), Help("Send this Origin; the answer must allow it")] = None
+    auth: Annotated[Literal["none", "basic", "bearer", "digest"], Help("How to authenticate")] = "none"
+    username: Annotated[str, Length(0, 500), Help("User name for basic and digest")] = ""
+    password: Annotated[str, Hidden, Length(0, 1000), Help("Password for basic and digest")] = ""
+    token: Annotated[str, Hidden, Length(0, 8192), Help("Token for bearer")] = ""
+
+    def __post_init__(self) -> None:
+        """What the marks cannot say. Raises Invalid."""
+        problems: list[Problem] = []
+        try:
+            parse(self.url)
+        except ValueError as error:
+            problems.append(Problem("url", "an http or https URL", f"one that {error}"))
+        problems += [
+            Problem("headers", "names of letters, digits and -, values of one line", repr(name[:100]))
+            for name, value in self.headers.items()
+            if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value)
+        ]
+        for i, pin in enumerate(self.resolve):
+            try:
+                split_pin(pin)
+            except ValueError:
+                problems.append(Problem(f"resolve[{i}]", "HOST:PORT:ADDRESS", repr(pin[:100])))
+        if self.proxy and not re.fullmatch(r"(http|socks5h?)://\S+", self.proxy):
+            problems.append(Problem("proxy", "http://host:port or socks5://host:port", "***"))
+        for name in ("token", "cors_origin"):
+            if not _VALUE.fullmatch(getattr(self, name) or ""):
+                problems.append(Problem(name, "one line", "***"))
+        if self.auth == "bearer" and not self.token:
+            problems.append(Problem("token", "a token, as auth is bearer", "nothing"))
+        if self.auth in ("basic", "digest") and not self.username:
+            problems.append(Problem("username", f"a user name, as auth is {self.auth}", "nothing"))
+        if self.client_key and not self.client_cert:
+            problems.append(Problem("client_cert", "a certificate for the key", "nothing"))
+        if problems:
+            raise Invalid(*problems)
+
+
+def summary(target: Target) -> str:
+    """The method when it is not GET, and the URL."""
+    return target.url if target.method == "GET" else f"{target.method} {target.url}"
+
+
+async def check(target: Target, net: Net) -> Observation:
+    """Fetch it; the status is for the assertions to judge."""
+    seen = await net.http.fetch(_request(target))
+    if target.cors_origin is not None:
+        _allow(target.cors_origin, seen)
+    return seen
+
+
+def _request(target: Target) -> HttpRequest:
+    headers = tuple(target.headers.items())
+    if target.cors_origin is not None:
+        headers = (*(h for h in headers if h[0].lower() != "origin"), ("Origin", target.cors_origin))
+    return HttpRequest(
+        url=target.url,
+        method=target.method,
+        headers=headers,
+        body=None if target.body is None else target.body.encode(),
+        follow_redirects=target.follow_redirects,
+        max_redirects=target.max_redirects,
+        verify_tls=target.verify_tls,
+        ca_file=target.ca_file,
+        client_cert=target.client_cert,
+        client_key=target.client_key,
+        ip_version=target.ip_version,
+        resolve=target.resolve,
+        proxy=target.proxy,
+        http_version=target.http_version,
+        max_body=target.max_body,
+        login=_login(target),
+    )
+
+
+def _login(target: Target) -> Login | None:
+    if target.auth == "none":
+        return None
+    return Login(scheme=target.auth, user=target.username, password=target.password, token=target.token)
+
+
+def _allow(origin: str, seen: Observation) -> None:
+    """Raise CheckFailed (cors) when a browser on that origin would not hand the answer over."""
+    allowed: list[Any] = [value for name, value in seen.headers if name == "access-control-allow-origin"]
+    if len(allowed) == 1 and allowed[0] in ("*", origin):
+        return
+    shown = ", ".join(allowed) if allowed else "no Access-Control-Allow-Origin"
+    raise CheckFailed("cors", f"the answer does not allow the origin {origin}: {shown[:200]}", observation=seen)

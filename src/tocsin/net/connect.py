@@ -1,0 +1,334 @@
+"""Fresh TCP connections and datagrams, to addresses the guard allows, each phase timed and each failure named."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any
+
+from tocsin.core.result import Timing, TlsFacts
+from tocsin.errors import CheckFailed
+from tocsin.net.egress import Egress
+from tocsin.net.progress import Progress, progress
+from tocsin.net.resolve import Address, Resolver
+from tocsin.net.tls import TlsWish, context, facts_from_der, why_refused
+
+_CHUNK = 65_536
+_UNREACHABLE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL)
+
+
+def from_os_error(error: OSError, phase: str, where: str = "") -> CheckFailed:
+    """The failure of a check that a socket error stands for."""
+    at = f" {where}" if where else ""
+    if isinstance(error, ConnectionRefusedError):
+        return CheckFailed("connection_refused", f"connection refused by{at or ' the target'}", phase=phase)
+    if isinstance(error, (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)):
+        return CheckFailed("connection_reset", f"connection reset by{at or ' the target'}", phase=phase)
+    if isinstance(error, TimeoutError):
+        return CheckFailed("timeout", f"no answer from{at or ' the target'}", phase=phase)
+    if error.errno in _UNREACHABLE:
+        return CheckFailed("network", f"no route to{at or ' the target'}: {error.strerror}", phase=phase)
+    return CheckFailed("network", f"{error.strerror or error}{at}", phase=phase)
+
+
+class Connection:
+    """An open TCP connection, TLS once `start_tls` was called. Every failure of it is a CheckFailed with its phase."""
+
+    __slots__ = ("_buffer", "_eof", "_in", "_loop", "_out", "_progress", "_sock", "_tls", "peer", "tls")
+
+    def __init__(self, sock: socket.socket, peer: str, here: Progress) -> None:
+        self._sock = sock
+        self._loop = asyncio.get_running_loop()
+        self._progress = here
+        self._buffer = bytearray()
+        self._eof = False
+        self._tls: ssl.SSLObject | None = None
+        self._in: ssl.MemoryBIO | None = None
+        self._out: ssl.MemoryBIO | None = None
+        self.peer = peer
+        self.tls: TlsFacts | None = None
+
+    @property
+    def timing(self) -> Timing:
+        """dns, connect and tls in ms, as far as they happened."""
+        return self._progress.timing()
+
+    async def write(self, data: bytes) -> None:
+        """Send all of it."""
+        self._progress.phase = "send"
+        if self._tls is not None:
+            try:
+                self._tls.write(data)
+            except ssl.SSLError as error:
+                raise _broken_tls(error, "send") from None
+            await self._flush("send")
+        else:
+            await self._send(data, "send")
+
+    async def read_some(self, limit: int = _CHUNK) -> bytes:
+        """What has come, at most `limit` bytes; b"" when the other side has finished."""
+        if self._buffer:
+            return self._take(min(limit, len(self._buffer)))
+        self._progress.phase = "ttfb"
+        return await self._receive(limit)
+
+    async def read(self, n: int) -> bytes:
+        """Exactly `n` bytes; CheckFailed (protocol) when the other side ends before."""
+        while len(self._buffer) < n:
+            await self._fill(n - len(self._buffer))
+        return self._take(n)
+
+    async def read_until(self, separator: bytes, limit: int = _CHUNK) -> bytes:
+        """Everything up to and with `separator`; CheckFailed (protocol) when it does not come within `limit` bytes."""
+        start = 0
+        while (at := self._buffer.find(separator, start)) < 0:
+            if len(self._buffer) >= limit:
+                raise CheckFailed("protocol", f"no end of a line within {limit} bytes", phase="ttfb")
+            start = max(0, len(self._buffer) - len(separator) + 1)
+            await self._fill(limit)
+        if at + len(separator) > limit:
+            raise CheckFailed("protocol", f"no end of a line within {limit} bytes", phase="ttfb")
+        return self._take(at + len(separator))
+
+    async def start_tls(self, wish: TlsWish) -> TlsFacts:
+        """Speak TLS from here on, and give its facts.
+
+        Verified by OpenSSL in the handshake itself (chain, dates, host name). When that fails CheckFailed (tls) is
+        raised; the facts are in its observation's place all the same: `connection.tls`."""
+        here = self._progress
+        here.phase = "tls"
+        began = time.perf_counter()
+        if self._buffer:
+            raise CheckFailed("protocol", "data came before the TLS handshake", phase="tls")
+        made = context(wish.verify, wish.ca_file, wish.client_cert, wish.client_key, wish.alpn)
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        try:
+            tls = made.wrap_bio(incoming, outgoing, server_hostname=wish.server_name or None)
+        except ValueError as error:
+            raise CheckFailed("tls", f"{wish.server_name!r} is no name for TLS: {error}", phase="tls") from None
+        self._in, self._out = incoming, outgoing
+        try:
+            await self._handshake(tls)
+        except ssl.SSLError as error:
+            self.tls = here.tls = _facts(tls, verified=False)
+            if isinstance(error, ssl.SSLCertVerificationError):
+                text = why_refused(self.tls, wish.server_name, error.verify_code, error.verify_message)
+                raise CheckFailed("tls", text, phase="tls") from None
+            raise _broken_tls(error, "tls") from None
+        here.tls_ms = (time.perf_counter() - began) * 1000
+        self._tls = tls
+        self.tls = here.tls = _facts(tls, verified=wish.verify)
+        return self.tls
+
+    async def _handshake(self, tls: ssl.SSLObject) -> None:
+        while True:
+            try:
+                tls.do_handshake()
+            except ssl.SSLWantReadError:
+                await self._flush("tls")
+                await self._receive_raw("tls", "the TLS handshake")
+                continue
+            except ssl.SSLError:
+                await self._say_goodbye()
+                raise
+            await self._flush("tls")
+            return
+
+    async def _say_goodbye(self) -> None:
+        """Send the alert that tells the other side why; whether it arrives is no matter."""
+        try:
+            await self._flush("tls")
+        except CheckFailed:
+            return
+
+    async def _fill(self, limit: int) -> None:
+        self._progress.phase = "transfer" if self._buffer else "ttfb"
+        data = await self._receive(max(1, min(limit, _CHUNK)))
+        if not data:
+            raise CheckFailed("protocol", "the connection ended in the middle of an answer", phase=self._progress.phase)
+        self._buffer += data
+
+    def _take(self, n: int) -> bytes:
+        data = bytes(self._buffer[:n])
+        del self._buffer[:n]
+        return data
+
+    async def _receive(self, limit: int) -> bytes:
+        if self._tls is None:
+            try:
+                return await self._loop.sock_recv(self._sock, limit)
+            except OSError as error:
+                raise from_os_error(error, self._progress.phase or "ttfb", self.peer) from None
+        while True:
+            try:
+                return self._tls.read(limit)
+            except ssl.SSLWantReadError:
+                await self._flush("transfer")
+                if self._eof:
+                    return b""
+                await self._receive_raw(self._progress.phase or "ttfb", None)
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                return b""
+            except ssl.SSLError as error:
+                raise _broken_tls(error, "transfer") from None
+
+    async def _receive_raw(self, phase: str, in_middle_of: str | None) -> None:
+        assert self._in is not None
+        try:
+            data = await self._loop.sock_recv(self._sock, _CHUNK)
+        except OSError as error:
+            raise from_os_error(error, phase, self.peer) from None
+        if data:
+            self._in.write(data)
+            return
+        if in_middle_of is not None:
+            raise CheckFailed(
+                "connection_reset", f"{self.peer} closed the connection during {in_middle_of}", phase=phase
+            )
+        self._eof = True
+        self._in.write_eof()
+
+    async def _flush(self, phase: str) -> None:
+        assert self._out is not None
+        if data := self._out.read():
+            await self._send(data, phase)
+
+    async def _send(self, data: bytes, phase: str) -> None:
+        try:
+            await self._loop.sock_sendall(self._sock, data)
+        except OSError as error:
+            raise from_os_error(error, phase, self.peer) from None
+
+    def close(self) -> None:
+        """Hang up."""
+        self._sock.close()
+
+
+class Connecting:
+    """`async with` it to get the Connection; it is closed at the end."""
+
+    __slots__ = ("_connection", "_egress", "_host", "_ip_version", "_pins", "_port", "_resolver", "_wish")
+
+    def __init__(
+        self,
+        resolver: Resolver,
+        egress: Egress,
+        host: str,
+        port: int,
+        wish: TlsWish | None,
+        ip_version: int | None,
+        pins: Sequence[str],
+    ) -> None:
+        self._resolver, self._egress = resolver, egress
+        self._host, self._port, self._wish = host, port, wish
+        self._ip_version, self._pins = ip_version, pins
+        self._connection: Connection | None = None
+
+    async def __aenter__(self) -> Connection:
+        here = progress()
+        here.phase = "dns"
+        began = time.perf_counter()
+        addresses = await self._resolver.resolve(self._host, self._port, ip_version=self._ip_version, pins=self._pins)
+        here.dns_ms = (time.perf_counter() - began) * 1000
+        here.phase = "connect"
+        sock, address = await _connect_any(addresses, here)
+        try:
+            self._egress.check(sock.getpeername()[0], address.port)
+            self._connection = connection = Connection(sock, address.ip, here)
+            if self._wish is not None:
+                await connection.start_tls(self._wish)
+        except BaseException:
+            sock.close()
+            raise
+        return connection
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+
+async def _connect_any(addresses: Sequence[Address], here: Progress) -> tuple[socket.socket, Address]:
+    """A socket connected to the first address that answers; the first failure when none does. An address that keeps
+    silent may use half of the time that is left, as long as there is another one."""
+    first: CheckFailed | None = None
+    for i, address in enumerate(addresses):
+        here.ip = address.ip
+        began = time.perf_counter()
+        try:
+            if i == len(addresses) - 1:
+                sock = await _connect(address)
+            else:
+                async with asyncio.timeout(here.remaining_s() / 2):
+                    sock = await _connect(address)
+        except OSError as error:
+            first = first or from_os_error(error, "connect", f"{address.ip} port {address.port}")
+            continue
+        here.connect_ms = (time.perf_counter() - began) * 1000
+        return sock, address
+    raise first or CheckFailed("dns", "no address", phase="dns")
+
+
+async def _connect(address: Address) -> socket.socket:
+    sock = socket.socket(address.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        await asyncio.get_running_loop().sock_connect(sock, (address.ip, address.port))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def ask(egress: Egress, address: Address, payload: bytes, limit: int = _CHUNK) -> bytes:
+    """Send one datagram to a checked address and return the answer, which can only come from there."""
+    egress.check(address.ip, address.port)
+    here = progress()
+    here.ip, here.phase = address.ip, "ttfb"
+    loop = asyncio.get_running_loop()
+    kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+    with socket.socket(address.family, kind) as sock:
+        try:
+            sock.connect((address.ip, address.port))
+            sock.send(payload)
+            return await loop.sock_recv(sock, limit)
+        except OSError as error:
+            raise from_os_error(error, "ttfb", f"{address.ip} port {address.port}") from None
+
+
+def _facts(tls: ssl.SSLObject, *, verified: bool) -> TlsFacts:
+    cipher = tls.cipher()
+    return facts_from_der(
+        _chain(tls),
+        protocol=tls.version() or (cipher[1] if cipher else None),
+        cipher=cipher[0] if cipher else None,
+        verified=verified,
+        now=datetime.now(UTC),
+    )
+
+
+def _chain(tls: Any) -> list[bytes]:
+    """The chain as the server sent it, leaf first, also when it was not accepted; public from Python 3.13 on."""
+    try:
+        if hasattr(tls, "get_unverified_chain"):
+            return list(tls.get_unverified_chain() or [])
+        chain: list[Any] = tls._sslobj.get_unverified_chain() or []
+        return [cert.public_bytes(2) for cert in chain]  # 2: DER
+    except (ssl.SSLError, ValueError, AttributeError):
+        return []
+
+
+def _broken_tls(error: ssl.SSLError, phase: str) -> CheckFailed:
+    if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+        return CheckFailed("connection_reset", "the connection was closed during the TLS handshake", phase=phase)
+    reason = (error.reason or str(error)).replace("_", " ").lower()
+    if error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"):
+        return CheckFailed("tls", f"what answers does not speak TLS ({reason})", phase=phase)
+    return CheckFailed("tls", f"TLS failed: {reason}", phase=phase)

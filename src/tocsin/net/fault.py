@@ -1,0 +1,84 @@
+"""What libcurl's error codes mean to us: an error type, a phase, and words for people."""
+
+from __future__ import annotations
+
+import errno
+
+import pycurl
+
+from tocsin.core.result import TlsFacts
+from tocsin.errors import CheckFailed, CheckInvalid
+from tocsin.net.tls import why_refused
+from tocsin.net.transfer import Transfer
+
+_RESET = (errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED)
+_TLS_REFUSED = (pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_ISSUER_ERROR, 91)
+_TLS_OTHER = (35, 53, 54, 58, 59, 64, 66, 77, 80, 82, 83, 90)
+_PROTOCOL = {
+    1: "it does not answer in HTTP",
+    8: "the answer is not HTTP",
+    16: "HTTP/2 broke",
+    18: "the body is shorter than promised",
+    23: "the answer cannot be taken in",
+    61: "the body's encoding is broken",
+    92: "HTTP/2 broke",
+    95: "HTTP/3 broke",
+    100: "the headers are too large",
+}
+_OURS = (2, 4, 27, 41, 43, 48)
+
+
+def phase_of(transfer: Transfer) -> str:
+    """The phase the exchange was in when it ended."""
+    if not transfer.connect_us:
+        return "connect"
+    if transfer.url.scheme == "https" and not transfer.appconnect_us:
+        return "tls"
+    if not transfer.start_us:
+        body = transfer.request_body
+        return "send" if body and transfer.upload < len(body) else "ttfb"
+    return "transfer"
+
+
+def fault_of(transfer: Transfer, facts: TlsFacts | None) -> CheckFailed | CheckInvalid:
+    """The failure a transfer ended with (its code is not 0)."""
+    code, text, phase = transfer.code, transfer.text, phase_of(transfer)
+    where = transfer.url.authority
+    if code == pycurl.E_OPERATION_TIMEDOUT:
+        return CheckFailed("timeout", f"{where} did not answer in time", phase=phase)
+    if code in _TLS_REFUSED:
+        return CheckFailed("tls", why_refused(facts, transfer.url.host, transfer.verify_code, text), phase="tls")
+    if code in (5, 6):
+        return CheckFailed("dns", text, phase="dns")
+    if code in _OURS:
+        return CheckInvalid(f"libcurl could not do it: {text}")
+    if code == 7:
+        return _no_connection(transfer, where)
+    reset = transfer.errno in _RESET or "reset by peer" in text.lower() or "SSL_ERROR_SYSCALL" in text
+    if code in (35, 52, 55, 56, 96) and reset:
+        return CheckFailed("connection_reset", f"{where} reset the connection", phase=phase)
+    if code == 52:
+        return CheckFailed("connection_reset", f"{where} closed the connection without an answer", phase=phase)
+    if code == 35 and ("wrong version number" in text or "packet length too long" in text or "record layer" in text):
+        return CheckFailed("tls", f"{where} does not speak TLS on this port", phase="tls")
+    if code in _TLS_OTHER:
+        return CheckFailed("tls", f"TLS failed: {text}", phase="tls")
+    if code == 56 and (transfer.start_us or transfer.status):
+        return CheckFailed("protocol", f"the answer is broken: {text}", phase=phase)
+    if code in _PROTOCOL:
+        return CheckFailed("protocol", f"{_PROTOCOL[code]}: {text}" if text else _PROTOCOL[code], phase=phase)
+    if code in (97,) or "proxy" in text.lower():
+        return CheckFailed("network", f"the proxy refused: {text}", phase="connect")
+    return CheckFailed("network", text or f"libcurl error {code}", phase=phase)
+
+
+def _no_connection(transfer: Transfer, where: str) -> CheckFailed:
+    number = transfer.errno
+    at = f"{where} ({transfer.connect_to[2:]})" if transfer.connect_to else where
+    if number == errno.ECONNREFUSED or "refused" in transfer.text.lower():
+        return CheckFailed("connection_refused", f"connection refused by {at}", phase="connect")
+    if number in _RESET:
+        return CheckFailed("connection_reset", f"{at} reset the connection", phase="connect")
+    if number == errno.ETIMEDOUT:
+        return CheckFailed("timeout", f"no answer from {at}", phase="connect")
+    return CheckFailed("network", f"no connection to {at}: {transfer.text}", phase="connect")

@@ -1,0 +1,218 @@
+"""libcurl in a thread of its own: many transfers at once over our own epoll loop, results handed back in batches.
+
+Never driven by asyncio (its callbacks would stand in the way of the timings) and never by CurlMulti.select (which
+cannot be woken and spins above 1,023 descriptors)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import select
+import threading
+import time
+from collections import deque
+from typing import Any
+
+import pycurl
+
+from tocsin.net.transfer import Transfer, TransferPool
+
+_WAKE = b"\1" * 8
+_LONGEST_WAIT_S = 60.0
+_EPOLL_OF = {
+    pycurl.POLL_IN: select.EPOLLIN,
+    pycurl.POLL_OUT: select.EPOLLOUT,
+    pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT,
+}
+_CA_KEPT_S = 3600
+
+
+class Multi:
+    """The thread. `run` is called in the event loop and awaits the end of one transfer."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._wake = -1
+        self._woken = False
+        self._stopping = False
+        self._orders: deque[Transfer] = deque()
+        self._done: deque[Transfer] = deque()
+        self._delivering = False
+
+    async def run(self, transfer: Transfer) -> Transfer:
+        """Carry out one transfer: its result is in it. When the caller is cancelled, so is the transfer."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._begin(loop)
+        transfer.future = loop.create_future()
+        transfer.ordered_at = time.perf_counter()
+        self._orders.append(transfer)
+        self._rouse()
+        try:
+            await transfer.future
+        except asyncio.CancelledError:
+            transfer.cancelled = True
+            self._orders.append(transfer)
+            self._rouse()
+            raise
+        return transfer
+
+    def close(self) -> None:
+        """End the thread and every transfer in it."""
+        if self._thread is None:
+            return
+        self._stopping = True
+        self._woken = False
+        self._rouse()
+        self._thread.join()
+        os.close(self._wake)
+        self._thread = self._loop = None
+
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.close()
+        self._loop, self._stopping, self._woken, self._delivering = loop, False, False, False
+        self._orders.clear()
+        self._done.clear()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._thread = threading.Thread(target=self._live, args=(loop,), name="http", daemon=True)
+        self._thread.start()
+
+    def _rouse(self) -> None:
+        """Wake the thread, unless it already was and has not looked yet."""
+        if not self._woken:
+            self._woken = True
+            os.eventfd_write(self._wake, 1)
+
+    def _deliver(self) -> None:
+        """In the event loop: hand over everything that is done."""
+        self._delivering = False
+        while self._done:
+            transfer = self._done.popleft()
+            future = transfer.future
+            if future is not None and not future.done():
+                future.set_result(None)
+
+    def _live(self, loop: asyncio.AbstractEventLoop) -> None:
+        engine = _Engine(self._wake)
+        try:
+            while not self._stopping:
+                if engine.wait():
+                    os.eventfd_read(self._wake)
+                    self._woken = False
+                    while self._orders:
+                        engine.take(self._orders.popleft())
+                done = engine.turn()
+                if done:
+                    self._done.extend(done)
+                    if not self._delivering:
+                        self._delivering = True
+                        loop.call_soon_threadsafe(self._deliver)
+        except RuntimeError:
+            if not loop.is_closed():
+                raise
+        finally:
+            engine.end()
+
+
+class _Engine:
+    """What lives in the thread only: the multi handle, its sockets in epoll, its one timer."""
+
+    def __init__(self, wake: int) -> None:
+        self._wake = wake
+        self._epoll = select.epoll()
+        self._epoll.register(wake, select.EPOLLIN)
+        self._watched: set[int] = set()
+        self._timer_at: float | None = None
+        self._ready: list[tuple[int, int]] = []
+        self._pool = TransferPool()
+        self._running: dict[Any, Transfer] = {}
+        self._alive = 0
+        self._multi = pycurl.CurlMulti()
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
+        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
+
+    def wait(self) -> bool:
+        """Sleep until something happens; whether there are new orders."""
+        timeout = _LONGEST_WAIT_S
+        if self._timer_at is not None:
+            timeout = max(0.0, self._timer_at - time.monotonic())
+        self._ready = self._epoll.poll(timeout, 256)
+        return any(fd == self._wake for fd, _ in self._ready)
+
+    def take(self, transfer: Transfer) -> None:
+        """Start a transfer, or stop it when it was cancelled."""
+        if transfer.cancelled:
+            if transfer.handle in self._running:
+                self._multi.remove_handle(transfer.handle)
+                self._forget(transfer)
+            return
+        handle = transfer.handle = self._pool.get(transfer)
+        self._running[handle] = transfer
+        transfer.waited_s = time.perf_counter() - transfer.ordered_at
+        self._multi.add_handle(handle)
+        self._alive += 1
+
+    def turn(self) -> list[Transfer]:
+        """Let libcurl work on what is ready; the transfers that ended."""
+        act = self._multi.socket_action
+        alive = self._alive
+        for fd, events in self._ready:
+            if fd != self._wake and fd in self._watched:
+                mask = (
+                    (pycurl.CSELECT_IN if events & (select.EPOLLIN | select.EPOLLHUP) else 0)
+                    | (pycurl.CSELECT_OUT if events & select.EPOLLOUT else 0)
+                    | (pycurl.CSELECT_ERR if events & select.EPOLLERR else 0)
+                )
+                alive = act(fd, mask)[1]
+        if self._timer_at is not None and self._timer_at <= time.monotonic():
+            self._timer_at = None
+            alive = act(pycurl.SOCKET_TIMEOUT, 0)[1]
+        return self._collect() if alive != self._alive else []
+
+    def _collect(self) -> list[Transfer]:
+        ended: list[Transfer] = []
+        more = 1
+        while more:
+            more, fine, failed = self._multi.info_read()
+            for handle, code, text in [(h, 0, "") for h in fine] + list(failed):
+                transfer = self._running[handle]
+                transfer.finish(code, text)
+                self._multi.remove_handle(handle)
+                self._forget(transfer)
+                ended.append(transfer)
+        return ended
+
+    def _forget(self, transfer: Transfer) -> None:
+        self._alive -= 1
+        del self._running[transfer.handle]
+        self._pool.put(transfer)
+
+    def _on_socket(self, what: int, fd: int, *_: object) -> None:
+        if what == pycurl.POLL_REMOVE:
+            if fd in self._watched:
+                self._watched.discard(fd)
+                with contextlib.suppress(OSError):  # closed already: epoll has forgotten it by itself
+                    self._epoll.unregister(fd)
+            return
+        events = _EPOLL_OF.get(what, 0)
+        if fd in self._watched:
+            try:
+                self._epoll.modify(fd, events)
+                return
+            except FileNotFoundError:  # the number was closed and given out again
+                pass
+        self._watched.add(fd)
+        self._epoll.register(fd, events)
+
+    def _on_timer(self, timeout_ms: int) -> None:
+        self._timer_at = None if timeout_ms < 0 else time.monotonic() + timeout_ms / 1000
+
+    def end(self) -> None:
+        for transfer in list(self._running.values()):
+            self._multi.remove_handle(transfer.handle)
+            transfer.handle.close()
+        self._pool.close()
+        self._multi.close()
+        self._epoll.close()

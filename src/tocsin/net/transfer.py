@@ -1,0 +1,263 @@
+"""One HTTP exchange with one address: the options libcurl gets for it, and what it saw."""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import b64decode
+from dataclasses import dataclass
+from typing import Any
+
+import pycurl
+
+from tocsin.net.tls import ca_bundle
+from tocsin.net.url import Url
+
+_VERSIONS = {
+    "1.0": pycurl.CURL_HTTP_VERSION_1_0,
+    "1.1": pycurl.CURL_HTTP_VERSION_1_1,
+    "2": pycurl.CURL_HTTP_VERSION_2TLS,
+    "3": pycurl.CURL_HTTP_VERSION_3ONLY,
+}
+_VERSION_NAMES = {10: "1.0", 11: "1.1", 20: "2", 30: "3"}
+_VERSION_OF = {
+    pycurl.CURL_HTTP_VERSION_1_0: "1.0",
+    pycurl.CURL_HTTP_VERSION_1_1: "1.1",
+    pycurl.CURL_HTTP_VERSION_2_0: "2",
+    pycurl.CURL_HTTP_VERSION_3: "3",
+}
+MAX_HEADERS = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Special:
+    """What only some transfers need; a transfer without it uses a handle that is already set up."""
+
+    verify_tls: bool = True
+    ca_file: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+    http_version: str | None = None
+    proxy: str | None = None  # scheme://address:port
+    proxy_login: str | None = None  # user:password
+    digest: tuple[str, str] | None = None
+
+
+class Transfer:
+    """One exchange: what to do (constructor), and what came of it (the other attributes, once `finish` was called)."""
+
+    __slots__ = (
+        "appconnect_us", "body", "body_bytes", "cancelled", "chain", "code", "connect_timeout_ms", "connect_to",
+        "connect_us", "errno", "future", "handle", "header_lines", "headers", "http_version", "ip", "max_body",
+        "method", "ordered_at", "request_body", "special", "start_us", "status", "text", "timeout_ms", "total_us", "truncated",
+        "upload", "url", "verify_code", "waited_s",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        url: Url,
+        address: tuple[str, int] | None,
+        *,
+        method: str = "GET",
+        headers: tuple[str, ...] = (),
+        body: bytes | None = None,
+        timeout_ms: int = 10_000,
+        connect_timeout_ms: int = 0,
+        max_body: int = 1 << 20,
+        special: Special | None = None,
+    ) -> None:
+        self.url, self.method, self.headers, self.request_body = url, method, headers, body
+        self.timeout_ms, self.connect_timeout_ms, self.max_body = timeout_ms, connect_timeout_ms, max_body
+        self.special = special
+        ip = None if address is None else f"[{address[0]}]" if ":" in address[0] else address[0]
+        self.connect_to = None if address is None or ip is None else f"::{ip}:{address[1]}"
+        self.future: asyncio.Future[None] | None = None
+        self.cancelled = False
+        self.handle: Any = None
+        self.ordered_at = self.waited_s = 0.0
+        self.code, self.text, self.errno = 0, "", 0
+        self.status = self.body_bytes = self.verify_code = self.upload = 0
+        self.ip: str | None = None
+        self.http_version: str | None = None
+        self.header_lines: list[bytes] = []
+        self.body = b""
+        self.truncated = False
+        self.connect_us = self.appconnect_us = self.start_us = self.total_us = 0
+        self.chain: list[bytes] = []
+
+    def finish(self, code: int, text: str) -> None:
+        """Read everything off the handle before it goes back."""
+        handle = self.handle
+        get = handle.getinfo
+        sink: _Sink = handle.sink
+        self.code, self.text = code, text
+        self.header_lines, sink.lines = sink.lines, []
+        self.body, self.body_bytes, self.truncated = b"".join(sink.chunks), sink.size, sink.truncated
+        if code == pycurl.E_WRITE_ERROR and sink.truncated:
+            self.code = 0
+        self.status = get(pycurl.RESPONSE_CODE)
+        self.ip = get(pycurl.PRIMARY_IP) or None
+        self.connect_us = (
+            0 if code == pycurl.E_COULDNT_CONNECT else get(pycurl.CONNECT_TIME_T)
+        )  # it is set all the same
+        self.start_us = get(pycurl.STARTTRANSFER_TIME_T)
+        self.total_us = get(pycurl.TOTAL_TIME_T)
+        self.http_version = _VERSION_OF.get(get(pycurl.INFO_HTTP_VERSION))
+        if self.url.scheme == "https":
+            self.appconnect_us = get(pycurl.APPCONNECT_TIME_T)
+            self.verify_code = get(pycurl.SSL_VERIFYRESULT)
+            self.chain = _chain(get(pycurl.INFO_CERTINFO))
+        if self.code:
+            self.errno = get(pycurl.OS_ERRNO)
+            self.upload = int(get(pycurl.SIZE_UPLOAD_T))
+
+
+def _chain(info: list[list[tuple[str, str]]]) -> list[bytes]:
+    """The DER certificates of CERTINFO, leaf first."""
+    chain: list[bytes] = []
+    for rows in info:
+        for key, value in rows:
+            if key == "Cert":
+                chain.append(b64decode("".join(value.split("\n")[1:-1]).split("-----")[0]))
+    return chain
+
+
+class _Sink:
+    """Where a handle puts what it receives: header lines as they come, the body up to a limit."""
+
+    __slots__ = ("chunks", "limit", "lines", "size", "truncated")
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self.chunks: list[bytes] = []
+        self.size = self.limit = 0
+        self.truncated = False
+
+    def header(self, line: bytes) -> None:
+        self.lines.append(line)
+
+    def write(self, data: bytes) -> int | None:
+        room = self.limit - self.size
+        if len(data) > room:
+            self.truncated = True
+            self.chunks.append(data[:room])
+            self.size += room
+            return 0  # not what was given: libcurl ends the transfer
+        self.chunks.append(data)
+        self.size += len(data)
+        return None
+
+
+class TransferPool:
+    """Handles that are used again. Their connections never are."""
+
+    def __init__(self) -> None:
+        self._free: list[Any] = []
+
+    def get(self, transfer: Transfer) -> Any:
+        """A handle set up for this transfer."""
+        handle = self._free.pop() if self._free else _new_handle()
+        _set_up(handle, transfer)
+        return handle
+
+    def put(self, transfer: Transfer) -> None:
+        """Take the handle back; one that was set up in a special way is wiped first."""
+        handle = transfer.handle
+        transfer.handle = None
+        if len(self._free) >= 2000:
+            handle.close()
+            return
+        sink: _Sink = handle.sink
+        sink.lines, sink.chunks, sink.size, sink.truncated = [], [], 0, False
+        if transfer.special is not None or transfer.method != "GET" or transfer.request_body is not None:
+            handle.reset()
+            _constant(handle)
+        self._free.append(handle)
+
+    def close(self) -> None:
+        for handle in self._free:
+            handle.close()
+        self._free.clear()
+
+
+class _Handle(pycurl.Curl):
+    """A libcurl handle with the place its output goes to and the headers it was last given."""
+
+    sink: _Sink
+    headers: tuple[str, ...] | None
+
+
+def _new_handle() -> Any:
+    handle = _Handle()
+    handle.sink = _Sink()
+    _constant(handle)
+    return handle
+
+
+def _constant(handle: Any) -> None:
+    """What is the same for every transfer."""
+    handle.headers = None
+    put = handle.setopt
+    put(pycurl.NOSIGNAL, 1)
+    put(pycurl.FRESH_CONNECT, 1)
+    put(pycurl.FORBID_REUSE, 1)
+    put(pycurl.SSL_SESSIONID_CACHE, 0)
+    put(pycurl.FOLLOWLOCATION, 0)
+    put(pycurl.HTTP09_ALLOWED, 0)
+    put(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
+    put(pycurl.PROXY, "")  # never from the environment
+    put(pycurl.ACCEPT_ENCODING, "")  # all that libcurl can decode
+    put(pycurl.OPT_CERTINFO, 1)
+    put(pycurl.HEADERFUNCTION, handle.sink.header)
+    put(pycurl.WRITEFUNCTION, handle.sink.write)
+    if bundle := ca_bundle():
+        put(pycurl.CAINFO, bundle)
+
+
+def _set_up(handle: Any, transfer: Transfer) -> None:
+    put = handle.setopt
+    put(pycurl.URL, str(transfer.url))
+    put(pycurl.TIMEOUT_MS, transfer.timeout_ms)
+    put(pycurl.CONNECTTIMEOUT_MS, transfer.connect_timeout_ms or transfer.timeout_ms)
+    if transfer.connect_to is not None:
+        put(pycurl.CONNECT_TO, [transfer.connect_to])
+    else:
+        handle.unsetopt(pycurl.CONNECT_TO)
+    if handle.headers != transfer.headers:
+        handle.headers = transfer.headers
+        put(pycurl.HTTPHEADER, list(transfer.headers))
+    handle.sink.limit = transfer.max_body
+    body, method = transfer.request_body, transfer.method
+    if body is not None:
+        put(pycurl.POSTFIELDS, body)
+        put(pycurl.CUSTOMREQUEST, method)
+    elif method == "HEAD":
+        put(pycurl.NOBODY, 1)
+    elif method != "GET":
+        put(pycurl.CUSTOMREQUEST, method)
+    if transfer.special is not None:
+        _set_up_special(handle, transfer.special, transfer.url)
+
+
+def _set_up_special(handle: Any, special: Special, url: Url) -> None:
+    put = handle.setopt
+    if not special.verify_tls:
+        put(pycurl.SSL_VERIFYPEER, 0)
+        put(pycurl.SSL_VERIFYHOST, 0)
+    if special.ca_file:
+        put(pycurl.CAINFO_BLOB, special.ca_file.encode())
+    if special.client_cert:
+        put(pycurl.SSLCERT_BLOB, special.client_cert.encode())
+        put(pycurl.SSLKEY_BLOB, (special.client_key or special.client_cert).encode())
+    if special.http_version:
+        version = _VERSIONS[special.http_version]
+        if special.http_version == "2" and url.scheme == "http":
+            version = pycurl.CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE
+        put(pycurl.HTTP_VERSION, version)
+    if special.proxy:
+        put(pycurl.PROXY, special.proxy)
+        if special.proxy_login:
+            put(pycurl.PROXYUSERPWD, special.proxy_login)
+    if special.digest:
+        put(pycurl.HTTPAUTH, pycurl.HTTPAUTH_DIGEST)
+        put(pycurl.USERNAME, special.digest[0])
+        put(pycurl.PASSWORD, special.digest[1])

@@ -1,0 +1,73 @@
+"""URLs, parsed once and strictly: what we check is what we connect to."""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass
+from urllib.parse import quote, urljoin, urlsplit
+
+from tocsin.errors import CheckFailed
+from tocsin.net.resolve import ascii_host
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+_BAD = re.compile(r"[\x00-\x20\x7f\\]")
+_SAFE = "/%:@!$&'()*+,;=?-._~[]|"
+MAX_URL = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """An http or https URL. `host` is as on the wire (IDNA, IPv6 without brackets), `path` has the query."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+    @property
+    def authority(self) -> str:
+        """host:port for the Host header, without the scheme's own port."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if DEFAULT_PORTS[self.scheme] == self.port else f"{host}:{self.port}"
+
+    @property
+    def origin(self) -> str:
+        return f"{self.scheme}://{self.authority}"
+
+    def __str__(self) -> str:
+        return self.origin + self.path
+
+
+@functools.lru_cache(8192)
+def parse(text: str) -> Url:
+    """The URL. Raises ValueError, whose message says what is wrong, in words that follow "the URL "."""
+    if len(text) > MAX_URL:
+        raise ValueError(f"is longer than {MAX_URL} characters")
+    if _BAD.search(text):
+        raise ValueError("has a space, a backslash or a control character in it")
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f"cannot be read: {error}") from None
+    if parts.scheme not in DEFAULT_PORTS:
+        raise ValueError("must start with http:// or https://")
+    if "@" in parts.netloc:
+        raise ValueError("has a user name or password in it; give them as authentication instead")
+    if not parts.hostname or port == 0:
+        raise ValueError("has no host" if not parts.hostname else "has port 0")
+    host = parts.netloc.rpartition(":")[0] if port is not None else parts.netloc.removesuffix(":")
+    try:
+        name = ascii_host(host)
+    except CheckFailed as failure:
+        raise ValueError(f"has a host that is no host name: {failure.message}") from None
+    path = quote(parts.path or "/", safe=_SAFE)
+    if parts.query:
+        path += "?" + quote(parts.query, safe=_SAFE)
+    return Url(parts.scheme, name, port or DEFAULT_PORTS[parts.scheme], path)
+
+
+def join(at: Url, location: str) -> Url:
+    """Where a redirect from `at` leads. Raises ValueError as `parse` does."""
+    return parse(urljoin(str(at), location.strip()))
