@@ -3,6 +3,9 @@ twice is the same as once."""
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Literal
+
 from msgspec import Struct
 
 from tocsin.core.alert import OutboxRow
@@ -46,3 +49,18 @@ class Batch(Struct, frozen=True, kw_only=True):
     verdicts: tuple[VerdictChange, ...] = ()
     incidents: tuple[IncidentChange, ...] = ()
     outbox: tuple[OutboxRow, ...] = ()
+
+
+class OutboxOutcome(Struct, frozen=True, kw_only=True):
+    """What came of one attempt to deliver, or of giving a row up. `state` is the row's state from now on: pending with
+    `next_at` for another try, else sent, failed or dropped. `sent` is False when nothing left (dropped, put off)."""
+
+    key: str
+    workspace_id: str
+    state: Literal["pending", "sent", "failed", "dropped"]
+    at: datetime
+    ok: bool = False
+    error: str | None = None
+    took_ms: float = 0.0
+    next_at: datetime | None = None
+    sent: bool = True

@@ -1,0 +1,147 @@
+"""Incidents and their timelines."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tocsin.core.incident import Entry, Incident
+from tocsin.core.result import micros
+from tocsin.errors import NotFound
+from tocsin.store.batch import IncidentChange
+from tocsin.store.cursor import read_cursor, write_cursor
+from tocsin.store.door import fields_of
+
+if TYPE_CHECKING:
+    from tocsin.store.session import Session
+
+
+class Incidents:
+    """Stretches of trouble; at most one is open for a subject of a workspace."""
+
+    def __init__(self, session: Session) -> None:
+        self._s = session
+
+    def save(self, change: IncidentChange) -> None:
+        """Keep an incident as it is now, with its new entries; twice is the same as once.
+
+        Conflict when another incident of the subject is open: decide again from what is stored. An incident older than what
+        is stored (its subject has had more transitions since) only adds its entries.
+        """
+        s, incident = self._s, change.incident
+        s.own(incident.workspace_id)
+        stored = self._find(incident.id, incident.workspace_id)
+        resolved = None if incident.resolved_at is None else micros(incident.resolved_at)
+        data = msgspec.json.encode(incident).decode()
+        if stored is None:
+            s.door.create(
+                "incident", incident.id, incident.workspace_id, fields_of(incident),
+                "INSERT INTO incidents (workspace_id, id, subject, monitor_id, host_id, opened_at, resolved_at, data) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                incident.workspace_id, incident.id, incident.subject, incident.monitor_id, incident.host_id,
+                micros(incident.opened_at), resolved, data,
+            )  # fmt: skip
+        elif stored != incident and stored.transition <= incident.transition:
+            s.door.change(
+                "incident", incident.id, incident.workspace_id, fields_of(stored), fields_of(incident),
+                "UPDATE incidents SET resolved_at = ?, data = ? WHERE workspace_id = ? AND id = ?",
+                resolved, data, incident.workspace_id, incident.id,
+            )  # fmt: skip
+        self._count(incident)
+        self._add_entries(incident, change.entries)
+
+    def _count(self, incident: Incident) -> None:
+        self._s.run(
+            "INSERT INTO subjects (workspace_id, subject, transition) VALUES (?, ?, ?) ON CONFLICT (workspace_id, subject) "
+            "DO UPDATE SET transition = excluded.transition WHERE subjects.transition < excluded.transition",
+            incident.workspace_id, incident.subject, incident.transition,
+        )  # fmt: skip
+
+    def _add_entries(self, incident: Incident, entries: Sequence[Entry]) -> None:
+        rows: list[tuple[Any, ...]] = []
+        for entry in entries:
+            data = msgspec.json.encode(entry)
+            mark = hashlib.blake2b(data, digest_size=12).hexdigest()
+            rows.append((incident.workspace_id, incident.id, mark, micros(entry.at), data.decode()))
+        self._s.many(
+            "INSERT INTO timeline (workspace_id, incident_id, mark, at, data) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT (workspace_id, incident_id, mark) DO NOTHING",
+            rows,
+        )
+
+    def transition(self, subject: str) -> int:
+        """How many transitions a subject has ever had (0: none)."""
+        where, values = self._s.mine()
+        row = self._s.row(f"SELECT max(transition) FROM subjects WHERE subject = ? AND {where}", subject, *values)
+        return int(row[0] or 0) if row else 0
+
+    def get(self, id: str) -> Incident:
+        """The incident; NotFound when there is none."""
+        found = self._find(id, self._s.workspace_id)
+        if found is None:
+            raise NotFound(f"no incident {id}")
+        return found
+
+    def _find(self, id: str, workspace_id: str | None) -> Incident | None:
+        where, values = ("1 = 1", ()) if workspace_id is None else ("workspace_id = ?", (workspace_id,))
+        row = self._s.row(f"SELECT data FROM incidents WHERE id = ? AND {where}", id, *values)
+        return None if row is None else _incident(row[0])
+
+    def list(
+        self, open: bool | None = None, monitor: str | None = None, host: str | None = None, limit: int = 100,
+        cursor: str | None = None,
+    ) -> tuple[list[Incident], str | None]:  # fmt: skip
+        """A page, newest first, and the cursor of the next one. `open` None: open and resolved."""
+        where, mine = self._s.mine()
+        values: list[Any] = [*mine]
+        if open is not None:
+            where += " AND resolved_at IS NULL" if open else " AND resolved_at IS NOT NULL"
+        for column, wanted in (("monitor_id", monitor), ("host_id", host)):
+            if wanted is not None:
+                where += f" AND {column} = ?"
+                values.append(wanted)
+        if cursor is not None:
+            at, id = read_cursor(cursor, int, str)
+            where += " AND (opened_at < ? OR (opened_at = ? AND id < ?))"
+            values += [at, at, id]
+        rows = self._s.rows(
+            f"SELECT data FROM incidents WHERE {where} ORDER BY opened_at DESC, id DESC LIMIT ?", *values, limit + 1
+        )
+        found = [_incident(row[0]) for row in rows[:limit]]
+        return found, write_cursor(micros(found[-1].opened_at), found[-1].id) if len(rows) > limit else None
+
+    def open_all(self) -> list[Incident]:
+        """Every open incident, oldest first."""
+        where, values = self._s.mine()
+        rows = self._s.rows(
+            f"SELECT data FROM incidents WHERE resolved_at IS NULL AND {where} ORDER BY opened_at, id", *values
+        )
+        return [_incident(row[0]) for row in rows]
+
+    def latest_of(self, subjects: Sequence[str]) -> dict[str, Incident]:
+        """The newest incident of each of these subjects, open or resolved."""
+        found: dict[str, Incident] = {}
+        where, values = self._s.mine("i.workspace_id")
+        for start in range(0, len(subjects), 500):
+            some = subjects[start : start + 500]
+            rows = self._s.rows(
+                f"SELECT i.subject, i.data FROM incidents i WHERE i.subject IN ({', '.join('?' for _ in some)}) AND {where} "
+                "AND NOT EXISTS (SELECT 1 FROM incidents j WHERE j.workspace_id = i.workspace_id AND j.subject = i.subject "
+                "AND (j.opened_at > i.opened_at OR (j.opened_at = i.opened_at AND j.id > i.id)))",
+                *some, *values,
+            )  # fmt: skip
+            found.update((row[0], _incident(row[1])) for row in rows)
+        return found
+
+    def timeline(self, id: str) -> list[Entry]:
+        """What happened in it, oldest first."""
+        where, values = self._s.mine()
+        rows = self._s.rows(f"SELECT data FROM timeline WHERE incident_id = ? AND {where} ORDER BY at, n", id, *values)
+        return [msgspec.json.decode(row[0], type=Entry) for row in rows]
+
+
+def _incident(data: str) -> Incident:
+    return msgspec.json.decode(data, type=Incident)

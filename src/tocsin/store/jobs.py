@@ -1,0 +1,103 @@
+"""Work for the database and what has to be undone in memory when it does not come to pass."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, ProgrammingError
+
+T = TypeVar("T")
+Undo = list[Callable[[], None]]
+GROUP_ROWS = 1000
+"""How many rows are committed together at most (a single piece of work may have more)."""
+ROOM_ROWS = 20_000
+"""How many rows may wait before submitters wait themselves."""
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A piece of writing work, in its own savepoint of a group's transaction."""
+
+    work: Callable[[Connection, Undo], Any]
+    rows: int
+    loop: asyncio.AbstractEventLoop
+    done: asyncio.Future[Any]
+    undo: Undo = field(default_factory=list[Callable[[], None]])
+    result: Any = None
+    error: BaseException | None = None
+
+    def finish(self) -> None:
+        """Tell who waits (in its loop's thread)."""
+        if self.done.done():
+            return
+        if self.error is None:
+            self.done.set_result(self.result)
+        else:
+            self.done.set_exception(self.error)
+
+    def take_back(self) -> None:
+        """Undo in memory what the work did there."""
+        for step in reversed(self.undo):
+            step()
+        self.undo.clear()
+
+
+class Database(Protocol):
+    """SQLite or PostgreSQL: reads side by side, writes one after the other in groups."""
+
+    backlog: int
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """What the work gives, in a transaction that only reads."""
+        ...
+
+    async def write(self, work: Callable[[Connection, Undo], T], rows: int = 1) -> T:
+        """What the work gives, once its transaction is durable."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what waits and let go of the database."""
+        ...
+
+
+def take_group(jobs: deque[Job]) -> list[Job]:
+    """The next jobs to commit together: all that wait, up to GROUP_ROWS rows, at least one."""
+    group, rows = [jobs.popleft()], 0
+    rows = group[0].rows
+    while jobs and rows + jobs[0].rows <= GROUP_ROWS:
+        group.append(jobs.popleft())
+        rows += group[-1].rows
+    return group
+
+
+def run_group(connection: Connection, group: list[Job]) -> None:
+    """Run each job in a savepoint of the open transaction; one that fails takes only itself back."""
+    for job in group:
+        if len(group) > 1 and job.done.cancelled():
+            continue
+        try:
+            with connection.begin_nested():
+                job.result = job.work(connection, job.undo)
+        except BaseException as error:
+            job.take_back()
+            if is_outage(error):
+                raise
+            job.error = error
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether the database cannot be used now (locked, full, away), rather than refusing what was asked."""
+    if isinstance(error, OSError | TimeoutError):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    if isinstance(error, IntegrityError | ProgrammingError | DataError):
+        return False
+    text = str(error.orig)
+    bug = "no such table" in text or "no such column" in text or "syntax error" in text or "has no column" in text
+    return isinstance(error, InterfaceError) or not bug

@@ -1,0 +1,177 @@
+"""Monitors' configuration. Their targets may hold secrets and are sealed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from sqlalchemy import Row
+
+from tocsin.core.monitor import Monitor
+from tocsin.errors import Conflict, NotFound
+from tocsin.store.cursor import read_cursor, write_cursor
+from tocsin.store.door import fields_of
+
+if TYPE_CHECKING:
+    from tocsin.store.session import Session
+
+_COLUMNS = "data, target, id, name"
+
+
+class Monitors:
+    """What users want watched."""
+
+    def __init__(self, session: Session) -> None:
+        self._s = session
+
+    def add(self, monitor: Monitor) -> None:
+        """Keep a new monitor. NotFound when it names a channel or parent that is not in its workspace."""
+        s = self._s
+        if s.accounts.workspace(s.own(monitor.workspace_id)) is None:
+            raise NotFound(f"no workspace {monitor.workspace_id}")
+        s.door.create(
+            "monitor", monitor.id, monitor.workspace_id, fields_of(monitor),
+            "INSERT INTO monitors (workspace_id, id, name, type, tags, paused, version, target, data) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            monitor.workspace_id, monitor.id, *self._values(monitor),
+        )  # fmt: skip
+        self._link(monitor)
+
+    def get(self, id: str) -> Monitor:
+        """The monitor; NotFound when there is none."""
+        where, values = self._s.mine()
+        row = self._s.row(f"SELECT {_COLUMNS} FROM monitors WHERE id = ? AND {where}", id, *values)
+        if row is None:
+            raise NotFound(f"no monitor {id}")
+        return self._read(row)
+
+    def list(
+        self, q: str = "", type: str = "", tag: str = "", ids: Sequence[str] | None = None, limit: int = 100,
+        cursor: str | None = None,
+    ) -> tuple[list[Monitor], str | None]:  # fmt: skip
+        """A page by name, then id, and the cursor of the next one. `q` is a part of the name, case aside."""
+        where, values = self._filtered(q, type, tag, ids)
+        if cursor is not None:
+            name, id = read_cursor(cursor, str, str)
+            where += " AND (name > ? OR (name = ? AND id > ?))"
+            values += [name, name, id]
+        rows = self._s.rows(
+            f"SELECT {_COLUMNS} FROM monitors WHERE {where} ORDER BY name, id LIMIT ?", *values, limit + 1
+        )
+        found = [self._read(row) for row in rows[:limit]]
+        return found, write_cursor(found[-1].name, found[-1].id) if len(rows) > limit else None
+
+    def all(self) -> list[Monitor]:
+        """Every monitor, by name, then id."""
+        where, values = self._s.mine()
+        return [
+            self._read(r)
+            for r in self._s.rows(f"SELECT {_COLUMNS} FROM monitors WHERE {where} ORDER BY name, id", *values)
+        ]
+
+    def count(self) -> int:
+        """How many there are."""
+        where, values = self._s.mine()
+        row = self._s.row(f"SELECT count(*) FROM monitors WHERE {where}", *values)
+        return int(row[0]) if row else 0
+
+    def replace(self, monitor: Monitor) -> Monitor:
+        """The monitor as stored, its version one up. Conflict when somebody else changed it since `monitor.version`."""
+        s = self._s
+        old = self.get(monitor.id)
+        if old.workspace_id != monitor.workspace_id:
+            raise NotFound(f"no monitor {monitor.id}")
+        new = msgspec.structs.replace(monitor, version=monitor.version + 1)
+        if not s.door.change(
+            "monitor", new.id, new.workspace_id, fields_of(old), fields_of(new),
+            "UPDATE monitors SET name = ?, type = ?, tags = ?, paused = ?, version = ?, target = ?, data = ? "
+            "WHERE workspace_id = ? AND id = ? AND version = ?",
+            *self._values(new), new.workspace_id, new.id, monitor.version,
+        ):  # fmt: skip
+            raise Conflict(f"monitor {new.id} was changed by somebody else (it is at version {old.version})")
+        self._link(new)
+        return new
+
+    def delete(self, id: str) -> None:
+        """Delete it with its states, verdicts and rollups. Results and evidence, of which there are many, are no longer seen
+        and are cleared in slices by housekeeping. Its incidents stay: they are history."""
+        s = self._s
+        old, place = self.get(id), s.places.of(id)
+        children = s.rows(
+            "SELECT monitor_id FROM monitor_parents WHERE workspace_id = ? AND parent_id = ?", old.workspace_id, id
+        )
+        s.door.delete(
+            "monitor", id, old.workspace_id, fields_of(old),
+            "DELETE FROM monitors WHERE workspace_id = ? AND id = ?", old.workspace_id, id,
+        )  # fmt: skip
+        for child in (self.get(row[0]) for row in children):
+            self._rewrite(child, parents=tuple(p for p in child.parents if p != id))
+        s.run("INSERT INTO monitors_gone (workspace, monitor) VALUES (?, ?)", place.workspace, place.monitor)
+        for table in ("states", "verdicts", "latest", "rollups_minute", "rollups_hour", "rollups_day"):
+            s.run(f"DELETE FROM {table} WHERE monitor = ?", place.monitor)
+        s.memory.places.pop(id, None)
+        for spot in [spot for spot in s.memory.newest if spot[0] == place.monitor]:
+            del s.memory.newest[spot]
+
+    def forget_channel(self, workspace_id: str, channel_id: str) -> None:
+        """Take a channel that is going out of every monitor that names it."""
+        rows = self._s.rows(
+            "SELECT monitor_id FROM monitor_channels WHERE workspace_id = ? AND channel_id = ?",
+            workspace_id,
+            channel_id,
+        )
+        for monitor in (self.get(row[0]) for row in rows):
+            self._rewrite(monitor, channels=tuple(c for c in monitor.channels or () if c != channel_id))
+
+    def _rewrite(self, monitor: Monitor, **fields: Any) -> None:
+        self.replace(msgspec.structs.replace(monitor, updated_at=self._s.now, **fields))
+
+    def _values(self, monitor: Monitor) -> tuple[Any, ...]:
+        plain = msgspec.structs.replace(monitor, target={})
+        return (
+            monitor.name, monitor.type, _tags(monitor.tags), int(monitor.paused), monitor.version,
+            self._s.seal.close(monitor.target, f"monitors/{monitor.id}"), msgspec.json.encode(plain).decode(),
+        )  # fmt: skip
+
+    def _link(self, monitor: Monitor) -> None:
+        """Keep what it names in tables of their own, whose keys do not let another workspace's ids in."""
+        s, at = self._s, (monitor.workspace_id, monitor.id)
+        for table, column, parent, ids in (
+            ("monitor_channels", "channel_id", "channels", monitor.channels or ()),
+            ("monitor_parents", "parent_id", "monitors", monitor.parents),
+        ):
+            s.run(f"DELETE FROM {table} WHERE workspace_id = ? AND monitor_id = ?", *at)
+            for id in dict.fromkeys(ids):
+                if s.row(f"SELECT 1 FROM {parent} WHERE workspace_id = ? AND id = ?", monitor.workspace_id, id) is None:
+                    raise NotFound(f"no {parent[:-1]} {id}")
+                s.run(f"INSERT INTO {table} (workspace_id, monitor_id, {column}) VALUES (?, ?, ?)", *at, id)
+
+    def _filtered(self, q: str, type: str, tag: str, ids: Sequence[str] | None) -> tuple[str, list[Any]]:
+        where, mine = self._s.mine()
+        values: list[Any] = [*mine]
+        if q:
+            where += " AND lower(name) LIKE ? ESCAPE '\\'"
+            values.append(f"%{_literal(q.lower())}%")
+        if type:
+            where += " AND type = ?"
+            values.append(type)
+        if tag:
+            where += " AND tags LIKE ? ESCAPE '\\'"
+            values.append(f"%{_literal(_tags((tag,)))}%")
+        if ids is not None:
+            where += f" AND id IN ({', '.join('?' for _ in ids)})" if ids else " AND 1 = 0"
+            values += ids
+        return where, values
+
+    def _read(self, row: Row[Any]) -> Monitor:
+        monitor = msgspec.json.decode(row[0], type=Monitor)
+        return msgspec.structs.replace(monitor, target=self._s.seal.open(row[1], f"monitors/{row[2]}"))
+
+
+def _tags(tags: Sequence[str]) -> str:
+    return "\x1f" + "\x1f".join(tags) + "\x1f" if tags else ""
+
+
+def _literal(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -1,0 +1,299 @@
+"""Check results: a tail without indexes that takes them in, and a sorted table they are moved to every few minutes.
+
+A result is one packed row (store.packing). Its evidence is kept beside it when it failed, when its location's status changed,
+or when it stood in for another location; each location's latest is kept whole in memory and written with the move.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from tocsin.core.result import CheckResult, Status, from_micros, micros
+from tocsin.store.cursor import read_cursor, write_cursor
+from tocsin.store.memory import Newest
+from tocsin.store.packing import COLUMNS, Packed, StoredResult, evidence_of, pack, result_json, status_of, unpack
+
+if TYPE_CHECKING:
+    from tocsin.store.session import Session
+
+__all__ = ["Results", "StoredResult", "result_json"]
+
+_INSERT = f"INSERT INTO results_tail ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_EVIDENCE = (
+    "INSERT INTO evidence (monitor, at, location, attempt, workspace, data) VALUES (?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT (monitor, at, location, attempt) DO NOTHING"
+)
+_BITS = {"up": 0, "degraded": 1, "down": 2, "invalid": 3}
+
+
+class Results:
+    """The results of a workspace's monitors."""
+
+    def __init__(self, session: Session) -> None:
+        self._s = session
+
+    # Taking in ---------------------------------------------------------------------------------------------------------
+    def add(self, results: Sequence[CheckResult]) -> list[CheckResult]:
+        """The ones that were not known yet, now kept. Known ones and those of monitors that are gone drop out."""
+        fresh: list[CheckResult] = []
+        rows: list[Packed] = []
+        proof: list[tuple[int, int, int, int, int, bytes]] = []
+        late: list[tuple[CheckResult, Packed]] = []
+        places, newest = self._s.places, self._s.memory.newest
+        for result in results:
+            place = places.find(result.monitor_id)
+            if place is None or place.workspace_id != result.workspace_id:
+                continue
+            location = places.location(result.location)
+            at = micros(result.scheduled_at)
+            row = pack(result, at, place.monitor, location, place.workspace)
+            spot = place.monitor, location
+            known = newest.get(spot)
+            if known is not None and (at < known.at or (at == known.at and result.attempt <= known.attempt)):
+                late.append((result, row))
+                continue
+            self._remember(spot, known, Newest(at, result.attempt, result.status, result, False))
+            rows.append(row)
+            fresh.append(result)
+            if _telling(result, None if known is None else known.status or result.status):
+                proof.append((*row[:5], evidence_of(result)))
+        for result, row in self._unknown(late):
+            rows.append(row)
+            fresh.append(result)
+            if _telling(result, result.status):
+                proof.append((*row[:5], evidence_of(result)))
+        self._s.many(_INSERT, rows)
+        self._s.many(_EVIDENCE, proof)
+        return fresh
+
+    def _remember(self, spot: tuple[int, int], before: Newest | None, now: Newest) -> None:
+        newest = self._s.memory.newest
+        newest[spot] = now
+        if before is None:
+            self._s.undo.append(lambda: newest.pop(spot, None))
+        else:
+            self._s.undo.append(lambda: newest.__setitem__(spot, before))
+
+    def _unknown(self, late: Sequence[tuple[CheckResult, Packed]]) -> Iterable[tuple[CheckResult, Packed]]:
+        """Those of the late results that are neither in the tail nor in the main table (nor twice in the list)."""
+        if not late:
+            return ()
+        s, tail = self._s, set[tuple[int, ...]]()
+        monitors = sorted({row[0] for _, row in late})
+        for start in range(0, len(monitors), 500):
+            some = monitors[start : start + 500]
+            tail.update(
+                tuple(r)
+                for r in s.rows(
+                    f"SELECT monitor, at, location, attempt FROM results_tail WHERE monitor IN ({', '.join('?' for _ in some)})",
+                    *some,
+                )
+            )
+        found: list[tuple[CheckResult, Packed]] = []
+        for result, row in late:
+            key = row[:4]
+            if key in tail or s.row(
+                "SELECT 1 FROM results WHERE monitor = ? AND at = ? AND location = ? AND attempt = ?", *key
+            ):
+                continue
+            tail.add(key)
+            found.append((result, row))
+        return found
+
+    # Reading -----------------------------------------------------------------------------------------------------------
+    def page(
+        self, monitor_id: str, start: datetime | None = None, end: datetime | None = None, location: str | None = None,
+        status: Status | None = None, limit: int = 100, cursor: str | None = None,
+    ) -> tuple[list[StoredResult], str | None]:  # fmt: skip
+        """Results of start ≤ slot < end, newest first, and the cursor of the next page."""
+        s, place = self._s, self._s.places.of(monitor_id)
+        where, values = "monitor = ? AND workspace = ?", [place.monitor, place.workspace]
+        if start is not None:
+            where, values = f"{where} AND at >= ?", [*values, micros(start)]
+        if end is not None:
+            where, values = f"{where} AND at < ?", [*values, micros(end)]
+        if location is not None:
+            key = s.places.known_location(location)
+            if key is None:
+                return [], None
+            where, values = f"{where} AND location = ?", [*values, key]
+        if status is not None:
+            where, values = f"{where} AND flags & 3 = ?", [*values, _BITS[status]]
+        if cursor is not None:
+            at, spot, attempt = read_cursor(cursor, int, int, int)
+            where += " AND at <= ? AND (at < ? OR location < ? OR (location = ? AND attempt < ?))"
+            values += [at, at, spot, spot, attempt]
+        rows = self._both(where, values, limit + 1)
+        last = rows[limit - 1] if len(rows) > limit else None
+        return self._whole(rows[:limit]), None if last is None else write_cursor(last[1], last[2], last[3])
+
+    def latest(self, monitor_id: str) -> list[StoredResult]:
+        """The newest result of each location, by location's name, with everything that was seen."""
+        s, place = self._s, self._s.places.of(monitor_id)
+        rows: list[Packed] = []
+        for spot in self._spots(place.monitor):
+            rows += self._both(
+                "monitor = ? AND workspace = ? AND location = ?", [place.monitor, place.workspace, spot], 1
+            )
+        kept = {
+            (row[0], row[1], row[2], row[3]): row[4]
+            for row in s.rows(
+                "SELECT monitor, at, location, attempt, data FROM latest WHERE monitor = ?", place.monitor
+            )
+        }
+        for row in rows:
+            known = s.memory.newest.get((row[0], row[2]))
+            if known is not None and known.result is not None and (known.at, known.attempt) == (row[1], row[3]):
+                kept[row[:4]] = evidence_of(known.result)
+        return sorted(self._whole(rows, kept), key=lambda r: r.location)
+
+    def recent(self, monitor_ids: Sequence[str], n: int = 90) -> dict[str, str]:
+        """The last `n` slots of each monitor as letters, oldest first: u up, s degraded, p some locations down, d down,
+        `.` not judged. Of several attempts the last counts. Cheap for a thousand monitors at once."""
+        s = self._s
+        tail: dict[int, list[tuple[int, int, int, int]]] = {}
+        for r in s.rows("SELECT monitor, at, location, attempt, flags FROM results_tail"):
+            tail.setdefault(r[0], []).append((r[1], r[2], r[3], r[4]))
+        found: dict[str, str] = {}
+        for id in monitor_ids:
+            place = s.places.find(id)
+            if place is not None:
+                seen = tail.get(place.monitor, [])
+                if len({row[0] for row in seen}) < n:
+                    seen = [*seen, *self._newest_in_main(place.monitor, n)]
+                found[id] = _letters(seen, n)
+        return found
+
+    def _newest_in_main(self, monitor: int, n: int) -> list[tuple[int, int, int, int]]:
+        rows: list[tuple[int, int, int, int]] = []
+        for limit in (2 * n, 16 * n):
+            found = self._s.rows(
+                "SELECT at, location, attempt, flags FROM results WHERE monitor = ? ORDER BY at DESC LIMIT ?",
+                monitor,
+                limit,
+            )
+            rows = [(r[0], r[1], r[2], r[3]) for r in found]
+            if len(rows) < limit or len({row[0] for row in rows}) > n:
+                break
+        return rows
+
+    def unmoved(self) -> list[StoredResult]:
+        """What is still in the tail, in order of slots: to be folded over the stored states after a start."""
+        s = self._s
+        where, values = ("1 = 1", ()) if s.workspace_id is None else (
+            "workspace = (SELECT key FROM workspaces WHERE id = ?)", (s.workspace_id,)
+        )  # fmt: skip
+        rows = s.rows(f"SELECT {COLUMNS} FROM results_tail WHERE {where} ORDER BY at, attempt", *values)
+        return self._whole([_packed(r) for r in rows])
+
+    def newest_at(self, monitor: int) -> datetime | None:
+        """The slot of the newest result of a monitor (by its integer key)."""
+        row = self._s.row("SELECT max(at) FROM results WHERE monitor = ?", monitor)
+        tail = self._s.row("SELECT max(at) FROM results_tail WHERE monitor = ?", monitor)
+        known = [r[0] for r in (row, tail) if r is not None and r[0] is not None]
+        return from_micros(max(known)) if known else None
+
+    def _spots(self, monitor: int) -> list[int]:
+        rows = self._s.rows(
+            "SELECT location FROM latest WHERE monitor = ? UNION SELECT location FROM results_tail WHERE monitor = ?",
+            monitor, monitor,
+        )  # fmt: skip
+        return [row[0] for row in rows]
+
+    def _both(self, where: str, values: Sequence[int], limit: int) -> list[Packed]:
+        """Rows of the tail and of the main table, newest first."""
+        order = "ORDER BY at DESC, location DESC, attempt DESC LIMIT ?"
+        rows = [
+            _packed(r)
+            for table in ("results", "results_tail")
+            for r in self._s.rows(f"SELECT {COLUMNS} FROM {table} WHERE {where} {order}", *values, limit)
+        ]
+        rows.sort(key=lambda r: (r[1], r[2], r[3]), reverse=True)
+        return rows[:limit]
+
+    def _whole(self, rows: Sequence[Packed], kept: dict[tuple[int, ...], bytes] | None = None) -> list[StoredResult]:
+        """The stored results of these rows, each with its evidence if that was kept."""
+        s = self._s
+        names = s.places.location_names()
+        ids: dict[int, tuple[str, str, str]] = {}
+        found: list[StoredResult] = []
+        for row in rows:
+            if row[0] not in ids:
+                of = s.row("SELECT id, workspace_id, type FROM monitors WHERE key = ?", row[0])
+                if of is None:
+                    continue
+                ids[row[0]] = of[0], of[1], of[2]
+            data = None if kept is None else kept.get(row[:4])
+            if data is None:
+                proof = s.row(
+                    "SELECT data FROM evidence WHERE monitor = ? AND at = ? AND location = ? AND attempt = ?", *row[:4]
+                )
+                data = None if proof is None else proof[0]
+            found.append(unpack(row, ids[row[0]], names.get(row[2], ""), data))
+        return found
+
+    # Leaving -----------------------------------------------------------------------------------------------------------
+    def expire(self, before: datetime, limit: int = 5000) -> int:
+        """How many results older than this went, at most about `limit` at once: call again until it gives 0. Results of
+        deleted monitors go too."""
+        s, at = self._s, micros(before)
+        where, values = ("1 = 1", ()) if s.workspace_id is None else ("workspace_id = ?", (s.workspace_id,))
+        gone = 0
+        for (monitor,) in s.rows(f"SELECT key FROM monitors WHERE {where} ORDER BY key", *values):
+            gone += self._clear(monitor, at, limit - gone)
+            if gone >= limit:
+                return gone
+        return gone + (self._clear_gone(limit - gone) if s.workspace_id is None else 0)
+
+    def _clear(self, monitor: int, before: int, limit: int) -> int:
+        gone = 0
+        for table in ("evidence", "results"):
+            edge = self._s.row(
+                f"SELECT max(at) FROM (SELECT at FROM {table} WHERE monitor = ? AND at < ? ORDER BY at LIMIT ?) AS some",
+                monitor, before, limit,
+            )  # fmt: skip
+            if edge is not None and edge[0] is not None:
+                gone += self._s.run(f"DELETE FROM {table} WHERE monitor = ? AND at <= ?", monitor, edge[0])
+        return gone
+
+    def _clear_gone(self, limit: int) -> int:
+        s, gone = self._s, 0
+        for (monitor,) in s.rows("SELECT monitor FROM monitors_gone ORDER BY monitor"):
+            s.run("DELETE FROM results_tail WHERE monitor = ?", monitor)
+            gone += (cleared := self._clear(monitor, 2**62, limit - gone))
+            if cleared == 0:
+                s.run("DELETE FROM latest WHERE monitor = ?", monitor)
+                s.run("DELETE FROM monitors_gone WHERE monitor = ?", monitor)
+            if gone >= limit:
+                break
+        return gone
+
+
+def _telling(result: CheckResult, before: str | None) -> bool:
+    """Whether a result's evidence is kept: it failed, its location's status changed, or it stood in for another location."""
+    status = result.status
+    return status in ("down", "degraded") or status != before or result.substitute_for is not None
+
+
+def _packed(r: Any) -> Packed:
+    return (r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12], r[13], r[14])
+
+
+def _letters(rows: Sequence[tuple[int, int, int, int]], n: int) -> str:
+    slots: dict[int, dict[int, tuple[int, int]]] = {}
+    for at, location, attempt, flags in rows:
+        votes = slots.setdefault(at, {})
+        if location not in votes or votes[location][0] < attempt:
+            votes[location] = attempt, flags
+    return "".join(_letter([flags for _, flags in slots[at].values()]) for at in sorted(slots)[-n:])
+
+
+def _letter(flags: Sequence[int]) -> str:
+    seen = {status_of(f) for f in flags} - {"invalid"}
+    if not seen:
+        return "."
+    if "down" in seen:
+        return "d" if seen == {"down"} else "p"
+    return "s" if "degraded" in seen else "u"

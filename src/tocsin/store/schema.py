@@ -1,0 +1,200 @@
+"""Every table, for SQLite and PostgreSQL alike.
+
+Outside the store everything has an opaque string id. Inside, what there is much of (results, evidence, states, verdicts,
+rollups) is keyed by the integer `key` of its monitor, location and workspace; those rows carry `workspace`, the others
+`workspace_id`, so every query can name it. Times are whole microseconds since 1970, rollups' whole seconds; JSON is text.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+HEAD = "0001"
+"""The migration this program's tables are at."""
+
+metadata = MetaData()
+
+_INT = BigInteger().with_variant(Integer(), "sqlite")
+_SMALL = SmallInteger().with_variant(Integer(), "sqlite")
+_BLOB = LargeBinary().with_variant(LargeBinary(), "sqlite")
+
+
+def _int(name: str, *more: ForeignKey, null: bool = False, default: int | None = None) -> Column[int]:
+    return Column(name, _INT, *more, nullable=null, server_default=None if default is None else text(str(default)))
+
+
+def _small(name: str, *, null: bool = False) -> Column[int]:
+    return Column(name, _SMALL, nullable=null)
+
+
+def _text(name: str, *more: ForeignKey, null: bool = False, primary: bool = False) -> Column[str]:
+    return Column(name, Text, *more, nullable=null, primary_key=primary)
+
+
+def _blob(name: str, *, null: bool = False) -> Column[bytes]:
+    return Column(name, _BLOB, nullable=null)
+
+
+def _table(name: str, *parts: Column[int] | Column[str] | Column[bytes] | ForeignKeyConstraint | UniqueConstraint
+           | PrimaryKeyConstraint | Index, rowid: bool = True, counted: bool = False) -> Table:  # fmt: skip
+    return Table(name, metadata, *parts, sqlite_strict=True, sqlite_with_rowid=rowid, sqlite_autoincrement=counted)
+
+
+def _key() -> Column[int]:
+    return Column("key", _INT, primary_key=True)
+
+
+def _of(parent: str, *columns: str) -> ForeignKeyConstraint:
+    """(workspace_id, column) must be a row of the parent in the same workspace; it goes when the parent goes."""
+    return ForeignKeyConstraint(
+        ["workspace_id", columns[0]], [f"{parent}.workspace_id", f"{parent}.id"], ondelete="CASCADE"
+    )
+
+
+def _workspace() -> Column[str]:
+    return _text("workspace_id", ForeignKey("workspaces.id", ondelete="CASCADE"))
+
+
+notes = _table("notes", _text("name", primary=True), _text("value"))
+workspaces = _table(
+    "workspaces", _key(), _text("id"), _text("name"), _int("created_at"), UniqueConstraint("id"), counted=True
+)
+users = _table(
+    "users", _text("id", primary=True), _text("email"), _text("password_hash"), _int("token_version"), _small("disabled"),
+    _int("created_at"), UniqueConstraint("email"),
+)  # fmt: skip
+memberships = _table(
+    "memberships", _workspace(), _text("user_id", ForeignKey("users.id", ondelete="CASCADE")), _text("role"),
+    PrimaryKeyConstraint("workspace_id", "user_id"), Index("memberships_user", "user_id"),
+)  # fmt: skip
+sessions = _table(
+    "sessions", _text("id", primary=True), _text("workspace_id"), _text("user_id"), _int("expires_at"),
+    _int("ended_at", null=True), _text("data"),
+    ForeignKeyConstraint(
+        ["workspace_id", "user_id"], ["memberships.workspace_id", "memberships.user_id"], ondelete="CASCADE"
+    ),
+    Index("sessions_user", "user_id"),
+)  # fmt: skip
+api_keys = _table(
+    "api_keys", _text("id"), _workspace(), _text("key_hash"), _int("last_used_at", null=True), _text("data"),
+    PrimaryKeyConstraint("workspace_id", "id"), UniqueConstraint("key_hash"),
+)  # fmt: skip
+locations = _table("locations", _key(), _text("name"), UniqueConstraint("name"), counted=True)
+monitors = _table(
+    "monitors", _key(), _workspace(), _text("id"), _text("name"), _text("type"), _text("tags"), _small("paused"),
+    _int("version"), _blob("target"), _text("data"),
+    UniqueConstraint("id"), UniqueConstraint("workspace_id", "id"), Index("monitors_name", "workspace_id", "name", "id"),
+    counted=True,
+)  # fmt: skip
+channels = _table(
+    "channels", _workspace(), _text("id"), _text("name"), _text("type"), _blob("config"), _text("data"),
+    PrimaryKeyConstraint("workspace_id", "id"),
+)  # fmt: skip
+monitor_channels = _table(
+    "monitor_channels", _text("workspace_id"), _text("monitor_id"), _text("channel_id"),
+    PrimaryKeyConstraint("workspace_id", "monitor_id", "channel_id"),
+    _of("monitors", "monitor_id"), _of("channels", "channel_id"), Index("monitor_channels_channel", "workspace_id", "channel_id"),
+)  # fmt: skip
+monitor_parents = _table(
+    "monitor_parents", _text("workspace_id"), _text("monitor_id"), _text("parent_id"),
+    PrimaryKeyConstraint("workspace_id", "monitor_id", "parent_id"),
+    _of("monitors", "monitor_id"), _of("monitors", "parent_id"), Index("monitor_parents_parent", "workspace_id", "parent_id"),
+)  # fmt: skip
+monitors_gone = _table("monitors_gone", _int("workspace"), _int("monitor"), PrimaryKeyConstraint("monitor"))
+
+
+def _result_columns() -> tuple[Column[int], ...]:
+    """A result, packed (store.packing): times of phases and `total` in 10 µs, `lag` from slot to start in ms."""
+    return (
+        _int("monitor"), _int("at"), _int("location"), _int("attempt"), _int("workspace"), _int("flags"),
+        _int("code", null=True), _int("lag"), _int("total", null=True), _int("dns", null=True), _int("connect", null=True),
+        _int("tls", null=True), _int("ttfb", null=True), _int("transfer", null=True), _int("size", null=True),
+    )  # fmt: skip
+
+
+results = _table(
+    "results", *_result_columns(), PrimaryKeyConstraint("monitor", "at", "location", "attempt"), rowid=False
+)
+results_tail = _table("results_tail", Column("n", _INT, primary_key=True), *_result_columns())
+evidence = _table(
+    "evidence", _int("monitor"), _int("at"), _int("location"), _int("attempt"), _int("workspace"), _blob("data"),
+    PrimaryKeyConstraint("monitor", "at", "location", "attempt"), rowid=False,
+)  # fmt: skip
+latest = _table(
+    "latest", _int("monitor"), _int("location"), _int("workspace"), _int("at"), _int("attempt"), _blob("data"),
+    PrimaryKeyConstraint("monitor", "location"), rowid=False,
+)  # fmt: skip
+states = _table(
+    "states", _int("monitor"), _int("location"), _int("workspace"), _text("data"),
+    PrimaryKeyConstraint("monitor", "location"), rowid=False,
+)  # fmt: skip
+verdicts = _table(
+    "verdicts", _int("monitor"), _int("at"), _int("workspace"), _int("ended", null=True), _text("value"), _text("data"),
+    PrimaryKeyConstraint("monitor", "at"), rowid=False,
+)  # fmt: skip
+Index("verdicts_open", verdicts.c.monitor, sqlite_where=text("ended IS NULL"), postgresql_where=text("ended IS NULL"))
+
+
+def _rollup(name: str) -> Table:
+    return _table(
+        name, _int("monitor"), _int("location"), _int("at"), _int("workspace"), _int("count"), _int("up"), _int("degraded"),
+        _int("down"), _int("invalid"), _int("sum"), _int("low", null=True), _int("high", null=True), _blob("sketch"),
+        PrimaryKeyConstraint("monitor", "location", "at"), rowid=False,
+    )  # fmt: skip
+
+
+rollups_minute, rollups_hour, rollups_day = _rollup("rollups_minute"), _rollup("rollups_hour"), _rollup("rollups_day")
+
+subjects = _table(
+    "subjects", _workspace(), _text("subject"), _int("transition"), PrimaryKeyConstraint("workspace_id", "subject")
+)
+incidents = _table(
+    "incidents", _workspace(), _text("id"), _text("subject"), _text("monitor_id", null=True), _text("host_id", null=True),
+    _int("opened_at"), _int("resolved_at", null=True), _text("data"),
+    PrimaryKeyConstraint("workspace_id", "id"), Index("incidents_newest", "workspace_id", "opened_at", "id"),
+    Index("incidents_subject", "workspace_id", "subject", "opened_at"),
+)  # fmt: skip
+Index(
+    "incidents_one_open", incidents.c.workspace_id, incidents.c.subject, unique=True,
+    sqlite_where=text("resolved_at IS NULL"), postgresql_where=text("resolved_at IS NULL"),
+)  # fmt: skip
+timeline = _table(
+    "timeline", Column("n", _INT, primary_key=True), _text("workspace_id"), _text("incident_id"), _text("mark"), _int("at"),
+    _text("data"), UniqueConstraint("workspace_id", "incident_id", "mark"), _of("incidents", "incident_id"),
+)  # fmt: skip
+outbox = _table(
+    "outbox", Column("n", _INT, primary_key=True), _text("key"), _workspace(), _text("channel_id"),
+    _text("incident_id", null=True), _text("monitor_id", null=True), _text("subject"), _int("rank"), _text("message"),
+    _int("created_at"), _int("next_at"), _text("state"), _int("attempts"), _int("lease_until", null=True),
+    _text("lease_by", null=True), _text("last_error", null=True), _int("done_at", null=True),
+    UniqueConstraint("workspace_id", "key"), Index("outbox_incident", "workspace_id", "incident_id"), counted=True,
+)  # fmt: skip
+Index(
+    "outbox_waiting", outbox.c.workspace_id, outbox.c.channel_id, outbox.c.subject, outbox.c.rank,
+    sqlite_where=text("state = 'pending'"), postgresql_where=text("state = 'pending'"),
+)  # fmt: skip
+attempts = _table(
+    "attempts", Column("n", _INT, primary_key=True), _text("workspace_id"), _text("key"), _int("at"), _small("ok"),
+    _text("error", null=True), _int("took_us"), UniqueConstraint("workspace_id", "key", "at"),
+    ForeignKeyConstraint(["workspace_id", "key"], ["outbox.workspace_id", "outbox.key"], ondelete="CASCADE"),
+)  # fmt: skip
+changes = _table(
+    "changes", Column("number", _INT, primary_key=True), _text("workspace_id", null=True), _int("at"), _text("by_whom"),
+    _text("noun"), _text("noun_id"), _text("verb"), _text("before"), _text("after"),
+    Index("changes_workspace", "workspace_id", "number"), counted=True,
+)  # fmt: skip

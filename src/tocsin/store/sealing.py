@@ -1,0 +1,45 @@
+"""Secrets at rest: whole JSON objects sealed with AES-GCM, bound to the row they belong to."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from tocsin.errors import SettingsError
+
+_VERSION = b"\x01"
+_NONCE = 12
+
+
+class Seal:
+    """Closes and opens sealed JSON. A sealed value is version (1 byte), nonce (12), ciphertext and tag; `about` (table and id)
+    is authenticated with it, so a value copied into another row does not open."""
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) != 32:
+            raise SettingsError(f"SECRET_KEY: expected a sealing key of 32 bytes, found {len(key)}")
+        self._cipher = AESGCM(key)
+
+    def close(self, value: Any, about: str) -> bytes:
+        """The sealed form of a JSON value."""
+        nonce = os.urandom(_NONCE)
+        return _VERSION + nonce + self._cipher.encrypt(nonce, msgspec.json.encode(value), about.encode())
+
+    def open(self, sealed: bytes, about: str) -> Any:
+        """The value again. Raises SettingsError when the key is another one than it was sealed with."""
+        if sealed[:1] != _VERSION:
+            raise SettingsError(
+                f"{about}: expected a sealed value of version 1, found version {sealed[0] if sealed else 'none'}"
+            )
+        try:
+            data = self._cipher.decrypt(sealed[1 : 1 + _NONCE], sealed[1 + _NONCE :], about.encode())
+        except InvalidTag as error:
+            raise SettingsError(
+                f"SECRET_KEY: expected the key that sealed {about}, found another one "
+                "(put back the secret.key that belongs to this database)"
+            ) from error
+        return msgspec.json.decode(data)

@@ -1,0 +1,164 @@
+"""What a piece of work on the database is given: its nouns, for one workspace or (corridor and app only) for all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from functools import cached_property, lru_cache
+from typing import Any
+
+from sqlalchemy import Connection, Row
+from sqlalchemy.exc import IntegrityError
+
+from tocsin.core.result import micros
+from tocsin.errors import Conflict, NotFound
+from tocsin.store.accounts import Accounts
+from tocsin.store.api_keys import ApiKeys
+from tocsin.store.changes import Changes
+from tocsin.store.channels import Channels
+from tocsin.store.door import Door
+from tocsin.store.incidents import Incidents
+from tocsin.store.memory import Memory
+from tocsin.store.monitors import Monitors
+from tocsin.store.notes import Notes
+from tocsin.store.outbox import Outbox
+from tocsin.store.places import Places
+from tocsin.store.results import Results
+from tocsin.store.rollups import Rollups
+from tocsin.store.sealing import Seal
+from tocsin.store.sessions import Sessions
+from tocsin.store.states import States
+from tocsin.store.verdicts import Verdicts
+
+
+@lru_cache(maxsize=512)
+def _numbered(sql: str) -> str:
+    parts = sql.split("?")
+    return "".join(part + (f"${i}" if i < len(parts) else "") for i, part in enumerate(parts, 1))
+
+
+class Session:
+    """One transaction's view. `workspace_id` is None when it was opened for all; `by` is who acts, for the audit log.
+
+    SQL is written with `?` for parameters and runs on SQLite and PostgreSQL alike. `undo` collects what memory must forget
+    when the transaction does not come to pass.
+    """
+
+    def __init__(
+        self, connection: Connection, memory: Memory, seal: Seal, workspace_id: str | None, by: str, now: datetime,
+        *, undo: list[Callable[[], None]] | None = None,
+    ) -> None:  # fmt: skip
+        self.connection, self.memory, self.seal = connection, memory, seal
+        self.workspace_id, self.by, self.now = workspace_id, by, now
+        self.postgres = connection.dialect.name == "postgresql"
+        self.writing = undo is not None
+        self.undo: list[Callable[[], None]] = [] if undo is None else undo
+
+    # SQL ---------------------------------------------------------------------------------------------------------------
+    def rows(self, sql: str, *values: Any) -> Sequence[Row[Any]]:
+        """Every row of a query."""
+        return self.connection.exec_driver_sql(self._sql(sql), values).fetchall()
+
+    def row(self, sql: str, *values: Any) -> Row[Any] | None:
+        """The first row of a query, or None."""
+        return self.connection.exec_driver_sql(self._sql(sql), values).fetchone()
+
+    def run(self, sql: str, *values: Any) -> int:
+        """How many rows a statement touched. What the database refuses is a Conflict."""
+        try:
+            return self.connection.exec_driver_sql(self._sql(sql), values).rowcount
+        except IntegrityError as error:
+            raise Conflict(_plain(error)) from error
+
+    def many(self, sql: str, values: Sequence[tuple[Any, ...]]) -> None:
+        """Run a statement once for each tuple, through the driver's executemany."""
+        if values:
+            self.connection.exec_driver_sql(self._sql(sql), list(values))
+
+    def _sql(self, sql: str) -> str:
+        return _numbered(sql) if self.postgres else sql
+
+    # Scope -------------------------------------------------------------------------------------------------------------
+    def mine(self, column: str = "workspace_id") -> tuple[str, tuple[str, ...]]:
+        """The condition that names this session's workspace, and its parameters: ("workspace_id = ?", (id,))."""
+        return ("1 = 1", ()) if self.workspace_id is None else (f"{column} = ?", (self.workspace_id,))
+
+    def own(self, workspace_id: str) -> str:
+        """The same id, when rows of that workspace may be touched here; else NotFound."""
+        if self.workspace_id is not None and workspace_id != self.workspace_id:
+            raise NotFound("no such thing in this workspace")
+        return workspace_id
+
+    @property
+    def now_us(self) -> int:
+        return micros(self.now)
+
+    # Nouns -------------------------------------------------------------------------------------------------------------
+    @cached_property
+    def door(self) -> Door:
+        return Door(self)
+
+    @cached_property
+    def places(self) -> Places:
+        return Places(self)
+
+    @cached_property
+    def accounts(self) -> Accounts:
+        return Accounts(self)
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        return Sessions(self)
+
+    @cached_property
+    def api_keys(self) -> ApiKeys:
+        return ApiKeys(self)
+
+    @cached_property
+    def monitors(self) -> Monitors:
+        return Monitors(self)
+
+    @cached_property
+    def states(self) -> States:
+        return States(self)
+
+    @cached_property
+    def results(self) -> Results:
+        return Results(self)
+
+    @cached_property
+    def verdicts(self) -> Verdicts:
+        return Verdicts(self)
+
+    @cached_property
+    def rollups(self) -> Rollups:
+        return Rollups(self)
+
+    @cached_property
+    def incidents(self) -> Incidents:
+        return Incidents(self)
+
+    @cached_property
+    def channels(self) -> Channels:
+        return Channels(self)
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        return Outbox(self)
+
+    @cached_property
+    def changes(self) -> Changes:
+        return Changes(self)
+
+    @cached_property
+    def notes(self) -> Notes:
+        return Notes(self)
+
+
+def marks(values: Iterable[Any]) -> str:
+    """As many comma-separated `?` as there are values."""
+    return ", ".join("?" for _ in values)
+
+
+def _plain(error: IntegrityError) -> str:
+    return f"the database refuses it: {str(error.orig).splitlines()[0]}"

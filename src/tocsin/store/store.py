@@ -1,0 +1,338 @@
+"""The store as the rest of Tocsin sees it: opened once, then read and written for one workspace or for all."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self, TypeVar
+from urllib.parse import unquote
+
+import msgspec
+from sqlalchemy import Connection
+
+from tocsin import telemetry
+from tocsin.clock import Clock
+from tocsin.errors import SettingsError, StoreUnavailable, TocsinError
+from tocsin.store import moving, opening
+from tocsin.store.batch import Batch, OutboxOutcome
+from tocsin.store.breaker import Breaker
+from tocsin.store.jobs import Database, Undo, is_outage
+from tocsin.store.memory import Memory
+from tocsin.store.sealing import Seal
+from tocsin.store.session import Session
+from tocsin.store.spool import Spool
+
+T = TypeVar("T")
+Kept = Literal["stored", "spooled"]
+log = telemetry.logger("store")
+_MOVED_AT_ONCE = 50_000
+_HEAL_EVERY_S = 1.0
+
+
+class _Spooled(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A record of the spool: a batch, or outcomes of deliveries."""
+
+    batch: Batch | None = None
+    outcomes: tuple[OutboxOutcome, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scoped:
+    """The store for one workspace (None: for all, each row with its own), and who acts."""
+
+    store: Store
+    workspace_id: str | None
+    by: str
+
+    async def read(self, work: Callable[[Session], T]) -> T:
+        """What `work` (plain synchronous code) gives, all of it seen at one moment. StoreUnavailable when it cannot be had."""
+        return await self.store.read(work, self.workspace_id, self.by)
+
+    async def write(self, work: Callable[[Session], T]) -> T:
+        """What `work` gives, durable when this returns; whatever it raises undoes all it did."""
+        return await self.store.write(work, self.workspace_id, self.by)
+
+
+class Store:
+    """The one place with a database. Made by `Store.open`, ended by `close`."""
+
+    def __init__(
+        self,
+        database: Database,
+        spool: Spool,
+        *,
+        clock: Clock,
+        seal: Seal,
+        lock: int,
+        gated: bool,
+        attempts: int,
+        delay_s: float,
+    ) -> None:
+        self._database, self._spool, self._clock, self._seal, self._lock = database, spool, clock, seal, lock
+        self._gated, self._attempts, self._delay_s = gated, max(1, attempts), delay_s
+        self._memory = Memory()
+        self._disk = ThreadPoolExecutor(1, "store-spool")
+        self._order = asyncio.Lock()
+        self._stirred = asyncio.Event()
+        self._healing: asyncio.Task[None] | None = None
+        self.breaker = Breaker(clock.monotonic)
+
+    @classmethod
+    async def open(
+        cls, url: str, *, clock: Clock, sealing_key: bytes, spool_dir: Path, retry_attempts: int = 3, retry_delay_s: float = 1.0,
+        create: bool = True,
+    ) -> Self:  # fmt: skip
+        """The store at sqlite:////absolute/path or postgresql://…, checked and at this program's schema.
+
+        SettingsError when another server uses the data folder, the file is damaged, the tables are of a newer program, or
+        the database cannot be reached."""
+        seal = Seal(sealing_key)
+        sqlite_path = _sqlite_path(url)
+        lock = opening.lock(
+            spool_dir / "lock" if sqlite_path is None else sqlite_path.with_name(sqlite_path.name + ".lock")
+        )
+        try:
+            database = await _open_database(url, sqlite_path, create)
+            spool = Spool(spool_dir)
+        except BaseException:
+            os.close(lock)
+            raise
+        store = cls(
+            database, spool, clock=clock, seal=seal, lock=lock, gated=sqlite_path is None, attempts=retry_attempts,
+            delay_s=retry_delay_s,
+        )  # fmt: skip
+        await store.write(moving.remember_newest, None, "tocsin")
+        store._healing = asyncio.create_task(store._heal())
+        return store
+
+    @property
+    def backlog(self) -> int:
+        """Rows waiting for the writer, those on the spool's way in left aside."""
+        return self._database.backlog
+
+    def of(self, workspace_id: str, by: str = "tocsin") -> Scoped:
+        """The store for one workspace: every query names it."""
+        return Scoped(self, workspace_id, by)
+
+    def everything(self, by: str = "tocsin") -> Scoped:
+        """The store for all workspaces: only for the corridor, sign-in and app."""
+        return Scoped(self, None, by)
+
+    # Uses of the database ------------------------------------------------------------------------------------------------
+    async def read(self, work: Callable[[Session], T], workspace_id: str | None, by: str) -> T:
+        """See Scoped.read."""
+        if self._gated and not self.breaker.allows():
+            raise self._unavailable()
+        now = self._clock.now()
+
+        def on(connection: Connection) -> T:
+            return work(Session(connection, self._memory, self._seal, workspace_id, by, now))
+
+        try:
+            return await self._database.read(on)
+        except Exception as error:
+            if is_outage(error):
+                telemetry.store_errors.inc()
+                if self._gated:
+                    self._failed()
+                raise self._unavailable() from error
+            raise
+
+    async def write(self, work: Callable[[Session], T], workspace_id: str | None, by: str, rows: int = 1) -> T:
+        """See Scoped.write. An outage is tried again, then StoreUnavailable."""
+        delay = self._delay_s
+        for left in reversed(range(self._attempts)):
+            if not self.breaker.allows():
+                raise self._unavailable()
+            try:
+                return await self._write_once(work, workspace_id, by, rows)
+            except StoreUnavailable:
+                if left == 0:
+                    raise
+            await self._clock.sleep(delay)
+            delay *= 2
+        raise self._unavailable()
+
+    async def _write_once(self, work: Callable[[Session], T], workspace_id: str | None, by: str, rows: int) -> T:
+        now = self._clock.now()
+
+        def on(connection: Connection, undo: Undo) -> T:
+            return work(Session(connection, self._memory, self._seal, workspace_id, by, now, undo=undo))
+
+        try:
+            result = await self._database.write(on, rows)
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            log.warning("store.unavailable", error=str(error).splitlines()[0])
+            telemetry.store_errors.inc()
+            self._failed()
+            raise self._unavailable() from error
+        self.breaker.succeeded()
+        return result
+
+    def _failed(self) -> None:
+        self.breaker.failed()
+        if self.breaker.state == "open":
+            log.error("store.breaker_open", retry_after_s=round(self.breaker.rest_left_s(), 1))
+            self._stirred.set()
+
+    def _unavailable(self) -> StoreUnavailable:
+        return StoreUnavailable(retry_after_s=max(1.0, self.breaker.rest_left_s()))
+
+    # Batches -------------------------------------------------------------------------------------------------------------
+    async def commit(self, batch: Batch) -> Kept:
+        """Keep a batch, all or nothing: "stored" in the database, or "spooled" on the disk while that cannot be written (it
+        follows later, in order). Keeping it twice is the same as once. Conflict when an incident lost the race to be open;
+        StoreUnavailable when neither database nor disk take it."""
+        return await self._keep(_Spooled(batch=batch), len(batch.results) + 1)
+
+    async def settle(self, changes: Sequence[OutboxOutcome]) -> Kept:
+        """Keep what came of deliveries, like `commit`."""
+        return await self._keep(_Spooled(outcomes=tuple(changes)), len(changes))
+
+    async def _keep(self, record: _Spooled, rows: int) -> Kept:
+        if self._spool.count == 0 and self.breaker.allows():
+            try:
+                await self.write(lambda s: _apply(s, record), None, _by(record), rows)
+                return "stored"
+            except StoreUnavailable:
+                log.warning("store.spooling")
+        payload = msgspec.msgpack.encode(_without_bodies(record))
+        async with self._order:
+            try:
+                await self._on_disk(self._spool.append, payload)
+            except OSError as error:
+                telemetry.store_errors.inc()
+                log.error("store.spool_refused", error=str(error))  # noqa: TRY400 - the caller holds on to the batch
+                raise StoreUnavailable("neither the database nor the spool can be written") from error
+        self._stirred.set()
+        return "spooled"
+
+    async def _on_disk(self, work: Callable[..., T], *values: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._disk, work, *values)
+
+    # Healing -------------------------------------------------------------------------------------------------------------
+    async def _heal(self) -> None:
+        """While something waits on the spool or the breaker is not closed: try, in order, as the breaker lets us."""
+        if self._spool.count:
+            self._stirred.set()
+        while True:
+            await self._stirred.wait()
+            self._stirred.clear()
+            while self._spool.count or self.breaker.state != "closed":
+                if not (self.breaker.allows() and await self._heal_once()):
+                    await self._clock.sleep(_HEAL_EVERY_S)
+
+    async def _heal_once(self) -> bool:
+        """Whether a step succeeded: the oldest record of the spool is in the database, or a write without effect went well."""
+        try:
+            payload = await self._on_disk(self._spool.first)
+            if payload is None:
+                await self._write_once(lambda s: s.notes.set("last_probe", True), None, "tocsin", 1)
+                return True
+            await self._replay(payload)
+            async with self._order:
+                await self._on_disk(self._spool.done)
+        except StoreUnavailable:
+            return False
+        except OSError as error:
+            log.error("store.spool_failed", error=str(error))  # noqa: TRY400 - tried again
+            return False
+        if self._spool.count == 0:
+            log.info("store.spool_empty")
+        return True
+
+    async def _replay(self, payload: bytes) -> None:
+        try:
+            record = msgspec.msgpack.decode(payload, type=_Spooled)
+            rows = 1 + (len(record.batch.results) if record.batch is not None else len(record.outcomes))
+            await self._write_once(lambda s: _apply(s, record), None, _by(record), rows)
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            path = await self._on_disk(self._spool.set_aside, payload)
+            telemetry.store_errors.inc()
+            log.error(
+                "store.batch_refused", error=str(error), kept_in=str(path), exc_info=not isinstance(error, TocsinError)
+            )
+
+    # The tail, the end -----------------------------------------------------------------------------------------------------
+    async def move_tail(self, limit: int = _MOVED_AT_ONCE) -> int:
+        """How many results were moved out of the tail, in transactions of about `limit`."""
+        moved = 0
+        while step := await self.write(lambda s: moving.move(s, limit), None, "tocsin"):
+            moved += step
+        return moved
+
+    async def close(self) -> None:
+        """Write what waits, move the tail, let go of everything."""
+        if self._healing is not None:
+            self._healing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._healing
+        if self.breaker.state == "closed":
+            try:
+                await self._write_once(lambda s: moving.move(s, _MOVED_AT_ONCE), None, "tocsin", 1)
+            except StoreUnavailable:
+                log.warning("store.closed_without_moving")
+        await self._database.close()
+        await self._on_disk(self._spool.close)
+        self._disk.shutdown()
+        os.close(self._lock)
+
+
+def _apply(s: Session, record: _Spooled) -> None:
+    batch = record.batch
+    if batch is not None:
+        s.results.add(batch.results)
+        s.states.save(batch.states)
+        s.verdicts.save(batch.verdicts)
+        for change in batch.incidents:
+            s.incidents.save(change)
+        for row in batch.outbox:
+            s.outbox.add(row)
+    s.outbox.settle(record.outcomes)
+
+
+def _by(record: _Spooled) -> str:
+    return "tocsin" if record.batch is None else record.batch.by
+
+
+def _without_bodies(record: _Spooled) -> _Spooled:
+    """The record as the spool may hold it: what assertions read of a response is never kept."""
+    if record.batch is None:
+        return record
+    replace = msgspec.structs.replace
+    bare = tuple(
+        replace(r, outcome=replace(r.outcome, seen=replace(r.outcome.seen, body=b""))) if r.outcome.seen.body else r
+        for r in record.batch.results
+    )
+    return replace(record, batch=replace(record.batch, results=bare))
+
+
+def _sqlite_path(url: str) -> Path | None:
+    if url.startswith("sqlite:///"):
+        path = Path(unquote(url.removeprefix("sqlite:///").partition("?")[0]))
+        if not path.is_absolute():
+            raise SettingsError(f"DATABASE_PATH: expected an absolute path (sqlite:////…), found {path}")
+        return path
+    if url.startswith(("postgresql://", "postgres://")):
+        return None
+    raise SettingsError(f"DATABASE_URL: expected sqlite:////… or postgresql://…, found {url.partition(':')[0]!r}")
+
+
+async def _open_database(url: str, path: Path | None, create: bool) -> Database:
+    if path is not None:
+        from tocsin.store.sqlite import SQLiteDatabase
+
+        await asyncio.to_thread(opening.prepare_sqlite, path, create=create)
+        return SQLiteDatabase(path)
+    from tocsin.store.postgres import PostgresDatabase
+
+    return await PostgresDatabase.open(url)

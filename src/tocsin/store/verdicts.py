@@ -1,0 +1,98 @@
+"""Verdicts as intervals of time, each with the evidence it was decided on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+from sqlalchemy import Row
+
+from tocsin.core.consensus import Verdict, VerdictValue
+from tocsin.core.result import from_micros, micros
+from tocsin.core.uptime import Interval
+from tocsin.store.batch import VerdictChange
+
+if TYPE_CHECKING:
+    from tocsin.store.session import Session
+
+
+class Verdicts:
+    """What was agreed on, from when to when."""
+
+    def __init__(self, session: Session) -> None:
+        self._s = session
+
+    def save(self, changes: Sequence[VerdictChange]) -> None:
+        """Begin these verdicts: each ends the interval it falls into. Saving one twice is the same as once."""
+        s = self._s
+        for change in changes:
+            place = s.places.find(change.monitor_id)
+            if place is None or place.workspace_id != change.workspace_id:
+                continue
+            at = micros(change.verdict.at)
+            later = s.row("SELECT min(at) FROM verdicts WHERE monitor = ? AND at > ?", place.monitor, at)
+            s.run(
+                "UPDATE verdicts SET ended = ? WHERE monitor = ? AND at < ? AND (ended IS NULL OR ended > ?)",
+                at, place.monitor, at, at,
+            )  # fmt: skip
+            s.run(
+                "INSERT INTO verdicts (monitor, at, workspace, ended, value, data) VALUES (?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT (monitor, at) DO UPDATE SET value = excluded.value, data = excluded.data",
+                place.monitor, at, place.workspace, None if later is None else later[0], change.verdict.value,
+                msgspec.json.encode(change.verdict).decode(),
+            )  # fmt: skip
+
+    def open_all(self) -> dict[str, Verdict]:
+        """The present verdict of every monitor that has one."""
+        where, values = self._s.mine("m.workspace_id")
+        rows = self._s.rows(
+            f"SELECT m.id, v.data FROM verdicts v JOIN monitors m ON m.key = v.monitor WHERE v.ended IS NULL AND {where}",
+            *values,
+        )
+        return {row[0]: _verdict(row[1]) for row in rows}
+
+    def current(self, monitor_id: str) -> Verdict | None:
+        """The monitor's present verdict, or None when it was never judged."""
+        place = self._s.places.of(monitor_id)
+        row = self._s.row(
+            "SELECT data FROM verdicts WHERE monitor = ? AND workspace = ? AND ended IS NULL",
+            place.monitor,
+            place.workspace,
+        )
+        return None if row is None else _verdict(row[0])
+
+    def history(self, monitor_id: str, limit: int = 100) -> list[Verdict]:
+        """The monitor's verdicts, newest first."""
+        place = self._s.places.of(monitor_id)
+        rows = self._s.rows(
+            "SELECT data FROM verdicts WHERE monitor = ? AND workspace = ? ORDER BY at DESC LIMIT ?",
+            place.monitor, place.workspace, limit,
+        )  # fmt: skip
+        return [_verdict(row[0]) for row in rows]
+
+    def intervals(self, monitor_id: str, start: datetime, end: datetime) -> list[Interval]:
+        """The intervals that touch start..end, oldest first. The one that lasts is fresh as far as its votes are: until its
+        newest result is older than the verdict lets a vote be."""
+        place = self._s.places.of(monitor_id)
+        rows = self._s.rows(
+            "SELECT value, at, ended, CASE WHEN ended IS NULL THEN data END FROM verdicts "
+            "WHERE monitor = ? AND workspace = ? AND at < ? AND (ended IS NULL OR ended > ?) ORDER BY at",
+            place.monitor, place.workspace, micros(end), micros(start),
+        )  # fmt: skip
+        return [self._interval(row, place.monitor) for row in rows]
+
+    def _interval(self, row: Row[Any], monitor: int) -> Interval:
+        value, began = cast(VerdictValue, row[0]), from_micros(row[1])
+        if row[2] is not None:
+            return Interval(value=value, start=began, end=from_micros(row[2]))
+        newest = self._s.results.newest_at(monitor)
+        seen = began if newest is None else max(began, newest)
+        return Interval(
+            value=value, start=began, end=None, fresh_until=seen + timedelta(seconds=_verdict(row[3]).fresh_s)
+        )
+
+
+def _verdict(data: str) -> Verdict:
+    return msgspec.json.decode(data, type=Verdict)
