@@ -1,19 +1,29 @@
-"""What is told to whom: messages, their keys, and the outbox rows of a step (VERDICT.md sections 5 and 6 of the design)."""
+"""What is told to whom: messages, their keys, and the outbox rows of a step."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from tocsin.core import wording
 from tocsin.core.consensus import Verdict
-from tocsin.core.incident import Step
+from tocsin.core.incident import RECOVERED, Incident, Step, Transition
 from tocsin.core.monitor import Monitor
+from tocsin.core.result import iso, micros
 
 Event = Literal[
-    "incident.opened", "incident.reopened", "incident.escalated", "incident.resolved", "incident.reminder", "test", "digest"
+    "incident.opened",
+    "incident.reopened",
+    "incident.escalated",
+    "incident.resolved",
+    "incident.reminder",
+    "test",
+    "digest",
 ]
 
 
@@ -33,8 +43,8 @@ class Channel(Struct, frozen=True, kw_only=True):
 
 
 class Message(Struct, frozen=True, kw_only=True):
-    """What a notifier renders: plain values, no secrets. `monitor`: {id, name, type, target}; `incident`: {id, severity,
-    verdict, opened_at, acknowledged_at, resolved_at, duration_s}; `url`: the incident's page, or empty."""
+    """What a notifier renders: plain values, no secrets. `monitor`: {id, name, type, target}; `incident`: {id,
+    severity, verdict, opened_at, acknowledged_at, resolved_at, duration_s}; `url`: the incident's page, or empty."""
 
     event: Event
     key: str
@@ -73,15 +83,183 @@ class OutboxRow(Struct, frozen=True, kw_only=True):
     done_at: datetime | None = None
 
 
+# Where a message stands among those of the same transition number: reminders by their count, the calm after all.
+_LAST = 999_999
+
+
 def notification_key(workspace_id: str, channel_id: str, subject: str, number: int, what: str, step: int = 0) -> str:
-    """The idempotency key of one message (VERDICT.md section 6): 32 hex digits, the same on every instance."""
-    raise NotImplementedError
+    """The idempotency key of one message: 32 hex digits, the same on every instance and after every restart."""
+    parts = (workspace_id, channel_id, subject, str(number), what, str(step))
+    text = "".join(f"{len(part)}:{part}" for part in parts)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def rows_for(
-    step: Step, monitor: Monitor, verdict: Verdict, channels: Sequence[Channel], now: datetime, *, base_url: str = ""
+    step: Step,
+    monitor: Monitor,
+    verdict: Verdict | None,
+    channels: Sequence[Channel],
+    now: datetime,
+    *,
+    base_url: str = "",
+    shown: str = "",
 ) -> tuple[OutboxRow, ...]:
     """The outbox rows of a step: for each transition, one for each enabled channel the monitor tells.
 
-    A resolve goes only where its opening went (`step.incident.told`) and only if monitor.notify_on_resolve."""
-    raise NotImplementedError
+    A resolve goes only where its opening went: not to a channel made after that, and only if monitor.notify_on_resolve.
+    `shown` is the monitor's target for people, without secrets; `base_url` is where our pages are.
+    """
+    incident = step.incident
+    if incident is None or not step.transitions:
+        return ()
+    rows: list[OutboxRow] = []
+    for transition in step.transitions:
+        if transition.what == "resolved" and not monitor.notify_on_resolve:
+            continue
+        message = _message(transition, incident, monitor, verdict, now, base_url=base_url, shown=shown)
+        for channel in told_by(monitor, channels):
+            if transition.what == "resolved" and _came_later(channel, incident):
+                continue
+            key = notification_key(
+                monitor.workspace_id, channel.id, incident.subject, transition.number, transition.what, transition.step
+            )
+            rows.append(
+                OutboxRow(
+                    key=key,
+                    workspace_id=monitor.workspace_id,
+                    channel_id=channel.id,
+                    incident_id=incident.id,
+                    monitor_id=monitor.id,
+                    subject=incident.subject,
+                    order=_order(transition),
+                    message=replace(message, key=key),
+                    created_at=now,
+                    next_at=now,
+                )
+            )
+    return tuple(rows)
+
+
+def told_by(monitor: Monitor, channels: Sequence[Channel]) -> list[Channel]:
+    """The channels this monitor tells: those it names, or every default one; enabled and of its own workspace only."""
+    named = monitor.channels
+    return sorted(
+        (
+            channel
+            for channel in channels
+            if channel.enabled
+            and channel.workspace_id == monitor.workspace_id
+            and (channel.default if named is None else channel.id in named)
+        ),
+        key=_id,
+    )
+
+
+def test_message(channel: Channel, now: datetime) -> Message:
+    """What a channel's test button sends."""
+    title, text = wording.test_words(channel.name)
+    return Message(
+        event="test",
+        key=notification_key(channel.workspace_id, channel.id, "test", micros(now), "test"),
+        severity="info",
+        title=title,
+        text=text,
+        monitor=None,
+        incident=None,
+        verdict=None,
+        reason="somebody asked for a test message",
+        at=now,
+    )
+
+
+def message_json(message: Message) -> dict[str, Any]:
+    """The JSON object that a webhook is sent; `late_s` is in it only when it is sent late."""
+    shown: dict[str, Any] = {
+        "event": message.event,
+        "key": message.key,
+        "severity": message.severity,
+        "monitor": message.monitor,
+        "incident": message.incident,
+        "verdict": message.verdict,
+        "reason": message.reason,
+        "at": iso(message.at),
+        "url": message.url,
+    }
+    if message.late_s is not None:
+        shown["late_s"] = round(message.late_s, 3)
+    return shown
+
+
+def _message(
+    transition: Transition,
+    incident: Incident,
+    monitor: Monitor,
+    verdict: Verdict | None,
+    now: datetime,
+    *,
+    base_url: str,
+    shown: str,
+) -> Message:
+    title, text = wording.words(transition, incident, monitor.name, verdict, shown)
+    end = incident.resolved_at or now
+    return Message(
+        event=_event(transition, incident),
+        key="",
+        severity=incident.severity,
+        title=title,
+        text=text,
+        monitor={"id": monitor.id, "name": monitor.name, "type": monitor.type, "target": shown},
+        incident={
+            "id": incident.id,
+            "severity": incident.severity,
+            "verdict": incident.verdict,
+            "opened_at": iso(incident.opened_at),
+            "acknowledged_at": iso(incident.acknowledged_at),
+            "resolved_at": iso(incident.resolved_at),
+            "duration_s": round((end - incident.opened_at).total_seconds(), 3),
+        },
+        verdict=None if verdict is None else verdict.value,
+        reason=_reason(incident, verdict),
+        at=transition.at,
+        url=f"{base_url.rstrip('/')}/incidents/{incident.id}" if base_url else "",
+    )
+
+
+def _reason(incident: Incident, verdict: Verdict | None) -> str:
+    if incident.open:
+        return incident.reason
+    if incident.resolution != RECOVERED:
+        return incident.resolution or ""
+    return incident.reason if verdict is None else verdict.reason
+
+
+def _event(transition: Transition, incident: Incident) -> Event:
+    """Unstable and calm have no event of their own: they say how it stands, as the change they take the place of."""
+    match transition.what:
+        case "opened":
+            return "incident.opened"
+        case "reopened":
+            return "incident.reopened"
+        case "resolved":
+            return "incident.resolved"
+        case "escalated":
+            return "incident.escalated"
+        case "reminder":
+            return "incident.reminder"
+        case "unstable" | "calm":
+            if not incident.open:
+                return "incident.resolved"
+            return "incident.opened" if incident.opened_at == transition.at else "incident.reopened"
+
+
+def _order(transition: Transition) -> int:
+    rank = _LAST if transition.what == "calm" else min(transition.step, _LAST - 1)
+    return transition.number * (_LAST + 1) + rank
+
+
+def _came_later(channel: Channel, incident: Incident) -> bool:
+    return incident.last_told_at is not None and channel.created_at > incident.last_told_at
+
+
+def _id(channel: Channel) -> str:
+    return channel.id

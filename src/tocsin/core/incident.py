@@ -20,6 +20,9 @@ EntryKind = Literal[
 What = Literal["opened", "reopened", "resolved", "escalated", "reminder", "unstable", "calm"]
 
 
+RECOVERED = "recovered"
+"""The resolution of an incident that ended because what opened it is over."""
+
 # Flapping: a share of the last 20 intervals with a change in them (HIGH starts it, under LOW it is over).
 _SLOTS = 20
 _HIGH = 0.5
@@ -79,6 +82,11 @@ class Incident(Struct, frozen=True, kw_only=True):
     @property
     def open(self) -> bool:
         return self.resolved_at is None
+
+    def began_at(self) -> datetime:
+        """When its latest stretch of trouble began: its last opening or reopening."""
+        before = [flip for flip in self.flips if self.resolved_at is None or flip < self.resolved_at]
+        return max(before, default=self.opened_at)
 
 
 class Transition(Struct, frozen=True, kw_only=True):
@@ -289,7 +297,7 @@ def _resolve(draft: _Draft, incident: Incident) -> Incident:
         verdict=draft.verdict.value,
         why=draft.verdict.reason,
     )
-    resolved = replace(incident, resolved_at=draft.now, resolution="recovered", over_since=None)
+    resolved = replace(incident, resolved_at=draft.now, resolution=RECOVERED, over_since=None)
     return _flip(draft, resolved, "resolved")
 
 
@@ -297,8 +305,8 @@ def _flip(draft: _Draft, incident: Incident, what: Literal["opened", "reopened",
     """Count an opening or resolution and tell it, unless it has been flapping: then the first one too many says so, and
     further ones are only written down."""
     now, interval_s = draft.now, draft.monitor.interval_s
-    flips = tuple(flip for flip in incident.flips if (now - flip).total_seconds() < _SLOTS * interval_s)
-    flips = (*flips[1 - 2 * _SLOTS :], now)
+    recent = tuple(flip for flip in incident.flips if (now - flip).total_seconds() < _SLOTS * interval_s)
+    flips = (*(recent[1 - 2 * _SLOTS :] or incident.flips[-1:]), now)
     number, opening = incident.transition + 1, what != "resolved"
     incident = replace(incident, transition=number, flips=flips)
     if incident.unstable:

@@ -1,0 +1,127 @@
+"""The words of a message: short, calm, exact; a title of one line and a text of a few."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from tocsin.core.consensus import Verdict
+from tocsin.core.incident import RECOVERED, Incident, Transition
+
+TITLE_MAX = 200
+_NAME_MAX = 80
+
+
+def words(
+    transition: Transition, incident: Incident, name: str, verdict: Verdict | None, shown: str = ""
+) -> tuple[str, str]:
+    """Title and text of one message. `name` is the monitor's, `shown` its target for people."""
+    name = one_line(name, _NAME_MAX)
+    title = one_line(_title(transition, incident, name, verdict), TITLE_MAX)
+    lines = [*_lines(transition, incident, verdict), one_line(shown, 300)]
+    return title, "\n".join(line for line in lines if line)
+
+
+def test_words(channel: str) -> tuple[str, str]:
+    """Title and text of a test message."""
+    return (
+        f"Test message for {one_line(channel, _NAME_MAX)}",
+        "Somebody pressed the test button. This channel works; nothing is wrong.",
+    )
+
+
+def span(seconds: float) -> str:
+    """A duration for people, in its two largest units: "14 min 8 s", "2 h 5 min", "3 d 4 h"."""
+    whole = max(0, round(seconds))
+    for unit, smaller, size, part in (("d", "h", 86_400, 3600), ("h", "min", 3600, 60), ("min", "s", 60, 1)):
+        if whole >= size:
+            rest = whole % size // part
+            return f"{whole // size} {unit}" + (f" {rest} {smaller}" if rest else "")
+    return f"{whole} s"
+
+
+def moment(at: datetime) -> str:
+    """A time for people: "2026-03-01 12:00:05 UTC"."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def one_line(text: str, limit: int) -> str:
+    """The text without line breaks and other control characters, cut with "…" where it is longer than `limit`."""
+    clean = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return clean if len(clean) <= limit else clean[: limit - 1].rstrip() + "…"
+
+
+def _title(transition: Transition, incident: Incident, name: str, verdict: Verdict | None) -> str:
+    lasted = span(((incident.resolved_at or transition.at) - incident.began_at()).total_seconds())
+    match transition.what:
+        case "opened":
+            return f"{name} is down: {incident.reason}"
+        case "reopened":
+            return f"{name} is down again: {incident.reason}"
+        case "escalated":
+            return f"{name} is worse, now {incident.severity}: {incident.reason}"
+        case "reminder":
+            still = "was last seen down, and nothing has been heard for now," if incident.blind else "is still down"
+            return f"{name} {still} after {lasted}: {incident.reason}"
+        case "unstable":
+            return f"{name} is unstable: it keeps changing, and is {_stands(incident, verdict)} now"
+        case "calm":
+            return f"{name} is calm again: it is {_stands(incident, verdict)}"
+        case "resolved":
+            return _end(incident, name, verdict, lasted)
+
+
+def _end(incident: Incident, name: str, verdict: Verdict | None, lasted: str) -> str:
+    if incident.resolution != RECOVERED:
+        return f"{name}: incident closed after {lasted}: {incident.resolution}"
+    if incident.locations:
+        say = "says" if len(incident.locations) == 1 else "say"
+        return f"{name} is partly up again after {lasted}: {listed(incident.locations)} still {say} down"
+    degraded = ", but degraded" if verdict is not None and verdict.value == "degraded" else ""
+    return f"{name} is up again after {lasted}{degraded}"
+
+
+def _stands(incident: Incident, verdict: Verdict | None) -> str:
+    if incident.open:
+        return "down"
+    return "up" if verdict is None or verdict.value in ("unknown", "down") else verdict.value
+
+
+def _lines(transition: Transition, incident: Incident, verdict: Verdict | None) -> list[str]:
+    began = incident.began_at()
+    why = f"{verdict.reason}." if verdict is not None else ""
+    match transition.what:
+        case "opened" | "reopened" | "escalated":
+            return [why, _seen_from(incident, verdict), f"Since {moment(began)}."]
+        case "reminder":
+            asked = f"Reminder {transition.step}: nobody has acknowledged it yet."
+            return [why, _seen_from(incident, verdict), f"Since {moment(began)}.", asked]
+        case "unstable":
+            return [why, "Further changes are only written down until it is calm; then you hear where it stands."]
+        case "calm":
+            return [why, f"Since {moment(began if incident.open else incident.resolved_at or transition.at)}."]
+        case "resolved":
+            held = "It is still down; nothing more is told until it has been up." if incident.held else ""
+            degraded = verdict.error.message if verdict is not None and verdict.error is not None else ""
+            late = f"{degraded}." if degraded and verdict is not None and verdict.value == "degraded" else ""
+            return [
+                held or why,
+                late,
+                f"It was down: {incident.reason}.",
+                f"From {moment(began)} to {_end_moment(incident)}.",
+            ]
+
+
+def _end_moment(incident: Incident) -> str:
+    return "now" if incident.resolved_at is None else moment(incident.resolved_at)
+
+
+def _seen_from(incident: Incident, verdict: Verdict | None) -> str:
+    if verdict is None or verdict.n < 2 or not incident.locations:
+        return ""
+    return f"Seen from {listed(incident.locations)}."
+
+
+def listed(names: tuple[str, ...], most: int = 5) -> str:
+    """ "a", "a and b", "a, b and c", "a, b, c, d, e and 3 more"."""
+    shown = [*names[:most], f"{len(names) - most} more"] if len(names) > most else list(names)
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
