@@ -1,0 +1,501 @@
+"""Assertions: what a check must show to be up. `judge` is pure, `check_assertions` refuses wrong ones when saved."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, cast
+
+from msgspec import UNSET
+
+from tocsin.core.json_query import NotJson, Schema, TooCostly, check_path, check_schema, read_body, values_at
+from tocsin.core.monitor import Assertion
+from tocsin.core.pattern import check_pattern, search
+from tocsin.core.plain import as_list, clip, found
+from tocsin.core.result import AssertionResult, CheckError, Observation, Status
+from tocsin.core.shape import read
+from tocsin.errors import Invalid, Problem
+
+STATUS_2XX = (Assertion(type="status_code", op="in", value=["200-299"]),)
+MAX_ASSERTIONS = 50
+MAX_TEXT = 4096
+SHOWN = 80
+
+_TEXT_OPS = ("contains", "not_contains", "matches", "not_matches", "eq")
+_ORDER_OPS = ("lt", "lte", "gt", "gte")
+OPS: dict[str, tuple[str, ...]] = {
+    "status_code": ("in",),
+    "body": _TEXT_OPS,
+    "header": _TEXT_OPS,
+    "json_path": ("eq", "ne", *_ORDER_OPS, "contains", "matches"),
+    "json_schema": ("valid",),
+    "response_time_ms": _ORDER_OPS,
+    "body_bytes": _ORDER_OPS,
+    "certificate_days": _ORDER_OPS,
+    "dns_answer": ("eq", "contains"),
+}
+# What each check type has to offer; a type that is not named offers its response time alone.
+OFFERS: dict[str, tuple[str, ...]] = {
+    "http": tuple(t for t in OPS if t != "dns_answer"),
+    "dns": ("dns_answer", "response_time_ms"),
+    "tls": ("certificate_days", "response_time_ms"),
+    "tcp": ("certificate_days", "response_time_ms", "body", "body_bytes"),
+    "smtp": ("certificate_days", "response_time_ms"),
+}
+_SIGNS = {"eq": "==", "ne": "!=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    "lt": operator.lt,
+    "lte": operator.le,
+    "gt": operator.gt,
+    "gte": operator.ge,
+}
+_PRIVATE_HEADERS = frozenset(("set-cookie", "authorization", "proxy-authorization", "www-authenticate"))
+_LABELS = {
+    "status_code": "status code",
+    "json_path": "JSON",
+    "json_schema": "JSON schema",
+    "response_time_ms": "response time in ms",
+    "body_bytes": "body size in bytes",
+    "certificate_days": "certificate days left",
+    "dns_answer": "DNS answer",
+}
+
+
+class _Seen:
+    """One observation while its assertions are judged; what several need is worked out once."""
+
+    __slots__ = ("_json", "_text", "now", "observation")
+
+    def __init__(self, observation: Observation, now: datetime) -> None:
+        self.observation, self.now = observation, now
+        self._text: bytes | None = None
+        self._json: tuple[Any, int] | NotJson | None = None
+
+    def text(self) -> bytes:
+        """The body as UTF-8."""
+        if self._text is None:
+            self._text = _as_utf8(self.observation)
+        return self._text
+
+    def json(self) -> tuple[Any, int]:
+        """The body as JSON and its depth; raises NotJson, the same for all that ask."""
+        if self._json is None:
+            try:
+                self._json = read_body(self.text())
+            except NotJson as error:
+                cut = self.observation.truncated
+                self._json = NotJson(f"a body that was cut at {len(self.observation.body)} bytes") if cut else error
+        if isinstance(self._json, NotJson):
+            raise self._json
+        return self._json
+
+
+def _as_utf8(observation: Observation) -> bytes:
+    body = observation.body
+    charset = ""
+    for name, value in observation.headers:
+        if name.lower() == "content-type" and "charset=" in value.lower():
+            charset = value.lower().split("charset=", 1)[1].split(";")[0].strip(" \"'")
+    if body.startswith(b"\xef\xbb\xbf"):
+        return body[3:]
+    if charset in ("", "utf-8", "utf8", "us-ascii", "ascii") or not charset.isascii() or len(charset) > 30:
+        return body
+    try:
+        return body.decode(charset, "replace").encode("utf-8", "replace")
+    except (LookupError, UnicodeError):
+        return body
+
+
+# --- judging ------------------------------------------------------------------------------------------------------
+
+_Judge = Callable[[_Seen], AssertionResult]
+_cache: dict[int, tuple[Assertion, _Judge]] = {}
+_CACHE_SIZE = 20_000
+
+
+def judge(assertions: Sequence[Assertion], observation: Observation, now: datetime) -> tuple[AssertionResult, ...]:
+    """Each assertion's result, in their order."""
+    seen = _Seen(observation, now)
+    return tuple([_judge_of(assertion)(seen) for assertion in assertions])
+
+
+def verdict_of(results: Sequence[AssertionResult]) -> tuple[Status, CheckError | None]:
+    """What the results mean together: up, degraded or down, and the error that says which assertions were missed."""
+    missed = [r for r in results if not r.ok]
+    if not missed:
+        return "up", None
+    fatal = [r for r in missed if r.on_fail == "down"]
+    told = [_sentence(r) for r in (fatal or missed)]
+    more = f"; and {len(told) - 3} more" if len(told) > 3 else ""
+    return ("down" if fatal else "degraded"), CheckError("assertion", "; ".join(told[:3]) + more)
+
+
+def _sentence(result: AssertionResult) -> str:
+    label = _LABELS.get(result.type, result.type)
+    if result.path is not UNSET:
+        label += f" {clip(result.path)}"
+    if result.name is not UNSET:
+        label += f" {clip(result.name)}"
+    return f"{label}: expected {_plainly(result.expected)}, found {_plainly(result.actual)}"
+
+
+def _plainly(value: Any) -> str:
+    if isinstance(value, str):
+        return clip(value, 160)
+    if isinstance(value, list):
+        items = cast("list[Any]", value)
+        return ", ".join(_plainly(v) for v in items[:8]) + (" …" if len(items) > 8 else "") if items else "nothing"
+    return "nothing" if value is None else found(value)
+
+
+def _judge_of(assertion: Assertion) -> _Judge:
+    known = _cache.get(id(assertion))
+    if known is not None and known[0] is assertion:
+        return known[1]
+    made = _MAKERS[assertion.type](assertion)
+    if len(_cache) >= _CACHE_SIZE:
+        _cache.clear()
+    _cache[id(assertion)] = (assertion, made)
+    return made
+
+
+def _result(a: Assertion, ok: bool, expected: Any, actual: Any) -> AssertionResult:
+    return AssertionResult(
+        type=a.type,
+        ok=ok,
+        expected=expected,
+        actual=actual,
+        name=UNSET if a.name is None else a.name,
+        path=UNSET if a.path is None else a.path,
+        on_fail=a.on_fail,
+    )
+
+
+def _status_code(a: Assertion) -> _Judge:
+    ranges = [r for r in map(_range_of, _entries(a.value)) if r is not None]
+    expected = ",".join(str(e) for e in _entries(a.value))
+    results: dict[int | None, AssertionResult] = {}
+
+    def run(seen: _Seen) -> AssertionResult:
+        code = seen.observation.status_code
+        known = results.get(code)
+        if known is None:
+            ok = code is not None and any(low <= code <= high for low, high in ranges)
+            known = _result(a, ok, expected, code)
+            if len(results) < 1000:
+                results[code] = known
+        return known
+
+    return run
+
+
+def _entries(value: Any) -> list[Any]:
+    items = as_list(value)
+    split: list[Any] = []
+    for item in [value] if items is None else items:
+        split += [part.strip() for part in item.split(",")] if isinstance(item, str) else [item]
+    return split
+
+
+def _range_of(entry: Any) -> tuple[int, int] | None:
+    """The status codes of one entry (200, "200", "200-299", "2xx"), or None when it is none."""
+    if isinstance(entry, int) and not isinstance(entry, bool):
+        return (entry, entry) if 100 <= entry <= 999 else None
+    if not isinstance(entry, str) or not entry.isascii():
+        return None
+    if len(entry) == 3 and entry[0].isdigit() and entry[1:].lower() == "xx":
+        return (int(entry[0]) * 100, int(entry[0]) * 100 + 99) if entry[0] != "0" else None
+    low, dash, high = entry.partition("-")
+    if not (low.isdigit() and len(low) == 3 and (not dash or (high.isdigit() and len(high) == 3))):
+        return None
+    pair = (int(low), int(high or low))
+    return pair if 100 <= pair[0] <= pair[1] else None
+
+
+def _body(a: Assertion) -> _Judge:
+    test, expected = _text_test(a)
+
+    def run(seen: _Seen) -> AssertionResult:
+        text = seen.text()
+        ok, looked_at = test(text)
+        if not text:
+            return _result(a, ok, expected, "an empty body")
+        start = clip(text[: SHOWN * 4].decode("utf-8", "replace").strip(), SHOWN)
+        part = f" (looked at the first {looked_at} bytes)" if looked_at < len(text) else ""
+        return _result(a, ok, expected, start + part)
+
+    return run
+
+
+def _text_test(a: Assertion) -> tuple[Callable[[bytes], tuple[bool, int]], str]:
+    value, op = str(a.value), a.op
+    wanted = value.encode("utf-8", "replace")
+    shown = clip(value, SHOWN)
+    match op:
+        case "contains":
+            return (lambda t: (wanted in t, len(t))), f'contains "{shown}"'
+        case "not_contains":
+            return (lambda t: (wanted not in t, len(t))), f'not contains "{shown}"'
+        case "eq":
+            return (lambda t: (wanted == t, len(t))), shown
+        case _:
+            negate = op == "not_matches"
+
+            def run(text: bytes) -> tuple[bool, int]:
+                result = search(value, text)
+                return result.hit is not negate, result.looked_at
+
+            return run, f"{'not ' if negate else ''}matches {shown}"
+
+
+def _header(a: Assertion) -> _Judge:
+    test, expected = _text_test(a)
+    wanted, negative = (a.name or "").lower(), a.op.startswith("not_")
+
+    def run(seen: _Seen) -> AssertionResult:
+        values = [v for n, v in seen.observation.headers if n.lower() == wanted]
+        tested = [test(v.encode("utf-8", "replace"))[0] for v in values]
+        ok = all(tested) if negative else any(tested)
+        shown = clip(", ".join(values), SHOWN) if values else None
+        return _result(a, ok, expected, "***" if values and wanted in _PRIVATE_HEADERS else shown)
+
+    return run
+
+
+def _json_path(a: Assertion) -> _Judge:
+    path, op, value = a.path or "$", a.op, a.value
+    shown = _brief(value)
+    expected = shown if op == "eq" else f"{_SIGNS.get(op, op)} {_plainly(shown)}"
+
+    def run(seen: _Seen) -> AssertionResult:
+        try:
+            values = values_at(path, seen.json()[0])
+        except (NotJson, TooCostly) as error:
+            return _result(a, False, expected, str(error))
+        if not values:
+            return _result(a, op == "ne", expected, None)
+        ok = _holds(op, values, value)
+        return _result(a, ok, expected, _brief(values[0] if len(values) == 1 else values))
+
+    return run
+
+
+def _holds(op: str, values: list[Any], wanted: Any) -> bool:
+    """Whether the selected values meet the condition: every one of them; for `contains` it is enough that one does."""
+    if op == "eq":
+        return (isinstance(wanted, list) and _same(values, wanted)) or all(_same(v, wanted) for v in values)
+    if op == "ne":
+        return not any(_same(v, wanted) for v in values)
+    if op == "contains":
+        return any(_contains(v, wanted) for v in values) or (len(values) > 1 and any(_same(v, wanted) for v in values))
+    if op == "matches":
+        texts = [v if isinstance(v, str) else found(v) for v in values if isinstance(v, (str, int, float))]
+        return len(texts) == len(values) and all(search(str(wanted), t.encode("utf-8", "replace")).hit for t in texts)
+    return all(_comparable(v, wanted) and _COMPARE[op](v, wanted) for v in values)
+
+
+def _comparable(a: Any, b: Any) -> bool:
+    return (_is_number(a) and _is_number(b)) or (isinstance(a, str) and isinstance(b, str))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _contains(value: Any, wanted: Any) -> bool:
+    if isinstance(value, str):
+        return isinstance(wanted, str) and wanted in value
+    if isinstance(value, dict):
+        return isinstance(wanted, str) and wanted in value
+    return isinstance(value, list) and any(_same(v, wanted) for v in cast("list[Any]", value))
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Equal as JSON: true is not 1, 1 is 1.0."""
+    if isinstance(a, bool) or isinstance(b, bool):
+        return a is b
+    if isinstance(a, dict) and isinstance(b, dict):
+        left, right = cast("dict[str, Any]", a), cast("dict[str, Any]", b)
+        return left.keys() == right.keys() and all(_same(v, right[k]) for k, v in left.items())
+    if isinstance(a, list) and isinstance(b, (list, tuple)):
+        first, second = cast("list[Any]", a), cast("Sequence[Any]", b)
+        return len(first) == len(second) and all(_same(x, y) for x, y in zip(first, second, strict=True))
+    return a == b
+
+
+def _brief(value: Any) -> Any:
+    """The value itself when it is short, else a rendering of it."""
+    if value is None or isinstance(value, (bool, float)):
+        return value
+    if isinstance(value, int):
+        return value if -(1 << 63) <= value < (1 << 63) else "a huge number"
+    return clip(value, SHOWN) if isinstance(value, str) else found(value)
+
+
+def _json_schema(a: Assertion) -> _Judge:
+    schema = Schema(a.value)
+
+    def run(seen: _Seen) -> AssertionResult:
+        try:
+            data, depth = seen.json()
+            wrong = schema.wrong(data, depth)
+        except (NotJson, TooCostly) as error:
+            wrong = str(error)
+        return _result(a, wrong is None, "valid", "valid" if wrong is None else wrong)
+
+    return run
+
+
+def _limit(measure: Callable[[_Seen], float | None]) -> Callable[[Assertion], _Judge]:
+    def make(a: Assertion) -> _Judge:
+        compare, limit = _COMPARE[a.op], a.value
+        expected = f"{_SIGNS[a.op]} {limit}"
+
+        def run(seen: _Seen) -> AssertionResult:
+            value = measure(seen)
+            return _result(a, value is not None and compare(value, limit), expected, value)
+
+        return run
+
+    return make
+
+
+def _response_time(seen: _Seen) -> float | None:
+    total = seen.observation.timing.total
+    return None if total is None else round(total, 3)
+
+
+def _body_bytes(seen: _Seen) -> float | None:
+    size = seen.observation.body_bytes
+    return len(seen.observation.body) if size is None else size
+
+
+def _certificate_days(seen: _Seen) -> float | None:
+    tls = seen.observation.tls
+    if tls is None or tls.not_after is None:
+        return None
+    return round((tls.not_after - seen.now).total_seconds() / 86_400, 2)
+
+
+def _dns_answer(a: Assertion) -> _Judge:
+    wanted = [str(v) for v in (cast("Sequence[Any]", a.value) if isinstance(a.value, (list, tuple)) else [a.value])]
+
+    def run(seen: _Seen) -> AssertionResult:
+        facts = seen.observation.facts
+        exact = facts.get("record_type") == "TXT"
+        answers = [str(x) for x in facts.get("answers", ())]
+        have, want = {_answer(x, exact) for x in answers}, {_answer(x, exact) for x in wanted}
+        ok = have == want if a.op == "eq" else want <= have
+        expected = [clip(w, SHOWN) for w in wanted]
+        return _result(a, ok, expected, [clip(x, SHOWN) for x in answers[:20]])
+
+    return run
+
+
+def _answer(text: str, exact: bool) -> str:
+    return text.strip().strip('"') if exact else " ".join(part.rstrip(".").lower() or "." for part in text.split())
+
+
+_MAKERS: dict[str, Callable[[Assertion], _Judge]] = {
+    "status_code": _status_code,
+    "body": _body,
+    "header": _header,
+    "json_path": _json_path,
+    "json_schema": _json_schema,
+    "response_time_ms": _limit(_response_time),
+    "body_bytes": _limit(_body_bytes),
+    "certificate_days": _limit(_certificate_days),
+    "dns_answer": _dns_answer,
+}
+
+
+# --- saving -------------------------------------------------------------------------------------------------------
+
+
+def check_assertions(
+    data: object, *, check_type: str | None = None, where: str = "assertions"
+) -> tuple[Assertion, ...]:
+    """Assertions from plain data, fit to be judged. Raises Invalid with one Problem for each thing wrong: unknown type,
+    an op or value that the type does not have, a pattern, path or schema that cannot be used, a type that `check_type`
+    cannot meet."""
+    if not isinstance(data, (list, tuple)):
+        raise Invalid(Problem(where, "a list of assertions", found(data)))
+    items = cast("Sequence[Any]", data)
+    if len(items) > MAX_ASSERTIONS:
+        raise Invalid(Problem(where, f"at most {MAX_ASSERTIONS} assertions", str(len(items))))
+    made: list[Assertion] = []
+    problems: list[Problem] = []
+    for i, item in enumerate(items):
+        place = f"{where}[{i}]"
+        try:
+            assertion = item if isinstance(item, Assertion) else read(Assertion, item, where=place)
+        except Invalid as error:
+            problems += error.problems
+            continue
+        wrong = _problems(assertion, place, check_type)
+        problems += wrong
+        made.append(assertion)
+    if problems:
+        raise Invalid(*problems)
+    return tuple(made)
+
+
+def _problems(a: Assertion, where: str, check_type: str | None) -> list[Problem]:
+    if a.type not in OPS:
+        return [Problem(f"{where}.type", "one of " + ", ".join(OPS), found(a.type))]
+    offered = OFFERS.get(check_type, ("response_time_ms",)) if check_type is not None else tuple(OPS)
+    if a.type not in offered:
+        return [Problem(f"{where}.type", f"what a {check_type} check can meet: {', '.join(offered)}", found(a.type))]
+    if a.op not in OPS[a.type]:
+        return [Problem(f"{where}.op", " or ".join(OPS[a.type]), found(a.op))]
+    problems: list[Problem] = []
+    if a.type == "header":
+        problems += _name_problems(a.name, f"{where}.name")
+    elif a.name is not None:
+        problems.append(Problem(f"{where}.name", f"no name for {a.type}", found(a.name)))
+    if a.type == "json_path":
+        problems += check_path(a.path, f"{where}.path")
+    elif a.path is not None:
+        problems.append(Problem(f"{where}.path", f"no path for {a.type}", found(a.path)))
+    return problems + _value_problems(a, f"{where}.value")
+
+
+def _name_problems(name: str | None, where: str) -> list[Problem]:
+    good = (
+        name is not None
+        and 0 < len(name) <= 200
+        and name.isascii()
+        and name.isprintable()
+        and not set(name) & set(" :")
+    )
+    return [] if good else [Problem(where, "a header's name", "nothing" if name is None else found(name))]
+
+
+def _value_problems(a: Assertion, where: str) -> list[Problem]:
+    value = a.value
+    if a.op in ("matches", "not_matches"):
+        return check_pattern(value, where)
+    match a.type:
+        case "status_code":
+            entries = _entries(value)
+            expected = 'status codes such as 301, "200-299" or "2xx"'
+            if not 0 < len(entries) <= 50:
+                return [Problem(where, expected, found(value))]
+            return [Problem(where, expected, found(e)) for e in entries if _range_of(e) is None][:1]
+        case "body" | "header":
+            good = isinstance(value, str) and len(value) <= MAX_TEXT and (value or a.op == "eq")
+            return [] if good else [Problem(where, f"text of 1 to {MAX_TEXT} characters", found(value))]
+        case "json_schema":
+            return check_schema(value, where)
+        case "json_path":
+            if a.op in _ORDER_OPS and not (_is_number(value) or isinstance(value, str)):
+                return [Problem(where, "a number or text", found(value))]
+            return []
+        case "dns_answer":
+            answers = as_list(value)
+            entries = [value] if answers is None else answers
+            good = 0 < len(entries) <= 50 and all(isinstance(e, str) and 0 < len(e) <= MAX_TEXT for e in entries)
+            return [] if good else [Problem(where, "an answer or a list of answers, as text", found(value))]
+        case _:
+            return [] if _is_number(value) else [Problem(where, "a number", found(value))]
