@@ -1,4 +1,4 @@
-"""Things for tests, each with everything filled in: `a_monitor(interval_s=60)`; and a clock that tests move themselves."""
+"""Things for tests, everything filled in: `a_monitor(interval_s=60)`; and a clock that tests move themselves."""
 
 from __future__ import annotations
 

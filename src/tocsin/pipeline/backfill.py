@@ -1,0 +1,75 @@
+"""Results of the past through the same arithmetic: they fill results, rollups and verdict intervals, and open no
+incident."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from msgspec.structs import replace
+
+from tocsin.clock import new_id
+from tocsin.core.consensus import LocationState, Seat, Verdict, decide, fold
+from tocsin.core.result import CheckResult
+from tocsin.core.uptime import Interval
+from tocsin.pipeline.watchlist import Watched
+from tocsin.store import Store
+from tocsin.store.batch import Batch, VerdictChange
+
+SLICE = 1000
+
+
+async def backfill(store: Store, watched: Watched, results: Sequence[CheckResult], by: str, now: datetime) -> int:
+    """How many results were handed to the store (known ones drop out there).
+
+    Verdicts are decided from the results alone, from a blank state, and kept only where no live verdict was known.
+    """
+    if not results:
+        return 0
+    ordered = sorted(results, key=lambda r: (r.scheduled_at, r.location, r.attempt))
+    first, last = ordered[0].scheduled_at, ordered[-1].scheduled_at
+    end = last + timedelta(seconds=watched.monitor.fresh_s())
+    monitor = watched.monitor
+    known = await store.of(monitor.workspace_id).read(lambda s: s.verdicts.intervals(monitor.id, first, end))
+    verdicts = [v for v in _verdicts(watched, ordered) if v.at <= now and not _known_at(known, v.at)]
+    changes = [VerdictChange(workspace_id=monitor.workspace_id, monitor_id=monitor.id, verdict=v) for v in verdicts]
+    for start in range(0, len(ordered), SLICE):
+        await store.commit(Batch(id=new_id(), by=by, results=tuple(ordered[start : start + SLICE])))
+    if changes:
+        await store.commit(Batch(id=new_id(), by=by, verdicts=tuple(changes)))
+    return len(ordered)
+
+
+def _verdicts(watched: Watched, ordered: Sequence[CheckResult]) -> list[Verdict]:
+    """Each change of verdict over these results, gaps of coverage included."""
+    monitor = watched.monitor
+    fresh_s = monitor.fresh_s()
+    places = {r.location for r in ordered}
+    if len(watched.assigned) > 1:
+        places.update(watched.assigned)
+    states: dict[str, LocationState] = {}
+    changes: list[Verdict] = []
+    verdict: Verdict | None = None
+    for n, result in enumerate(ordered):
+        at, outcome = result.scheduled_at, result.outcome
+        before = states.get(result.location) or LocationState(location=result.location)
+        states[result.location] = fold(before, monitor, outcome.status, at, result.attempt, outcome.error)
+        seats = [Seat(location=place, state=states.get(place)) for place in sorted(places)]
+        after = decide(seats, monitor.quorum, fresh_s, verdict, at)
+        if not after.pending and (verdict is None or verdict.value != after.value):
+            changes.append(after)
+        verdict = after
+        faded = at + timedelta(seconds=fresh_s)
+        if after.value != "unknown" and (n + 1 == len(ordered) or ordered[n + 1].scheduled_at > faded):
+            changes.append(_lost(after, faded))
+            verdict = changes[-1]
+    return changes
+
+
+def _lost(verdict: Verdict, at: datetime) -> Verdict:
+    return replace(verdict, value="unknown", at=at, since=at, reason="No results are known from then on")
+
+
+def _known_at(known: Sequence[Interval], at: datetime) -> bool:
+    """Whether a live verdict is known of that moment."""
+    return any(i.value != "unknown" and i.start <= at and (i.end is None or at < i.end) for i in known)

@@ -1,0 +1,199 @@
+"""The corridor: scheduler → runner → intake → delivery and live, put together, started and stopped in order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from tocsin import checks
+from tocsin.clock import Clock
+from tocsin.core.consensus import Verdict
+from tocsin.core.incident import close
+from tocsin.core.result import CheckResult, iso
+from tocsin.net import Net
+from tocsin.pipeline.backfill import backfill
+from tocsin.pipeline.delivery import Delivery
+from tocsin.pipeline.housekeeping import Housekeeping
+from tocsin.pipeline.intake import Intake
+from tocsin.pipeline.judgement import Draft, Judgement
+from tocsin.pipeline.lag import LagMeter
+from tocsin.pipeline.live import Live, event
+from tocsin.pipeline.response import Response
+from tocsin.pipeline.runner import Runner
+from tocsin.pipeline.scheduler import Scheduler
+from tocsin.pipeline.watchdog import Watchdog
+from tocsin.pipeline.watchlist import Watched, Watchlist, open_incidents
+from tocsin.secret import Secret
+from tocsin.store import Store
+
+GRACE_S = 5.0
+"""How long checks and messages in flight may take to end when we stop."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Corridor:
+    """Every part of the way from a due check to a delivered message."""
+
+    store: Store
+    clock: Clock
+    watchlist: Watchlist
+    scheduler: Scheduler
+    runner: Runner
+    intake: Intake
+    judgement: Judgement
+    response: Response
+    delivery: Delivery
+    live: Live
+    watchdog: Watchdog
+    housekeeping: Housekeeping
+    lag: LagMeter
+    started_at: datetime | None = None
+
+    @classmethod
+    def build(
+        cls, *, store: Store, net: Net, clock: Clock, location: str = "local", max_concurrent: int = 1000,
+        max_per_host: int = 50, base_url: str = "", smtp_url: Secret | None = None, retention_days: int = 90,
+    ) -> Corridor:  # fmt: skip
+        """The parts, not started. `location` is the name of the place this instance checks from."""
+        lag, live = LagMeter(), Live()
+        watchlist = Watchlist(store, clock, location)
+        judgement = Judgement(watchlist, base_url)
+        intake = Intake(store, watchlist, judgement, live, clock)
+        runner = Runner(watchlist, {location: partial(checks.run, net=net, clock=clock)}, intake, clock, lag)
+        scheduler = Scheduler(
+            watchlist, runner, intake, store, clock, lag, max_concurrent=max_concurrent, max_per_host=max_per_host
+        )
+        delivery = Delivery(store, watchlist, live, net, clock, smtp_url=smtp_url)
+        watchdog = Watchdog(watchlist, intake, judgement, clock)
+        intake.stored, intake.judged = delivery.handed, watchdog.watch
+        return cls(
+            store=store,
+            clock=clock,
+            watchlist=watchlist,
+            scheduler=scheduler,
+            runner=runner,
+            intake=intake,
+            judgement=judgement,
+            response=Response(store, watchlist, intake, judgement),
+            delivery=delivery,
+            live=live,
+            watchdog=watchdog,
+            housekeeping=Housekeeping(store, clock, retention_days=retention_days),
+            lag=lag,
+        )
+
+    async def start(self) -> None:
+        """Load what is stored, then let every part run: the receiving ends before the sending ones."""
+        await self.watchlist.load()
+        self.started_at = self.clock.now()
+        self.lag.start()
+        self.intake.start()
+        self.delivery.start()
+        self.watchdog.start()
+        self.housekeeping.start()
+        await self.scheduler.start()
+
+    async def stop(self) -> None:
+        """Stop in order, nothing lost: no new checks, those in flight end or are cancelled, results are stored,
+        messages in flight are recorded (what is left is sent after the next start)."""
+        await self.scheduler.stop()
+        await self.runner.stop(GRACE_S)
+        await self.watchdog.stop()
+        await self.housekeeping.stop()
+        await self.intake.stop()
+        await self.delivery.stop(GRACE_S)
+        await self.lag.stop()
+        self.live.close()
+
+    async def changed(self, monitor_id: str) -> Watched:
+        """A monitor's configuration was written: read it again, reschedule, check a new or resumed one at once.
+
+        A paused one's open incident is closed with that reason."""
+        before = self.watchlist.find(monitor_id)
+        old = None if before is None else before.monitor
+        watched = await self.watchlist.refresh(monitor_id)
+        monitor = watched.monitor
+        anew = (
+            old is None
+            or (old.paused and not monitor.paused)
+            or (old.type, old.target) != (monitor.type, monitor.target)
+        )
+        self.scheduler.schedule(watched, now=anew)
+        if monitor.paused and (old is None or not old.paused):
+            await self._close(watched, "the monitor was paused")
+        elif old is not None and not monitor.paused and watched.states:
+            await self.intake.apply(lambda draft, now: self.judgement.judge(draft, watched, now))
+        self.watchdog.watch(watched)
+        self.live.publish(monitor.workspace_id, event("monitor.changed", self.clock.now(), monitor.id))
+        return watched
+
+    async def removing(self, monitor_id: str) -> None:
+        """A monitor is about to be deleted: close its incident with that reason, and tell who was told of it."""
+        watched = self.watchlist.find(monitor_id)
+        if watched is not None:
+            await self._close(watched, "the monitor was deleted")
+
+    async def removed(self, monitor_id: str) -> None:
+        """A monitor was deleted: nothing more is run, judged or told."""
+        await self.removing(monitor_id)
+        watched = self.watchlist.remove(monitor_id)
+        if watched is not None:
+            self.scheduler.schedule(watched)
+            gone = event("monitor.removed", self.clock.now(), monitor_id)
+            self.live.publish(watched.monitor.workspace_id, gone)
+
+    async def channels_changed(self, workspace_id: str) -> None:
+        """A channel of the workspace was written."""
+        await self.watchlist.load_channels(workspace_id)
+        self.delivery.nudge()
+
+    async def push_call(
+        self, token: str, status: str = "up", *, message: str = "", ping_ms: float | None = None, run_id: str = ""
+    ) -> CheckResult | None:
+        """A call of a push monitor: status start, up, down or log. Raises NotFound for an unknown token."""
+        return await self.watchdog.push_call(token, status, message=message, ping_ms=ping_ms, run_id=run_id)
+
+    async def backfill(self, monitor_id: str, results: Sequence[CheckResult], by: str) -> int:
+        """Fill history with results of the past: how many were taken in. Opens no incident."""
+        watched = self.watchlist.get(monitor_id)
+        count = await backfill(self.store, watched, results, by, self.clock.now())
+        await self.watchlist.refresh(monitor_id)
+        return count
+
+    def explain(self, watched: Watched) -> Verdict:
+        """The verdict judged now, with the votes behind it."""
+        return watched.judge(self.clock.now())
+
+    def status(self) -> dict[str, Any]:
+        """How the corridor is: plain JSON for /monitoring/status."""
+        now, admission = self.clock.now(), self.scheduler.admission
+        paused = sum(w.monitor.paused for w in self.watchlist)
+        return {
+            "running": self.started_at is not None,
+            "started_at": iso(self.started_at),
+            "uptime_s": 0.0 if self.started_at is None else round((now - self.started_at) / timedelta(seconds=1), 1),
+            "monitors": len(self.watchlist),
+            "active": len(self.watchlist) - paused,
+            "paused": paused,
+            "open_incidents": open_incidents(self.watchlist),
+            "checks_running": admission.running,
+            "checks_waiting": admission.waiting,
+            "slots_missed": self.scheduler.missed,
+            "gap_s": self.scheduler.gap_s,
+            "holding": self.scheduler.holding,
+            "loop_lag_ms": round(self.lag.latest_s * 1000, 1),
+            "store": {"breaker": self.store.breaker.state, "backlog": self.store.backlog},
+            "intake": {"backlog": self.intake.backlog, "dropped": self.intake.dropped},
+        }
+
+    async def _close(self, watched: Watched, reason: str) -> None:
+        """Close a monitor's open incident for a reason that is no verdict."""
+
+        def work(draft: Draft, now: datetime) -> None:
+            if watched.incident is not None and watched.incident.open:
+                self.judgement.take_step(draft, watched, close(watched.incident, reason, now), now)
+
+        await self.intake.apply(work)

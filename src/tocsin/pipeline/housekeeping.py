@@ -1,0 +1,77 @@
+"""What has to be done now and then: move results out of the tail, forget what is past its retention."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from tocsin import telemetry
+from tocsin.clock import Clock
+from tocsin.errors import StoreUnavailable
+from tocsin.store import Session, Store
+
+log = telemetry.logger("tocsin.housekeeping")
+
+MOVE_EVERY_S = 600.0
+FORGET_EVERY_S = 3600.0
+SLICE = 5000
+PAUSE_S = 0.2
+"""Between slices, so that results get through."""
+
+
+class Housekeeping:
+    """Moves and forgets. `retention_days` holds for single results; hourly rollups stay two years, daily ones for
+    ever."""
+
+    def __init__(self, store: Store, clock: Clock, *, retention_days: int) -> None:
+        self._store, self._clock = store, clock
+        self._retention = timedelta(days=retention_days)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin; the first move comes after its interval."""
+        self._tasks = [
+            asyncio.create_task(self._every(MOVE_EVERY_S, self.move), name="move"),
+            asyncio.create_task(self._every(FORGET_EVERY_S, self.forget), name="forget"),
+        ]
+
+    async def stop(self) -> None:
+        """End (the store moves the rest of the tail when it closes)."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def move(self) -> int:
+        """Move the tail to the main table and the rollups: how many results."""
+        moved = await self._store.move_tail()
+        if moved:
+            log.info("housekeeping.moved", results=moved)
+        return moved
+
+    async def forget(self) -> int:
+        """Delete what is past its retention, in slices: how many rows."""
+        now = self._clock.now()
+        gone = await self._slices(lambda s: s.results.expire(now - self._retention, SLICE))
+        gone += await self._store.everything().write(lambda s: s.rollups.expire(hours_before=now - timedelta(days=730)))
+        gone += await self._store.everything().write(lambda s: s.outbox.expire(now - self._retention))
+        if gone:
+            log.info("housekeeping.forgotten", rows=gone)
+        return gone
+
+    async def _slices(self, work: Callable[[Session], int]) -> int:
+        gone = 0
+        while count := await self._store.everything().write(work):
+            gone += count
+            await asyncio.sleep(PAUSE_S)
+        return gone
+
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[int]]) -> None:
+        while True:
+            await self._clock.sleep(seconds)
+            try:
+                await work()
+            except StoreUnavailable:
+                log.warning("housekeeping.put_off")
+            except Exception:
+                log.exception("housekeeping.fault")

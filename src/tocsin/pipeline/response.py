@@ -1,0 +1,90 @@
+"""What people do with an incident: acknowledge, resolve, comment, assign."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from tocsin.core.incident import Entry, Incident, Step, acknowledge, close
+from tocsin.errors import Conflict
+from tocsin.pipeline.intake import Intake
+from tocsin.pipeline.judgement import Draft, Judgement
+from tocsin.pipeline.watchlist import Watchlist
+from tocsin.store import Store
+from tocsin.store.batch import IncidentChange
+
+_Make = Callable[[Incident, datetime], Step]
+
+
+class Response:
+    """Each takes the workspace, the incident's id and who does it, and gives the incident as it is then; NotFound
+    when there is none in that workspace."""
+
+    def __init__(self, store: Store, watchlist: Watchlist, intake: Intake, judgement: Judgement) -> None:
+        self._store, self._watchlist, self._intake, self._judgement = store, watchlist, intake, judgement
+
+    async def acknowledge(self, workspace_id: str, incident_id: str, by: str) -> Incident:
+        """Somebody has it: reminders stop. Twice is the same as once; Conflict when it is resolved."""
+
+        def make(incident: Incident, now: datetime) -> Step:
+            _must_be_open(incident)
+            return acknowledge(incident, by, now)
+
+        return await self._step(workspace_id, incident_id, by, make)
+
+    async def resolve(self, workspace_id: str, incident_id: str, by: str, reason: str = "") -> Incident:
+        """End it by hand. While the verdict is still down nothing opens again until it has left down."""
+
+        def make(incident: Incident, now: datetime) -> Step:
+            _must_be_open(incident)
+            watched = self._watchlist.find(incident.monitor_id)
+            down = watched is not None and watched.verdict is not None and watched.verdict.value == "down"
+            return close(incident, reason or f"resolved by {by}", now, by=by, held=down)
+
+        return await self._step(workspace_id, incident_id, by, make)
+
+    async def comment(self, workspace_id: str, incident_id: str, by: str, text: str) -> Incident:
+        """Add a line to the timeline."""
+
+        def make(incident: Incident, now: datetime) -> Step:
+            return Step(incident=incident, entries=(Entry(at=now, kind="comment", text=text, by=by),), changed=True)
+
+        return await self._step(workspace_id, incident_id, by, make)
+
+    async def assign(self, workspace_id: str, incident_id: str, by: str, to: str | None) -> Incident:
+        """Give it to somebody, or to nobody."""
+
+        def make(incident: Incident, now: datetime) -> Step:
+            if incident.assigned_to == to:
+                return Step(incident=incident)
+            entry = Entry(at=now, kind="assigned", text=f"assigned to {to}" if to else "assigned to nobody", by=by)
+            return Step(incident=replace(incident, assigned_to=to), entries=(entry,), changed=True)
+
+        return await self._step(workspace_id, incident_id, by, make)
+
+    async def _step(self, workspace_id: str, incident_id: str, by: str, make: _Make) -> Incident:
+        stored = await self._store.of(workspace_id).read(lambda s: s.incidents.get(incident_id))
+        after = stored
+
+        def work(draft: Draft, now: datetime) -> None:
+            nonlocal after
+            watched = self._watchlist.find(stored.monitor_id)
+            if watched is not None and watched.incident is not None and watched.incident.id == incident_id:
+                step = make(watched.incident, now)
+                self._judgement.take_step(draft, watched, step, now)
+                watched.calm = False
+            else:
+                step = make(stored, now)
+                if step.changed and step.incident is not None:
+                    draft.incidents.append(IncidentChange(incident=step.incident, entries=step.entries))
+            after = step.incident or stored
+
+        await self._intake.apply(work, by=by)
+        return after
+
+
+def _must_be_open(incident: Incident) -> None:
+    if not incident.open:
+        raise Conflict("the incident is resolved already")

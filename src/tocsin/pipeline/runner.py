@@ -1,0 +1,240 @@
+"""Runs one job: calls its location's function, sees whether it was judged fairly, hands the result on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from tocsin import telemetry
+from tocsin.checks import Order
+from tocsin.clock import Clock
+from tocsin.core.result import STATUSES, CheckError, CheckResult, Observation, Outcome
+from tocsin.errors import Conflict
+from tocsin.pipeline.admission import Admission, Job
+from tocsin.pipeline.intake import Intake
+from tocsin.pipeline.lag import LagMeter
+from tocsin.pipeline.watchlist import Watched, Watchlist
+
+log = telemetry.logger("tocsin.runner")
+
+Location = Callable[[Order], Awaitable[Outcome]]
+"""How a location runs an order."""
+
+LAG_LIMIT_S = 0.5
+TRIALS = 20
+"""Unstored checks for people and programs at once."""
+
+
+class Runner:
+    """Runs jobs at locations. `ended` is called with each job and its result, after the result was handed to intake."""
+
+    def __init__(
+        self, watchlist: Watchlist, locations: Mapping[str, Location], intake: Intake, clock: Clock, lag: LagMeter
+    ) -> None:
+        self.locations = dict(locations)
+        self._watchlist, self._intake, self._clock, self._lag = watchlist, intake, clock, lag
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._trials = asyncio.Semaphore(TRIALS)
+        self._figures = _Figures()
+        self.admission: Admission
+        self.ended: Callable[[Job, CheckResult], None] = lambda job, result: None
+
+    def places(self, watched: Watched) -> list[str]:
+        """The locations of a monitor that can run it."""
+        return [place for place in watched.assigned if place in self.locations]
+
+    def start(self, job: Job) -> None:
+        """Begin to run an admitted job."""
+        task = asyncio.create_task(self._run(job))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def submit(self, job: Job, *, first: bool = False) -> None:
+        """Queue a job; its location counts as running from now on."""
+        job.watched.running.add(job.location)
+        self.admission.submit(job, first=first)
+
+    async def run_now(self, monitor_id: str) -> dict[str, Any]:
+        """Check a monitor at all its locations now, wait, and give {verdict, results}, stored and judged.
+
+        A check that is running is waited for first. Raises NotFound; Conflict when it is paused or cannot be run."""
+        watched = self._watchlist.get(monitor_id)
+        places = self.places(watched)
+        if watched.monitor.paused:
+            raise Conflict("the monitor is paused: resume it first")
+        if watched.monitor.type == "push" or not places:
+            raise Conflict("nothing to run: it is not checked from here")
+        jobs: list[Job] = []
+        for place in places:
+            await self._idle(watched, place)
+            jobs.append(self._asked_for(watched, place, stored=False))
+        for job in jobs:
+            self.submit(job, first=True)
+        self.admission.admit()
+        results = await asyncio.gather(*(job.done for job in jobs if job.done))
+        await self._intake.take_in(results)
+        return {"verdict": watched.verdict, "results": results}
+
+    async def try_check(self, order: Order) -> Outcome:
+        """One check from this instance that is not stored and not judged."""
+        async with self._trials:
+            since = self._lag.now()
+            return self._fair(await self._ask(self._watchlist.home, order), since)
+
+    async def cycle(self, workspace_id: str | None = None, *, stored: bool = True) -> dict[str, Any]:
+        """Check every active monitor (of a workspace) now, within the limits, and wait: figures of the cycle.
+
+        {total, up, degraded, down, invalid, skipped, took_ms}; skipped were just running. With `stored` False nothing
+        is kept and nobody is told."""
+        begun = self._clock.monotonic()
+        jobs: list[Job] = []
+        skipped = 0
+        for watched in self._watchlist if workspace_id is None else self._watchlist.of(workspace_id):
+            if watched.monitor.paused or watched.monitor.type == "push":
+                continue
+            for place in self.places(watched):
+                if place in watched.running:
+                    skipped += 1
+                else:
+                    job = self._asked_for(watched, place, stored=stored)
+                    self.submit(job)
+                    jobs.append(job)
+        self.admission.admit()
+        results = await asyncio.gather(*(job.done for job in jobs if job.done))
+        if stored:
+            await self._intake.flushed()
+        counts = Counter(r.status for r in results)
+        took_ms = round((self._clock.monotonic() - begun) * 1000, 1)
+        return {"total": len(results), **{s: counts[s] for s in STATUSES}, "skipped": skipped, "took_ms": took_ms}
+
+    async def stop(self, grace_s: float) -> None:
+        """Let the checks in flight end; cancel those that take longer than `grace_s`."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace_s)
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _asked_for(self, watched: Watched, place: str, *, stored: bool) -> Job:
+        due, done = self._clock.monotonic(), asyncio.get_running_loop().create_future()
+        return Job(watched, place, self._clock.now(), due, own_slot=False, stored=stored, done=done)
+
+    async def _idle(self, watched: Watched, place: str) -> None:
+        while place in watched.running:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            watched.idle.append(waiter)
+            await waiter
+
+    async def _run(self, job: Job) -> None:
+        try:
+            result = await self._result(job)
+            if job.stored:
+                self._intake.offer(result)
+        except BaseException:
+            if job.done is not None:
+                job.done.cancel()
+            raise
+        finally:
+            self._free(job)
+        self.ended(job, result)
+        if job.done is not None and not job.done.done():
+            job.done.set_result(result)
+
+    def _free(self, job: Job) -> None:
+        watched = job.watched
+        watched.running.discard(job.location)
+        self.admission.finished(job)
+        if watched.idle:
+            waiters, watched.idle = watched.idle, []
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    async def _result(self, job: Job) -> CheckResult:
+        watched, monitor = job.watched, job.watched.monitor
+        late_s = self._clock.monotonic() - job.due
+        if late_s > monitor.interval_s:
+            outcome = self._unfair(watched, job.location, "lateness", f"it would have started {late_s:.1f} s late")
+        elif watched.problem is not None:
+            outcome = self._unfair(
+                watched, job.location, "configuration", f"its target cannot be read: {watched.problem}"
+            )
+        else:
+            order = Order(monitor.type, watched.target, float(monitor.timeout_s), monitor.assertions, job.location)
+            since = self._lag.now()
+            outcome = self._fair(await self._ask(job.location, order), since)
+        self._figures.count(outcome, late_s)
+        return CheckResult(
+            workspace_id=monitor.workspace_id,
+            monitor_id=monitor.id,
+            location=job.location,
+            scheduled_at=job.slot,
+            attempt=job.attempt,
+            outcome=outcome,
+        )
+
+    async def _ask(self, place: str, order: Order) -> Outcome:
+        """Whatever a location raises is our fault, never the target's."""
+        started = self._clock.now()
+        try:
+            return await self.locations[place](order)
+        except Exception as error:
+            log.exception("runner.check_raised", type=order.type, location=place)
+            telemetry.checks_invalid.labels("error").inc()
+            return Outcome(
+                type=order.type,
+                target="",
+                status="invalid",
+                error=CheckError("unknown", f"the check itself failed: {type(error).__name__}"),
+                started_at=started,
+                location=place,
+                seen=Observation(),
+            )
+
+    def _fair(self, outcome: Outcome, since: float) -> Outcome:
+        """The outcome, or invalid when our own loop stood still meanwhile."""
+        lag = self._lag.worst_since(since)
+        if lag <= LAG_LIMIT_S or outcome.status == "invalid":
+            return outcome
+        telemetry.checks_invalid.labels("lag").inc()
+        reason = CheckError("unknown", f"not judged: our own event loop stood still for {lag * 1000:.0f} ms")
+        return replace(outcome, status="invalid", error=reason)
+
+    def _unfair(self, watched: Watched, place: str, cause: str, why: str) -> Outcome:
+        """An invalid outcome of a check that was not made."""
+        telemetry.checks_invalid.labels(cause).inc()
+        return Outcome(
+            type=watched.monitor.type,
+            target=watched.shown,
+            status="invalid",
+            error=CheckError("unknown", f"not judged: {why}"),
+            started_at=self._clock.now(),
+            location=place,
+            seen=Observation(),
+        )
+
+
+class _Figures:
+    """Metrics of checks, with their labelled children kept."""
+
+    def __init__(self) -> None:
+        self._checks: dict[tuple[str, str], Any] = {}
+        self._ms: dict[str, Any] = {}
+
+    def count(self, outcome: Outcome, late_s: float) -> None:
+        """Count one finished check."""
+        key = (outcome.type, outcome.status)
+        counter = self._checks.get(key)
+        if counter is None:
+            counter = self._checks[key] = telemetry.checks.labels(*key)
+            self._ms[outcome.type] = telemetry.check_ms.labels(outcome.type)
+        counter.inc()
+        if (total := outcome.seen.timing.total) is not None:
+            self._ms[outcome.type].observe(total)
+        telemetry.scheduler_lateness.observe(max(0.0, late_s))
+        if outcome.error is not None:
+            telemetry.check_errors.labels(outcome.error.type).inc()

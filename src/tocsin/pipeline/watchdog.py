@@ -1,0 +1,179 @@
+"""Judges again what comes true by time alone: votes that age, recovery times, reminders, push monitors that stay
+silent."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from datetime import UTC, datetime, timedelta
+
+from tocsin import telemetry
+from tocsin.clock import Clock
+from tocsin.core.result import CheckError, CheckResult, Observation, Outcome, Status, Timing
+from tocsin.pipeline.intake import Intake
+from tocsin.pipeline.judgement import Draft, Judgement
+from tocsin.pipeline.watchlist import Watched, Watchlist
+
+log = telemetry.logger("tocsin.watchdog")
+
+LOOK_S = 1.0
+NEVER = datetime.max.replace(tzinfo=UTC) - timedelta(days=1)
+SLACK = timedelta(milliseconds=50)
+"""Looks that little later than the moment itself, so that it has surely come."""
+
+
+class Watchdog:
+    """Keeps for each monitor the next moment at which time alone may change its answer."""
+
+    def __init__(self, watchlist: Watchlist, intake: Intake, judgement: Judgement, clock: Clock) -> None:
+        self._watchlist, self._intake, self._judgement, self._clock = watchlist, intake, judgement, clock
+        self._heap: list[tuple[datetime, int, Watched]] = []
+        self._entered: dict[str, datetime] = {}
+        self._sequence = itertools.count()
+        self._task: asyncio.Task[None] | None = None
+        self._runs: dict[str, datetime] = {}
+
+    def start(self) -> None:
+        """Begin to look; every monitor is judged once when its settling time is over."""
+        for watched in self._watchlist:
+            self.watch(watched)
+        self._task = asyncio.create_task(self._look_on(), name="watchdog")
+
+    async def stop(self) -> None:
+        """End looking."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def watch(self, watched: Watched) -> None:
+        """Note when this monitor has to be judged again (after a judgement, a call, a change of its configuration)."""
+        due = self._due(watched)
+        if due >= NEVER:
+            return
+        entered = self._entered.get(watched.monitor.id)
+        if entered is None or due < entered:
+            self._entered[watched.monitor.id] = due
+            heapq.heappush(self._heap, (due, next(self._sequence), watched))
+
+    async def look(self) -> None:
+        """Judge what is due now."""
+        now = self._clock.now()
+        due: list[Watched] = []
+        silent: list[CheckResult] = []
+        while self._heap and self._heap[0][0] <= now:
+            moment, _, watched = heapq.heappop(self._heap)
+            if self._entered.get(watched.monitor.id) != moment or watched.gone:
+                continue
+            del self._entered[watched.monitor.id]
+            if self._due(watched) > now:
+                self.watch(watched)
+            elif watched.monitor.type == "push" and (result := self._silent(watched, now)) is not None:
+                silent.append(result)
+            else:
+                due.append(watched)
+        if silent:
+            await self._intake.take_in(silent)
+        if due:
+            await self._intake.apply(lambda draft, at: self._judge_all(draft, due, at))
+        for watched in due:
+            self.watch(watched)
+
+    async def push_call(
+        self, token: str, status: str = "up", *, message: str = "", ping_ms: float | None = None, run_id: str = ""
+    ) -> CheckResult | None:
+        """Take in a call of a push monitor: `start`, `up` (success), `down` (fail) or `log`. The result, None for a
+        start or log. Raises NotFound for an unknown token. The run time of a job is from its start to its end."""
+        watched = self._watchlist.by_token(token)
+        now = self._clock.now()
+        key = f"{watched.monitor.id} {run_id}"
+        if status == "start":
+            self._runs[key] = now
+            while len(self._runs) > 10_000:
+                self._runs.pop(next(iter(self._runs)))
+            return None
+        if status == "log" or watched.monitor.paused:
+            return None
+        begun = self._runs.pop(key, None)
+        if ping_ms is None and begun is not None:
+            ping_ms = (now - begun).total_seconds() * 1000
+        error = None if status == "up" else CheckError("assertion", message or "the job reported a failure")
+        result = self._push_result(watched, now, "up" if error is None else "down", error, ping_ms, message)
+        await self._intake.take_in([result])
+        self.watch(watched)
+        return result
+
+    def _judge_all(self, draft: Draft, due: list[Watched], now: datetime) -> None:
+        for watched in due:
+            if not watched.gone:
+                self._judgement.judge(draft, watched, now)
+
+    def _due(self, watched: Watched) -> datetime:
+        """When time alone may change this monitor's answer; NEVER when it may not."""
+        if watched.monitor.paused:
+            return NEVER
+        moments = [self._deadline(watched) if watched.monitor.type == "push" else _fades(watched)]
+        if watched.judge_again_at is not None:
+            moments.append(watched.judge_again_at)
+        if watched.verdict is not None and watched.settled_at > watched.verdict.at:
+            moments.append(watched.settled_at)
+        return min((m for m in moments if m is not None), default=NEVER) + SLACK
+
+    def _deadline(self, watched: Watched) -> datetime:
+        """When the next call of a push monitor is overdue: its interval and grace after the latest one, and not
+        before the time that a start of ours gives it."""
+        latest = max((s.at for s in watched.states.values() if s.at is not None), default=watched.monitor.updated_at)
+        grace_s = getattr(watched.target, "grace_s", 0) or 0
+        return max(latest + timedelta(seconds=watched.monitor.interval_s + grace_s), watched.settled_at)
+
+    def _silent(self, watched: Watched, now: datetime) -> CheckResult | None:
+        """The result of a call that did not come, None when it is not overdue."""
+        if self._deadline(watched) > now:
+            return None
+        error = CheckError("timeout", "no call came in time")
+        return self._push_result(watched, now, "down", error, None, "")
+
+    def _push_result(
+        self,
+        watched: Watched,
+        now: datetime,
+        status: Status,
+        error: CheckError | None,
+        ping_ms: float | None,
+        message: str,
+    ) -> CheckResult:
+        outcome = Outcome(
+            type="push",
+            target=watched.shown,
+            status=status,
+            error=error,
+            started_at=now,
+            location=watched.assigned[0],
+            seen=Observation(timing=Timing(total=ping_ms), facts={"message": message[:500]} if message else {}),
+        )
+        return CheckResult(
+            workspace_id=watched.monitor.workspace_id,
+            monitor_id=watched.monitor.id,
+            location=watched.assigned[0],
+            scheduled_at=now,
+            attempt=0,
+            outcome=outcome,
+        )
+
+    async def _look_on(self) -> None:
+        while True:
+            await self._clock.sleep(LOOK_S)
+            try:
+                await self.look()
+            except Exception:
+                log.exception("watchdog.fault")
+
+
+def _fades(watched: Watched) -> datetime | None:
+    """When the next of its fresh votes stops counting, from the states as they are now."""
+    if watched.verdict is None or watched.verdict.value == "unknown":
+        return None
+    fresh = timedelta(seconds=watched.monitor.fresh_s())
+    ends = [s.at + fresh for s in watched.states.values() if s.at is not None and s.vote is not None]
+    coming = [end for end in ends if end > watched.verdict.at]
+    return min(coming, default=None)

@@ -1,0 +1,298 @@
+"""Every monitor with its live judgement in memory: loaded from the store at the start, kept in step by intake."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from msgspec.structs import replace
+
+from tocsin import checks, telemetry
+from tocsin.clock import Clock
+from tocsin.core import shape
+from tocsin.core.alert import Channel
+from tocsin.core.consensus import LocationState, Seat, Verdict, decide
+from tocsin.core.incident import Incident
+from tocsin.core.monitor import Monitor
+from tocsin.core.result import CheckResult
+from tocsin.errors import Invalid, NotFound
+from tocsin.store import Session, Store
+
+TALLY = 90
+
+
+@dataclass(slots=True, eq=False)
+class Watched:
+    """One monitor and what is known of it now.
+
+    `target` is the parsed Target, None when it cannot be read (`problem` says why). `host` is what it contacts, for
+    fair waiting. `tally` holds a letter for each of the latest 90 slots: u up, s degraded, p down while others are
+    up, d down, `.` not judged. `last` holds each location's latest result since the start. `settled_at`: until then
+    too few fresh votes keep the stored verdict. `calm`: the next result like the last changes nothing but the state.
+    `gap_from`: since then (before the start) no votes were fresh, to be recorded with the next judgement.
+    """
+
+    monitor: Monitor
+    target: Any
+    shown: str
+    host: str
+    assigned: tuple[str, ...]
+    settled_at: datetime
+    problem: str | None = None
+    states: dict[str, LocationState] = field(default_factory=dict[str, LocationState])
+    verdict: Verdict | None = None
+    incident: Incident | None = None
+    tally: bytearray = field(default_factory=bytearray)
+    last: dict[str, CheckResult] = field(default_factory=dict[str, CheckResult])
+    next_at: datetime | None = None
+    running: set[str] = field(default_factory=set[str])
+    idle: list[asyncio.Future[None]] = field(default_factory=list[asyncio.Future[None]])
+    judge_again_at: datetime | None = None
+    calm: bool = False
+    gap_from: datetime | None = None
+    generation: int = 0
+    gone: bool = False
+
+    @property
+    def subject(self) -> str:
+        return f"monitor:{self.monitor.id}"
+
+    def judge(self, now: datetime) -> Verdict:
+        """The verdict from the present states."""
+        states = self.states
+        seats = [Seat(location=place, state=states.get(place)) for place in self.assigned]
+        return decide(
+            seats, self.monitor.quorum, self.monitor.fresh_s(), self.verdict, now, settled=now >= self.settled_at
+        )
+
+    def count(self, letter: str, *, again: bool = False) -> None:
+        """Add a letter to the tally; `again` puts it in place of the latest (another attempt of that slot)."""
+        if again and self.tally:
+            self.tally[-1] = ord(letter)
+            return
+        self.tally.append(ord(letter))
+        if len(self.tally) > TALLY:
+            del self.tally[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the store knows of some monitors."""
+
+    monitors: list[Monitor]
+    states: list[tuple[str, LocationState]]
+    verdicts: dict[str, Verdict]
+    incidents: dict[str, Incident]
+    tallies: dict[str, str]
+
+
+class Watchlist:
+    """All monitors of all workspaces, and the channels that hear of them."""
+
+    def __init__(self, store: Store, clock: Clock, home: str) -> None:
+        self._store, self._clock, self.home = store, clock, home
+        self._watched: dict[str, Watched] = {}
+        self._channels: dict[str, tuple[Channel, ...]] = {}
+        self._by_token: dict[bytes, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._watched)
+
+    def __iter__(self) -> Iterator[Watched]:
+        return iter(tuple(self._watched.values()))
+
+    def get(self, monitor_id: str) -> Watched:
+        """That monitor; raises NotFound."""
+        watched = self._watched.get(monitor_id)
+        if watched is None:
+            raise NotFound(f"there is no monitor {monitor_id}")
+        return watched
+
+    def find(self, monitor_id: str | None) -> Watched | None:
+        """That monitor, or None."""
+        return self._watched.get(monitor_id) if monitor_id is not None else None
+
+    def of(self, workspace_id: str) -> list[Watched]:
+        """The monitors of one workspace."""
+        return [w for w in self._watched.values() if w.monitor.workspace_id == workspace_id]
+
+    def channels(self, workspace_id: str) -> tuple[Channel, ...]:
+        """The notification channels of one workspace."""
+        return self._channels.get(workspace_id, ())
+
+    def channel(self, workspace_id: str, channel_id: str) -> Channel | None:
+        """One channel, or None."""
+        return next((c for c in self.channels(workspace_id) if c.id == channel_id), None)
+
+    def by_token(self, token: str) -> Watched:
+        """The push monitor with this token (looked up by its hash); raises NotFound."""
+        return self.get(self._by_token.get(_hashed(token), ""))
+
+    async def load(self) -> None:
+        """Read everything from the store."""
+        known, channels = await self._store.everything().read(lambda s: (_read(s, s.monitors.all()), s.channels.all()))
+        self._watched.clear()
+        self._by_token.clear()
+        now = self._clock.now()
+        for n, watched in enumerate(self._built(known, now)):
+            self._enter(watched)
+            if n % 200 == 199:
+                await asyncio.sleep(0)
+        self._channels.clear()
+        for channel in channels:
+            self._channels[channel.workspace_id] = (*self._channels.get(channel.workspace_id, ()), channel)
+        self._show()
+
+    async def load_channels(self, workspace_id: str) -> None:
+        """Read the workspace's channels again."""
+        channels = await self._store.of(workspace_id).read(lambda s: s.channels.all())
+        self._channels[workspace_id] = tuple(channels)
+
+    async def refresh(self, monitor_id: str) -> Watched:
+        """Read one monitor's configuration again (its judgement stays, of locations that still check it); raises
+        NotFound.
+
+        A monitor that was resumed or has another target begins a new settling time."""
+        known = await self._store.everything().read(lambda s: _read(s, [s.monitors.get(monitor_id)]))
+        now = self._clock.now()
+        fresh = next(self._built(known, now))
+        old = self._watched.get(monitor_id)
+        if old is None:
+            self._enter(fresh)
+            self._show()
+            return fresh
+        resumed = old.monitor.paused and not fresh.monitor.paused
+        old.monitor, old.target, old.shown, old.host = fresh.monitor, fresh.target, fresh.shown, fresh.host
+        old.problem, old.assigned = fresh.problem, fresh.assigned
+        old.states = {place: state for place, state in old.states.items() if place in fresh.assigned}
+        old.tally = fresh.tally
+        if resumed:
+            old.settled_at = fresh.settled_at
+        old.calm = False
+        old.generation += 1
+        self._enter(old)
+        self._show()
+        return old
+
+    async def stored_incident(self, watched: Watched) -> Incident | None:
+        """The subject's newest incident as the store has it."""
+        workspace = self._store.of(watched.monitor.workspace_id)
+        return (await workspace.read(lambda s: s.incidents.latest_of([watched.subject]))).get(watched.subject)
+
+    def remove(self, monitor_id: str) -> Watched | None:
+        """Forget a monitor; what was known of it."""
+        watched = self._watched.pop(monitor_id, None)
+        if watched is not None:
+            watched.gone = True
+            watched.generation += 1
+            self._by_token = {token: id for token, id in self._by_token.items() if id != monitor_id}
+            self._show()
+        return watched
+
+    def _enter(self, watched: Watched) -> None:
+        monitor = watched.monitor
+        self._watched[monitor.id] = watched
+        token = monitor.target.get("token") if monitor.type == "push" else None
+        if isinstance(token, str) and token:
+            self._by_token[_hashed(token)] = monitor.id
+
+    def _show(self) -> None:
+        telemetry.active_monitors.set(sum(not w.monitor.paused for w in self._watched.values()))
+        telemetry.active_incidents.set(
+            sum(w.incident is not None and w.incident.open for w in self._watched.values())
+        )  # fmt: skip
+
+    def _built(self, known: _Known, now: datetime) -> Iterator[Watched]:
+        states: dict[str, dict[str, LocationState]] = {}
+        for monitor_id, state in known.states:
+            states.setdefault(monitor_id, {})[state.location] = state
+        for monitor in known.monitors:
+            target, shown, problem = _target(monitor)
+            watched = Watched(
+                monitor=monitor,
+                target=target,
+                shown=shown,
+                problem=problem,
+                host=_host(monitor, target),
+                assigned=monitor.assigned(self.home),
+                settled_at=now + timedelta(seconds=_settling_s(monitor)),
+                states=states.get(monitor.id, {}),
+                verdict=known.verdicts.get(monitor.id),
+                incident=known.incidents.get(f"monitor:{monitor.id}"),
+                tally=bytearray(known.tallies.get(monitor.id, "").encode()[-TALLY:]),
+            )
+            watched.gap_from = _gap(watched, now)
+            yield watched
+
+
+def _read(s: Session, monitors: list[Monitor]) -> _Known:
+    ids = [m.id for m in monitors]
+    wanted = set(ids)
+    newest = {(id, place): (at, attempt) for id, place, at, attempt in s.results.newest() if id in wanted}
+    return _Known(
+        monitors=monitors,
+        states=[(id, _moved(state, newest.get((id, state.location)))) for id, state in s.states.all() if id in wanted],
+        verdicts=s.verdicts.open_all(),
+        incidents=s.incidents.latest_of([f"monitor:{id}" for id in ids]),
+        tallies=s.results.recent(ids, TALLY),
+    )
+
+
+def _moved(state: LocationState, newest: tuple[datetime, int] | None) -> LocationState:
+    """The state as of the newest result. States are stored when a vote or suspicion changes: later results only moved
+    it."""
+    if newest is None or (state.at is not None and newest <= (state.at, state.attempt)):
+        return state
+    return replace(state, at=newest[0], attempt=newest[1])
+
+
+def _target(monitor: Monitor) -> tuple[Any, str, str | None]:
+    """The parsed target, how it is shown, and what is wrong with it."""
+    try:
+        target = shape.read(checks.kind(monitor.type).target, monitor.target)
+    except (Invalid, NotFound) as error:
+        return None, "", str(error)
+    return target, checks.show(monitor.type, target), None
+
+
+def _host(monitor: Monitor, target: Any) -> str:
+    """What the monitor contacts: host and port as far as they are named."""
+    url = getattr(target, "url", None)
+    if isinstance(url, str):
+        return urlsplit(url).netloc.rpartition("@")[2].lower()
+    host = getattr(target, "host", None)
+    return f"{host}:{getattr(target, 'port', '')}" if isinstance(host, str) else monitor.id
+
+
+def _settling_s(monitor: Monitor) -> float:
+    """How long after a start what is stored stands: two slots and an answer; for a push monitor one call, an hour at
+    most."""
+    return min(monitor.interval_s, 3600) if monitor.type == "push" else monitor.fresh_s()
+
+
+def _gap(watched: Watched, now: datetime) -> datetime | None:
+    """Since when, before this start, none of its votes was fresh."""
+    latest = max((s.at for s in watched.states.values() if s.at is not None), default=None)
+    if (
+        latest is None
+        or watched.verdict is None
+        or watched.verdict.value == "unknown"
+        or watched.monitor.type == "push"
+    ):
+        return None
+    faded = max(latest, watched.verdict.at) + timedelta(seconds=watched.monitor.fresh_s())
+    return faded if faded < now else None
+
+
+def _hashed(token: str) -> bytes:
+    return hashlib.blake2b(token.encode(), digest_size=16).digest()
+
+
+def open_incidents(watchlist: Iterable[Watched]) -> int:
+    """How many incidents are open."""
+    return sum(w.incident is not None and w.incident.open for w in watchlist)
