@@ -188,6 +188,18 @@ class Results:
         rows = s.rows(f"SELECT {COLUMNS} FROM results_tail WHERE {where} ORDER BY at, attempt", *values)
         return self._whole([_packed(r) for r in rows])
 
+    def newest(self) -> list[tuple[str, str, datetime, int]]:
+        """(monitor's id, location, slot, attempt) of the newest result of every monitor and location; from memory."""
+        s = self._s
+        where, values = s.mine()
+        ids = {row[0]: row[1] for row in s.rows(f"SELECT key, id FROM monitors WHERE {where}", *values)}
+        names = s.places.location_names()
+        return [
+            (ids[monitor], names[location], from_micros(known.at), known.attempt)
+            for (monitor, location), known in tuple(s.memory.newest.items())
+            if monitor in ids and location in names
+        ]
+
     def newest_at(self, monitor: int) -> datetime | None:
         """The slot of the newest result of a monitor (by its integer key)."""
         row = self._s.row("SELECT max(at) FROM results WHERE monitor = ?", monitor)
