@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from sqlalchemy import Row
-
 from tocsin.core.access import UserRole
 from tocsin.core.account import Membership, User, Workspace
 from tocsin.core.result import from_micros, micros
@@ -123,7 +121,7 @@ class Accounts:
         return changed
 
 
-def _user(row: Row[Any]) -> User:
+def _user(row: tuple[Any, ...]) -> User:
     return User(
         id=row[0], email=row[1], password_hash=row[2], token_version=row[3], disabled=bool(row[4]),
         created_at=from_micros(row[5]),

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import Row
 
 from tocsin.core.account import ApiKey
 from tocsin.core.result import from_micros, micros
@@ -71,6 +70,6 @@ class ApiKeys:
         self._s.run(f"UPDATE api_keys SET last_used_at = ? WHERE id = ? AND {where}", micros(at), id, *values)
 
 
-def _read(row: Row[Any]) -> ApiKey:
+def _read(row: tuple[Any, ...]) -> ApiKey:
     key = msgspec.json.decode(row[0], type=ApiKey)
     return key if row[1] is None else msgspec.structs.replace(key, last_used_at=from_micros(row[1]))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import Row
 
 from tocsin.core.alert import Channel
 from tocsin.errors import NotFound
@@ -77,6 +76,6 @@ class Channels:
         sealed = self._s.seal.close(channel.config, f"channels/{channel.id}")
         return channel.name, channel.type, sealed, msgspec.json.encode(plain).decode()
 
-    def _read(self, row: Row[Any]) -> Channel:
+    def _read(self, row: tuple[Any, ...]) -> Channel:
         channel = msgspec.json.decode(row[0], type=Channel)
         return msgspec.structs.replace(channel, config=self._s.seal.open(row[1], f"channels/{row[2]}"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -19,14 +20,15 @@ def write_cursor(*place: str | int) -> str:
 def read_cursor(cursor: str, *types: type) -> tuple[Any, ...]:
     """The place again. Raises Invalid when it is none of ours."""
     try:
-        place = msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        place: Any = msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (binascii.Error, msgspec.DecodeError, ValueError):
         place = None
-    fits = isinstance(place, list) and len(place) == len(types) and all(map(_is, place, types))  # pyright: ignore[reportUnknownArgumentType]
-    if not fits:
+    if not _fits(place, types):
         raise Invalid(Problem("cursor", "a next_cursor of this list", repr(cursor)[:40]))
-    return tuple(place)  # pyright: ignore[reportUnknownArgumentType, reportArgumentType]
+    return tuple(place)
 
 
-def _is(value: object, wanted: type) -> bool:
-    return type(value) is wanted and (wanted is not int or -(2**63) <= value < 2**63)  # pyright: ignore[reportOperatorIssue]
+def _fits(place: Any, types: Sequence[type]) -> bool:
+    if not isinstance(place, list) or len(place) != len(types):  # pyright: ignore[reportUnknownArgumentType]
+        return False
+    return all(type(v) is t and (t is not int or abs(v) < 2**63) for v, t in zip(place, types, strict=True))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]

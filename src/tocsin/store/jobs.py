@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, ProgrammingError
 
 T = TypeVar("T")
-Undo = list[Callable[[], None]]
+Undo = list[Callable[[], object]]
 GROUP_ROWS = 1000
 """How many rows are committed together at most (a single piece of work may have more)."""
 ROOM_ROWS = 20_000
@@ -27,7 +27,7 @@ class Job:
     rows: int
     loop: asyncio.AbstractEventLoop
     done: asyncio.Future[Any]
-    undo: Undo = field(default_factory=list[Callable[[], None]])
+    undo: Undo = field(default_factory=list[Callable[[], object]])
     result: Any = None
     error: BaseException | None = None
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import Row
 
 from tocsin.core.monitor import Monitor
 from tocsin.errors import Conflict, NotFound
@@ -164,7 +163,7 @@ class Monitors:
             values += ids
         return where, values
 
-    def _read(self, row: Row[Any]) -> Monitor:
+    def _read(self, row: tuple[Any, ...]) -> Monitor:
         monitor = msgspec.json.decode(row[0], type=Monitor)
         return msgspec.structs.replace(monitor, target=self._s.seal.open(row[1], f"monitors/{row[2]}"))
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Row
 
 from tocsin.core.alert import Message, OutboxRow
 from tocsin.core.result import from_micros, micros
@@ -195,7 +194,7 @@ class Outbox:
         )
 
 
-def _row(r: Row[Any]) -> OutboxRow:
+def _row(r: tuple[Any, ...]) -> OutboxRow:
     return OutboxRow(
         key=r[0], workspace_id=r[1], channel_id=r[2], incident_id=r[3], monitor_id=r[4], subject=r[5], order=r[6],
         message=msgspec.json.decode(r[7], type=Message), created_at=from_micros(r[8]), next_at=from_micros(r[9]),

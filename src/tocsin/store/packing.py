@@ -115,8 +115,8 @@ def _error(flags: int, shown: dict[str, Any] | None) -> CheckError | None:
     number = flags >> 2 & 15
     if number == 0:
         return None
-    message = ((shown or {}).get("error") or {}).get("message", "")
-    return CheckError(ERROR_TYPES[number - 1], message, _PHASES[flags >> 6 & 7])
+    kept: dict[str, str] = (shown or {}).get("error") or {}
+    return CheckError(ERROR_TYPES[number - 1], kept.get("message", ""), _PHASES[flags >> 6 & 7])
 
 
 def result_json(stored: StoredResult) -> dict[str, Any]:

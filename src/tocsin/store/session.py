@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from tocsin.core.result import micros
@@ -30,6 +30,8 @@ from tocsin.store.sessions import Sessions
 from tocsin.store.states import States
 from tocsin.store.verdicts import Verdicts
 
+Values = tuple[Any, ...]
+
 
 @lru_cache(maxsize=512)
 def _numbered(sql: str) -> str:
@@ -46,22 +48,22 @@ class Session:
 
     def __init__(
         self, connection: Connection, memory: Memory, seal: Seal, workspace_id: str | None, by: str, now: datetime,
-        *, undo: list[Callable[[], None]] | None = None,
+        *, undo: list[Callable[[], object]] | None = None,
     ) -> None:  # fmt: skip
         self.connection, self.memory, self.seal = connection, memory, seal
         self.workspace_id, self.by, self.now = workspace_id, by, now
         self.postgres = connection.dialect.name == "postgresql"
         self.writing = undo is not None
-        self.undo: list[Callable[[], None]] = [] if undo is None else undo
+        self.undo: list[Callable[[], object]] = [] if undo is None else undo
 
     # SQL ---------------------------------------------------------------------------------------------------------------
-    def rows(self, sql: str, *values: Any) -> Sequence[Row[Any]]:
+    def rows(self, sql: str, *values: Any) -> Sequence[Values]:
         """Every row of a query."""
-        return self.connection.exec_driver_sql(self._sql(sql), values).fetchall()
+        return cast(Sequence[Values], self.connection.exec_driver_sql(self._sql(sql), values).fetchall())
 
-    def row(self, sql: str, *values: Any) -> Row[Any] | None:
+    def row(self, sql: str, *values: Any) -> Values | None:
         """The first row of a query, or None."""
-        return self.connection.exec_driver_sql(self._sql(sql), values).fetchone()
+        return cast(Values | None, self.connection.exec_driver_sql(self._sql(sql), values).fetchone())
 
     def run(self, sql: str, *values: Any) -> int:
         """How many rows a statement touched. What the database refuses is a Conflict."""

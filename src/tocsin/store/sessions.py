@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import Row
 
 from tocsin.core.account import Session as SignIn
 from tocsin.core.result import from_micros, micros
@@ -90,6 +89,6 @@ def _text(session: SignIn) -> str:
     return msgspec.json.encode(session).decode()
 
 
-def _read(row: Row[Any]) -> SignIn:
+def _read(row: tuple[Any, ...]) -> SignIn:
     session = msgspec.json.decode(row[0], type=SignIn)
     return session if row[1] is None else msgspec.structs.replace(session, ended_at=from_micros(row[1]))

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
-from sqlalchemy import Row
 
 from tocsin.core.consensus import Verdict, VerdictValue
 from tocsin.core.result import from_micros, micros
@@ -83,7 +82,7 @@ class Verdicts:
         )  # fmt: skip
         return [self._interval(row, place.monitor) for row in rows]
 
-    def _interval(self, row: Row[Any], monitor: int) -> Interval:
+    def _interval(self, row: tuple[Any, ...], monitor: int) -> Interval:
         value, began = cast(VerdictValue, row[0]), from_micros(row[1])
         if row[2] is not None:
             return Interval(value=value, start=began, end=from_micros(row[2]))
