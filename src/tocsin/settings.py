@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote, unquote
 
 from tocsin.errors import SettingsError
 from tocsin.secret import Secret
@@ -85,10 +86,18 @@ class Settings:
         return self.values["DATA_DIR"]
 
     @property
+    def database_file(self) -> Path | None:
+        """The SQLite file, or None when the database is elsewhere."""
+        if self["DATABASE_URL"] is None:
+            return self["DATABASE_PATH"] or self.data_dir / "tocsin.db"
+        url = self["DATABASE_URL"].reveal()
+        return Path(unquote(url.removeprefix("sqlite:///"))) if url.startswith("sqlite:///") else None
+
+    @property
     def database_url(self) -> str:
         """Where the database is; a PostgreSQL URL holds its password, so this is for the store's eyes only."""
         given = self["DATABASE_URL"]
-        return given.reveal() if given else f"sqlite:///{self['DATABASE_PATH'] or self.data_dir / 'tocsin.db'}"
+        return given.reveal() if given else f"sqlite:///{quote(str(self.database_file))}"
 
     @property
     def base_url(self) -> str:
@@ -148,7 +157,7 @@ def _from_file(file: Path) -> dict[str, Any]:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{file}: expected TOML, found an error: {error}") from error
-    section = table.get("tocsin")
+    section: Any = table.get("tocsin")
     if not isinstance(section, dict) or len(table) != 1:
         raise SettingsError(f"{file}: expected one table [tocsin], found {', '.join(table) or 'nothing'}")
     for name in section:

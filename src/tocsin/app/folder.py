@@ -61,10 +61,8 @@ def read_key(file: Path) -> bytes:
 
 
 def _refuse_lost_key(settings: Settings, file: Path) -> None:
-    if settings["DATABASE_URL"] is not None:
-        return
-    database = Path(settings.database_url.removeprefix("sqlite:///"))
-    if database.exists() and database.stat().st_size:
+    database = settings.database_file
+    if database is not None and database.exists() and database.stat().st_size:
         raise SettingsError(
             f"{file}: expected the key that {database.name} was sealed with, found no file;"
             " put it back from your backup, or name it in TOCSIN_SECRET_KEY"

@@ -199,7 +199,7 @@ async def _until_told(settings: Settings) -> int:
 def welcome(running: Running) -> str:
     """What `tocsin serve` prints when it answers: the address, and how to begin."""
     settings = running.parts.settings
-    kind = "PostgreSQL" if settings["DATABASE_URL"] else f"SQLite in {settings.data_dir}"
+    kind = "PostgreSQL" if settings.database_file is None else f"SQLite in {settings.database_file.parent}"
     lines = ["", f"  Tocsin {__version__} runs at {running.url}   ({kind})"]
     if running.parts.setup_token:
         lines.append(f"  First account: open {running.url}/setup with setup token {running.parts.setup_token}")
