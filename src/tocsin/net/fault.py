@@ -74,7 +74,7 @@ def fault_of(transfer: Transfer, facts: TlsFacts | None) -> CheckFailed | CheckI
 
 def _no_connection(transfer: Transfer, where: str) -> CheckFailed:
     number = transfer.errno
-    at = f"{where} ({transfer.connect_to[2:]})" if transfer.connect_to else where
+    at = f"{where} ({transfer.connect_to.removeprefix('::')})" if transfer.connect_to else where
     if number == errno.ECONNREFUSED or "refused" in transfer.text.lower():
         return CheckFailed("connection_refused", f"connection refused by {at}", phase="connect")
     if number in _RESET:

@@ -244,7 +244,7 @@ class _Journey:
             headers=self._request_headers(),
             body=self.body,
             timeout_ms=left_ms,
-            connect_timeout_ms=left_ms if last else max(1, left_ms // 2),
+            connect_timeout_ms=None if last else max(1, left_ms // 2),
             max_body=self.request.max_body,
             special=special,
         )
@@ -288,7 +288,7 @@ class _Journey:
             ),
             ip=done.ip or self.here.ip,
             http_version=done.http_version if done.status else None,
-            final_url=str(self.url),
+            final_url=self.url.text,
             redirects=self.redirects,
             headers=headers,
             body=done.body,
@@ -368,11 +368,11 @@ def _same_place(start: Url, target: Url) -> bool:
 def _headers(lines: Sequence[bytes]) -> tuple[tuple[str, str], ...]:
     """The headers of the last answer among these lines (1xx answers and a proxy's come before it)."""
     found: list[tuple[str, str]] = []
-    for line in lines:
-        if line.startswith(b"HTTP/"):
+    for line in b"".join(lines).decode("latin-1").split("\n"):
+        if line.startswith("HTTP/"):
             found = []
             continue
-        name, colon, value = line.decode("latin-1").partition(":")
+        name, colon, value = line.partition(":")
         if colon and len(found) < MAX_HEADERS:
             found.append((name.strip().lower(), value.strip()))
     return tuple(found)

@@ -25,7 +25,18 @@ _EPOLL_OF = {
     pycurl.POLL_OUT: select.EPOLLOUT,
     pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT,
 }
-_CA_KEPT_S = 3600
+
+
+def _mask(events: int) -> int:
+    """What libcurl calls these epoll events."""
+    return (
+        (pycurl.CSELECT_IN if events & (select.EPOLLIN | select.EPOLLHUP) else 0)
+        | (pycurl.CSELECT_OUT if events & select.EPOLLOUT else 0)
+        | (pycurl.CSELECT_ERR if events & select.EPOLLERR else 0)
+    )
+
+
+_MASK_OF = {events: _mask(events) for events in range(32)}
 
 
 class Multi:
@@ -158,14 +169,14 @@ class _Engine:
         """Let libcurl work on what is ready; the transfers that ended."""
         act = self._multi.socket_action
         alive = self._alive
+        watched = self._watched
         for fd, events in self._ready:
-            if fd != self._wake and fd in self._watched:
-                mask = (
-                    (pycurl.CSELECT_IN if events & (select.EPOLLIN | select.EPOLLHUP) else 0)
-                    | (pycurl.CSELECT_OUT if events & select.EPOLLOUT else 0)
-                    | (pycurl.CSELECT_ERR if events & select.EPOLLERR else 0)
-                )
-                alive = act(fd, mask)[1]
+            if fd in watched:
+                mask = _MASK_OF.get(events)
+                alive = act(fd, _mask(events) if mask is None else mask)[1]
+            elif fd != self._wake:
+                with contextlib.suppress(OSError):
+                    self._epoll.unregister(fd)
         if self._timer_at is not None and self._timer_at <= time.monotonic():
             self._timer_at = None
             alive = act(pycurl.SOCKET_TIMEOUT, 0)[1]
@@ -190,21 +201,22 @@ class _Engine:
         self._pool.put(transfer)
 
     def _on_socket(self, what: int, fd: int, *_: object) -> None:
+        """libcurl wants to know of this socket. One it no longer wants it mostly closes, and epoll forgets it by itself;
+        should it still speak, `turn` drops it. That saves two system calls a transfer."""
         if what == pycurl.POLL_REMOVE:
-            if fd in self._watched:
-                self._watched.discard(fd)
-                with contextlib.suppress(OSError):  # closed already: epoll has forgotten it by itself
-                    self._epoll.unregister(fd)
+            self._watched.discard(fd)
             return
         events = _EPOLL_OF.get(what, 0)
-        if fd in self._watched:
-            try:
+        try:
+            if fd in self._watched:
                 self._epoll.modify(fd, events)
-                return
-            except FileNotFoundError:  # the number was closed and given out again
-                pass
-        self._watched.add(fd)
-        self._epoll.register(fd, events)
+            else:
+                self._watched.add(fd)
+                self._epoll.register(fd, events)
+        except FileNotFoundError:  # closed, and the number given out again
+            self._epoll.register(fd, events)
+        except FileExistsError:
+            self._epoll.modify(fd, events)
 
     def _on_timer(self, timeout_ms: int) -> None:
         self._timer_at = None if timeout_ms < 0 else time.monotonic() + timeout_ms / 1000

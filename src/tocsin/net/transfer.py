@@ -26,6 +26,7 @@ _VERSION_OF = {
     pycurl.CURL_HTTP_VERSION_3: "3",
 }
 MAX_HEADERS = 200
+_LONGEST_CONNECT_MS = 3_600_000  # the total timeout ends it long before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +49,8 @@ class Transfer:
     __slots__ = (
         "appconnect_us", "body", "body_bytes", "cancelled", "chain", "code", "connect_timeout_ms", "connect_to",
         "connect_us", "errno", "future", "handle", "header_lines", "headers", "http_version", "ip", "max_body",
-        "method", "ordered_at", "request_body", "special", "start_us", "status", "text", "timeout_ms", "total_us", "truncated",
-        "upload", "url", "verify_code", "waited_s",
+        "method", "ordered_at", "request_body", "special", "start_us", "status", "text", "timeout_ms", "total_us",
+        "truncated", "upload", "url", "verify_code", "waited_s",
     )  # fmt: skip
 
     def __init__(
@@ -61,15 +62,18 @@ class Transfer:
         headers: tuple[str, ...] = (),
         body: bytes | None = None,
         timeout_ms: int = 10_000,
-        connect_timeout_ms: int = 0,
+        connect_timeout_ms: int | None = None,
         max_body: int = 1 << 20,
         special: Special | None = None,
     ) -> None:
         self.url, self.method, self.headers, self.request_body = url, method, headers, body
-        self.timeout_ms, self.connect_timeout_ms, self.max_body = timeout_ms, connect_timeout_ms, max_body
+        self.timeout_ms, self.max_body = timeout_ms, max_body
+        self.connect_timeout_ms = connect_timeout_ms or _LONGEST_CONNECT_MS
         self.special = special
-        ip = None if address is None else f"[{address[0]}]" if ":" in address[0] else address[0]
-        self.connect_to = None if address is None or ip is None else f"::{ip}:{address[1]}"
+        self.connect_to: str | None = None
+        if address is not None and address[0] != url.host:
+            ip, port = address
+            self.connect_to = f"::[{ip}]:{port}" if ":" in ip else f"::{ip}:{port}"
         self.future: asyncio.Future[None] | None = None
         self.cancelled = False
         self.handle: Any = None
@@ -90,7 +94,8 @@ class Transfer:
         get = handle.getinfo
         sink: _Sink = handle.sink
         self.code, self.text = code, text
-        self.header_lines, sink.lines = sink.lines, []
+        self.header_lines = sink.lines[:]
+        sink.lines.clear()
         self.body, self.body_bytes, self.truncated = b"".join(sink.chunks), sink.size, sink.truncated
         if code == pycurl.E_WRITE_ERROR and sink.truncated:
             self.code = 0
@@ -132,9 +137,6 @@ class _Sink:
         self.size = self.limit = 0
         self.truncated = False
 
-    def header(self, line: bytes) -> None:
-        self.lines.append(line)
-
     def write(self, data: bytes) -> int | None:
         room = self.limit - self.size
         if len(data) > room:
@@ -167,7 +169,8 @@ class TransferPool:
             handle.close()
             return
         sink: _Sink = handle.sink
-        sink.lines, sink.chunks, sink.size, sink.truncated = [], [], 0, False
+        sink.lines.clear()
+        sink.chunks, sink.size, sink.truncated = [], 0, False
         if transfer.special is not None or transfer.method != "GET" or transfer.request_body is not None:
             handle.reset()
             _constant(handle)
@@ -180,10 +183,12 @@ class TransferPool:
 
 
 class _Handle(pycurl.Curl):
-    """A libcurl handle with the place its output goes to and the headers it was last given."""
+    """A libcurl handle with the place its output goes to, and what it was last given."""
 
     sink: _Sink
     headers: tuple[str, ...] | None
+    connect_to: str | None
+    connect_timeout_ms: int
 
 
 def _new_handle() -> Any:
@@ -195,8 +200,10 @@ def _new_handle() -> Any:
 
 def _constant(handle: Any) -> None:
     """What is the same for every transfer."""
-    handle.headers = None
+    handle.headers = handle.connect_to = None
+    handle.connect_timeout_ms = _LONGEST_CONNECT_MS
     put = handle.setopt
+    put(pycurl.CONNECTTIMEOUT_MS, _LONGEST_CONNECT_MS)
     put(pycurl.NOSIGNAL, 1)
     put(pycurl.FRESH_CONNECT, 1)
     put(pycurl.FORBID_REUSE, 1)
@@ -207,7 +214,7 @@ def _constant(handle: Any) -> None:
     put(pycurl.PROXY, "")  # never from the environment
     put(pycurl.ACCEPT_ENCODING, "")  # all that libcurl can decode
     put(pycurl.OPT_CERTINFO, 1)
-    put(pycurl.HEADERFUNCTION, handle.sink.header)
+    put(pycurl.HEADERFUNCTION, handle.sink.lines.append)  # libcurl itself ends a flood at 300 KB
     put(pycurl.WRITEFUNCTION, handle.sink.write)
     if bundle := ca_bundle():
         put(pycurl.CAINFO, bundle)
@@ -215,13 +222,14 @@ def _constant(handle: Any) -> None:
 
 def _set_up(handle: Any, transfer: Transfer) -> None:
     put = handle.setopt
-    put(pycurl.URL, str(transfer.url))
+    put(pycurl.URL, transfer.url.text)
     put(pycurl.TIMEOUT_MS, transfer.timeout_ms)
-    put(pycurl.CONNECTTIMEOUT_MS, transfer.connect_timeout_ms or transfer.timeout_ms)
-    if transfer.connect_to is not None:
-        put(pycurl.CONNECT_TO, [transfer.connect_to])
-    else:
-        handle.unsetopt(pycurl.CONNECT_TO)
+    if transfer.connect_timeout_ms != handle.connect_timeout_ms:
+        handle.connect_timeout_ms = transfer.connect_timeout_ms
+        put(pycurl.CONNECTTIMEOUT_MS, transfer.connect_timeout_ms)
+    if transfer.connect_to != handle.connect_to:
+        handle.connect_to = transfer.connect_to
+        put(pycurl.CONNECT_TO, [] if transfer.connect_to is None else [transfer.connect_to])
     if handle.headers != transfer.headers:
         handle.headers = transfer.headers
         put(pycurl.HTTPHEADER, list(transfer.headers))

@@ -18,25 +18,18 @@ MAX_URL = 8192
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """An http or https URL. `host` is as on the wire (IDNA, IPv6 without brackets), `path` has the query."""
+    """An http or https URL. `host` is as on the wire (IDNA, IPv6 without brackets), `path` has the query, `authority`
+    is host:port without the scheme's own port, `text` all of it."""
 
     scheme: str
     host: str
     port: int
     path: str
-
-    @property
-    def authority(self) -> str:
-        """host:port for the Host header, without the scheme's own port."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if DEFAULT_PORTS[self.scheme] == self.port else f"{host}:{self.port}"
-
-    @property
-    def origin(self) -> str:
-        return f"{self.scheme}://{self.authority}"
+    authority: str
+    text: str
 
     def __str__(self) -> str:
-        return self.origin + self.path
+        return self.text
 
 
 @functools.lru_cache(8192)
@@ -65,7 +58,10 @@ def parse(text: str) -> Url:
     path = quote(parts.path or "/", safe=_SAFE)
     if parts.query:
         path += "?" + quote(parts.query, safe=_SAFE)
-    return Url(parts.scheme, name, port or DEFAULT_PORTS[parts.scheme], path)
+    number = port or DEFAULT_PORTS[parts.scheme]
+    shown = f"[{name}]" if ":" in name else name
+    authority = shown if number == DEFAULT_PORTS[parts.scheme] else f"{shown}:{number}"
+    return Url(parts.scheme, name, number, path, authority, f"{parts.scheme}://{authority}{path}")
 
 
 def join(at: Url, location: str) -> Url:
