@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from tocsin import notifiers, telemetry
 from tocsin.clock import Clock, new_id
-from tocsin.core.alert import Channel, Message, OutboxRow
+from tocsin.core.alert import Channel, Message, OutboxRow, test_message
 from tocsin.errors import DeliveryFailed, EgressRefused, StoreUnavailable
 from tocsin.net import Net
 from tocsin.pipeline.live import Live, event
@@ -64,11 +64,16 @@ class Delivery:
         self._held: set[str] = set()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._stopping = False
+        self._stopping = self._resting = False
 
     def start(self) -> None:
         """Begin to deliver, first what was left over."""
         self._task = asyncio.create_task(self._deliver(), name="delivery")
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being sent, recorded or looked for."""
+        return self._resting and not self._sending and not self._wake.is_set()
 
     async def stop(self, grace_s: float) -> None:
         """Claim nothing more; let what is being sent end and be recorded."""
@@ -101,19 +106,7 @@ class Delivery:
 
     async def test(self, channel: Channel) -> dict[str, Any]:
         """Send a test message now: {ok, detail, took_ms}. Nothing is stored."""
-        now = self._clock.now()
-        message = Message(
-            event="test",
-            key=hashlib.blake2b(f"test\n{channel.id}\n{now.isoformat()}".encode(), digest_size=16).hexdigest(),
-            severity="info",
-            title="Test message from Tocsin",
-            text=f"This is a test of the channel “{channel.name}”. If you read it, alerts arrive.",
-            monitor=None,
-            incident=None,
-            verdict=None,
-            reason="test",
-            at=now,
-        )
+        message = test_message(channel, self._clock.now())
         ok, detail, took_ms, _ = await self._attempt(channel, message)
         return {"ok": ok, "detail": detail, "took_ms": took_ms}
 
@@ -132,9 +125,11 @@ class Delivery:
         """Until somebody nudges, or so many seconds have passed."""
         sleep = asyncio.ensure_future(self._clock.sleep(seconds))
         wake = asyncio.ensure_future(self._wake.wait())
+        self._resting = True
         try:
             await asyncio.wait((sleep, wake), return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._resting = False
             sleep.cancel()
             wake.cancel()
             await asyncio.gather(sleep, wake, return_exceptions=True)

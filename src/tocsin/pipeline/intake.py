@@ -60,6 +60,11 @@ class Intake:
         """Results that wait for their round."""
         return len(self._buffer)
 
+    @property
+    def idle(self) -> bool:
+        """Whether everything handed over is stored."""
+        return not self._buffer and not self._turn.locked()
+
     def start(self) -> None:
         """Begin to take rounds."""
         self._task = asyncio.create_task(self._rounds(), name="intake")

@@ -24,9 +24,17 @@ from tocsin.store.batch import Batch, IncidentChange, StateChange, VerdictChange
 OLD_S = 300.0
 """A result older than this opens no incident: it fills history."""
 
-_Before = tuple[
-    Watched, dict[str, LocationState], Verdict | None, Incident | None, datetime | None, bool, datetime | None
-]
+
+class _Before(NamedTuple):
+    """What was known of a monitor before a round."""
+
+    watched: Watched
+    states: dict[str, LocationState]
+    verdict: Verdict | None
+    incident: Incident | None
+    gap_from: datetime | None
+    calm: bool
+    judge_again_at: datetime | None
 
 
 @dataclass(slots=True)
@@ -152,7 +160,7 @@ class Judgement:
         rows: Sequence[OutboxRow] = ()
         if step.transitions:
             channels = self._watchlist.channels(w.monitor.workspace_id)
-            rows = rows_for(step, w.monitor, verdict, channels, now, base_url=self._base_url)
+            rows = rows_for(step, w.monitor, verdict, channels, now, base_url=self._base_url, shown=w.shown)
         opens = any(t.what in ("opened", "reopened") for t in step.transitions)
         w.incident = step.incident
         draft.incidents.append(IncidentChange(incident=step.incident, entries=step.entries, opens=opens))

@@ -1,0 +1,169 @@
+"""A whole corridor in one process: a real SQLite store, real loopback targets and sinks, and a clock the test moves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from builders import ALICE, START, FakeClock, a_channel, a_monitor, until
+from tocsin.core.account import User, Workspace
+from tocsin.core.alert import Channel
+from tocsin.core.monitor import Monitor
+from tocsin.net import Net
+from tocsin.net.egress import Egress
+from tocsin.net.http import HttpEngine
+from tocsin.pipeline.corridor import Corridor
+from tocsin.pipeline.watchlist import Watched
+from tocsin.store import Store
+
+
+class Web:
+    """An HTTP server that answers as told and keeps what it was sent.
+
+    `status` is what it answers; `script` (statuses, or (status, headers)) goes first. `hang` keeps callers waiting.
+    """
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.script: deque[int | tuple[int, dict[str, str]]] = deque()
+        self.hang: asyncio.Event | None = None
+        self.calls: list[tuple[dict[str, str], bytes]] = []
+        self.body = b"hello"
+        self.port = 0
+        self._server: asyncio.Server | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+    @property
+    def posts(self) -> list[dict[str, Any]]:
+        """The JSON bodies it was sent."""
+        return [json.loads(body) for _, body in self.calls if body]
+
+    @property
+    def events(self) -> list[str]:
+        return [post["event"] for post in self.posts]
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        if self.hang is not None:
+            self.hang.set()
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            headers = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
+            headers = {name.lower(): value for name, value in headers.items()}
+            body = await reader.readexactly(int(headers.get("content-length", 0)))
+            self.calls.append((headers, body))
+            if self.hang is not None:
+                await self.hang.wait()
+            step = self.script.popleft() if self.script else self.status
+            status, extra = step if isinstance(step, tuple) else (step, dict[str, str]())
+            lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(self.body)}", "Connection: close"]
+            lines += [f"{name}: {value}" for name, value in extra.items()]
+            writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + self.body)
+            await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+
+class World:
+    """A corridor over a store in `folder`. `stop` and `start` restart it; `crash` stops it without a word."""
+
+    def __init__(self, folder: Path, clock: FakeClock | None = None) -> None:
+        self.folder, self.clock = folder, clock or FakeClock()
+        self.store: Store
+        self.corridor: Corridor
+        self.net: Net
+        self.running = False
+
+    async def start(self, **more: Any) -> None:
+        self.store = await Store.open(
+            f"sqlite:///{self.folder / 'tocsin.db'}",
+            clock=self.clock,
+            sealing_key=b"k" * 32,
+            spool_dir=self.folder / "spool",
+        )
+        self.net = Net(egress=Egress("private", own=set()), http=HttpEngine())
+        await self.net.start()
+        user = User(id="alice", email=ALICE, password_hash="x", created_at=START)
+        if not await self.store.everything().read(lambda s: s.accounts.setup_done()):
+            workspace = Workspace(id="ws", name="Example", created_at=START)
+            await self.store.everything().write(lambda s: s.accounts.create_first(user, workspace))
+        self.corridor = Corridor.build(
+            store=self.store, net=self.net, clock=self.clock, base_url="https://tocsin.example", **more
+        )
+        await self.corridor.start()
+        self.running = True
+
+    async def stop(self) -> None:
+        if self.running:
+            self.running = False
+            await self.corridor.stop()
+            await self.net.close()
+            await self.store.close()
+
+    async def watch(self, **more: Any) -> Watched:
+        """Add a monitor of `ws` as the API does."""
+        monitor = a_monitor(**({"failure_threshold": 2, "retries": 1, "retry_interval_s": 5} | more))
+        await self.store.of(monitor.workspace_id).write(lambda s: s.monitors.add(monitor))
+        return await self.corridor.changed(monitor.id)
+
+    async def rewrite(self, monitor: Monitor) -> Watched:
+        """Change a monitor as the API does."""
+        await self.store.of(monitor.workspace_id).write(lambda s: s.monitors.replace(monitor))
+        return await self.corridor.changed(monitor.id)
+
+    async def tell(self, sink: Web, **more: Any) -> Channel:
+        """Add a webhook channel to the sink."""
+        channel = a_channel(config={"url": sink.url}, **more)
+        await self.store.of(channel.workspace_id).write(lambda s: s.channels.add(channel))
+        await self.corridor.channels_changed(channel.workspace_id)
+        return channel
+
+    async def quiet(self) -> None:
+        """Until nothing runs, waits to be stored, or is being sent."""
+        c = self.corridor
+        await until(lambda: not c.scheduler.admission.running and c.intake.idle and c.delivery.idle)
+
+    async def go(self, seconds: float, step: float = 1.0) -> None:
+        """Let that much time pass, with everything that comes of it."""
+        left = seconds
+        while left > 1e-9:
+            await self.clock.advance(min(step, left), step=step)
+            left -= step
+            await self.quiet()
+
+
+@asynccontextmanager
+async def a_world(folder: Path, **more: Any) -> AsyncIterator[World]:
+    """A running world, stopped at the end."""
+    world = World(folder)
+    await world.start(**more)
+    try:
+        yield world
+    finally:
+        await world.stop()
+
+
+@asynccontextmanager
+async def webs(count: int) -> AsyncIterator[list[Web]]:
+    """So many web servers."""
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(Web()) for _ in range(count)]
