@@ -18,8 +18,9 @@ class Call:
     """One request, already authenticated and checked.
 
     `principal` is None only on routes with permission "public". `path` holds the path's parameters, `query` the validated
-    query (an instance of Route.query, or None), `body` the validated body (an instance of Route.body), `form` a page's
-    form fields (strings, in order). `client` is the address of the caller behind trusted proxies.
+    query (an instance of Route.query, or None), `body` the validated body (an instance of Route.body), `data` the same body
+    as plain JSON data, `form` a page's form fields (strings, in order). `client` is the address of the caller behind
+    trusted proxies. `secure`: the caller came by https.
     """
 
     parts: Parts
@@ -33,8 +34,10 @@ class Call:
     path: Mapping[str, str]
     query: Any = None
     body: Any = None
+    data: Any = None
     form: tuple[tuple[str, str], ...] = ()
     raw: bytes = b""
+    secure: bool = False
 
     @property
     def who(self) -> Principal:
@@ -61,7 +64,9 @@ class Route:
 
     `body`, `query`, `answer` are msgspec Structs (strict, unknown fields refused); they make the OpenAPI document too.
     `kind`: api (problem+json, bearer token), page (cookie, HTML errors, form bodies, Origin checked on writes), open
-    (outside contracts such as /health and /metrics).
+    (outside contracts such as /health and /metrics). `reads` False: the action reads `Call.data` itself, all problems at
+    once, and `body` only describes it. `loose`: unknown query parameters pass, as callers of that contract expect.
+    `partial`: every field of `body` may be left out. `status` is that of success, for the document.
     """
 
     method: Literal["GET", "POST", "PATCH", "PUT", "DELETE"]
@@ -74,3 +79,8 @@ class Route:
     query: Any = None
     answer: Any = None
     tag: str = ""
+    status: int = 200
+    reads: bool = True
+    loose: bool = False
+    partial: bool = False
+    max_body: int = 1 << 20

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from tocsin.clock import Clock
-from tocsin.net import Net
-from tocsin.pipeline.corridor import Corridor
-from tocsin.settings import Settings
-from tocsin.store import Store
+from tocsin.web.memory import Memory
+
+if TYPE_CHECKING:
+    from tocsin.clock import Clock
+    from tocsin.net import Net
+    from tocsin.pipeline.corridor import Corridor
+    from tocsin.settings import Settings
+    from tocsin.store import Store
 
 
 @dataclass(slots=True, kw_only=True)
 class Parts:
-    """The running parts of one server. `setup_token` is None when setup needs none (listening on loopback only)."""
+    """The running parts of one server. `setup_token` is None when setup needs none (listening on loopback only);
+    `memory` is what the edge itself remembers between calls (limits, tickets, sign-ins)."""
 
     settings: Settings
     clock: Clock
@@ -22,3 +27,10 @@ class Parts:
     corridor: Corridor
     signing_key: bytes
     setup_token: str | None
+    memory: Memory = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.memory = Memory(
+            requests_per_minute=self.settings["REQUESTS_PER_MINUTE"],
+            logins_per_minute=self.settings["LOGIN_ATTEMPTS_PER_MINUTE"],
+        )

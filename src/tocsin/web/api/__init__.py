@@ -1,0 +1,36 @@
+"""The REST API, a file a noun: actions that pages share, and the thin functions that answer calls with them."""
+
+from __future__ import annotations
+
+from tocsin.web.api import (
+    audit,
+    channels,
+    checks,
+    incidents,
+    keys,
+    live,
+    locations,
+    me,
+    members,
+    monitors,
+    notifications,
+    results,
+    session,
+)
+from tocsin.web.call import Route
+
+ROUTES: list[Route] = [
+    *session.ROUTES,
+    *me.ROUTES,
+    *keys.ROUTES,
+    *members.ROUTES,
+    *monitors.ROUTES,
+    *results.ROUTES,
+    *checks.ROUTES,
+    *locations.ROUTES,
+    *channels.ROUTES,
+    *incidents.ROUTES,
+    *notifications.ROUTES,
+    *audit.ROUTES,
+    *live.ROUTES,
+]

@@ -1,0 +1,213 @@
+"""Notification channels: made, changed, tested. What is secret in them goes in and never out."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tocsin import notifiers
+from tocsin.clock import new_id
+from tocsin.core import shape
+from tocsin.core.access import Principal
+from tocsin.core.alert import Channel
+from tocsin.core.result import iso
+from tocsin.core.shape import Help, Length, Name
+from tocsin.errors import Invalid, NotFound, Problem
+from tocsin.web.api.given import as_object, check_kept_secrets
+from tocsin.web.call import Call, Reply, Route
+from tocsin.web.parts import Parts
+
+
+class ChannelIn(Struct, frozen=True, kw_only=True):
+    """Where messages go."""
+
+    name: Annotated[Name, Length(1, 200), Help("what people call it")]
+    type: Annotated[str, Length(1, 40), Help("its kind; GET /channel-types lists them")]
+    config: Annotated[dict[str, Any], Help("as the kind says; secrets are shown as *** and kept when sent back so")]
+    default: Annotated[bool | None, Help("told by every monitor that names no channels; the first channel is")] = None
+    enabled: bool = True
+
+
+class ChannelOut(Struct, frozen=True, kw_only=True):
+    """A channel, its secrets as ***."""
+
+    id: str
+    name: str
+    type: str
+    config: dict[str, Any]
+    default: bool
+    enabled: bool
+    disabled_reason: str | None
+    created_at: str
+    updated_at: str
+
+
+class ChannelList(Struct, frozen=True, kw_only=True):
+    items: list[ChannelOut]
+    next_cursor: str | None
+
+
+class Tested(Struct, frozen=True, kw_only=True):
+    """What came of a test message."""
+
+    ok: bool
+    detail: str
+    took_ms: float
+
+
+def channel_json(channel: Channel) -> dict[str, Any]:
+    """A channel as JSON data, secrets as ***."""
+    try:
+        config = shape.hide(notifiers.kind(channel.type).config, channel.config)
+    except NotFound:
+        config = {}
+    return {
+        "id": channel.id, "name": channel.name, "type": channel.type, "config": config, "default": channel.default,
+        "enabled": channel.enabled, "disabled_reason": channel.disabled_reason, "created_at": iso(channel.created_at),
+        "updated_at": iso(channel.updated_at),
+    }  # fmt: skip
+
+
+def channel_of(parts: Parts, who: Principal, channel_id: str) -> Channel:
+    """A channel of the caller's workspace; raises NotFound for any other."""
+    found = parts.corridor.watchlist.channel(who.workspace_id, channel_id)
+    if found is None:
+        raise NotFound(f"there is no channel {channel_id[:64]}")
+    return found
+
+
+def read_channel(data: dict[str, Any], old: Channel | None = None) -> tuple[ChannelIn, dict[str, Any]]:
+    """(the channel, its config) from outside data. Raises Invalid with everything wrong at once."""
+    problems: list[Problem] = []
+    wanted: ChannelIn | None = None
+    try:
+        wanted = shape.read(ChannelIn, data)
+    except Invalid as error:
+        problems.extend(error.problems)
+    name, config = data.get("type"), data.get("config")
+    if isinstance(name, str) and isinstance(config, dict):
+        try:
+            kind = notifiers.kind(name)
+            if old is not None and old.type == name:
+                typed, config = config, old.config | shape.keep_hidden(kind.config, config, old.config)
+                check_kept_secrets(kind.config, typed, config, old.config, "config")
+            shape.read(kind.config, config, where="config")
+        except NotFound:
+            problems.append(Problem("type", "one of " + ", ".join(notifiers.REGISTRY), repr(name[:40])))
+        except Invalid as error:
+            problems.extend(error.problems)
+    if wanted is None or problems:
+        raise Invalid(*problems)
+    return wanted, config
+
+
+async def create(parts: Parts, who: Principal, data: dict[str, Any]) -> Channel:
+    """A new channel; the first of a workspace is a default one unless it says otherwise."""
+    wanted, config = read_channel(data)
+    first, now = not parts.corridor.watchlist.channels(who.workspace_id), parts.clock.now()
+    channel = Channel(
+        id=new_id(), workspace_id=who.workspace_id, name=wanted.name.strip(), type=wanted.type, config=config,
+        default=first if wanted.default is None else wanted.default, enabled=wanted.enabled, created_at=now, updated_at=now,
+    )  # fmt: skip
+    await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.channels.add(channel))
+    await parts.corridor.channels_changed(who.workspace_id)
+    return channel
+
+
+async def change(parts: Parts, who: Principal, channel_id: str, data: dict[str, Any]) -> Channel:
+    """The channel with the given fields changed; in `config` too, unless the type changes. Changing it lifts what a
+    permanent error had switched off."""
+    old = channel_of(parts, who, channel_id)
+    current: dict[str, Any] = {
+        "name": old.name, "type": old.type, "config": {}, "default": old.default, "enabled": old.enabled
+    }  # fmt: skip
+    wanted, config = read_channel(current | data, old)
+    default = old.default if wanted.default is None else wanted.default
+    channel = replace(
+        old, name=wanted.name.strip(), type=wanted.type, config=config, default=default, enabled=wanted.enabled,
+        disabled_reason=None, updated_at=parts.clock.now(),
+    )  # fmt: skip
+    await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.channels.replace(channel))
+    await parts.corridor.channels_changed(who.workspace_id)
+    return channel
+
+
+async def delete(parts: Parts, who: Principal, channel_id: str) -> None:
+    """Forget a channel; monitors that name it name it no longer."""
+    channel_of(parts, who, channel_id)
+    await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.channels.delete(channel_id))
+    await parts.corridor.channels_changed(who.workspace_id)
+    for w in parts.corridor.watchlist.of(who.workspace_id):
+        if channel_id in (w.monitor.channels or ()):
+            await parts.corridor.changed(w.monitor.id)
+
+
+async def test(parts: Parts, who: Principal, channel_id: str) -> dict[str, Any]:
+    """Send a test message now: {ok, detail, took_ms}."""
+    return await parts.corridor.delivery.test(channel_of(parts, who, channel_id))
+
+
+def visible(parts: Parts, who: Principal) -> list[Channel]:
+    """The workspace's channels, by name."""
+    return sorted(parts.corridor.watchlist.channels(who.workspace_id), key=lambda c: (c.name.casefold(), c.id))
+
+
+async def index(call: Call) -> Reply:
+    return Reply(data={"items": [channel_json(c) for c in visible(call.parts, call.who)], "next_cursor": None})
+
+
+async def make(call: Call) -> Reply:
+    channel = await create(call.parts, call.who, as_object(call.data))
+    return Reply(data=channel_json(channel), status=201, headers={"location": f"/api/v1/channels/{channel.id}"})
+
+
+async def show(call: Call) -> Reply:
+    return Reply(data=channel_json(channel_of(call.parts, call.who, call.path["id"])))
+
+
+async def edit(call: Call) -> Reply:
+    return Reply(data=channel_json(await change(call.parts, call.who, call.path["id"], as_object(call.data))))
+
+
+async def remove(call: Call) -> Reply:
+    await delete(call.parts, call.who, call.path["id"])
+    return Reply(status=204)
+
+
+async def try_it(call: Call) -> Reply:
+    return Reply(data=await test(call.parts, call.who, call.path["id"]))
+
+
+async def types(call: Call) -> Reply:
+    kinds = [notifiers.kind(name) for name in notifiers.REGISTRY]
+    items = [{"type": k.name, "label": k.label, "config": shape.schema(k.config)} for k in kinds]
+    return Reply(data={"items": items, "next_cursor": None})
+
+
+_ONE = "/api/v1/channels/{id}"
+ROUTES = [
+    Route(
+        method="GET", path="/api/v1/channels", run=index, permission="read", answer=ChannelList, tag="channels",
+        summary="Where messages go",
+    ),
+    Route(
+        method="POST", path="/api/v1/channels", run=make, permission="write", body=ChannelIn, answer=ChannelOut,
+        reads=False, status=201, tag="channels", summary="Add a channel",
+    ),
+    Route(method="GET", path=_ONE, run=show, permission="read", answer=ChannelOut, tag="channels", summary="One channel"),
+    Route(
+        method="PATCH", path=_ONE, run=edit, permission="write", body=ChannelIn, partial=True, answer=ChannelOut,
+        reads=False, tag="channels", summary="Change some of a channel's fields",
+    ),
+    Route(method="DELETE", path=_ONE, run=remove, permission="write", status=204, tag="channels", summary="Forget a channel"),
+    Route(
+        method="POST", path=_ONE + "/test", run=try_it, permission="write", answer=Tested, tag="channels",
+        summary="Send a test message now",
+    ),
+    Route(
+        method="GET", path="/api/v1/channel-types", run=types, permission="read", tag="channels",
+        summary="Kinds of channels, with a JSON Schema of each one's config",
+    ),
+]  # fmt: skip

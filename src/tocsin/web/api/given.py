@@ -1,0 +1,39 @@
+"""What several nouns ask of the data they are given."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from tocsin.core import shape
+from tocsin.errors import Invalid, Problem
+
+_WHERE = ("url", "host", "server", "smtp_url", "base_url", "proxy", "token_url")
+
+
+def as_object(data: Any) -> dict[str, Any]:
+    """The same data, when it is an object; raises Invalid otherwise."""
+    if not isinstance(data, dict):
+        raise Invalid(Problem("", "an object", type(data).__name__))
+    return data
+
+
+def check_kept_secrets(
+    type_: Any, typed: dict[str, Any], fresh: dict[str, Any], old: dict[str, Any], where: str
+) -> None:
+    """Return if no secret that nobody typed again would be sent to another place than before; raises Invalid otherwise.
+
+    `typed` is what the caller sent, `fresh` the whole as it would be kept. Whoever may change where a secret is sent could
+    read it there. (A signing key is never sent, so "secret" is free to stay.)"""
+    shown = shape.hide(type_, fresh)
+    kept = [
+        name for name in fresh
+        if name != "secret" and shown[name] != fresh[name] and fresh[name] == old.get(name) and typed.get(name) != fresh[name]
+    ]  # fmt: skip
+    for name in _WHERE:
+        if kept and name not in kept and _place(fresh.get(name)) != _place(old.get(name)):
+            raise Invalid(Problem(f"{where}.{kept[0]}", f"typed again, because {name} leads elsewhere now", "***"))
+
+
+def _place(value: Any) -> Any:
+    return urlsplit(value).netloc.lower() if isinstance(value, str) and "://" in value else value

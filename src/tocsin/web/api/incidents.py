@@ -1,0 +1,207 @@
+"""Incidents: listed, read with their timeline, acknowledged, resolved, commented, assigned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from msgspec import Struct
+
+from tocsin.core.access import Principal
+from tocsin.core.incident import Entry, Incident
+from tocsin.core.result import iso
+from tocsin.core.shape import Help, Length, Range
+from tocsin.errors import Invalid, Problem
+from tocsin.web.call import Call, Reply, Route
+from tocsin.web.parts import Parts
+
+
+class Filter(Struct, frozen=True, kw_only=True):
+    """Which incidents are listed."""
+
+    open: bool | None = None
+    monitor: Annotated[str | None, Length(0, 64)] = None
+    host: Annotated[str | None, Length(0, 64)] = None
+    limit: Annotated[int, Range(1, 500)] = 100
+    cursor: Annotated[str | None, Length(0, 1000)] = None
+
+
+class EntryOut(Struct, frozen=True, kw_only=True):
+    """One line of a timeline."""
+
+    at: str
+    kind: str
+    text: str
+    by: str | None
+    data: dict[str, Any]
+
+
+class IncidentOut(Struct, frozen=True, kw_only=True):
+    """One stretch of trouble."""
+
+    id: str
+    monitor_id: str | None
+    host_id: str | None
+    rule_id: str | None
+    subject: str
+    severity: str
+    verdict: str
+    reason: str
+    open: bool
+    opened_at: str
+    acknowledged_at: str | None
+    acknowledged_by: str | None
+    assigned_to: str | None
+    resolved_at: str | None
+    resolution: str | None
+    unstable: bool
+    blind: bool
+    locations: list[str]
+    evidence: dict[str, Any]
+
+
+class IncidentWhole(IncidentOut, frozen=True, kw_only=True):
+    """One stretch of trouble with everything that happened in it."""
+
+    timeline: list[EntryOut]
+
+
+class IncidentList(Struct, frozen=True, kw_only=True):
+    items: list[IncidentOut]
+    next_cursor: str | None
+
+
+class Resolved(Struct, frozen=True, kw_only=True):
+    """Why it is over."""
+
+    reason: Annotated[str, Length(0, 2000)] = ""
+
+
+class Comment(Struct, frozen=True, kw_only=True):
+    """A line for the timeline."""
+
+    text: Annotated[str, Length(1, 10_000)]
+
+
+class Assigned(Struct, frozen=True, kw_only=True):
+    """Whose it is."""
+
+    to: Annotated[str | None, Length(1, 254), Help("e-mail address of a member; null: nobody's")]
+
+
+def incident_json(incident: Incident, timeline: Sequence[Entry] | None = None) -> dict[str, Any]:
+    """An incident as JSON data, with its timeline when that is given."""
+    i = incident
+    data: dict[str, Any] = {
+        "id": i.id, "monitor_id": i.monitor_id, "host_id": i.host_id, "rule_id": i.rule_id, "subject": i.subject,
+        "severity": i.severity, "verdict": i.verdict, "reason": i.reason, "open": i.open, "opened_at": iso(i.opened_at),
+        "acknowledged_at": iso(i.acknowledged_at), "acknowledged_by": i.acknowledged_by, "assigned_to": i.assigned_to,
+        "resolved_at": iso(i.resolved_at), "resolution": i.resolution, "unstable": i.unstable, "blind": i.blind,
+        "locations": list(i.locations), "evidence": i.evidence,
+    }  # fmt: skip
+    if timeline is not None:
+        data["timeline"] = [
+            {"at": iso(e.at), "kind": e.kind, "text": e.text, "by": e.by, "data": e.data} for e in timeline
+        ]  # fmt: skip
+    return data
+
+
+async def select(parts: Parts, who: Principal, wanted: Filter) -> tuple[list[Incident], str | None]:
+    """(a page of incidents, newest first, cursor of the next)."""
+    return await parts.store.of(who.workspace_id).read(
+        lambda s: s.incidents.list(
+            open=wanted.open, monitor=wanted.monitor, host=wanted.host, limit=wanted.limit, cursor=wanted.cursor
+        )
+    )
+
+
+async def whole(parts: Parts, who: Principal, incident_id: str) -> tuple[Incident, list[Entry]]:
+    """(an incident, its timeline); raises NotFound for one of another workspace."""
+    return await parts.store.of(who.workspace_id).read(
+        lambda s: (s.incidents.get(incident_id), s.incidents.timeline(incident_id))
+    )
+
+
+async def acknowledge(parts: Parts, who: Principal, incident_id: str) -> Incident:
+    """Somebody has it: reminders stop."""
+    return await parts.corridor.response.acknowledge(who.workspace_id, incident_id, who.name)
+
+
+async def resolve(parts: Parts, who: Principal, incident_id: str, reason: str = "") -> Incident:
+    """End it by hand; while the verdict is still down nothing opens until it has left down."""
+    return await parts.corridor.response.resolve(who.workspace_id, incident_id, who.name, reason.strip())
+
+
+async def comment(parts: Parts, who: Principal, incident_id: str, text: str) -> Incident:
+    """Add a line to its timeline."""
+    if not text.strip():
+        raise Invalid(Problem("text", "some text", "nothing"))
+    return await parts.corridor.response.comment(who.workspace_id, incident_id, who.name, text.strip())
+
+
+async def assign(parts: Parts, who: Principal, incident_id: str, to: str | None) -> Incident:
+    """Give it to a member of the workspace, or to nobody (None)."""
+    if to is not None:
+        to = to.strip().lower()
+        members = await parts.store.of(who.workspace_id).read(lambda s: [u.email for u in s.accounts.users()])
+        if to not in members:
+            raise Invalid(Problem("to", "the e-mail address of a member", repr(to[:80])))
+    return await parts.corridor.response.assign(who.workspace_id, incident_id, who.name, to)
+
+
+async def index(call: Call) -> Reply:
+    found, cursor = await select(call.parts, call.who, call.query)
+    return Reply(data={"items": [incident_json(i) for i in found], "next_cursor": cursor})
+
+
+async def show(call: Call) -> Reply:
+    return Reply(data=incident_json(*await whole(call.parts, call.who, call.path["id"])))
+
+
+async def take(call: Call) -> Reply:
+    await acknowledge(call.parts, call.who, call.path["id"])
+    return await show(call)
+
+
+async def end(call: Call) -> Reply:
+    await resolve(call.parts, call.who, call.path["id"], call.body.reason)
+    return await show(call)
+
+
+async def say(call: Call) -> Reply:
+    await comment(call.parts, call.who, call.path["id"], call.body.text)
+    return await show(call)
+
+
+async def give(call: Call) -> Reply:
+    await assign(call.parts, call.who, call.path["id"], call.body.to)
+    return await show(call)
+
+
+_ONE = "/api/v1/incidents/{id}"
+ROUTES = [
+    Route(
+        method="GET", path="/api/v1/incidents", run=index, permission="read", query=Filter, answer=IncidentList,
+        tag="incidents", summary="Incidents, newest first",
+    ),
+    Route(
+        method="GET", path=_ONE, run=show, permission="read", answer=IncidentWhole, tag="incidents",
+        summary="One incident with its timeline",
+    ),
+    Route(
+        method="POST", path=_ONE + "/acknowledge", run=take, permission="operate", answer=IncidentWhole, tag="incidents",
+        summary="Say that you have it",
+    ),
+    Route(
+        method="POST", path=_ONE + "/resolve", run=end, permission="operate", body=Resolved, answer=IncidentWhole,
+        tag="incidents", summary="End it by hand",
+    ),
+    Route(
+        method="POST", path=_ONE + "/comments", run=say, permission="operate", body=Comment, answer=IncidentWhole,
+        tag="incidents", summary="Add a line to its timeline",
+    ),
+    Route(
+        method="POST", path=_ONE + "/assign", run=give, permission="operate", body=Assigned, answer=IncidentWhole,
+        tag="incidents", summary="Give it to a member",
+    ),
+]  # fmt: skip

@@ -1,0 +1,191 @@
+"""A monitor as JSON and from JSON: its shape, its defaults, what its fields say about each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from msgspec import Struct
+
+from tocsin import checks
+from tocsin.core import shape
+from tocsin.core.assertion import check_assertions
+from tocsin.core.monitor import Assertion, Monitor
+from tocsin.core.shape import Help, Length, Name, Range
+from tocsin.errors import Invalid, NotFound, Problem
+from tocsin.settings import Settings
+from tocsin.web.api.given import check_kept_secrets
+
+Number = int | float
+Id = Annotated[str, Length(1, 64)]
+Tag = Annotated[str, Length(1, 50)]
+
+
+class MonitorIn(Struct, frozen=True, kw_only=True):
+    """A monitor's configuration. Only name, type and target are required."""
+
+    name: Annotated[Name, Length(1, 200), Help("what people call it")]
+    type: Annotated[str, Length(1, 40), Help("check type; GET /check-types lists them")]
+    target: Annotated[dict[str, Any], Help("what is looked at, as the check type says")]
+    interval_s: Annotated[int | None, Range(1, 86_400), Help("seconds between checks; left out: by the settings")] = (
+        None
+    )
+    timeout_s: Annotated[Number | None, Range(0.1, 300), Help("at most 0.8 of the interval when left out")] = None
+    retries: Annotated[int, Range(0, 10), Help("how often a failure is looked at again before the next interval")] = 1
+    retry_interval_s: Annotated[Number | None, Range(0.1, 3600), Help("seconds; at most half the interval")] = None
+    failure_threshold: Annotated[int | None, Range(1, 100), Help("failures in a row until a location says down")] = None
+    degraded_threshold: Annotated[int, Range(1, 100), Help("the same for degraded")] = 2
+    recovery_threshold: Annotated[int, Range(1, 100), Help("successes in a row until it says up")] = 1
+    recovery_s: Annotated[Number, Range(0, 86_400), Help("how long it must be well before an incident resolves")] = 0
+    monitoring_type: Annotated[Literal["local", "global"], Help("checked here, or at several locations")] = "local"
+    locations: Annotated[tuple[Id, ...], Length(0, 50), Help("where a global monitor is checked")] = ()
+    quorum: Annotated[
+        Literal["majority", "any", "all"] | Annotated[int, Range(1, 50)], Help("how many locations must say down")
+    ] = "majority"
+    paused: bool = False
+    tags: Annotated[tuple[Tag, ...], Length(0, 30)] = ()
+    parents: Annotated[tuple[Id, ...], Length(0, 30), Help("monitors it depends on")] = ()
+    assertions: Annotated[tuple[dict[str, Any], ...], Length(0, 50), Help("conditions a check must meet")] = ()
+    channels: Annotated[tuple[Id, ...] | None, Length(0, 50), Help("left out: every default channel; []: nobody")] = (
+        None
+    )
+    reminder_s: Annotated[int, Range(0, 604_800), Help("0: no reminders")] = 0
+    notify_on_resolve: bool = True
+    reopen_s: Annotated[int, Range(0, 86_400)] = 300
+    flap_detection: bool = True
+
+
+class LocationOut(Struct, frozen=True, kw_only=True):
+    """What one location says."""
+
+    location: str
+    vote: str | None
+    suspect: bool
+    status: str | None
+    at: str | None
+    since: str | None
+    reason: dict[str, Any] | None
+
+
+class MonitorOut(MonitorIn, frozen=True, kw_only=True):
+    """A monitor with its present verdict."""
+
+    id: str
+    shown: str
+    verdict: Literal["up", "degraded", "partial", "down", "unknown"]
+    pending: bool
+    since: str | None
+    reason: str | None
+    locations_state: list[LocationOut]
+    recent: Annotated[str, Help("the latest results, oldest first: u up, s degraded, p partly, d down, . not judged")]
+    incident_id: str | None
+    next_check_at: str | None
+    created_at: str
+    updated_at: str
+    version: int
+
+
+class MonitorList(Struct, frozen=True, kw_only=True):
+    items: list[MonitorOut]
+    next_cursor: str | None
+
+
+CONFIGURED = MonitorIn.__struct_fields__
+
+
+def config_of(monitor: Monitor) -> dict[str, Any]:
+    """The monitor's configuration as plain data, secrets in clear: what MonitorIn reads."""
+    data = shape.dump(monitor)
+    return {name: data[name] for name in CONFIGURED} | {"assertions": [assertion_json(a) for a in monitor.assertions]}
+
+
+def assertion_json(a: Assertion) -> dict[str, Any]:
+    """An assertion as plain data, without what was left out."""
+    data: dict[str, Any] = {"type": a.type, "op": a.op}
+    if a.name is not None:
+        data["name"] = a.name
+    if a.path is not None:
+        data["path"] = a.path
+    if a.value is not None:
+        data["value"] = a.value
+    if a.on_fail != "down":
+        data["on_fail"] = a.on_fail
+    return data
+
+
+def read_config(settings: Settings, data: dict[str, Any], old: Monitor | None = None) -> dict[str, Any]:
+    """The fields of a Monitor from outside data. Raises Invalid with every wrong field at once: of the monitor, of its
+    target, of its assertions, and of what they say about each other. `old` is the monitor that is changed."""
+    problems: list[Problem] = []
+    wanted = _tried(lambda: shape.read(MonitorIn, data), problems)
+    target = _target(data, old, problems)
+    given, kind_name = data.get("assertions"), data.get("type") if data.get("type") in checks.REGISTRY else None
+    assertions: tuple[Assertion, ...] = ()
+    if isinstance(given, list) and given:
+        assertions = _tried(lambda: check_assertions(given, check_type=kind_name), problems) or ()
+    if wanted is None or problems:
+        raise Invalid(*_once(problems))
+    fields = {name: getattr(wanted, name) for name in CONFIGURED}
+    fields |= {"target": target, "assertions": assertions, "name": wanted.name.strip()}
+    fields |= {"tags": tuple(dict.fromkeys(wanted.tags)), "parents": tuple(dict.fromkeys(wanted.parents))}
+    fields |= {"locations": tuple(dict.fromkeys(wanted.locations))}
+    fields |= _times(settings, wanted, problems)
+    fields["failure_threshold"] = wanted.failure_threshold or (1 if wanted.type == "push" else 2)
+    votes = len(fields["locations"]) if wanted.monitoring_type == "global" else 1
+    if isinstance(wanted.quorum, int) and wanted.quorum > max(1, votes):
+        problems.append(Problem("quorum", f"at most {max(1, votes)}, the number of locations", str(wanted.quorum)))
+    if problems:
+        raise Invalid(*problems)
+    return fields
+
+
+def _tried(read: Callable[[], Any], problems: list[Problem]) -> Any:
+    try:
+        return read()
+    except Invalid as error:
+        problems.extend(error.problems)
+        return None
+
+
+def _once(problems: list[Problem]) -> list[Problem]:
+    return list({p.field: p for p in reversed(problems)}.values())[::-1]
+
+
+def _target(data: dict[str, Any], old: Monitor | None, problems: list[Problem]) -> dict[str, Any] | None:
+    """The target as plain data, secrets that came back as *** filled in; its problems are collected."""
+    name, given = data.get("type"), data.get("target")
+    if not isinstance(name, str) or not isinstance(given, dict):
+        return None
+    try:
+        kind = checks.kind(name)
+    except NotFound:
+        problems.append(Problem("type", "one of " + ", ".join(checks.names()), repr(name[:40])))
+        return None
+    if old is not None and old.type == name:
+        kept = shape.keep_hidden(kind.target, given, old.target)
+        given = old.target | kept
+        _tried(lambda: check_kept_secrets(kind.target, data["target"], given, old.target, "target"), problems)
+    read = _tried(lambda: shape.read(kind.target, given, where="target"), problems)
+    return None if read is None else given
+
+
+def _times(settings: Settings, wanted: MonitorIn, problems: list[Problem]) -> dict[str, Any]:
+    interval = wanted.interval_s if wanted.interval_s is not None else settings["DEFAULT_INTERVAL_S"]
+    least = settings["MINIMUM_INTERVAL_S"]
+    if interval < least:
+        problems.append(Problem("interval_s", f"at least {least}, the smallest interval of this server", str(interval)))
+    timeout = wanted.timeout_s
+    if timeout is None:
+        timeout = _plain(min(settings["CHECK_TIMEOUT_S"], 0.8 * interval))
+    elif timeout >= interval:
+        problems.append(Problem("timeout_s", f"less than interval_s ({interval})", str(timeout)))
+    again = wanted.retry_interval_s
+    if again is None:
+        again = _plain(min(15, interval / 2))
+    elif again > interval / 2 and wanted.retries > 0:
+        problems.append(Problem("retry_interval_s", f"at most half of interval_s ({interval / 2:g})", str(again)))
+    return {"interval_s": interval, "timeout_s": timeout, "retry_interval_s": again}
+
+
+def _plain(number: float) -> int | float:
+    return int(number) if number == int(number) else round(number, 3)

@@ -1,0 +1,375 @@
+"""Monitors: made, changed, paused, run, listed from memory; explained."""
+
+from __future__ import annotations
+
+from heapq import nsmallest
+from typing import Annotated, Any, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tocsin import checks
+from tocsin.clock import new_id
+from tocsin.core import shape
+from tocsin.core.access import Principal
+from tocsin.core.consensus import Verdict, Vote, recompute
+from tocsin.core.monitor import Monitor
+from tocsin.core.result import CheckResult, iso, outcome_json
+from tocsin.core.shape import Help, Length, Range
+from tocsin.errors import Invalid, NotFound, Problem
+from tocsin.pipeline.watchlist import Watched
+from tocsin.store.cursor import read_cursor, write_cursor
+from tocsin.web.api.given import as_object
+from tocsin.web.api.monitor_data import MonitorIn, MonitorList, MonitorOut, config_of, read_config
+from tocsin.web.call import Call, Reply, Route
+from tocsin.web.parts import Parts
+
+
+class Filter(Struct, frozen=True, kw_only=True):
+    """Which monitors are listed."""
+
+    q: Annotated[str | None, Length(0, 200), Help("part of the name, the target or a tag")] = None
+    type: Annotated[str | None, Length(0, 40)] = None
+    tag: Annotated[str | None, Length(0, 50)] = None
+    verdict: Literal["up", "degraded", "partial", "down", "unknown", "paused"] | None = None
+    limit: Annotated[int, Range(1, 1000)] = 100
+    cursor: Annotated[str | None, Length(0, 1000)] = None
+
+
+class RunOut(Struct, frozen=True, kw_only=True):
+    """What a run showed."""
+
+    verdict: str
+    results: list[dict[str, Any]]
+
+
+def watched(parts: Parts, who: Principal, monitor_id: str) -> Watched:
+    """A monitor of the caller's workspace; raises NotFound for any other."""
+    found = parts.corridor.watchlist.find(monitor_id)
+    if found is None or found.monitor.workspace_id != who.workspace_id:
+        raise NotFound(f"there is no monitor {monitor_id[:64]}")
+    return found
+
+
+def monitor_json(w: Watched) -> dict[str, Any]:
+    """A monitor as JSON data: configuration (secrets as ***) and present judgement."""
+    monitor, verdict, states = w.monitor, w.verdict, w.states
+    data: dict[str, Any] = config_of(monitor)
+    data["target"] = _hidden(monitor)
+    data |= {
+        "id": monitor.id,
+        "shown": w.shown,
+        "verdict": verdict.value if verdict else "unknown",
+        "pending": verdict is None or verdict.pending,
+        "since": iso(verdict.since) if verdict else None,
+        "reason": verdict.reason if verdict else None,
+        "locations_state": [location_json(place, states.get(place)) for place in w.assigned],
+        "recent": w.tally.decode("ascii"),
+        "incident_id": w.incident.id if w.incident is not None and w.incident.open else None,
+        "next_check_at": None if monitor.paused else iso(w.next_at),
+        "created_at": iso(monitor.created_at),
+        "updated_at": iso(monitor.updated_at),
+        "version": monitor.version,
+    }
+    return data
+
+
+def _hidden(monitor: Monitor) -> Any:
+    try:
+        return shape.hide(checks.kind(monitor.type).target, monitor.target)
+    except NotFound:
+        return {}
+
+
+def location_json(place: str, state: Any) -> dict[str, Any]:
+    """What one location says, as JSON data."""
+    if state is None:
+        return {
+            "location": place,
+            "vote": None,
+            "suspect": False,
+            "status": None,
+            "at": None,
+            "since": None,
+            "reason": None,
+        }
+    return {
+        "location": place, "vote": state.vote, "suspect": state.suspect, "status": state.status, "at": iso(state.at),
+        "since": iso(state.since), "reason": error_json(state.reason),
+    }  # fmt: skip
+
+
+def error_json(error: Any) -> dict[str, Any] | None:
+    """A check error as JSON data."""
+    return None if error is None else {"type": error.type, "message": error.message, "phase": error.phase}
+
+
+def result_json(result: CheckResult) -> dict[str, Any]:
+    """A fresh result as JSON data."""
+    return {"id": result.id, "attempt": result.attempt, "scheduled_at": iso(result.scheduled_at)} | outcome_json(
+        result.outcome
+    )
+
+
+def select(parts: Parts, who: Principal, wanted: Filter) -> tuple[list[Watched], str | None]:
+    """(a page of monitors by name, cursor of the next): from memory."""
+    rows = [w for w in parts.corridor.watchlist.of(who.workspace_id) if _fits(w, wanted)]
+    if wanted.cursor is not None:
+        after = read_cursor(wanted.cursor, str, str)
+        rows = [w for w in rows if _place(w) > after]
+    page = nsmallest(wanted.limit + 1, rows, key=_place)
+    more = len(page) > wanted.limit
+    page = page[: wanted.limit]
+    return page, write_cursor(*_place(page[-1])) if more else None
+
+
+def _place(w: Watched) -> tuple[str, str]:
+    return w.monitor.name.casefold(), w.monitor.id
+
+
+def _fits(w: Watched, wanted: Filter) -> bool:
+    monitor = w.monitor
+    if wanted.type is not None and monitor.type != wanted.type:
+        return False
+    if wanted.tag is not None and wanted.tag not in monitor.tags:
+        return False
+    if wanted.verdict == "paused" and not monitor.paused:
+        return False
+    if wanted.verdict not in (None, "paused") and (w.verdict.value if w.verdict else "unknown") != wanted.verdict:
+        return False
+    if wanted.q is not None:
+        part = wanted.q.casefold()
+        return (
+            part in monitor.name.casefold()
+            or part in w.shown.casefold()
+            or any(part in t.casefold() for t in monitor.tags)
+        )
+    return True
+
+
+async def create(parts: Parts, who: Principal, data: dict[str, Any]) -> Monitor:
+    """A new monitor, being watched. Raises Invalid with everything wrong at once."""
+    fields = read_config(parts.settings, data)
+    _named(parts, who, fields, None)
+    now = parts.clock.now()
+    monitor = Monitor(id=new_id(), workspace_id=who.workspace_id, created_at=now, updated_at=now, **fields)
+    await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.monitors.add(monitor))
+    await parts.corridor.changed(monitor.id)
+    return monitor
+
+
+async def change(parts: Parts, who: Principal, monitor_id: str, data: dict[str, Any]) -> Monitor:
+    """The monitor with the given fields changed; what is left out stays. In `target` too, unless the type changes.
+
+    A secret that comes back as *** stays, as long as the place it is sent to stays too."""
+    old = watched(parts, who, monitor_id).monitor
+    fields = read_config(parts.settings, _merged(old, data), old)
+    _named(parts, who, fields, old)
+    return await _write(parts, who, replace(old, updated_at=parts.clock.now(), **fields))
+
+
+async def pause(parts: Parts, who: Principal, monitor_id: str, *, paused: bool) -> Monitor:
+    """The monitor, paused or going on; nothing happens when it already is."""
+    old = watched(parts, who, monitor_id).monitor
+    if old.paused == paused:
+        return old
+    return await _write(parts, who, replace(old, paused=paused, updated_at=parts.clock.now()))
+
+
+async def _write(parts: Parts, who: Principal, monitor: Monitor) -> Monitor:
+    fresh = await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.monitors.replace(monitor))
+    await parts.corridor.changed(monitor.id)
+    return fresh
+
+
+async def delete(parts: Parts, who: Principal, monitor_id: str) -> None:
+    """Stop watching it and forget it. Its incidents stay, as history."""
+    watched(parts, who, monitor_id)
+    children = [w.monitor.id for w in parts.corridor.watchlist.of(who.workspace_id) if monitor_id in w.monitor.parents]
+    await parts.corridor.removing(monitor_id)
+    await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.monitors.delete(monitor_id))
+    await parts.corridor.removed(monitor_id)
+    for child in children:
+        await parts.corridor.changed(child)
+
+
+def _merged(old: Monitor, data: dict[str, Any]) -> dict[str, Any]:
+    current = config_of(old)
+    if "target" not in data and data.get("type", old.type) == old.type:
+        data = data | {"target": {}}
+    merged = current | data
+    if "interval_s" in data and isinstance(data["interval_s"], int):
+        interval = data["interval_s"]
+        if "timeout_s" not in data and old.timeout_s >= interval:
+            merged["timeout_s"] = None
+        if "retry_interval_s" not in data and old.retry_interval_s > interval / 2:
+            merged["retry_interval_s"] = None
+    return merged
+
+
+def _named(parts: Parts, who: Principal, fields: dict[str, Any], old: Monitor | None) -> None:
+    """Return if what the configuration names exists in this workspace; raises Invalid otherwise."""
+    problems: list[Problem] = []
+    watchlist = parts.corridor.watchlist
+    channels = {c.id for c in watchlist.channels(who.workspace_id)}
+    for i, channel_id in enumerate(fields["channels"] or ()):
+        if channel_id not in channels:
+            problems.append(Problem(f"channels[{i}]", "a channel of this workspace", repr(channel_id)))
+    for i, parent_id in enumerate(fields["parents"]):
+        parent = watchlist.find(parent_id)
+        if parent is None or parent.monitor.workspace_id != who.workspace_id:
+            problems.append(Problem(f"parents[{i}]", "a monitor of this workspace", repr(parent_id)))
+        elif old is not None and _leads_to(parts, parent_id, old.id):
+            problems.append(Problem(f"parents[{i}]", "a monitor that does not depend on this one", repr(parent_id)))
+    known = known_locations(parts)
+    for i, place in enumerate(fields["locations"]):
+        if place not in known:
+            problems.append(Problem(f"locations[{i}]", "one of " + ", ".join(known), repr(place)))
+    if problems:
+        raise Invalid(*problems)
+
+
+def known_locations(parts: Parts) -> list[str]:
+    """The places that can check."""
+    return list(parts.corridor.runner.locations)
+
+
+def _leads_to(parts: Parts, start: str, goal: str) -> bool:
+    seen, ahead = set[str](), [start]
+    while ahead and len(seen) < 10_000:
+        here = ahead.pop()
+        if here == goal:
+            return True
+        if here not in seen:
+            seen.add(here)
+            found = parts.corridor.watchlist.find(here)
+            ahead.extend(found.monitor.parents if found else ())
+    return False
+
+
+async def run_now(parts: Parts, who: Principal, monitor_id: str) -> dict[str, Any]:
+    """Check it now at all its locations, wait, and say {verdict, results}."""
+    w = watched(parts, who, monitor_id)
+    ran = await parts.corridor.runner.run_now(w.monitor.id)
+    verdict: Verdict | None = ran["verdict"]
+    return {"verdict": verdict.value if verdict else "unknown", "results": [result_json(r) for r in ran["results"]]}
+
+
+async def explain(parts: Parts, who: Principal, monitor_id: str) -> dict[str, Any]:
+    """The votes behind the verdict, the rule, and the verdict computed from them once more."""
+    w = watched(parts, who, monitor_id)
+    stored = w.verdict
+    present = parts.corridor.explain(w)
+    return {
+        "monitor_id": monitor_id,
+        "verdict": stored.value if stored else "unknown",
+        "paused": w.monitor.paused,
+        "stored": verdict_json(stored) if stored else None,
+        "now": verdict_json(present),
+        "recomputed": recompute(stored) if stored else None,
+        "locations_state": [location_json(place, w.states.get(place)) for place in w.assigned],
+    }
+
+
+def verdict_json(verdict: Verdict) -> dict[str, Any]:
+    """A verdict with its evidence, as JSON data."""
+    return {
+        "value": verdict.value, "pending": verdict.pending, "at": iso(verdict.at), "since": iso(verdict.since),
+        "reason": verdict.reason, "error": error_json(verdict.error),
+        "rule": {
+            "assigned": verdict.n, "quorum": verdict.quorum, "needed": verdict.k, "fresh": verdict.f, "down": verdict.d,
+            "up": verdict.u, "min_fresh": verdict.min_fresh, "fresh_s": verdict.fresh_s,
+        },
+        "votes": [vote_json(v) for v in verdict.votes],
+    }  # fmt: skip
+
+
+def vote_json(vote: Vote) -> dict[str, Any]:
+    """One vote as JSON data."""
+    return {
+        "location": vote.location, "vote": vote.vote, "at": iso(vote.at),
+        "age_s": None if vote.age_s is None else round(vote.age_s, 3), "fresh": vote.fresh,
+        "quarantined": vote.quarantined, "failure_domain": vote.failure_domain, "reason": error_json(vote.reason),
+    }  # fmt: skip
+
+
+async def index(call: Call) -> Reply:
+    page, cursor = select(call.parts, call.who, call.query)
+    return Reply(data={"items": [monitor_json(w) for w in page], "next_cursor": cursor})
+
+
+async def make(call: Call) -> Reply:
+    monitor = await create(call.parts, call.who, as_object(call.data))
+    return _shown(call, monitor.id, 201)
+
+
+async def show(call: Call) -> Reply:
+    return _shown(call, call.path["id"])
+
+
+async def edit(call: Call) -> Reply:
+    await change(call.parts, call.who, call.path["id"], as_object(call.data))
+    return _shown(call, call.path["id"])
+
+
+async def remove(call: Call) -> Reply:
+    await delete(call.parts, call.who, call.path["id"])
+    return Reply(status=204)
+
+
+async def hold(call: Call) -> Reply:
+    await pause(call.parts, call.who, call.path["id"], paused=True)
+    return _shown(call, call.path["id"])
+
+
+async def resume(call: Call) -> Reply:
+    await pause(call.parts, call.who, call.path["id"], paused=False)
+    return _shown(call, call.path["id"])
+
+
+async def run(call: Call) -> Reply:
+    return Reply(data=await run_now(call.parts, call.who, call.path["id"]))
+
+
+async def why(call: Call) -> Reply:
+    return Reply(data=await explain(call.parts, call.who, call.path["id"]))
+
+
+def _shown(call: Call, monitor_id: str, status: int = 200) -> Reply:
+    headers = {"location": f"/api/v1/monitors/{monitor_id}"} if status == 201 else {}
+    return Reply(data=monitor_json(watched(call.parts, call.who, monitor_id)), status=status, headers=headers)
+
+
+_ONE = "/api/v1/monitors/{id}"
+ROUTES = [
+    Route(
+        method="GET", path="/api/v1/monitors", run=index, permission="read", query=Filter, answer=MonitorList,
+        tag="monitors", summary="Monitors with their present verdicts",
+    ),
+    Route(
+        method="POST", path="/api/v1/monitors", run=make, permission="write", body=MonitorIn, answer=MonitorOut,
+        reads=False, tag="monitors", status=201, summary="Watch something",
+    ),
+    Route(method="GET", path=_ONE, run=show, permission="read", answer=MonitorOut, tag="monitors", summary="One monitor"),
+    Route(
+        method="PATCH", path=_ONE, run=edit, permission="write", body=MonitorIn, partial=True, answer=MonitorOut,
+        reads=False, tag="monitors", summary="Change some of a monitor's fields",
+    ),
+    Route(method="DELETE", path=_ONE, run=remove, permission="write", tag="monitors", status=204, summary="Forget a monitor"),
+    Route(
+        method="POST", path=_ONE + "/pause", run=hold, permission="operate", answer=MonitorOut, tag="monitors",
+        summary="Stop checking it for now",
+    ),
+    Route(
+        method="POST", path=_ONE + "/resume", run=resume, permission="operate", answer=MonitorOut, tag="monitors",
+        summary="Go on checking it",
+    ),
+    Route(
+        method="POST", path=_ONE + "/run", run=run, permission="operate", answer=RunOut, tag="monitors",
+        summary="Check it now at all its locations, and wait",
+    ),
+    Route(
+        method="GET", path=_ONE + "/explain", run=why, permission="read", tag="monitors",
+        summary="The votes behind the verdict",
+    ),
+]  # fmt: skip

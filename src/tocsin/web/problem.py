@@ -1,0 +1,63 @@
+"""Errors as application/problem+json (RFC 9457): {type, title, status, detail, errors[]}."""
+
+from __future__ import annotations
+
+import math
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from tocsin.errors import Conflict, Denied, EgressRefused, Invalid, NotFound, Problem, StoreUnavailable
+from tocsin.web.call import Reply
+from tocsin.web.limits import TooMany
+
+
+class Refused(Exception):  # noqa: N818
+    """A request that is answered with a status of its own: 405, 408, 413, 415 …"""
+
+    def __init__(
+        self, status: int, detail: str, *, headers: dict[str, str] | None = None, problems: tuple[Problem, ...] = ()
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.headers, self.problems = status, detail, headers or {}, problems
+
+
+def problem(status: int, detail: str, errors: tuple[Problem, ...] = (), headers: dict[str, str] | None = None) -> Reply:
+    """A problem+json answer."""
+    shown: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "errors": [{"field": p.field, "expected": p.expected, "found": p.found} for p in errors],
+    }
+    return Reply(
+        status=status, content=msgspec.json.encode(shown), media_type="application/problem+json", headers=headers or {}
+    )
+
+
+def problem_of(error: Exception) -> Reply | None:
+    """The answer to an error of ours, None when it is a bug."""
+    match error:
+        case Refused():
+            return problem(error.status, error.detail, error.problems, headers=error.headers)
+        case Invalid():
+            return problem(422, "; ".join(str(p) for p in error.problems[:5])[:2000], error.problems)
+        case NotFound():
+            return problem(404, str(error) or "there is no such thing in this workspace")
+        case Conflict():
+            return problem(409, str(error))
+        case Denied(authenticated=False):
+            return problem(401, str(error), headers={"www-authenticate": 'Bearer realm="tocsin"'})
+        case Denied():
+            return problem(403, str(error))
+        case EgressRefused():
+            return problem(422, str(error))
+        case TooMany():
+            wait = str(max(1, math.ceil(error.retry_after_s)))
+            return problem(429, f"{error.detail}; try again in {wait} s", headers={"retry-after": wait})
+        case StoreUnavailable():
+            return problem(503, str(error), headers={"retry-after": str(max(1, math.ceil(error.retry_after_s)))})
+        case _:
+            return None

@@ -1,0 +1,60 @@
+"""Query strings, read as strictly as bodies: unknown, doubled and ill-formed parameters are refused, each by name."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any
+from urllib.parse import parse_qsl
+
+from tocsin.core.shape import FieldShape, fields, read
+from tocsin.errors import Invalid, Problem
+
+_WHOLE, _NUMBER = re.compile(r"-?[0-9]{1,18}"), re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
+_MOST = 50
+
+
+@lru_cache(maxsize=256)
+def _fields(type_: Any) -> dict[str, FieldShape]:
+    return {f.name: f for f in fields(type_)}
+
+
+def pairs(raw: bytes, *, most: int = _MOST, where: str = "") -> list[tuple[str, str]]:
+    """The name and value pairs of a query string or a form, in order; raises Invalid when it is not one."""
+    try:
+        text = raw.decode("utf-8")
+        return parse_qsl(text, keep_blank_values=True, encoding="utf-8", errors="strict", max_num_fields=most)
+    except ValueError:
+        raise Invalid(Problem(where, f"at most {most} URL-encoded UTF-8 fields", "something else")) from None
+
+
+def read_query(type_: Any, raw: bytes, *, loose: bool = False) -> Any:
+    """An instance of `type_` from a query string. A parameter left empty counts as left out."""
+    given = pairs(raw) if raw else []
+    known = _fields(type_) if type_ is not None else {}
+    data: dict[str, Any] = {}
+    for name, text in given:
+        shape = known.get(name)
+        if shape is None and loose:
+            continue
+        if name in data and not loose:
+            raise Invalid(Problem(name[:80], "one value", "several"))
+        if text != "" or shape is None:
+            data[name] = text if shape is None else _plain(shape, text)
+    if type_ is None:
+        if data:
+            raise Invalid(*(Problem(name[:80], "no query parameter", repr(text[:40])) for name, text in given[:10]))
+        return None
+    return read(type_, data)
+
+
+def _plain(shape: FieldShape, text: str) -> Any:
+    if shape.kind == "integer" and _WHOLE.fullmatch(text):
+        return int(text)
+    if shape.kind == "number" and _NUMBER.fullmatch(text):
+        return float(text)
+    if shape.kind == "boolean" and text in ("true", "false"):
+        return text == "true"
+    if shape.kind == "time":
+        return text.replace(" ", "+")  # a "+" that nobody escaped
+    return text
