@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from urllib.parse import quote, unquote
 
 from tocsin.errors import SettingsError
@@ -160,10 +160,11 @@ def _from_file(file: Path) -> dict[str, Any]:
     section: Any = table.get("tocsin")
     if not isinstance(section, dict) or len(table) != 1:
         raise SettingsError(f"{file}: expected one table [tocsin], found {', '.join(table) or 'nothing'}")
-    for name in section:
+    names = cast("dict[str, Any]", section)
+    for name in names:
         if name != name.lower() or name.upper() not in _BY_KEY:
             raise SettingsError(f"{file}: " + _unknown(name, [k.lower() for k in _BY_KEY]))
-    return section
+    return names
 
 
 def _unknown(name: str, known: list[str]) -> str:
