@@ -1,0 +1,39 @@
+"""What people see: server-rendered pages. Each screen is a module with its routes; forms call the API's own actions."""
+
+from __future__ import annotations
+
+from tocsin.web.call import Route
+from tocsin.web.pages import (
+    assets,
+    audit,
+    channels,
+    chart,
+    entry,
+    find,
+    incident,
+    monitor,
+    monitor_edit,
+    overview,
+    settings,
+    setup,
+    system,
+)
+from tocsin.web.pages.problems import error_page
+
+__all__ = ["ROUTES", "error_page"]
+
+ROUTES: list[Route] = [
+    *assets.ROUTES,
+    *entry.ROUTES,
+    *setup.ROUTES,
+    *overview.ROUTES,
+    *monitor_edit.ROUTES,
+    *monitor.ROUTES,
+    *chart.ROUTES,
+    *incident.ROUTES,
+    *channels.ROUTES,
+    *settings.ROUTES,
+    *audit.ROUTES,
+    *system.ROUTES,
+    *find.ROUTES,
+]

@@ -1,0 +1,79 @@
+"""One check that is not stored, told in a few lines: whether it answers, how long each phase took, which rule fails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tocsin.errors import EgressRefused, Invalid, TocsinError
+from tocsin.web.api.checks import check_once
+from tocsin.web.call import Call
+from tocsin.web.pages import phases, rules, words
+from tocsin.web.pages.view import problems
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What came out. `errors`: the form's own problems, when there was nothing to try yet."""
+
+    st: str = "pending"
+    title: str = ""
+    text: str = ""
+    phases: tuple[phases.Phase, ...] = ()
+    failed: tuple[str, ...] = ()
+    tls: Mapping[str, Any] | None = None
+    errors: tuple[str, ...] = ()
+
+
+async def once(call: Call, data: Mapping[str, Any]) -> Tried:
+    """Check once, as the form stands."""
+    wanted = {k: data[k] for k in ("type", "target", "timeout_s", "assertions") if k in data}
+    if wanted.get("type") == "push":
+        return Tried(st="pending", title="Nothing to try", text="A push monitor waits for your job to call it.")
+    try:
+        outcome = await check_once(call.parts, call.who, wanted)
+    except Invalid as error:
+        return Tried(
+            st="slow", title="Not complete yet", errors=tuple(f"{_field(f)}: {t}" for f, t in problems(error).items())
+        )
+    except EgressRefused as error:
+        return Tried(st="down", title="Refused", text=f"{str(error).capitalize()}.")
+    except TocsinError as error:
+        return Tried(st="down", title="It could not be tried", text=f"{str(error).capitalize()}.")
+    return told(outcome)
+
+
+def _field(path: str) -> str:
+    return path.removeprefix("target.").replace("_", " ").capitalize()
+
+
+def told(outcome: Mapping[str, Any]) -> Tried:
+    """An outcome, as the API shows it, in a few lines."""
+    timing, status = outcome["timing_ms"], outcome["status"]
+    st = {"up": "ok", "degraded": "slow", "down": "down", "invalid": "nodata"}[status]
+    code = f" {outcome['status_code']}" if outcome["status_code"] is not None else ""
+    time = f" in {words.ms(timing['total'])} ms" if timing.get("total") is not None else ""
+    titles = {
+        "up": f"It answers:{code or ' as expected'}{time}",
+        "degraded": f"It answers{code and ':' + code}{time}, but not as well as it should",
+        "down": f"It is down{time and ', seen' + time}",
+        "invalid": "We could not judge it",
+    }
+    text = outcome["error"]["message"] if outcome["error"] else ""
+    return Tried(
+        st=st, title=titles[status], text=text[:1].upper() + text[1:], phases=phases.of(timing), tls=outcome["tls"],
+        failed=tuple(failure(a) for a in outcome["assertions"] if not a["ok"]),
+    )  # fmt: skip
+
+
+def failure(a: Mapping[str, Any]) -> str:
+    """A missed rule: what was expected, what was seen."""
+    what = rules.TYPES.get(a["type"], a["type"]).partition(",")[0]
+    return f"{what}: expected {short(a.get('expected'))}, seen {short(a.get('actual'))}"
+
+
+def short(value: Any) -> str:
+    """A value in at most 200 characters."""
+    text = ", ".join(str(v) for v in value) if isinstance(value, (list, tuple)) else str(value)
+    return text if len(text) <= 200 else text[:199] + "…"

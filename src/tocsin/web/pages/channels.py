@@ -1,0 +1,168 @@
+"""Channels: where the bell rings. List, make, change, test, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from tocsin import notifiers
+from tocsin.core.alert import Channel
+from tocsin.core.shape import fields
+from tocsin.errors import Invalid, NotFound, TocsinError
+from tocsin.web.api import channels
+from tocsin.web.call import Call, Reply, Route
+from tocsin.web.pages import form, view
+
+SAID = {
+    "webhook": "a signed call to your URL", "email": "a letter", "slack": "a message in a channel",
+    "discord": "a message in a channel",
+}  # fmt: skip
+
+
+class New(Struct, frozen=True, kw_only=True):
+    """What a link to the form may set beforehand."""
+
+    type: str = "webhook"
+
+
+class Done(Struct, frozen=True, kw_only=True):
+    """What was done just before."""
+
+    did: str = ""
+
+
+async def index(call: Call) -> Reply:
+    """The list."""
+    done: Done = call.query or Done()
+    return _list(call, did={"saved": "Saved.", "deleted": "Deleted."}.get(done.did, ""))
+
+
+def _list(call: Call, *, did: str = "", tested: Mapping[str, Any] | None = None, tested_id: str = "") -> Reply:
+    found = channels.visible(call.parts, call.who)
+    told = sum(c.enabled for c in found)
+    verdict = "Nobody is told yet." if not told else f"{told} {'channel rings' if told == 1 else 'channels ring'}."
+    used = {c.id: _used(call, c) for c in found}
+    return view.page(
+        call, "channels.html", section="channels", channels=found, verdict=verdict, used=used, did=did, tested=tested,
+        tested_id=tested_id,
+    )  # fmt: skip
+
+
+def _used(call: Call, channel: Channel) -> int:
+    watched = call.parts.corridor.watchlist.of(call.who.workspace_id)
+    return sum(channel.default if w.monitor.channels is None else channel.id in w.monitor.channels for w in watched)
+
+
+def typed(call: Call) -> dict[str, Any]:
+    """The plain data of a form that was sent."""
+    given, type_ = dict(reversed(call.form)), view.first(call, "type", "webhook")
+    known = type_ in notifiers.REGISTRY
+    return {
+        "name": view.first(call, "name"),
+        "type": type_,
+        "config": form.read_back(fields(notifiers.kind(type_).config), given, "config.") if known else {},
+        "default": view.ticked(call, "default"),
+        "enabled": view.ticked(call, "enabled"),
+    }
+
+
+def inputs(data: Mapping[str, Any], errors: Mapping[str, str]) -> list[form.Input]:
+    """The inputs of a channel's own fields."""
+    return form.inputs(fields(notifiers.kind(str(data["type"])).config), data.get("config") or {}, "config.", errors)
+
+
+def types() -> list[tuple[str, str]]:
+    """Every kind of channel, and what it is in a few words."""
+    return [(name, SAID.get(name, "")) for name in notifiers.REGISTRY]
+
+
+def _form(
+    call: Call, data: Mapping[str, Any], errors: Mapping[str, str], *, channel: Channel | None = None, status: int = 200
+) -> Reply:
+    return view.page(
+        call, "channel_edit.html", section="channels", status=status, channel=channel, data=data, errors=errors,
+        inputs=inputs(data, errors), types=types(),
+    )  # fmt: skip
+
+
+async def new(call: Call) -> Reply:
+    """The empty form."""
+    wanted: New = call.query or New()
+    if wanted.type not in notifiers.REGISTRY:
+        raise NotFound(f"there is no kind of channel {wanted.type}")
+    first = not channels.visible(call.parts, call.who)
+    return _form(call, {"name": "", "type": wanted.type, "config": {}, "default": first, "enabled": True}, {})
+
+
+async def create(call: Call) -> Reply:
+    """Make it, or show the form again with what is wrong."""
+    data = typed(call)
+    if data["type"] not in notifiers.REGISTRY:
+        raise NotFound(f"there is no kind of channel {data['type']}")
+    try:
+        await channels.create(call.parts, call.who, data)
+    except Invalid as error:
+        return _form(call, data, view.problems(error), status=422)
+    return view.see_other("/channels?did=saved")
+
+
+async def edit(call: Call) -> Reply:
+    """The form of a channel that exists, its secrets hidden."""
+    channel = channels.channel_of(call.parts, call.who, call.path["id"])
+    return _form(call, channels.channel_json(channel), {}, channel=channel)
+
+
+async def change(call: Call) -> Reply:
+    """Change it, or show the form again with what is wrong."""
+    channel = channels.channel_of(call.parts, call.who, call.path["id"])
+    data = typed(call) | {"type": channel.type}
+    try:
+        await channels.change(call.parts, call.who, channel.id, data)
+    except Invalid as error:
+        return _form(call, data, view.problems(error), channel=channel, status=422)
+    return view.see_other("/channels?did=saved")
+
+
+async def config(call: Call) -> Reply:
+    """The fragment with the fields of another kind."""
+    data = typed(call)
+    if data["type"] not in notifiers.REGISTRY:
+        raise NotFound(f"there is no kind of channel {data['type']}")
+    return view.html(view.render("channel_fields.html", inputs=inputs(data, {})))
+
+
+async def test(call: Call) -> Reply:
+    """Send one test message and say what came of it."""
+    return _list(call, tested=await send_test(call, call.path["id"]), tested_id=call.path["id"])
+
+
+async def send_test(call: Call, channel_id: str) -> Mapping[str, Any]:
+    """{ok, detail, took_ms} of a test message."""
+    try:
+        return await channels.test(call.parts, call.who, channel_id)
+    except NotFound:
+        raise
+    except TocsinError as error:
+        return {"ok": False, "detail": str(error), "took_ms": 0.0}
+
+
+async def delete(call: Call) -> Reply:
+    """Forget it."""
+    await channels.delete(call.parts, call.who, call.path["id"])
+    return view.see_other("/channels?did=deleted")
+
+
+_WRITE: dict[str, Any] = {"kind": "page", "permission": "write", "tag": "pages"}
+_ONE = "/channels/{id}"
+ROUTES = [
+    Route(method="GET", path="/channels", run=index, permission="read", summary="Channels", query=Done, loose=True, kind="page", tag="pages"),
+    Route(method="GET", path="/channels/new", run=new, summary="New channel", query=New, loose=True, **_WRITE),
+    Route(method="POST", path="/channels/new", run=create, summary="Make a channel", **_WRITE),
+    Route(method="POST", path="/channels/new/config", run=config, summary="The fields of a kind of channel", **_WRITE),
+    Route(method="GET", path=_ONE, run=edit, summary="Edit a channel", **_WRITE),
+    Route(method="POST", path=_ONE, run=change, summary="Change a channel", **_WRITE),
+    Route(method="POST", path=_ONE + "/test", run=test, summary="Send a test", **_WRITE),
+    Route(method="POST", path=_ONE + "/delete", run=delete, summary="Delete a channel", **_WRITE),
+]  # fmt: skip

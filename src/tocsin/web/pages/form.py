@@ -1,0 +1,170 @@
+"""Forms made from a type: its fields as inputs, and what was typed in them as plain data again.
+
+Nothing is judged here: text that is no number stays text, so that the one strict reader says what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tocsin.core.shape import HIDDEN_TEXT, FieldShape, dump
+
+_WHOLE, _NUMBER = re.compile(r"-?\d{1,18}"), re.compile(r"-?\d{1,15}(\.\d{1,15})?")
+_WORDS = {
+    "url": "Address (URL)", "ip_version": "IP version", "verify_tls": "Verify the certificate", "http_version": "HTTP version",
+    "ca_file": "CA file", "cors_origin": "CORS origin", "tls": "TLS", "id": "ID", "smtp_url": "Mail server (URL)",
+    "starttls": "STARTTLS", "to": "To",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One field of a form. `control`: text, number, password, check, select, lines, pairs or json; `lines` has one entry a
+    line, `pairs` one `Name: value` a line."""
+
+    name: str
+    label: str
+    control: str
+    value: str
+    required: bool
+    hint: str
+    choices: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    error: str = ""
+    optional: bool = False
+
+
+def inputs(
+    shapes: Sequence[FieldShape], values: Mapping[str, Any], prefix: str, errors: Mapping[str, str]
+) -> list[Input]:
+    """The inputs of a type's fields. `values` is plain data as `read_back` gives it; `errors` by field path."""
+    made: list[Input] = []
+    for shape in shapes:
+        name = prefix + shape.name
+        value = values[shape.name] if shape.name in values else dump(shape.default)
+        control = _control(shape)
+        error = next((t for path, t in errors.items() if path == name or path.startswith((name + ".", name + "["))), "")
+        made.append(
+            Input(
+                name=name,
+                label=label(shape.name),
+                control=control,
+                value=_shown(control, value),
+                required=shape.required,
+                hint=_hint(shape, control),
+                choices=tuple(str(c) for c in shape.marks.choices),
+                low=shape.marks.low,
+                high=shape.marks.high,
+                error=error,
+                optional=shape.optional,
+            )  # fmt: skip
+        )
+    return made
+
+
+def label(name: str) -> str:
+    """A field's name as people read it."""
+    return _WORDS.get(name) or name.replace("_", " ").removesuffix(" s").capitalize()
+
+
+def _control(shape: FieldShape) -> str:
+    match shape.kind:
+        case "boolean":
+            return "check"
+        case "integer" | "number":
+            return "number"
+        case "choice":
+            return "select"
+        case "text":
+            return "password" if shape.marks.hidden else "area" if shape.name in ("body", "message") else "text"
+        case "list" if shape.item is not None and shape.item.kind in ("text", "choice", "integer"):
+            return "lines"
+        case "map" if shape.item is not None and shape.item.kind == "text":
+            return "pairs"
+        case "union" if shape.marks.hidden:
+            return "password"
+        case _:
+            return "json"
+
+
+def _hint(shape: FieldShape, control: str) -> str:
+    help_ = shape.help[:1].upper() + shape.help[1:]
+    how = {"lines": "One a line.", "pairs": "One a line, as Name: value.", "json": "As JSON."}.get(control, "")
+    return " ".join(f"{t.rstrip('.')}." for t in (help_, how) if t)
+
+
+def _shown(control: str, value: Any) -> str:
+    if value is None or value == () or value == "":
+        return ""
+    if control == "check":
+        return "1" if value is True else ""
+    if isinstance(value, str):
+        return value
+    if control == "lines" and isinstance(value, list):
+        return "\n".join(str(v) for v in value)
+    if control == "pairs" and isinstance(value, dict):
+        return "\n".join(f"{k}: {v}" for k, v in value.items())
+    if control == "number" and isinstance(value, (int, float)):
+        return f"{value:g}" if abs(value) < 1e15 else str(value)
+    return "" if value in ({}, []) else json.dumps(value, ensure_ascii=False, indent=1)
+
+
+def read_back(shapes: Sequence[FieldShape], given: Mapping[str, str], prefix: str) -> dict[str, Any]:
+    """Plain data of what was typed. A field left empty has its default; one that must be there is empty."""
+    data: dict[str, Any] = {}
+    for shape in shapes:
+        name, control = prefix + shape.name, _control(shape)
+        text = given.get(name, "")
+        if control == "check":
+            data[shape.name] = bool(text)
+        elif control == "password" and text == HIDDEN_TEXT:
+            data[shape.name] = HIDDEN_TEXT
+        elif text.strip() == "" and not (shape.required and control in ("text", "area")):
+            if not shape.required:
+                data[shape.name] = dump(shape.default)
+            else:
+                data[shape.name] = "" if control not in ("lines", "pairs") else [] if control == "lines" else {}
+        else:
+            data[shape.name] = _plain(shape, control, text)
+    return data
+
+
+def _plain(shape: FieldShape, control: str, text: str) -> Any:
+    if control == "number":
+        return number(text)
+    if control == "select":
+        return next((c for c in shape.marks.choices if str(c) == text), text)
+    if control == "lines":
+        whole = shape.item is not None and shape.item.kind == "integer"
+        return [number(line) if whole else line for line in _lines(text)]
+    if control == "pairs":
+        split = [line.partition(":") for line in _lines(text)]
+        return {k.strip(): v.strip() for k, _, v in split}
+    if control == "json":
+        return loosely(text)
+    return text.replace("\r\n", "\n") if control == "area" else text.strip()
+
+
+def number(text: str) -> Any:
+    """A number when it is one, else the text as it is."""
+    text = text.strip().replace(",", ".") if text.count(",") == 1 and "." not in text else text.strip()
+    if _WHOLE.fullmatch(text):
+        return int(text)
+    return float(text) if _NUMBER.fullmatch(text) else text
+
+
+def loosely(text: str) -> Any:
+    """JSON when it is JSON, else the text."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]

@@ -1,0 +1,208 @@
+"""Incidents: the list, and one incident in the order somebody needs at 3 a.m."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal, cast
+
+from msgspec import Struct
+
+from tocsin.core.incident import Entry, Incident
+from tocsin.errors import Conflict, Invalid
+from tocsin.pipeline.watchlist import Watched
+from tocsin.store.outbox import Delivery
+from tocsin.web.api import incidents, notifications
+from tocsin.web.call import Call, Reply, Route
+from tocsin.web.pages import attempt, figures, view, words
+
+GLYPHS = {
+    "opened": "down", "reopened": "down", "resolved": "ok", "location_joined": "partial", "blind": "nodata",
+    "unstable": "slow",
+}  # fmt: skip
+KINDS = {
+    "opened": "Opened", "reopened": "Opened again", "resolved": "Resolved", "acknowledged": "Acknowledged",
+    "assigned": "Assigned", "comment": "Note", "notified": "Told", "escalated": "Escalated", "severity": "Severity",
+    "location_joined": "Fails at one more place", "location_left": "Works again at one place", "blind": "No data",
+    "sighted": "Data again", "unstable": "Up and down all the time", "calm": "Calm again",
+}  # fmt: skip
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """Which incidents are listed."""
+
+    show: Literal["open", "resolved", "all"] = "all"
+    monitor: str | None = None
+    cursor: str | None = None
+
+
+async def index(call: Call) -> Reply:
+    """The list, newest first; open ones above."""
+    wanted: Wanted = call.query or Wanted()
+    chosen = {"open": True, "resolved": False, "all": None}[wanted.show]
+    found, cursor = await incidents.select(
+        call.parts, call.who, incidents.Filter(open=chosen, monitor=wanted.monitor, limit=50, cursor=wanted.cursor)
+    )
+    names = {i.monitor_id: _name(call, i) for i in found}
+    return view.page(
+        call, "incidents.html", section="incidents", incidents=found, cursor=cursor, wanted=wanted, names=names,
+        only=_name_of(call, wanted.monitor) if wanted.monitor else "", verdict=_verdict(call),
+    )  # fmt: skip
+
+
+def _verdict(call: Call) -> str:
+    frame = view.frame(call)
+    if not frame.open:
+        return "Nothing is open."
+    heard = (
+        f" {frame.unheard} {'waits' if frame.unheard == 1 else 'wait'} for somebody."
+        if frame.unheard
+        else " Somebody has it."
+    )
+    return f"{words.count(frame.open, 'incident')} open.{heard}"
+
+
+def _name(call: Call, incident: Incident) -> str:
+    return _name_of(call, incident.monitor_id)
+
+
+def _name_of(call: Call, monitor_id: str | None) -> str:
+    watched = call.parts.corridor.watchlist.find(monitor_id)
+    ours = watched is not None and watched.monitor.workspace_id == call.who.workspace_id
+    return watched.monitor.name if watched is not None and ours else "A deleted monitor"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One thing that is known, most telling first."""
+
+    head: str
+    text: str
+
+
+async def show(call: Call) -> Reply:
+    """One incident."""
+    return await _page(call)
+
+
+async def _page(call: Call, *, error: str = "", note: str = "", status: int = 200) -> Reply:
+    incident, timeline = await incidents.whole(call.parts, call.who, call.path["id"])
+    log, _ = await notifications.select(call.parts, call.who, notifications.Filter(incident=incident.id, limit=50))
+    watched = call.parts.corridor.watchlist.find(incident.monitor_id)
+    places = watched.verdict if watched is not None else None
+    sure = f" from {places.d} of {places.n} locations" if incident.open and places is not None and places.n > 1 else ""
+    over = incident.resolved_at
+    return view.page(
+        call, "incident.html", section="incidents", status=status, i=incident, w=watched, name=_name(call, incident),
+        sure=sure, lasted=((over or call.now) - incident.opened_at) / timedelta(seconds=1), log=log,
+        timeline=list(reversed(timeline)), glyphs=GLYPHS, kinds=KINDS, facts=_facts(incident, watched),
+        rows=_rules(incident), seen=_seen(incident), next=_next(log, call), letters=figures.letters(watched) if watched else "",
+        channels={c.id: c.name for c in call.parts.corridor.watchlist.channels(call.who.workspace_id)}, error=error, note=note,
+        people=_people(timeline),
+    )  # fmt: skip
+
+
+def _facts(incident: Incident, watched: Watched | None) -> list[Fact]:
+    """What the checks say, no guesses beyond them."""
+    made, kept = list[Fact](), incident.evidence
+    error = _part(kept, "error")
+    told = {
+        "dns": "The name does not resolve.", "connection_refused": "The address refuses connections.",
+        "timeout": "It does not answer in time.", "tls": "The secure connection fails.",
+        "connection_reset": "It hangs up in the middle.", "protocol": "It answers, but not as its protocol says.",
+        "assertion": "It answers, but not with what was expected.", "network": "It cannot be reached.",
+    }  # fmt: skip
+    if error.get("type") in told:
+        made.append(Fact(told[error["type"]], str(error.get("message") or "")))
+    if (code := _part(kept, "response").get("status_code")) is not None:
+        made.append(Fact(f"The answer was {code}.", ""))
+    if kept.get("ip"):
+        made.append(Fact("Answered by", str(kept["ip"])))
+    if watched is not None and watched.verdict is not None:
+        made.append(Fact("Now:", watched.verdict.reason))
+    return made
+
+
+def _part(kept: Mapping[str, Any], name: str) -> dict[str, Any]:
+    part = kept.get(name)
+    return cast("dict[str, Any]", part) if isinstance(part, dict) else {}
+
+
+def _rules(incident: Incident) -> list[dict[str, Any]]:
+    """Expected and seen, rule by rule."""
+    kept = incident.evidence.get("assertions")
+    rows = cast("list[Any]", kept) if isinstance(kept, list) else []
+    return [
+        {
+            "what": str(row.get("type", "")).replace("_", " "),
+            "expected": attempt.short(row.get("expected")),
+            "seen": attempt.short(row.get("actual")),
+            "ok": bool(row.get("ok")),
+        }
+        for row in rows
+        if isinstance(row, dict)
+    ]
+
+
+def _seen(incident: Incident) -> str:
+    kept = {k: v for k, v in incident.evidence.items() if k not in ("assertions", "verdict") and v}
+    return json.dumps(kept, indent=1, ensure_ascii=False, default=str)[:20_000] if kept else ""
+
+
+def _next(log: Sequence[Delivery], call: Call) -> str:
+    waiting = [d.row for d in log if d.row.state == "pending"]
+    if not waiting:
+        return ""
+    names = {c.id: c.name for c in call.parts.corridor.watchlist.channels(call.who.workspace_id)}
+    return words.listed(sorted({names.get(r.channel_id, "a deleted channel") for r in waiting}))
+
+
+def _people(timeline: Sequence[Entry]) -> list[str]:
+    return sorted({e.by for e in timeline if e.by})
+
+
+async def acknowledge(call: Call) -> Reply:
+    """Somebody has it."""
+    await incidents.acknowledge(call.parts, call.who, call.path["id"])
+    return view.see_other(view.safe_path(view.first(call, "back"), f"/incidents/{call.path['id']}"))
+
+
+async def resolve(call: Call) -> Reply:
+    """End it by hand."""
+    try:
+        await incidents.resolve(call.parts, call.who, call.path["id"], view.first(call, "reason"))
+    except Conflict as error:
+        return await _page(call, error=f"{str(error).capitalize()}.", status=409)
+    return view.see_other(f"/incidents/{call.path['id']}")
+
+
+async def comment(call: Call) -> Reply:
+    """Add a note to its timeline."""
+    text = view.first(call, "text")
+    try:
+        await incidents.comment(call.parts, call.who, call.path["id"], text[:10_000])
+    except Invalid:
+        return await _page(call, error="Write a note first.", note=text, status=422)
+    return view.see_other(f"/incidents/{call.path['id']}#timeline")
+
+
+async def take(call: Call) -> Reply:
+    """Take it, or give it back."""
+    to = call.who.name if view.first(call, "take") else None
+    await incidents.assign(call.parts, call.who, call.path["id"], to)
+    return view.see_other(f"/incidents/{call.path['id']}")
+
+
+_READ: dict[str, Any] = {"kind": "page", "permission": "read", "tag": "pages"}
+_DO: dict[str, Any] = {"kind": "page", "permission": "operate", "tag": "pages"}
+_ONE = "/incidents/{id}"
+ROUTES = [
+    Route(method="GET", path="/incidents", run=index, summary="Incidents", query=Wanted, loose=True, **_READ),
+    Route(method="GET", path=_ONE, run=show, summary="An incident", **_READ),
+    Route(method="POST", path=_ONE + "/acknowledge", run=acknowledge, summary="Acknowledge", **_DO),
+    Route(method="POST", path=_ONE + "/resolve", run=resolve, summary="Resolve", **_DO),
+    Route(method="POST", path=_ONE + "/comment", run=comment, summary="Add a note", **_DO),
+    Route(method="POST", path=_ONE + "/take", run=take, summary="Take or give back", **_DO),
+]

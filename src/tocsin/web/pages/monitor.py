@@ -1,0 +1,225 @@
+"""One monitor: its state, figures, chart, locations, latest results, certificate, why it is judged so, its incidents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from markupsafe import Markup
+from msgspec import Struct, structs
+
+from tocsin.core.incident import Incident
+from tocsin.core.result import CheckError
+from tocsin.core.uptime import Uptime, uptime
+from tocsin.errors import StoreUnavailable
+from tocsin.pipeline.watchlist import Watched
+from tocsin.store import Session, Store
+from tocsin.store.results import StoredResult
+from tocsin.store.rollups import LatencyStats
+from tocsin.web.api import monitors
+from tocsin.web.call import Call, Reply, Route
+from tocsin.web.pages import attempt, figures, look, monitor_edit, phases, view, words
+from tocsin.web.pages.figures import Vital
+
+DONE = {
+    "created": "Saved. The first check is on its way.",
+    "saved": "Saved.",
+    "ran": "Checked just now.",
+    "paused": "Paused.",
+    "resumed": "Going on.",
+}
+RANGES = {"1h": "1 h", "3h": "3 h", "24h": "24 h", "7d": "7 d", "30d": "30 d"}
+
+
+class Shown(Struct, frozen=True, kw_only=True):
+    """What of the page is shown: the chart's range, and what has just been done."""
+
+    range: Literal["1h", "3h", "24h", "7d", "30d"] = "3h"
+    did: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the store tells of a monitor; `failed` when it does not answer."""
+
+    results: Sequence[StoredResult] = ()
+    latest: Sequence[StoredResult] = ()
+    day: Uptime | None = None
+    month: Uptime | None = None
+    stats: LatencyStats | None = None
+    incidents: Sequence[Incident] = ()
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One location's line."""
+
+    name: str
+    st: str
+    word: str
+    letter: str
+    last: Markup
+    phases: tuple[phases.Phase, ...]
+    total: float | None
+    at: datetime | None
+
+
+async def show(call: Call) -> Reply:
+    """The page of one monitor."""
+    wanted: Shown = call.query or Shown()
+    watched = monitors.watched(call.parts, call.who, call.path["id"])
+    told = await _told(call, watched)
+    seen = look.look(watched)
+    scale = max((r.timing.total or 0 for r in told.latest), default=0) or 1.0
+    tls = next((r.outcome.seen.tls for r in watched.last.values() if r.outcome.seen.tls is not None), None)
+    return view.page(
+        call, "monitor.html", section="overview", w=watched, look=seen, told=told, vitals=_vitals(call, watched, told),
+        places=_places(watched, told, scale), ranges=RANGES, range=wanted.range, done=DONE.get(wanted.did, ""),
+        undo={"paused": "resume", "resumed": "pause"}.get(wanted.did), tls=tls, letters=figures.letters(watched),
+        words=monitor_edit.words_of(call, monitor_edit.of(watched.monitor)), explain=_votes(call, watched), seen_of=seen_of,
+        push_url=_push_url(call, watched),
+    )  # fmt: skip
+
+
+async def _told(call: Call, watched: Watched) -> Told:
+    id, now = watched.monitor.id, call.now
+
+    def read(s: Session) -> Told:
+        results, _ = s.results.page(id, limit=20)
+        incidents, _ = s.incidents.list(monitor=id, limit=6)
+        day, month = now - timedelta(days=1), now - timedelta(days=30)
+        return Told(
+            results, s.results.latest(id), uptime(s.verdicts.intervals(id, day, now), day, now),
+            uptime(s.verdicts.intervals(id, month, now), month, now), s.rollups.stats(id, day, now), incidents,
+        )  # fmt: skip
+
+    store: Store = call.parts.store
+    try:
+        return await store.of(call.who.workspace_id).read(read)
+    except StoreUnavailable:
+        return Told(failed=True)
+
+
+def _vitals(call: Call, watched: Watched, told: Told) -> list[Vital]:
+    verdict, made = watched.verdict, list[Vital]()
+    if verdict is not None and verdict.n > 1:
+        made.append(
+            Vital(f"locations up, of {verdict.n}", str(verdict.u), "down" if verdict.value == "down" else "")
+        )
+    made.append(Vital("response now", words.with_unit(look.response(watched))))
+    if told.stats is not None:
+        made.append(Vital("median, 24 h", words.with_unit(told.stats.p50)))
+        made.append(Vital("95th percentile, 24 h", words.with_unit(told.stats.p95)))
+    for name, share in (("uptime, 24 h", told.day), ("uptime, 30 d", told.month)):
+        if share is not None and share.uptime is not None:
+            made.append(Vital(name, Markup("{} <small>%</small>").format(words.percent(share.uptime))))
+    for result in watched.last.values():
+        if result.outcome.seen.tls is not None and (left := result.outcome.seen.tls.days_left) is not None:
+            made.append(Vital("certificate days left", str(int(left)), "slow" if left < 14 else ""))
+            break
+    if watched.next_at is not None and not watched.monitor.paused and watched.monitor.type != "push":
+        made.append(Vital("next check in", Markup('<span data-until="{}"></span>').format(view.epoch(watched.next_at))))
+    return made[:8]
+
+
+_VOTES = {"up": ("up", "Up"), "degraded": ("slow", "Slow"), "down": ("down", "Down"), None: ("pending", "Waiting")}
+
+
+def _places(watched: Watched, told: Told, scale: float) -> list[Place]:
+    by = {r.location: r for r in told.latest}
+    made: list[Place] = []
+    for n, name in enumerate(watched.assigned):
+        state, result = watched.states.get(name), by.get(name)
+        st, word = _VOTES[state.vote if state else None]
+        if state is not None and state.suspect and st != "down":
+            word += ", failing"
+        timing = result.timing if result is not None else None
+        last = words.with_unit(timing.total) if timing is not None and result is not None and result.status in ("up", "degraded") else Markup("{}").format(result.error.type if result and result.error else "")  # fmt: skip
+        made.append(
+            Place(
+                name,
+                st,
+                word,
+                f"s{n % 6 + 1}",
+                last,
+                phases.of(structs.asdict(timing), scale) if timing else (),
+                timing.total if timing else None,
+                result.at if result else None,
+            )  # fmt: skip
+        )
+    return made
+
+
+def seen_of(result: StoredResult) -> str:
+    """What a result saw, in a few words."""
+    if result.outcome is not None and result.status != "up":
+        missed = [attempt.failure(a) for a in result.outcome["assertions"] if not a["ok"]]
+        if missed:
+            return "; ".join(missed[:2])
+    if result.error is not None:
+        return _said(result.error)
+    return f"{result.status_code}" if result.status_code is not None else "as expected"
+
+
+def _said(error: CheckError) -> str:
+    return error.message or error.type.replace("_", " ")
+
+
+def _votes(call: Call, watched: Watched) -> dict[str, Any]:
+    verdict = watched.verdict
+    return {"verdict": verdict, "now": watched.judge(call.now) if verdict is not None else None}
+
+
+def _push_url(call: Call, watched: Watched) -> str:
+    token = watched.monitor.target.get("token")
+    if watched.monitor.type != "push" or not token or not view.frame(call).can_write:
+        return ""
+    return f"{call.parts.settings.base_url}/api/push/{token}"
+
+
+async def run(call: Call) -> Reply:
+    """Check now, wait, and show the page."""
+    await monitors.run_now(call.parts, call.who, call.path["id"])
+    return view.see_other(f"/monitors/{call.path['id']}?did=ran")
+
+
+async def pause(call: Call) -> Reply:
+    """Stop checking it for now."""
+    await monitors.pause(call.parts, call.who, call.path["id"], paused=True)
+    return view.see_other(f"/monitors/{call.path['id']}?did=paused")
+
+
+async def resume(call: Call) -> Reply:
+    """Go on checking it."""
+    await monitors.pause(call.parts, call.who, call.path["id"], paused=False)
+    return view.see_other(f"/monitors/{call.path['id']}?did=resumed")
+
+
+async def toggle(call: Call) -> Reply:
+    """Pause it, or go on if it is paused."""
+    watched = monitors.watched(call.parts, call.who, call.path["id"])
+    return await (resume if watched.monitor.paused else pause)(call)
+
+
+async def delete(call: Call) -> Reply:
+    """Forget it."""
+    await monitors.delete(call.parts, call.who, call.path["id"])
+    return view.see_other("/")
+
+
+_READ: dict[str, Any] = {"kind": "page", "permission": "read", "tag": "pages"}
+_DO: dict[str, Any] = {"kind": "page", "permission": "operate", "tag": "pages"}
+_ONE = "/monitors/{id}"
+ROUTES = [
+    Route(method="GET", path=_ONE, run=show, summary="A monitor's page", query=Shown, loose=True, **_READ),
+    Route(method="POST", path=_ONE + "/run", run=run, summary="Check now", **_DO),
+    Route(method="POST", path=_ONE + "/pause", run=pause, summary="Pause", **_DO),
+    Route(method="POST", path=_ONE + "/resume", run=resume, summary="Go on", **_DO),
+    Route(method="POST", path=_ONE + "/toggle", run=toggle, summary="Pause or go on", **_DO),
+    Route(
+        method="POST", path=_ONE + "/delete", run=delete, permission="write", kind="page", tag="pages", summary="Delete"
+    ),
+]

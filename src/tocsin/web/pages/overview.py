@@ -1,0 +1,196 @@
+"""The overview: the verdict in a sentence, open incidents, and every monitor, worst first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from markupsafe import Markup
+from msgspec import Struct
+
+from tocsin.pipeline.watchlist import Watched
+from tocsin.web.call import Call, Reply, Route
+from tocsin.web.pages import figures, look, view
+from tocsin.web.pages.headline import headline
+from tocsin.web.pages.look import Look
+
+MOST_ROWS = 250
+_KEPT = 20_000
+
+
+class Filter(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What of the ledger is shown."""
+
+    q: str = ""
+    state: str = ""
+    group: str = ""
+    tag: str = ""
+
+
+class Wanted(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The rows a page that is open wants anew: ids with commas between."""
+
+    ids: str = ""
+
+
+@dataclass(slots=True)
+class Group:
+    """A stretch of the ledger under one heading."""
+
+    key: str
+    title: str
+    rows: list[Markup] = field(default_factory=list[Markup])
+    up: int = 0
+
+
+@dataclass(slots=True)
+class Rows:
+    """Rendered rows, kept while nothing in them changes."""
+
+    kept: dict[str, tuple[object, Markup]] = field(default_factory=dict[str, tuple[object, Markup]])
+
+    def of(self, watched: Watched, seen: Look, uptime: figures.Uptimes) -> Markup:
+        """The row of one monitor."""
+        monitor = watched.monitor
+        letters, day, month = figures.letters(watched), uptime.day.get(monitor.id), uptime.month.get(monitor.id)
+        checked = look.checked_at(watched)
+        signature = (monitor.version, seen, letters, checked, day, month)
+        known = self.kept.get(monitor.id)
+        if known is not None and known[0] == signature:
+            return known[1]
+        row = Markup(
+            view.render(
+                "row.html",
+                w=watched,
+                look=seen,
+                letters=letters,
+                day=day,
+                month=month,
+                checked=checked,
+                response=None if seen.st in ("down", "acked", "paused", "nodata") else look.response(watched),
+                places=figures.places(watched),
+                home=home(watched),
+            )  # fmt: skip
+        )
+        if len(self.kept) >= _KEPT:
+            self.kept.clear()
+        self.kept[monitor.id] = (signature, row)
+        return row
+
+
+@cache
+def rows() -> Rows:
+    """The rows this process keeps."""
+    return Rows()
+
+
+def home(watched: Watched) -> str:
+    """The group a monitor belongs to while it needs no attention: its first tag."""
+    return watched.monitor.tags[0] if watched.monitor.tags else ""
+
+
+async def show(call: Call) -> Reply:
+    """The page; before the first account exists, the way to set-up."""
+    wanted: Filter = call.query or Filter()
+    pairs = look.worst_first(call.parts.corridor.watchlist.of(call.who.workspace_id))
+    uptime = await figures.uptimes(call)
+    grouped = wanted.group != "none" and any(w.monitor.tags for w, _ in pairs)
+    matching = [(w, s) for w, s in pairs if _matches(w, s, wanted)]
+    return view.page(
+        call, "overview.html", section="overview",
+        headline=headline(pairs, len(figures.locations(pairs))), vitals=figures.vitals(call, pairs, uptime),
+        groups=_groups(matching, uptime, by_tag=grouped), total=len(pairs), hidden=len(pairs) - len(matching),
+        counts=_counts(pairs), wanted=wanted, grouped=grouped, strips=_strips(call), failed=uptime.failed,
+    )  # fmt: skip
+
+
+def _matches(watched: Watched, seen: Look, wanted: Filter) -> bool:
+    text = f"{watched.monitor.name} {watched.shown} {' '.join(watched.monitor.tags)}".casefold()
+    states = {"down": ("down", "acked")}.get(wanted.state, (wanted.state,))
+    return wanted.q.casefold() in text and (not wanted.state or seen.st in states) and (not wanted.tag or wanted.tag in watched.monitor.tags)  # fmt: skip
+
+
+def _counts(pairs: Sequence[tuple[Watched, Look]]) -> dict[str, int]:
+    counts = Counter("down" if s.st == "acked" else s.st for _, s in pairs)
+    return {st: counts[st] for st in ("down", "partial", "slow", "nodata", "pending", "paused")}
+
+
+def _groups(pairs: Sequence[tuple[Watched, Look]], uptime: figures.Uptimes, *, by_tag: bool) -> list[Group]:
+    """The ledger's stretches: first what needs attention, then each tag's monitors, then those without one."""
+    attention = Group("!", "Needs attention")
+    rest: dict[str, Group] = {}
+    for watched, seen in pairs:
+        key = home(watched) if by_tag else ""
+        title = key or ("Without a tag" if by_tag else "Monitors")
+        group = rest.setdefault(key, Group(key, title))
+        if seen.attention:
+            group = attention
+        group.rows.append(rows().of(watched, seen, uptime))
+        group.up += seen.st == "up"
+    named = sorted((g for g in rest.values()), key=lambda g: (g.key == "", g.title.casefold()))
+    return [attention, *named]
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """An open incident above everything: its sentence, its cause, its running clock."""
+
+    id: str
+    st: str
+    title: str
+    text: str
+    opened_at: datetime
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+
+
+def _strips(call: Call) -> list[Strip]:
+    made: list[Strip] = []
+    watchlist = call.parts.corridor.watchlist
+    for incident in view.frame(call).incidents[:20]:
+        watched = watchlist.find(incident.monitor_id)
+        name = watched.monitor.name if watched else "A deleted monitor"
+        verdict = watched.verdict if watched else None
+        places = f" from {verdict.d} of {verdict.n} locations" if verdict and verdict.n > 1 else ""
+        loud = incident.severity in ("critical", "down")
+        made.append(
+            Strip(
+                incident.id,
+                "down" if loud else "slow",
+                f"{name} is {'down' if loud else 'not well'}{places}",
+                incident.reason,
+                incident.opened_at,
+                incident.acknowledged_at,
+                incident.acknowledged_by,
+            )  # fmt: skip
+        )
+    return made
+
+
+async def live(call: Call) -> Reply:
+    """What an open overview needs anew: the head, the strips, the vitals, and the rows it asks for."""
+    wanted: Wanted = call.query or Wanted()
+    pairs = look.worst_first(call.parts.corridor.watchlist.of(call.who.workspace_id))
+    uptime = await figures.uptimes(call)
+    ids = set(wanted.ids.split(",")[:MOST_ROWS])
+    frame, told = view.frame(call, "overview"), headline(pairs, len(figures.locations(pairs)))
+    parts: dict[str, Any] = {
+        "head": view.render("overview_head.html", headline=told),
+        "strips": view.render("overview_strips.html", strips=_strips(call), frame=frame, now=call.now),
+        "vitals": view.render("vitals.html", vitals=figures.vitals(call, pairs, uptime)),
+        "counts": _counts(pairs),
+        "total": len(pairs),
+        "open": frame.open,
+        "rows": {w.monitor.id: str(rows().of(w, s, uptime)) for w, s in pairs if w.monitor.id in ids},
+    }
+    return Reply(data=parts)
+
+
+ROUTES = [
+    Route(method="GET", path="/", run=show, permission="read", summary="The overview", kind="page", loose=True, query=Filter, tag="pages"),
+    Route(method="GET", path="/overview/live", run=live, permission="read", summary="What changed on the overview", kind="page", query=Wanted, tag="pages"),
+]  # fmt: skip

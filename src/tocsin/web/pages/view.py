@@ -1,0 +1,174 @@
+"""Turns a template and values into a reply. The edge compresses it and adds the security headers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from tocsin import __version__
+from tocsin.core.access import may
+from tocsin.core.incident import Incident
+from tocsin.core.result import iso
+from tocsin.errors import Invalid
+from tocsin.web.call import Call, Reply
+from tocsin.web.pages import look, words
+from tocsin.web.pages.assets import assets
+
+_FOLDER = Path(__file__).parent.parent / "templates"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What every page of a signed-in person shows around its content."""
+
+    name: str
+    role: str
+    incidents: tuple[Incident, ...]
+    monitors: int
+    section: str
+    can_write: bool
+    can_operate: bool
+    can_admin: bool
+
+    @property
+    def open(self) -> int:
+        return len(self.incidents)
+
+    @property
+    def unheard(self) -> int:
+        """Open incidents that nobody has acknowledged."""
+        return sum(i.acknowledged_at is None for i in self.incidents)
+
+
+def frame(call: Call, section: str = "") -> Frame:
+    """The frame for this caller; needs no database."""
+    who = call.who
+    watched = list(call.parts.corridor.watchlist.of(who.workspace_id))
+    incidents = sorted(
+        (w.incident for w in watched if w.incident is not None and w.incident.open),
+        key=lambda i: i.opened_at,
+        reverse=True,
+    )
+    return Frame(
+        name=who.name,
+        role=who.role,
+        incidents=tuple(sorted(incidents, key=lambda i: i.acknowledged_at is not None)),
+        monitors=len(watched),
+        section=section,
+        can_write=may(who, "write"),
+        can_operate=may(who, "operate"),
+        can_admin=may(who, "admin"),
+    )
+
+
+@cache
+def templates() -> Environment:
+    """The templates of this installation: everything is escaped, an unknown name is an error."""
+    made = Environment(
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    made.globals.update(static=assets().url, version=__version__)
+    made.filters.update(
+        ms=words.ms, with_unit=words.with_unit, percent=words.percent, span=words.span, every=words.every, count=words.count,
+        clock=words.clock, iso=iso, when=when, tally=look.tally, listed=words.listed, epoch=epoch,
+    )  # fmt: skip
+    return made
+
+
+def when(at: datetime | None, shape: str = "time") -> Markup:
+    """A time the reader's browser shows in their own zone; without it in UTC. `shape`: time, second, day, full or ago."""
+    if at is None:
+        return Markup('<span class="muted">never</span>')
+    plain = {
+        "time": "%H:%M",
+        "second": "%H:%M:%S",
+        "day": "%-d %b",
+        "full": "%-d %b %Y, %H:%M:%S",
+        "ago": "%-d %b, %H:%M",
+    }
+    text = at.strftime(plain[shape])
+    return Markup('<time datetime="{}" data-t="{}" title="{} UTC">{}</time>').format(
+        iso(at), shape, at.strftime("%Y-%m-%d %H:%M:%S"), text
+    )
+
+
+def epoch(at: datetime | None) -> int:
+    """Whole milliseconds since 1970, for the browser's clocks."""
+    return 0 if at is None else int(at.timestamp() * 1000)
+
+
+def render(template: str, **values: Any) -> str:
+    """A template's text."""
+    return templates().get_template(template).render(**values)
+
+
+def page(call: Call, template: str, *, status: int = 200, section: str = "", **values: Any) -> Reply:
+    """A whole page. Signed-in callers get the frame around it."""
+    around = frame(call, section) if call.principal is not None else None
+    return html(render(template, frame=around, now=call.now, path=call.url_path, **values), status=status)
+
+
+def html(text: str, *, status: int = 200) -> Reply:
+    """A reply with this HTML."""
+    return Reply(status=status, content=text.encode(), media_type="text/html; charset=utf-8")
+
+
+def see_other(to: str, *, cookies: tuple[str, ...] = ()) -> Reply:
+    """After a write: go and look at `to` (a path of ours)."""
+    return Reply(
+        status=303, content=b"", media_type="text/plain; charset=utf-8", headers={"location": to}, cookies=cookies
+    )
+
+
+def safe_path(text: str, otherwise: str = "/") -> str:
+    """`text` when it is a path on this server, else `otherwise`: no scheme, no host, no backslash, no control character."""
+    if (
+        not text.startswith("/")
+        or text.startswith("//")
+        or "\\" in text
+        or any(ord(c) < 33 or ord(c) == 127 for c in text)
+    ):
+        return otherwise
+    parts = urlsplit(text)
+    return text if not parts.scheme and not parts.netloc and parts.path.startswith("/") else otherwise
+
+
+def query(text: str) -> str:
+    """`text` as it may stand in a URL's query."""
+    return quote(text, safe="")
+
+
+def first(call: Call, name: str, otherwise: str = "") -> str:
+    """A form field's first value, without spaces around it."""
+    return next((value.strip() for key, value in call.form if key == name), otherwise)
+
+
+def every(call: Call, name: str) -> list[str]:
+    """All values of a form field, in order."""
+    return [value for key, value in call.form if key == name]
+
+
+def ticked(call: Call, name: str) -> bool:
+    """Whether a checkbox was set."""
+    return any(key == name and value for key, value in call.form)
+
+
+def problems(error: Invalid) -> dict[str, str]:
+    """What is wrong with each field, as a sentence with its remedy; the first problem of a field counts."""
+    told: dict[str, str] = {}
+    for p in error.problems:
+        found = "" if p.found in ("", "nothing", '""') else f", not {p.found}"
+        told.setdefault(p.field, f"Must be {p.expected}{found}.")
+    return told

@@ -1,0 +1,78 @@
+"""Figures and spans of time as people read them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from markupsafe import Markup
+
+
+def ms(value: float | None) -> str:
+    """ "184", "1,140" or "12.4": milliseconds without the unit, at most four digits; "none" when there is no figure."""
+    if value is None:
+        return "none"
+    if value < 10:
+        return f"{value:.1f}".removesuffix(".0")
+    return f"{value:,.0f}"
+
+
+def with_unit(value: float | None) -> Markup:
+    """Milliseconds and a small unit; seconds from ten thousand on."""
+    if value is None:
+        return Markup('<span class="muted">none</span>')
+    if value >= 10_000:
+        return Markup("{} <small>s</small>").format(f"{value / 1000:.1f}")
+    return Markup("{} <small>ms</small>").format(ms(value))
+
+
+def percent(share: float | None) -> str:
+    """99.93 of a share from 0 to 1, never rounded up to 100; "–" when nothing is known."""
+    if share is None:
+        return "–"
+    if share >= 1:
+        return "100"
+    shown = int(share * 10_000) / 100
+    return f"{shown:.2f}"
+
+
+def span(seconds: float) -> str:
+    """ "14 s", "14 min", "2 h 5 min", "3 days": how long something lasted."""
+    s = max(0, int(seconds))
+    if s < 60:
+        return f"{s} s"
+    if s < 3600:
+        return f"{s // 60} min"
+    if s < 86_400:
+        return f"{s // 3600} h {s % 3600 // 60} min" if s % 3600 >= 60 else f"{s // 3600} h"
+    days = s // 86_400
+    return f"{days} day{'' if days == 1 else 's'}"
+
+
+def every(seconds: float) -> str:
+    """An interval: "60 s", "5 min", "1 h"."""
+    if seconds >= 3600 and seconds % 3600 == 0:
+        return f"{seconds / 3600:g} h"
+    if seconds >= 120 and seconds % 60 == 0:
+        return f"{seconds / 60:g} min"
+    return f"{seconds:g} s"
+
+
+def since(at: datetime | None, now: datetime) -> str:
+    """How long ago that was, without "ago"."""
+    return "" if at is None else span((now - at) / timedelta(seconds=1))
+
+
+def clock(seconds: float) -> str:
+    """ "14:08" or "1:02:08": a running time."""
+    s = max(0, int(seconds))
+    return f"{s // 3600}:{s // 60 % 60:02}:{s % 60:02}" if s >= 3600 else f"{s // 60}:{s % 60:02}"
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """ "1 monitor", "3 monitors"."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def listed(words: list[str]) -> str:
+    """ "a", "a and b", "a, b and c"."""
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1] if words else ""

@@ -1,0 +1,41 @@
+// Pages other than the overview: parts marked data-fresh are asked for anew when something they show has changed,
+// at most once a second, and exchanged in place. The page itself is the source, so there is one way to draw it.
+import { localise, tick } from "./clocks.js";
+import { headlines } from "./signs.js";
+
+export function fresh(connection) {
+  const monitor = document.body.dataset.monitor;
+  let timer = 0, busy = false, again = false, stamp = 0;
+  connection.listen((event) => {
+    if (!event.type) return;
+    const ours = event.type === "reconnected" || !monitor || event.monitor === monitor;
+    const check = event.type === "check.completed";
+    if (check && (!ours || !monitor || document.body.dataset.still !== undefined)) return;
+    const gap = Date.now() - stamp;
+    if (!timer) timer = setTimeout(ask, check ? Math.max(1000 - gap, 250) : gap > 1000 ? 50 : 400);
+  });
+  async function ask() {
+    timer = 0;
+    if (busy) { again = true; return; }
+    busy = true; stamp = Date.now();
+    try {
+      const reply = await fetch(location.href, { headers: { accept: "text/html" } });
+      if (!reply.ok) return;
+      const page = new DOMParser().parseFromString(await reply.text(), "text/html");
+      for (const part of document.querySelectorAll("[data-fresh]")) {
+        const now = page.getElementById(part.id);
+        if (!now || part.contains(document.activeElement) && document.activeElement.matches("input, textarea, select")) continue;
+        if (part.dataset.was === now.innerHTML) continue;
+        part.dataset.was = now.innerHTML;
+        const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
+        const state = now.querySelector("[data-say]")?.textContent.trim();
+        if (state && state !== part.querySelector("[data-say]")?.textContent.trim()) document.getElementById("said").textContent = state;
+        part.innerHTML = now.innerHTML;
+        localise(part); tick(part);
+        if (focused) document.getElementById(focused)?.focus();
+      }
+      headlines(+(page.title.match(/^(\d+) open/)?.[1] ?? 0));
+      dispatchEvent(new Event("fresh"));
+    } catch {} finally { busy = false; if (again) { again = false; timer = setTimeout(ask, 500); } }
+  }
+}

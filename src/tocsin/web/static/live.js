@@ -1,0 +1,57 @@
+// The live connection: one WebSocket for the page, a ticket for each try, and the truth about how fresh the figures are.
+const shown = () => document.getElementById("live");
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+
+export function live() {
+  const listeners = new Set();
+  let socket = null, wait = 500, last = 0, heard = Date.now(), on = false;
+
+  function show() {
+    const e = shown();
+    if (!e) return;
+    const text = e.querySelector("span"), ago = (Date.now() - last) / 1000;
+    const state = on ? "on" : Date.now() - heard < 3000 && !last ? "wait" : "off";
+    e.dataset.live = state;
+    const words = state === "wait" ? "Connecting"
+      : state === "off" ? `Reconnecting, figures from ${clock.format(heard)}`
+      : last ? `Live · last result ${ago < 10 ? ago.toFixed(1) : Math.round(ago)} s ago` : "Live";
+    if (text.textContent !== words) text.textContent = words;
+    document.querySelectorAll(".vitals").forEach((v) => v.classList.toggle("stale", state === "off"));
+  }
+  setInterval(show, 500);
+
+  async function connect() {
+    try {
+      const reply = await fetch("/api/v1/live/ticket", { method: "POST", headers: { accept: "application/json" } });
+      if (reply.status === 401) { location.assign(`/login?next=${encodeURIComponent(location.pathname)}`); return; }
+      if (!reply.ok) throw new Error(String(reply.status));
+      const { ticket } = await reply.json();
+      socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/v1/live?ticket=${encodeURIComponent(ticket)}`);
+    } catch { again(); return; }
+    socket.addEventListener("open", () => {
+      const topic = document.body.dataset.topic || "workspace";
+      socket.send(JSON.stringify({ subscribe: topic.split(" ") }));
+      const back = !on && last > 0;
+      on = true; wait = 500; heard = Date.now();
+      show();
+      if (back) listeners.forEach((l) => l({ type: "reconnected" }));
+    });
+    socket.addEventListener("message", (m) => {
+      heard = Date.now();
+      let event;
+      try { event = JSON.parse(m.data); } catch { return; }
+      if (event.type === "check.completed") last = Date.now();
+      for (const l of listeners) l(event);
+    });
+    socket.addEventListener("close", again);
+  }
+  function again() {
+    on = false;
+    socket = null;
+    show();
+    setTimeout(connect, wait * (0.8 + Math.random() * 0.4));
+    wait = Math.min(wait * 2, 15000);
+  }
+  connect();
+  return { listen: (l) => listeners.add(l) };
+}
