@@ -74,7 +74,12 @@ def set_up_logging(level: str = "info", *, json: bool = False, error_file: Path 
     ]
     tty = sys.stderr.isatty()
     renderer: Any = (
-        structlog.processors.JSONRenderer(default=str) if json else structlog.dev.ConsoleRenderer(colors=tty)
+        structlog.processors.JSONRenderer(default=str)
+        if json
+        else structlog.dev.ConsoleRenderer(
+            colors=tty,
+            exception_formatter=structlog.dev.plain_traceback,  # the prettier ones print local variables, secrets and all
+        )
     )
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
