@@ -205,6 +205,14 @@ class Connection:
         except OSError as error:
             raise from_os_error(error, phase, self.peer) from None
 
+    def detach(self) -> socket.socket:
+        """The plain socket, for a library that speaks its protocol over it by itself and closes it. Nothing may have been
+        read before; this connection is of no use afterwards."""
+        assert self._tls is None and not self._buffer
+        taken = socket.socket(fileno=self._sock.detach())
+        taken.setblocking(False)
+        return taken
+
     def close(self) -> None:
         """Hang up."""
         self._sock.close()

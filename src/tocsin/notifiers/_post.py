@@ -1,0 +1,99 @@
+"""Posting JSON to a channel's address, and reading whether it was taken: what the HTTP notifiers share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any, cast
+
+import msgspec
+
+from tocsin.core.wording import one_line
+from tocsin.errors import DeliveryFailed, Invalid, Problem
+from tocsin.net.http import HttpReply
+from tocsin.net.url import parse
+from tocsin.notifiers import Receipt, Way
+
+_AGAIN = frozenset((408, 425, 429))
+_LONGEST_WAIT_S = 3600.0
+
+
+def check_url(url: str, *, hidden: bool = False) -> None:
+    """Raise Invalid unless it is an http or https URL; one that is hidden is not repeated in the problem."""
+    try:
+        parse(url)
+    except ValueError as error:
+        raise Invalid(Problem("url", f"a URL that is sound (it {error})", "***" if hidden else url[:80])) from None
+
+
+async def post_json(
+    way: Way, url: str, payload: object, headers: Mapping[str, str], *, secrets: tuple[str, ...] = ()
+) -> Receipt:
+    """Post it; a Receipt when the answer is 2xx, else DeliveryFailed. `secrets` never show in what it says."""
+    return await post_bytes(way, url, msgspec.json.encode(payload), headers, secrets=secrets)
+
+
+async def post_bytes(
+    way: Way, url: str, body: bytes, headers: Mapping[str, str], *, secrets: tuple[str, ...] = ()
+) -> Receipt:
+    """As `post_json`, for a body that is made already."""
+    sent = {"Content-Type": "application/json; charset=utf-8", **headers}
+    try:
+        reply = await way.net.http.post(url, body, sent, timeout_s=way.deadline_s)
+    except DeliveryFailed as failure:
+        text = _without(str(failure), secrets)
+        raise DeliveryFailed(text, permanent=failure.permanent, retry_after_s=failure.retry_after_s) from None
+    return judge(reply, secrets=secrets)
+
+
+def judge(reply: HttpReply, *, secrets: tuple[str, ...] = ()) -> Receipt:
+    """A Receipt for 2xx. Raises DeliveryFailed: for good, unless it is 408, 425, 429 or 5xx, which may pass."""
+    said = one_line(_without(reply.body[:2000].decode("utf-8", "replace"), secrets), 200)
+    detail = f"HTTP {reply.status}" + (f": {said}" if said else "")
+    if 200 <= reply.status < 300:
+        return Receipt(detail)
+    if reply.status in _AGAIN or reply.status >= 500:
+        raise DeliveryFailed(detail, retry_after_s=retry_after_s(reply))
+    if 300 <= reply.status < 400:
+        detail = f"HTTP {reply.status}: redirects to another address are not followed"
+    raise DeliveryFailed(detail, permanent=True)
+
+
+def retry_after_s(reply: HttpReply) -> float | None:
+    """How long the other side asks us to wait (at most an hour): Retry-After in seconds or as a date measured by the
+    answer's own clock, or `retry_after` in a JSON body."""
+    asked = reply.headers.get("retry-after", "").strip()
+    wait = _number(asked)
+    if wait is None and asked:
+        wait = _until(asked, reply.headers.get("date", ""))
+    if wait is None:
+        wait = _in_body(reply.body)
+    return None if wait is None else min(max(wait, 0.0), _LONGEST_WAIT_S)
+
+
+def _number(text: str) -> float | None:
+    if len(text) > 20 or not text.replace(".", "", 1).isdecimal() or not text.isascii():
+        return None
+    return float(text)
+
+
+def _until(date: str, now: str) -> float | None:
+    try:
+        return (parsedate_to_datetime(date) - parsedate_to_datetime(now)).total_seconds()
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _in_body(body: bytes) -> float | None:
+    try:
+        found: object = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    wait = cast("dict[str, Any]", found).get("retry_after") if isinstance(found, dict) else None
+    return float(wait) if isinstance(wait, int | float) and not isinstance(wait, bool) else None
+
+
+def _without(text: str, secrets: tuple[str, ...]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, "***") if secret else text
+    return text
