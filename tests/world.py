@@ -10,10 +10,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from builders import ALICE, START, FakeClock, a_channel, a_monitor, until
+from builders import ALICE, START, FakeClock, a_channel, a_monitor, an_outcome, until
+from tocsin.checks import Order
 from tocsin.core.account import User, Workspace
 from tocsin.core.alert import Channel
 from tocsin.core.monitor import Monitor
+from tocsin.core.result import Outcome
 from tocsin.net import Net
 from tocsin.net.egress import Egress
 from tocsin.net.http import HttpEngine
@@ -167,3 +169,33 @@ async def webs(count: int) -> AsyncIterator[list[Web]]:
     """So many web servers."""
     async with AsyncExitStack() as stack:
         yield [await stack.enter_async_context(Web()) for _ in range(count)]
+
+
+class Place:
+    """A location that answers as told, without a network: `status` for all, or by monitor's URL in `by_url`.
+
+    `gate`, when set, keeps checks running until it is opened. `runs` notes the slot of each run's order.
+    """
+
+    def __init__(self, world: World, name: str = "local") -> None:
+        self.status: Any = "up"
+        self.by_url: dict[str, Any] = {}
+        self.gate: asyncio.Event | None = None
+        self.runs: list[str] = []
+        self.most = self.now = 0
+        self._world, self.name = world, name
+        world.corridor.runner.locations[name] = self.look
+
+    async def look(self, order: Order) -> Outcome:
+        self.runs.append(order.target.url)
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            if self.gate is not None:
+                await self.gate.wait()
+            status = self.by_url.get(order.target.url, self.status)
+            if isinstance(status, Exception):
+                raise status
+            return an_outcome(status, at=self._world.clock.now(), location=order.location)
+        finally:
+            self.now -= 1

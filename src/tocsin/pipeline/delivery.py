@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from tocsin import notifiers, telemetry
 from tocsin.clock import Clock, new_id
 from tocsin.core.alert import Channel, Message, OutboxRow, test_message
-from tocsin.errors import DeliveryFailed, EgressRefused, StoreUnavailable
+from tocsin.errors import DeliveryFailed, StoreUnavailable
 from tocsin.net import Net
 from tocsin.pipeline.live import Live, event
 from tocsin.pipeline.watchlist import Watchlist
@@ -241,19 +241,14 @@ class Delivery:
         failure: DeliveryFailed | None = None
         detail = ""
         try:
-            async with asyncio.timeout(SEND_LIMIT_S):
-                detail = (await notifiers.send(channel, message, self._net, smtp_url=self._smtp_url)).detail
+            receipt = await notifiers.send(
+                channel, message, self._net, smtp_url=self._smtp_url, deadline_s=SEND_LIMIT_S
+            )
+            detail = receipt.detail
         except DeliveryFailed as error:
-            failure = error
-        except EgressRefused as error:
-            failure = DeliveryFailed(f"refused: {error}", permanent=True)
-        except TimeoutError:
-            failure = DeliveryFailed(f"no answer within {SEND_LIMIT_S:g} s")
-        except Exception as error:
-            log.exception("delivery.notifier_raised", channel_type=channel.type)
-            failure = DeliveryFailed(f"the notifier itself failed: {type(error).__name__}")
+            failure, detail = error, str(error)
         took_ms = round((loop.time() - begun) * 1000, 3)
-        return failure is None, detail if failure is None else str(failure), took_ms, failure
+        return failure is None, detail, took_ms, failure
 
     async def _again(self, row: OutboxRow, error: str, took_ms: float, failure: DeliveryFailed | None) -> None:
         now = self._clock.now()

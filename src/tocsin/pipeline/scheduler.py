@@ -219,6 +219,7 @@ class Scheduler:
             log.warning("scheduler.clock_jumped", seconds=round(offset - self._offset, 3))
             self._heap.clear()
             self._repeats.clear()
+            self._watchlist.rewind(self._clock.now())
             for watched in self._watchlist:
                 self.schedule(watched)
         self._offset = offset

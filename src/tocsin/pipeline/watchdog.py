@@ -120,11 +120,10 @@ class Watchdog:
         return min((m for m in moments if m is not None), default=NEVER) + SLACK
 
     def _deadline(self, watched: Watched) -> datetime:
-        """When the next call of a push monitor is overdue: its interval and grace after the latest one, and not
-        before the time that a start of ours gives it."""
+        """When the next call of a push monitor is overdue: its period and grace after the latest one, and not before
+        the time that a start of ours gives it."""
         latest = max((s.at for s in watched.states.values() if s.at is not None), default=watched.monitor.updated_at)
-        grace_s = getattr(watched.target, "grace_s", 0) or 0
-        return max(latest + timedelta(seconds=watched.monitor.interval_s + grace_s), watched.settled_at)
+        return max(latest + timedelta(seconds=period_s(watched)), watched.settled_at)
 
     def _silent(self, watched: Watched, now: datetime) -> CheckResult | None:
         """The result of a call that did not come, None when it is not overdue."""
@@ -167,6 +166,12 @@ class Watchdog:
                 await self.look()
             except Exception:
                 log.exception("watchdog.fault")
+
+
+def period_s(watched: Watched) -> float:
+    """How long a push monitor may be silent."""
+    period = getattr(watched.target, "period_s", watched.monitor.interval_s)
+    return float(period + getattr(watched.target, "grace_s", 0))
 
 
 def _fades(watched: Watched) -> datetime | None:

@@ -184,6 +184,15 @@ class Watchlist:
         workspace = self._store.of(watched.monitor.workspace_id)
         return (await workspace.read(lambda s: s.incidents.latest_of([watched.subject]))).get(watched.subject)
 
+    def rewind(self, now: datetime) -> None:
+        """The wall clock was set back: what was seen "later" than now counts as seen now, or nothing newer would."""
+        for watched in self._watched.values():
+            for place, state in watched.states.items():
+                if state.at is not None and state.at > now:
+                    watched.states[place] = replace(state, at=now, attempt=0)
+            watched.last = {place: r for place, r in watched.last.items() if r.scheduled_at <= now}
+            watched.calm = False
+
     def remove(self, monitor_id: str) -> Watched | None:
         """Forget a monitor; what was known of it."""
         watched = self._watched.pop(monitor_id, None)
@@ -220,7 +229,7 @@ class Watchlist:
                 problem=problem,
                 host=_host(monitor, target),
                 assigned=monitor.assigned(self.home),
-                settled_at=now + timedelta(seconds=_settling_s(monitor)),
+                settled_at=now + timedelta(seconds=_settling_s(monitor, target)),
                 states=states.get(monitor.id, {}),
                 verdict=known.verdicts.get(monitor.id),
                 incident=known.incidents.get(f"monitor:{monitor.id}"),
@@ -269,10 +278,12 @@ def _host(monitor: Monitor, target: Any) -> str:
     return f"{host}:{getattr(target, 'port', '')}" if isinstance(host, str) else monitor.id
 
 
-def _settling_s(monitor: Monitor) -> float:
-    """How long after a start what is stored stands: two slots and an answer; for a push monitor one call, an hour at
-    most."""
-    return min(monitor.interval_s, 3600) if monitor.type == "push" else monitor.fresh_s()
+def _settling_s(monitor: Monitor, target: Any) -> float:
+    """How long after a start what is stored stands: two slots and an answer;
+    for a push monitor a period, an hour at most."""
+    if monitor.type != "push":
+        return monitor.fresh_s()
+    return float(min(getattr(target, "period_s", monitor.interval_s), 3600))
 
 
 def _gap(watched: Watched, now: datetime) -> datetime | None:
