@@ -19,7 +19,7 @@ from tocsin.core.monitor import Assertion
 from tocsin.core.result import ERROR_TYPES, AssertionResult, CheckError, Observation, Outcome, Status
 from tocsin.errors import CheckFailed, CheckInvalid, EgressRefused, NotFound
 from tocsin.net import Net
-from tocsin.net.progress import PROGRESS, Progress
+from tocsin.net.progress import PROGRESS, Progress, timeout_message
 from tocsin.telemetry import logger
 
 log = logger(__name__)
@@ -100,7 +100,7 @@ async def run(order: Order, net: Net, clock: Clock) -> Outcome:
     chosen = kind(order.type)
     started_at = clock.now()
     began = time.perf_counter()
-    here = Progress()
+    here = Progress(order.timeout_s)
     token = PROGRESS.set(here)
     error: CheckError | None = None
     status: Status = "up"
@@ -145,22 +145,6 @@ async def run(order: Order, net: Net, clock: Clock) -> Outcome:
 def _failure(failure: CheckFailed, here: Progress) -> CheckError:
     type_: Any = failure.type if failure.type in ERROR_TYPES else "unknown"
     return CheckError(type_, failure.message, failure.phase)
-
-
-_DOING = {
-    "dns": "looking up the name",
-    "connect": "connecting",
-    "tls": "the TLS handshake",
-    "send": "sending the request",
-    "ttfb": "waiting for the answer",
-    "transfer": "receiving the answer",
-}
-
-
-def timeout_message(timeout_s: float, phase: str | None) -> str:
-    """What a timeout says: how long, and in the middle of what."""
-    doing = f" while {_DOING[phase]}" if phase in ("dns", "connect", "send", "ttfb", "transfer") else ""
-    return f"no result within {timeout_s:g} s" + (f" in {_DOING['tls']}" if phase == "tls" else doing)
 
 
 def _timed_out(order: Order, here: Progress) -> tuple[Status, CheckError]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tocsin.net.connect import Connecting, Connection, ask
 from tocsin.net.egress import Egress
 from tocsin.net.http import HttpEngine
+from tocsin.net.icmp import Icmp
 from tocsin.net.resolve import Address, Resolver
 from tocsin.net.tls import TlsWish
 
@@ -19,6 +20,7 @@ class Net:
     def __init__(self, egress: Egress | None = None, http: HttpEngine | None = None) -> None:
         self.egress = egress or Egress()
         self.resolver = Resolver(self.egress)
+        self.icmp = Icmp(self.egress)
         self.http = http or HttpEngine()
         self.http.use(self)
 

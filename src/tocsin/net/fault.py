@@ -8,6 +8,7 @@ import pycurl
 
 from tocsin.core.result import TlsFacts
 from tocsin.errors import CheckFailed, CheckInvalid
+from tocsin.net.progress import timeout_message
 from tocsin.net.tls import why_refused
 from tocsin.net.transfer import Transfer
 
@@ -40,12 +41,12 @@ def phase_of(transfer: Transfer) -> str:
     return "transfer"
 
 
-def fault_of(transfer: Transfer, facts: TlsFacts | None) -> CheckFailed | CheckInvalid:
-    """The failure a transfer ended with (its code is not 0)."""
+def fault_of(transfer: Transfer, facts: TlsFacts | None, timeout_s: float) -> CheckFailed | CheckInvalid:
+    """The failure a transfer ended with (its code is not 0); `timeout_s` is the time that all of it had."""
     code, text, phase = transfer.code, transfer.text, phase_of(transfer)
     where = transfer.url.authority
     if code == pycurl.E_OPERATION_TIMEDOUT:
-        return CheckFailed("timeout", f"{where} did not answer in time", phase=phase)
+        return CheckFailed("timeout", timeout_message(timeout_s, phase), phase=phase)
     if code in _TLS_REFUSED:
         return CheckFailed("tls", why_refused(facts, transfer.url.host, transfer.verify_code, text), phase="tls")
     if code in (5, 6):

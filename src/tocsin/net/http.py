@@ -166,7 +166,7 @@ class _Journey:
             done = await self._hop()
             headers = _headers(done.header_lines)
             if done.code:
-                fault = fault_of(done, self.facts)
+                fault = fault_of(done, self.facts, self.here.timeout_s or self.request.timeout_s)
                 if isinstance(fault, CheckFailed):
                     fault.observation = self._seen(done, headers)
                 raise fault

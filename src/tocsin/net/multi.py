@@ -201,7 +201,7 @@ class _Engine:
         self._pool.put(transfer)
 
     def _on_socket(self, what: int, fd: int, *_: object) -> None:
-        """libcurl wants to know of this socket. One it no longer wants it mostly closes, and epoll forgets it by itself;
+        """libcurl wants to know of this socket. One it no longer wants, it mostly closes; epoll forgets that by itself;
         should it still speak, `turn` drops it. That saves two system calls a transfer."""
         if what == pycurl.POLL_REMOVE:
             self._watched.discard(fd)

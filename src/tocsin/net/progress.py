@@ -16,11 +16,12 @@ class Queued(Protocol):
 
 
 class Progress:
-    """The phase a check is in, and what it has seen so far; one for each run."""
+    """The phase a check is in, and what it has seen so far; one for each run. `timeout_s` is all the time it has."""
 
-    __slots__ = ("connect_ms", "dns_ms", "ip", "lookup", "phase", "timeout", "tls", "tls_ms")
+    __slots__ = ("connect_ms", "dns_ms", "ip", "lookup", "phase", "timeout", "timeout_s", "tls", "tls_ms")
 
-    def __init__(self) -> None:
+    def __init__(self, timeout_s: float | None = None) -> None:
+        self.timeout_s = timeout_s
         self.phase: str | None = None
         self.timeout: asyncio.Timeout | None = None
         self.lookup: Queued | None = None
@@ -52,3 +53,18 @@ PROGRESS: ContextVar[Progress | None] = ContextVar("progress", default=None)
 def progress() -> Progress:
     """The progress of the run around us, or a fresh one that nobody reads."""
     return PROGRESS.get() or Progress()
+
+
+_DOING = {
+    "dns": "while looking up the name",
+    "connect": "while connecting",
+    "tls": "in the TLS handshake",
+    "send": "while sending the request",
+    "ttfb": "while waiting for the answer",
+    "transfer": "while receiving the answer",
+}
+
+
+def timeout_message(timeout_s: float, phase: str | None) -> str:
+    """What a timeout says: how long, and in the middle of what."""
+    return f"no result within {timeout_s:g} s" + (f" {_DOING[phase]}" if phase in _DOING else "")
