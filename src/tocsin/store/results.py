@@ -59,7 +59,7 @@ class Results:
             fresh.append(result)
             if _telling(result, None if known is None else known.status or result.status):
                 proof.append((*row[:5], evidence_of(result)))
-        for result, row in self._unknown(late):
+        for result, row in self._unknown(late, rows):
             rows.append(row)
             fresh.append(result)
             if _telling(result, result.status):
@@ -76,16 +76,18 @@ class Results:
         else:
             self._s.undo.append(lambda: newest.__setitem__(spot, before))
 
-    def _unknown(self, late: Sequence[tuple[CheckResult, Packed]]) -> Iterable[tuple[CheckResult, Packed]]:
-        """Those of the late results that are neither in the tail nor in the main table (nor twice in the list)."""
+    def _unknown(
+        self, late: Sequence[tuple[CheckResult, Packed]], rows: Sequence[Packed]
+    ) -> Iterable[tuple[CheckResult, Packed]]:
+        """Those of the late results that are neither among `rows`, nor in the tail, nor in the main table."""
         if not late:
             return ()
-        s, tail = self._s, set[tuple[int, ...]]()
+        s, tail = self._s, {row[:4] for row in rows}
         monitors = sorted({row[0] for _, row in late})
         for start in range(0, len(monitors), 500):
             some = monitors[start : start + 500]
             tail.update(
-                tuple(r)
+                (r[0], r[1], r[2], r[3])
                 for r in s.rows(
                     f"SELECT monitor, at, location, attempt FROM results_tail WHERE monitor IN ({', '.join('?' for _ in some)})",
                     *some,
@@ -263,7 +265,7 @@ class Results:
         gone = 0
         for table in ("evidence", "results"):
             edge = self._s.row(
-                f"SELECT max(at) FROM (SELECT at FROM {table} WHERE monitor = ? AND at < ? ORDER BY at LIMIT ?) AS some",
+                f"SELECT max(at) FROM (SELECT at FROM {table} WHERE monitor = ? AND at < ? ORDER BY at LIMIT ?) AS first_rows",
                 monitor, before, limit,
             )  # fmt: skip
             if edge is not None and edge[0] is not None:

@@ -80,6 +80,7 @@ class Store:
         self._order = asyncio.Lock()
         self._stirred = asyncio.Event()
         self._healing: asyncio.Task[None] | None = None
+        self._closed = False
         self.breaker = Breaker(clock.monotonic)
 
     @classmethod
@@ -271,7 +272,10 @@ class Store:
         return moved
 
     async def close(self) -> None:
-        """Write what waits, move the tail, let go of everything."""
+        """Write what waits, move the tail, let go of everything. Closing twice is the same as once."""
+        if self._closed:
+            return
+        self._closed = True
         if self._healing is not None:
             self._healing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
