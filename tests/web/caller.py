@@ -67,7 +67,13 @@ class Caller:
         return await self.send("DELETE", url, headers=headers)
 
     async def send(
-        self, method: str, url: str, data: Any = None, *, headers: Mapping[str, str] | None = None, raw: bytes | None = None
+        self,
+        method: str,
+        url: str,
+        data: Any = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        raw: bytes | None = None,
     ) -> Answer:
         """One request. `data` goes out as JSON, `raw` as it is."""
         body = raw if raw is not None else b"" if data is None else msgspec.json.encode(data)

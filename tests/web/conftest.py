@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from web.caller import Caller
 
 from tocsin.clock import SystemClock, new_id
 from tocsin.core.access import UserRole
@@ -21,6 +20,7 @@ from tocsin.settings import read
 from tocsin.store import Store
 from tocsin.web.parts import Parts
 from tocsin.web.routes import application
+from web.caller import Caller
 
 PASSWORD = "correct horse battery"
 _HASH: list[str] = []
@@ -79,7 +79,11 @@ async def build(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
     async def make(*, setup_token: str | None = None, **settings: str) -> House:
         folder = tmp_path / f"server{len(made)}"
         folder.mkdir()
-        env = {"TOCSIN_DATA_DIR": str(folder), "TOCSIN_MINIMUM_INTERVAL_S": "1", "TOCSIN_BASE_URL": "http://tocsin.test"}
+        env = {
+            "TOCSIN_DATA_DIR": str(folder),
+            "TOCSIN_MINIMUM_INTERVAL_S": "1",
+            "TOCSIN_BASE_URL": "http://tocsin.test",
+        }
         known = read(env | {f"TOCSIN_{k}": v for k, v in settings.items()})
         clock = SystemClock()
         store = await Store.open(

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from web.conftest import PASSWORD, Alice, House
+from web.conftest import Alice
 
 
 async def test_who_set_up_reads_the_own_account(alice: Alice) -> None:

@@ -1,4 +1,5 @@
-"""The way of every request: who calls, how often, may they, what do they bring; then the route's own function; then errors.
+"""The way of every request: who calls, how often, may they, what do they bring; then the route's own function; then
+errors.
 
 Knows routes and calls, no web framework. `answer` never raises.
 """
@@ -56,12 +57,12 @@ async def answer(parts: Parts, route: Route, asked: Asked) -> Reply:
         caller = await _caller(parts, route, asked.headers, cookies, client, now, secure=secure)
         _allow(parts, route, asked, caller)
         call = Call(
-            parts=parts, principal=caller.principal, now=now, method=asked.method, url_path=asked.url_path, client=client,
-            headers=asked.headers, cookies=cookies, path=_clean(asked.path), secure=secure,
+            parts=parts, principal=caller.principal, now=now, method=asked.method, url_path=asked.url_path,
+            client=client, headers=asked.headers, cookies=cookies, path=_clean(asked.path), secure=secure,
         )  # fmt: skip
         await _take(route, asked, call)
         reply = await _run(parts, route, call)
-    except Exception as error:  # noqa: BLE001 (the edge: every error becomes an answer here, bugs are logged with their trace)
+    except Exception as error:  # noqa: BLE001 (the edge: every error becomes an answer here, bugs are logged)
         reply = failed(parts, route, asked, error)
     if caller.cookies:
         reply = replace(reply, cookies=(*caller.cookies, *reply.cookies))

@@ -1,4 +1,5 @@
-"""Who calls, and whether they may. One kind of principal for sessions, API keys and cookies; `core.access.may` decides."""
+"""Who calls, and whether they may. One kind of principal for sessions, API keys and cookies;
+`core.access.may` decides."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from tocsin.core.access import Permission, Principal, may
-from tocsin.errors import Denied, StoreUnavailable
+from tocsin.errors import Denied, NotFound, StoreUnavailable
 from tocsin.telemetry import logger
 from tocsin.web import signin, tokens
 
@@ -24,7 +25,8 @@ _TOUCH_S = 300
 
 
 class Caller(Struct, frozen=True, kw_only=True):
-    """Who calls. `by_cookie`: a browser sends this by itself, so writes need an Origin. `cookies`: renewed ones to set."""
+    """Who calls. `by_cookie`: a browser sends this by itself, so writes need an Origin. `cookies`:
+    renewed ones to set."""
 
     principal: Principal | None = None
     by_cookie: bool = False
@@ -40,8 +42,8 @@ async def caller_of(
     *,
     secure: bool,
 ) -> Caller:
-    """The caller behind these headers and cookies. Raises Denied when credentials were shown that are not good; an absent
-    Authorization header and no cookie is nobody."""
+    """The caller behind these headers and cookies. Raises Denied when credentials were shown that are not good; an
+    absent Authorization header and no cookie is nobody."""
     if (shown := headers.get("authorization")) is not None:
         scheme, _, token = shown.partition(" ")
         token = token.strip()
@@ -89,11 +91,15 @@ def allow(principal: Principal | None, permission: Permission) -> None:
 
 
 async def still(parts: Parts, principal: Principal, now: datetime) -> bool:
-    """Whether the caller is now what they were: same role, not signed out, not revoked. For connections that stay open."""
+    """Whether the caller is now what they were: same role, not signed out, not revoked.
+    For connections that stay open."""
     if principal.key_id is not None:
         key_id = principal.key_id
-        key = await parts.store.of(principal.workspace_id).read(lambda s: s.api_keys.get(key_id))
-        return key is not None and _good(key, now) and _of_key(key) == principal
+        try:
+            key = await parts.store.of(principal.workspace_id).read(lambda s: s.api_keys.get(key_id))
+        except NotFound:
+            return False
+        return _good(key, now) and _of_key(key) == principal
     session_id, user_id = principal.session_id, principal.user_id
     if session_id is None or user_id is None:
         return False

@@ -1,4 +1,5 @@
-"""What a route is, what a handler gets and gives. Handlers are plain functions of a Call; only routes.py knows the framework."""
+"""What a route is, what a handler gets and gives. Handlers are plain functions of a Call;
+only routes.py knows the framework."""
 
 from __future__ import annotations
 
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
 class Call:
     """One request, already authenticated and checked.
 
-    `principal` is None only on routes with permission "public". `path` holds the path's parameters, `query` the validated
-    query (an instance of Route.query, or None), `body` the validated body (an instance of Route.body), `data` the same body
-    as plain JSON data, `form` a page's form fields (strings, in order). `client` is the address of the caller behind
-    trusted proxies. `secure`: the caller came by https.
+    `principal` is None only on routes with permission "public". `path` holds the path's parameters, `query` the
+    validated query (an instance of Route.query, or None), `body` the validated body (an instance of Route.body), `data`
+    the same body as plain JSON data, `form` a page's form fields (strings, in order). `client` is the address of the
+    caller behind trusted proxies. `secure`: the caller came by https.
     """
 
     parts: Parts
@@ -29,14 +30,14 @@ class Call:
     method: str
     url_path: str
     client: str
-    headers: Mapping[str, str]
-    cookies: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
+    cookies: Mapping[str, str] = field(repr=False)
     path: Mapping[str, str]
     query: Any = None
-    body: Any = None
-    data: Any = None
-    form: tuple[tuple[str, str], ...] = ()
-    raw: bytes = b""
+    body: Any = field(default=None, repr=False)
+    data: Any = field(default=None, repr=False)
+    form: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    raw: bytes = field(default=b"", repr=False)
     secure: bool = False
 
     @property
@@ -48,7 +49,8 @@ class Call:
 
 @dataclass(slots=True, kw_only=True)
 class Reply:
-    """What goes back. `data` is encoded as JSON unless `content` is given; `html` replies set content and media_type."""
+    """What goes back. `data` is encoded as JSON unless `content` is given;
+    `html` replies set content and media_type."""
 
     data: Any = None
     status: int = 200
@@ -64,8 +66,8 @@ class Route:
 
     `body`, `query`, `answer` are msgspec Structs (strict, unknown fields refused); they make the OpenAPI document too.
     `kind`: api (problem+json, bearer token), page (cookie, HTML errors, form bodies, Origin checked on writes), open
-    (outside contracts such as /health and /metrics). `reads` False: the action reads `Call.data` itself, all problems at
-    once, and `body` only describes it. `loose`: unknown query parameters pass, as callers of that contract expect.
+    (outside contracts such as /health and /metrics). `reads` False: the action reads `Call.data` itself, all problems
+    at once, and `body` only describes it. `loose`: unknown query parameters pass, as callers of that contract expect.
     `partial`: every field of `body` may be left out. `status` is that of success, for the document.
     """
 

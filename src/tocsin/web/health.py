@@ -1,4 +1,5 @@
-"""Outside contracts about the server itself: /health, /metrics, /monitoring/… and /site-stats (their fields are camelCase)."""
+"""Outside contracts about the server itself:
+/health, /metrics, /monitoring/… and /site-stats (their fields are camelCase)."""
 
 from __future__ import annotations
 
@@ -115,8 +116,9 @@ async def try_cycle(call: Call) -> Reply:
 
 def _cycle_json(done: dict[str, Any], *, stored: bool) -> dict[str, Any]:
     return {
-        "success": True, "stored": stored, "sitesChecked": done["total"], "up": done["up"], "degraded": done["degraded"],
-        "down": done["down"], "invalid": done["invalid"], "skipped": done["skipped"], "durationMs": done["took_ms"],
+        "success": True, "stored": stored, "sitesChecked": done["total"], "up": done["up"],
+        "degraded": done["degraded"], "down": done["down"], "invalid": done["invalid"], "skipped": done["skipped"],
+        "durationMs": done["took_ms"],
     }  # fmt: skip
 
 
@@ -163,8 +165,8 @@ async def refresh_site(call: Call) -> Reply:
 
 ROUTES = [
     Route(
-        method="GET", path="/health", run=health, permission="public", kind="open", answer=Health, loose=True, tag="server",
-        summary="How the server is; 200 also when something is not well",
+        method="GET", path="/health", run=health, permission="public", kind="open", answer=Health, loose=True,
+        tag="server", summary="How the server is; 200 also when something is not well",
     ),
     Route(
         method="GET", path="/health/ready", run=ready, permission="public", kind="open", loose=True, tag="server",
@@ -183,12 +185,12 @@ ROUTES = [
         tag="server", summary="How monitoring goes",
     ),
     Route(
-        method="POST", path="/monitoring/trigger", run=trigger, permission="operate", kind="open", loose=True, tag="server",
-        summary="Check every monitor now",
+        method="POST", path="/monitoring/trigger", run=trigger, permission="operate", kind="open", loose=True,
+        tag="server", summary="Check every monitor now",
     ),
     Route(
-        method="POST", path="/monitoring/test", run=try_cycle, permission="operate", kind="open", loose=True, tag="server",
-        summary="Check every monitor now, without keeping anything",
+        method="POST", path="/monitoring/test", run=try_cycle, permission="operate", kind="open", loose=True,
+        tag="server", summary="Check every monitor now, without keeping anything",
     ),
     Route(
         method="GET", path="/site-stats", run=site_stats, permission="read", kind="open", loose=True, tag="server",

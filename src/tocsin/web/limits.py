@@ -9,7 +9,7 @@ from collections.abc import Mapping
 _MOST_CALLERS = 20_000
 
 
-class TooMany(Exception):  # noqa: N818
+class TooMany(Exception):
     """The caller came too often; `retry_after_s` is when to come again."""
 
     def __init__(self, detail: str, retry_after_s: float) -> None:

@@ -1,14 +1,14 @@
 """WS /api/v1/live: events of a workspace as they happen, to whoever brought a ticket.
 
-A page of ours or a program connects with `?ticket=…` (POST /live/ticket), says {"subscribe":["monitor:<id>","workspace"]}
-and is sent events {type, at, monitor, data}. Who signed out, changed role or password is cut off within five seconds; who
-reads too slowly is let go.
+A page of ours or a program connects with `?ticket=…` (POST /live/ticket), says
+{"subscribe":["monitor:<id>","workspace"]} and is sent events {type, at, monitor, data}. Who signed
+out, changed role or password is cut off within five seconds; who reads too slowly is let go.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,13 +51,16 @@ async def serve(
     await receive()  # websocket.connect
     origin = headers.get("origin")
     if origin is not None and not auth.is_own_origin(parts, origin, headers.get("host", "")):
-        return await _close(send, _POLICY, "another site's page")
+        await _close(send, _POLICY, "another site's page")
+        return
     who = _bearer_of(parts, query)
     if who is None or not may(who, "read"):
-        return await _close(send, _POLICY, "no ticket, or one that was used or is too old")
+        await _close(send, _POLICY, "no ticket, or one that was used or is too old")
+        return
     async with _place(parts, limits.address_name(client), who.workspace_id) as granted:
         if not granted:
-            return await _close(send, _TRY_LATER, "too many live connections")
+            await _close(send, _TRY_LATER, "too many live connections")
+            return
         await send({"type": "websocket.accept"})
         await _speak(parts, who, receive, send)
 
@@ -71,7 +74,7 @@ def _bearer_of(parts: Parts, query: bytes) -> Principal | None:
 
 
 @asynccontextmanager
-async def _place(parts: Parts, address: str, workspace_id: str) -> AsyncIterator[bool]:
+async def _place(parts: Parts, address: str, workspace_id: str) -> AsyncGenerator[bool]:
     """A seat for one more connection of this address and workspace, or False."""
     memory = parts.memory
     counts = (

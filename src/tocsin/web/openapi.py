@@ -53,8 +53,10 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
         "info": {
             "title": "Tocsin",
             "version": __version__,
-            "description": "Watches what you name and tells the right person once. Times are UTC in ISO 8601, durations end "
-            "in _s or _ms, ids are opaque. Errors are application/problem+json with one entry in errors for each wrong field.",
+            "description": "Watches what you name and tells the right person once. Times are UTC in ISO 8601, "
+            "durations end in _s or _ms, ids are opaque. "
+            "Errors are application/problem+json with one entry in errors for "
+            "each wrong field.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
@@ -120,7 +122,7 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     """In a query string there is no null: an optional parameter is left out."""
     made = {k: v for k, v in schema.items() if k != "default" or v is not None}
     if isinstance(made.get("type"), list):
-        rest = [t for t in made["type"] if t != "null"]
+        rest: list[Any] = [t for t in made["type"] if t != "null"]
         made["type"] = rest[0] if len(rest) == 1 else rest
     if "anyOf" in made:
         rest = [o for o in made["anyOf"] if o != {"type": "null"}]
@@ -202,8 +204,8 @@ def _page(doc: dict[str, Any]) -> str:
         f'<link rel="stylesheet" href="{escape(assets().url("tocsin.css"))}"></head><body><main class="docs">'
         f"<h1>Tocsin API</h1><p>{escape(doc['info']['description'])}</p><p>Version {escape(doc['info']['version'])} · "
         '<a href="/api/v1/openapi.json">OpenAPI document</a> · <a href="/">Back to Tocsin</a></p>'
-        "<p>Send <code>Authorization: Bearer</code> with an access token of <code>POST /api/v1/auth/login</code> or an API "
-        f'key.</p><nav aria-label="Routes">{index}</nav>{body}</main></body></html>'
+        "<p>Send <code>Authorization: Bearer</code> with an access token of <code>POST /api/v1/auth/login</code> or "
+        f'an API key.</p><nav aria-label="Routes">{index}</nav>{body}</main></body></html>'
     )
 
 
@@ -228,16 +230,16 @@ def _section(path: str, method: str, op: dict[str, Any]) -> str:
     name = escape(op["operationId"])
     return (
         f'<section id="{name}"><h3><code>{method.upper()} {escape(path)}</code></h3><p>{escape(op["summary"])}. '
-        f"{escape(op.get('description', ''))}</p>{table}{body}{answer}<details><summary>Statuses</summary><ul>{answers}</ul>"
-        "</details></section>"
+        f"{escape(op.get('description', ''))}</p>{table}{body}{answer}<details>"
+        f"<summary>Statuses</summary><ul>{answers}</ul></details></section>"
     )
 
 
 def _fields(schema: dict[str, Any]) -> str:
     required = set(schema.get("required", []))
     rows = "".join(
-        f"<tr><td><code>{escape(name)}</code>{' required' if name in required else ''}</td><td>{escape(_words(field))}</td>"
-        f"<td>{escape(field.get('description', ''))}</td></tr>"
+        f"<tr><td><code>{escape(name)}</code>{' required' if name in required else ''}</td>"
+        f"<td>{escape(_words(field))}</td><td>{escape(field.get('description', ''))}</td></tr>"
         for name, field in schema.get("properties", {}).items()
     )
     return f"<table><thead><tr><th>Field</th><th>Type</th><th></th></tr></thead><tbody>{rows}</tbody></table>"
@@ -249,8 +251,8 @@ def _words(schema: dict[str, Any]) -> str:
         return " | ".join(str(v) for v in schema["enum"])
     if "anyOf" in schema:
         return " or ".join(_words(s) for s in schema["anyOf"])
-    kind = schema.get("type", "anything")
-    kind = " or ".join(kind) if isinstance(kind, list) else kind
+    kinds: Any = schema.get("type", "anything")
+    kind: str = kinds if isinstance(kinds, str) else " or ".join(kinds)
     if kind == "array":
         return f"list of {_words(schema.get('items', {}))}"
     low, high = schema.get("minimum"), schema.get("maximum")

@@ -25,8 +25,8 @@ class Parts:
     store: Store
     net: Net
     corridor: Corridor
-    signing_key: bytes
-    setup_token: str | None
+    signing_key: bytes = field(repr=False)
+    setup_token: str | None = field(repr=False)
     memory: Memory = field(init=False)
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ from tocsin.web.call import Reply
 from tocsin.web.limits import TooMany
 
 
-class Refused(Exception):  # noqa: N818
+class Refused(Exception):
     """A request that is answered with a status of its own: 405, 408, 413, 415 …"""
 
     def __init__(

@@ -91,7 +91,8 @@ def _routes() -> list[Route]:
             ),
             Route(
                 method=method, path="/ping/{token}/{word}", run=ping_said, permission="public", query=Rid, kind="open",
-                loose=True, tag="push", summary="A job started, failed, logs, or ended with an exit code", max_body=100_000,
+                loose=True, tag="push", summary="A job started, failed, logs, or ended with an exit code",
+                max_body=100_000,
             ),
             Route(
                 method=method, path="/api/push/{token}", run=kuma, permission="public", query=KumaQuery, kind="open",

@@ -25,11 +25,11 @@ from tocsin.web.health import ROUTES as HEALTH
 from tocsin.web.parts import Parts
 from tocsin.web.problem import Refused
 from tocsin.web.push import ROUTES as PUSH
-from tocsin.web.wire import clean, packed
+from tocsin.web.wire import packed
 
 log = logger(__name__)
-ROUTES: list[Route] = [*API, *HEALTH, *PUSH, *pages.ROUTES]
-ROUTES += openapi.routes(ROUTES)
+_DESCRIBED: list[Route] = [*API, *HEALTH, *PUSH]
+ROUTES: list[Route] = [*_DESCRIBED, *openapi.routes(_DESCRIBED), *pages.ROUTES]
 
 _METHODS = frozenset(("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"))
 _PARAMETER = re.compile(r"\{([a-z_]+)\}")
@@ -120,7 +120,7 @@ def _asked(scope: HTTPScope, receive: Receive, path: Mapping[str, str]) -> Asked
     for name, value in scope["headers"]:
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         headers[key] = f"{headers[key]}, {text}" if key in headers else text
-    client = scope.get("client")
+    client = scope["client"]
     return Asked(
         method=scope["method"], url_path=scope["path"], path=path, query=scope["query_string"], headers=headers,
         peer=client[0] if client else "", scheme=scope["scheme"], body=_body(receive, headers),
@@ -152,7 +152,7 @@ def _live(parts: Parts) -> Any:
     @websocket("/api/v1/live")
     async def run(socket: WebSocket[Any, Any, Any]) -> None:
         asked = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in socket.scope["headers"]}
-        client = socket.scope.get("client")
+        client = socket.scope["client"]
         await live.serve(
             parts, asked, socket.scope["query_string"], client[0] if client else "",
             cast("Any", socket.receive), cast("Any", socket.send),

@@ -1,7 +1,8 @@
 """Signing in, staying signed in and signing out: actions that the API and the pages share.
 
-A session is a chain of refresh tokens. Each use gives the next one; the token before the newest is accepted again for ten
-seconds (two tabs that renew at the same moment get the same successor), later or older it is reuse, and ends the session.
+A session is a chain of refresh tokens. Each use gives the next one; the token before the newest is accepted again for
+ten seconds (two tabs that renew at the same moment get the same successor), later or older it is reuse, and ends the
+session.
 """
 
 from __future__ import annotations
@@ -64,8 +65,8 @@ async def setup(
     now: datetime,
     agent: str = "",
 ) -> SignedIn:
-    """Make the first account, an ADMIN in a workspace of its own, and sign it in. Raises Conflict once one exists; of many
-    at the same moment one succeeds. Denied without the setup token, where one is needed."""
+    """Make the first account, an ADMIN in a workspace of its own, and sign it in. Raises Conflict once one exists; of
+    many at the same moment one succeeds. Denied without the setup token, where one is needed."""
     if not await setup_open(parts):
         raise Conflict("the first account exists already; sign in")
     if parts.setup_token is not None:
@@ -102,8 +103,8 @@ def _workspace_name(text: str) -> str:
 async def sign_in(
     parts: Parts, *, email: str, password: str, totp: str | None, client: str, now: datetime, agent: str = ""
 ) -> SignedIn:
-    """Sign in. Raises TooMany (counted for the account and for the address before any hash), Denied for a wrong pair, an
-    unknown or disabled user alike, Invalid when a one-time code comes although none is set up."""
+    """Sign in. Raises TooMany (counted for the account and for the address before any hash), Denied for a wrong pair,
+    an unknown or disabled user alike, Invalid when a one-time code comes although none is set up."""
     account = email.strip().lower()[:254]
     names, tick = (f"account {account}", f"address {address_name(client)}"), parts.clock.monotonic()
     for number, name in enumerate(names):
@@ -153,7 +154,8 @@ def _given(parts: Parts, session: Session, secret: str, token_version: int, now:
 
 
 async def refresh(parts: Parts, token: str, now: datetime) -> SignedIn:
-    """The next pair of tokens. Raises Denied for a token that is not good; one that was used before ends its session."""
+    """The next pair of tokens. Raises Denied for a token that is not good;
+    one that was used before ends its session."""
     refused = Denied("this refresh token is not valid, or no longer", authenticated=False)
     if (split := tokens.split_refresh_token(parts.signing_key, token)) is None:
         raise refused

@@ -1,7 +1,8 @@
-"""Access tokens (JWT, 15 minutes), refresh tokens and API keys: how they are made and read. Nothing here looks anything up.
+"""Access tokens (JWT, 15 minutes), refresh tokens and API keys: how they are made and read. Nothing here looks anything
+up.
 
-Each purpose has a key of its own, derived from the server's signing key. An access token is HS256 and nothing else, names
-its key (`kid`), its maker (`iss`) and whom it is for (`aud`); one that is larger than 4 KiB is not even parsed.
+Each purpose has a key of its own, derived from the server's signing key. An access token is HS256 and nothing else,
+names its key (`kid`), its maker (`iss`) and whom it is for (`aud`); one that is larger than 4 KiB is not even parsed.
 """
 
 from __future__ import annotations
@@ -116,8 +117,8 @@ def split_refresh_token(signing_key: bytes, token: str) -> tuple[str, str] | Non
 
 
 def next_secret(signing_key: bytes, session_id: str, secret: str) -> str:
-    """The secret that follows in a session's chain. It is derived, so that two requests that bring the same token at the
-    same moment are given the same successor; without the server's key nobody can compute it."""
+    """The secret that follows in a session's chain. It is derived, so that two requests that bring the same token at
+    the same moment are given the same successor; without the server's key nobody can compute it."""
     digest = hmac.digest(derived(signing_key, "refresh chain"), f"{session_id}.{secret}".encode(), "sha256")
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 

@@ -12,6 +12,7 @@ from tocsin.clock import new_id
 from tocsin.core import shape
 from tocsin.core.access import Principal
 from tocsin.core.alert import Channel
+from tocsin.core.plain import as_map
 from tocsin.core.result import iso
 from tocsin.core.shape import Help, Length, Name
 from tocsin.errors import Invalid, NotFound, Problem
@@ -86,8 +87,9 @@ def read_channel(data: dict[str, Any], old: Channel | None = None) -> tuple[Chan
         wanted = shape.read(ChannelIn, data)
     except Invalid as error:
         problems.extend(error.problems)
-    name, config = data.get("type"), data.get("config")
-    if isinstance(name, str) and isinstance(config, dict):
+    name, given = data.get("type"), as_map(data.get("config"))
+    config: dict[str, Any] = {str(k): v for k, v in (given or {}).items()}
+    if isinstance(name, str) and given is not None:
         try:
             kind = notifiers.kind(name)
             if old is not None and old.type == name:
@@ -109,7 +111,8 @@ async def create(parts: Parts, who: Principal, data: dict[str, Any]) -> Channel:
     first, now = not parts.corridor.watchlist.channels(who.workspace_id), parts.clock.now()
     channel = Channel(
         id=new_id(), workspace_id=who.workspace_id, name=wanted.name.strip(), type=wanted.type, config=config,
-        default=first if wanted.default is None else wanted.default, enabled=wanted.enabled, created_at=now, updated_at=now,
+        default=first if wanted.default is None else wanted.default, enabled=wanted.enabled, created_at=now,
+        updated_at=now,
     )  # fmt: skip
     await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.channels.add(channel))
     await parts.corridor.channels_changed(who.workspace_id)
@@ -196,12 +199,17 @@ ROUTES = [
         method="POST", path="/api/v1/channels", run=make, permission="write", body=ChannelIn, answer=ChannelOut,
         reads=False, status=201, tag="channels", summary="Add a channel",
     ),
-    Route(method="GET", path=_ONE, run=show, permission="read", answer=ChannelOut, tag="channels", summary="One channel"),
+    Route(
+        method="GET", path=_ONE, run=show, permission="read", answer=ChannelOut, tag="channels", summary="One channel"
+    ),
     Route(
         method="PATCH", path=_ONE, run=edit, permission="write", body=ChannelIn, partial=True, answer=ChannelOut,
         reads=False, tag="channels", summary="Change some of a channel's fields",
     ),
-    Route(method="DELETE", path=_ONE, run=remove, permission="write", status=204, tag="channels", summary="Forget a channel"),
+    Route(
+        method="DELETE", path=_ONE, run=remove, permission="write", status=204, tag="channels",
+        summary="Forget a channel",
+    ),
     Route(
         method="POST", path=_ONE + "/test", run=try_it, permission="write", answer=Tested, tag="channels",
         summary="Send a test message now",

@@ -10,6 +10,7 @@ from tocsin import checks
 from tocsin.core import shape
 from tocsin.core.access import Principal
 from tocsin.core.assertion import check_assertions
+from tocsin.core.plain import as_list, as_map
 from tocsin.core.result import outcome_json
 from tocsin.core.shape import Help, Length, Range
 from tocsin.errors import Conflict, Invalid, NotFound, Problem
@@ -46,24 +47,20 @@ async def check_once(parts: Parts, who: Principal, data: dict[str, Any]) -> dict
     wanted: CheckIn | None = None
     target: Any = None
     assertions: Any = ()
-    name, given, stated = data.get("type"), data.get("target"), data.get("assertions")
+    name, given, stated = data.get("type"), as_map(data.get("target")), as_list(data.get("assertions"))
     try:
         wanted = shape.read(CheckIn, data)
     except Invalid as error:
         problems.extend(error.problems)
     try:
-        if isinstance(name, str) and isinstance(given, dict):
+        if isinstance(name, str) and given is not None:
             target = shape.read(checks.kind(name).target, given, where="target")
     except NotFound:
         problems.append(Problem("type", "one of " + ", ".join(checks.names()), repr(name)[:40]))
     except Invalid as error:
         problems.extend(error.problems)
     try:
-        assertions = (
-            check_assertions(stated, check_type=name if name in checks.REGISTRY else None)
-            if isinstance(stated, list)
-            else ()
-        )
+        assertions = check_assertions(stated, check_type=name if name in checks.REGISTRY else None) if stated else ()
     except Invalid as error:
         problems.extend(error.problems)
     if wanted is None or problems:

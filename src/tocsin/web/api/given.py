@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tocsin.core import shape
+from tocsin.core.plain import as_map
 from tocsin.errors import Invalid, Problem
 
 _WHERE = ("url", "host", "server", "smtp_url", "base_url", "proxy", "token_url")
@@ -13,9 +14,10 @@ _WHERE = ("url", "host", "server", "smtp_url", "base_url", "proxy", "token_url")
 
 def as_object(data: Any) -> dict[str, Any]:
     """The same data, when it is an object; raises Invalid otherwise."""
-    if not isinstance(data, dict):
+    given = as_map(data)
+    if given is None:
         raise Invalid(Problem("", "an object", type(data).__name__))
-    return data
+    return {str(name): value for name, value in given.items()}
 
 
 def check_kept_secrets(
@@ -23,12 +25,12 @@ def check_kept_secrets(
 ) -> None:
     """Return if no secret that nobody typed again would be sent to another place than before; raises Invalid otherwise.
 
-    `typed` is what the caller sent, `fresh` the whole as it would be kept. Whoever may change where a secret is sent could
-    read it there. (A signing key is never sent, so "secret" is free to stay.)"""
+    `typed` is what the caller sent, `fresh` the whole as it would be kept. Whoever may change where a secret is sent
+    could read it there. (A signing key is never sent, so "secret" is free to stay.)"""
     shown = shape.hide(type_, fresh)
     kept = [
         name for name in fresh
-        if name != "secret" and shown[name] != fresh[name] and fresh[name] == old.get(name) and typed.get(name) != fresh[name]
+        if name != "secret" and shown[name] != fresh[name] == old.get(name) and typed.get(name) != fresh[name]
     ]  # fmt: skip
     for name in _WHERE:
         if kept and name not in kept and _place(fresh.get(name)) != _place(old.get(name)):

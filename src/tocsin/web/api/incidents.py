@@ -189,8 +189,8 @@ ROUTES = [
         summary="One incident with its timeline",
     ),
     Route(
-        method="POST", path=_ONE + "/acknowledge", run=take, permission="operate", answer=IncidentWhole, tag="incidents",
-        summary="Say that you have it",
+        method="POST", path=_ONE + "/acknowledge", run=take, permission="operate", answer=IncidentWhole,
+        tag="incidents", summary="Say that you have it",
     ),
     Route(
         method="POST", path=_ONE + "/resolve", run=end, permission="operate", body=Resolved, answer=IncidentWhole,

@@ -101,7 +101,7 @@ async def revoke(parts: Parts, who: Principal, key_id: str, now: datetime) -> No
     """End a key at once. Raises NotFound for one that the caller cannot see."""
     scoped = parts.store.of(who.workspace_id, by=who.name)
     key = await scoped.read(lambda s: s.api_keys.get(key_id))
-    if key is None or not (auth.may(who, "admin") or _own(who, key)):
+    if not (auth.may(who, "admin") or _own(who, key)):
         raise NotFound(f"there is no API key {key_id}")
     await scoped.write(lambda s: s.api_keys.revoke(key_id, now))
     parts.memory.known.forget()

@@ -76,7 +76,10 @@ async def change(call: Call) -> Reply:
 
 
 ROUTES = [
-    Route(method="GET", path="/api/v1/me", run=show, permission="self", answer=Me, tag="accounts", summary="One's own account"),
+    Route(
+        method="GET", path="/api/v1/me", run=show, permission="self", answer=Me, tag="accounts",
+        summary="One's own account",
+    ),
     Route(
         method="PATCH", path="/api/v1/me", run=change, permission="self", body=MeIn, answer=MeChanged, tag="accounts",
         summary="Change one's password; every other session ends",

@@ -11,6 +11,7 @@ from tocsin import checks
 from tocsin.core import shape
 from tocsin.core.assertion import check_assertions
 from tocsin.core.monitor import Assertion, Monitor
+from tocsin.core.plain import as_list, as_map
 from tocsin.core.shape import Help, Length, Name, Range
 from tocsin.errors import Invalid, NotFound, Problem
 from tocsin.settings import Settings
@@ -119,9 +120,12 @@ def read_config(settings: Settings, data: dict[str, Any], old: Monitor | None = 
     problems: list[Problem] = []
     wanted = _tried(lambda: shape.read(MonitorIn, data), problems)
     target = _target(data, old, problems)
-    given, kind_name = data.get("assertions"), data.get("type") if data.get("type") in checks.REGISTRY else None
+    given, kind_name = (
+        as_list(data.get("assertions")),
+        data.get("type") if data.get("type") in checks.REGISTRY else None,
+    )
     assertions: tuple[Assertion, ...] = ()
-    if isinstance(given, list) and given:
+    if given:
         assertions = _tried(lambda: check_assertions(given, check_type=kind_name), problems) or ()
     if wanted is None or problems:
         raise Invalid(*_once(problems))
@@ -153,9 +157,10 @@ def _once(problems: list[Problem]) -> list[Problem]:
 
 def _target(data: dict[str, Any], old: Monitor | None, problems: list[Problem]) -> dict[str, Any] | None:
     """The target as plain data, secrets that came back as *** filled in; its problems are collected."""
-    name, given = data.get("type"), data.get("target")
-    if not isinstance(name, str) or not isinstance(given, dict):
+    name, typed = data.get("type"), as_map(data.get("target"))
+    if not isinstance(name, str) or typed is None:
         return None
+    given: dict[str, Any] = {str(k): v for k, v in typed.items()}
     try:
         kind = checks.kind(name)
     except NotFound:
@@ -163,8 +168,8 @@ def _target(data: dict[str, Any], old: Monitor | None, problems: list[Problem]) 
         return None
     if old is not None and old.type == name:
         kept = shape.keep_hidden(kind.target, given, old.target)
-        given = old.target | kept
-        _tried(lambda: check_kept_secrets(kind.target, data["target"], given, old.target, "target"), problems)
+        typed_, given = given, old.target | kept
+        _tried(lambda: check_kept_secrets(kind.target, typed_, given, old.target, "target"), problems)
     read = _tried(lambda: shape.read(kind.target, given, where="target"), problems)
     return None if read is None else given
 

@@ -350,12 +350,17 @@ ROUTES = [
         method="POST", path="/api/v1/monitors", run=make, permission="write", body=MonitorIn, answer=MonitorOut,
         reads=False, tag="monitors", status=201, summary="Watch something",
     ),
-    Route(method="GET", path=_ONE, run=show, permission="read", answer=MonitorOut, tag="monitors", summary="One monitor"),
+    Route(
+        method="GET", path=_ONE, run=show, permission="read", answer=MonitorOut, tag="monitors", summary="One monitor"
+    ),
     Route(
         method="PATCH", path=_ONE, run=edit, permission="write", body=MonitorIn, partial=True, answer=MonitorOut,
         reads=False, tag="monitors", summary="Change some of a monitor's fields",
     ),
-    Route(method="DELETE", path=_ONE, run=remove, permission="write", tag="monitors", status=204, summary="Forget a monitor"),
+    Route(
+        method="DELETE", path=_ONE, run=remove, permission="write", tag="monitors", status=204,
+        summary="Forget a monitor",
+    ),
     Route(
         method="POST", path=_ONE + "/pause", run=hold, permission="operate", answer=MonitorOut, tag="monitors",
         summary="Stop checking it for now",
