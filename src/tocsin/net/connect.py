@@ -206,9 +206,10 @@ class Connection:
             raise from_os_error(error, phase, self.peer) from None
 
     def detach(self) -> socket.socket:
-        """The plain socket, for a library that speaks its protocol over it by itself and closes it. Nothing may have been
-        read before; this connection is of no use afterwards."""
-        assert self._tls is None and not self._buffer
+        """The plain socket, for a library that speaks its protocol over it by itself and closes it. Nothing may have
+        been read before; this connection is of no use afterwards."""
+        assert self._tls is None
+        assert not self._buffer
         taken = socket.socket(fileno=self._sock.detach())
         taken.setblocking(False)
         return taken
