@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from real import given, running
+from tocsin.app.examine import Finding, examine
+from tocsin.cli.main import run
+
+
+def of(findings: list[Finding], area: str, what: str) -> Finding:
+    return next(f for f in findings if (f.area, f.what) == (area, what))
+
+
+def doctor(capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any]]:
+    code = run(["doctor", "--json"])
+    return code, json.loads(capsys.readouterr().out)
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOCSIN_DATA_DIR", str(tmp_path / "data"))
+
+
+def test_before_the_first_start_nothing_is_wrong_and_nothing_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, seen = doctor(capsys)
+    assert (code, seen["ok"]) == (0, True)
+    areas = {f["area"] for f in seen["findings"]}
+    assert areas == {"configuration", "locking", "database", "http client", "network", "performance"}
+    assert not (tmp_path / "data").exists()
+    assert run(["doctor"]) == 0
+    assert "0 failed" in capsys.readouterr().out
+
+
+async def test_beside_a_running_server_it_says_so(tmp_path: Path) -> None:
+    made = given(tmp_path)
+    async with running(made):
+        findings = await examine(made)
+    assert [f for f in findings if f.state == "failed"] == []
+    assert "a server is running" in of(findings, "locking", "data folder").detail
+    assert of(findings, "database", "quick check").detail.startswith("ok")
+
+
+async def test_what_is_wrong_is_found_with_advice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = given(tmp_path)
+    async with running(made):
+        pass
+    (made.data_dir / "secret.key").chmod(0o644)
+    made.data_dir.chmod(0o755)
+    findings = await examine(made)
+    assert of(findings, "configuration", "secret key").state == "failed"
+    assert "chmod 600" in of(findings, "configuration", "secret key").advice
+    assert of(findings, "configuration", "data folder").state == "warning"
+    (made.data_dir / "secret.key").unlink()
+    gone = of(await examine(made), "configuration", "secret key")
+    assert (gone.state, "backup" in gone.advice) == ("failed", True)
+
+
+async def test_a_damaged_file_is_found(tmp_path: Path) -> None:
+    made = given(tmp_path)
+    async with running(made):
+        pass
+    assert made.database_file is not None
+    with made.database_file.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 8192)
+    findings = await examine(made)
+    assert any(f.area == "database" and f.state == "failed" for f in findings)
+
+
+def test_a_wrong_setting_is_a_finding(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("TOCSIN_PORT", "many")
+    code, seen = doctor(capsys)
+    assert code == 1
+    assert "TOCSIN_PORT: expected a whole number" in seen["findings"][0]["detail"]
+    assert run(["doctor"]) == 1
+    assert "FAILED" in capsys.readouterr().out
+
+
+def test_a_database_that_does_not_answer_is_a_finding(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TOCSIN_DATABASE_URL", "postgresql://u:canary@127.0.0.1:9/d")
+    code, seen = doctor(capsys)
+    assert code == 1
+    assert [f["state"] for f in seen["findings"] if f["area"] == "database"] == ["failed"]
+    assert "canary" not in json.dumps(seen)
