@@ -20,9 +20,9 @@ from tocsin.net.egress import Egress
 from tocsin.net.resolve import Address
 
 Way = Literal["raw", "dgram", "ping"]
-_REQUEST = {socket.AF_INET: 8, socket.AF_INET6: 128}
-_REPLY = {socket.AF_INET: 0, socket.AF_INET6: 129}
-_UNREACHABLE = {socket.AF_INET: 3, socket.AF_INET6: 1}
+_REQUEST: dict[int, int] = {socket.AF_INET: 8, socket.AF_INET6: 128}
+_REPLY: dict[int, int] = {socket.AF_INET: 0, socket.AF_INET6: 129}
+_UNREACHABLE: dict[int, int] = {socket.AF_INET: 3, socket.AF_INET6: 1}
 _SO_TIMESTAMPNS = getattr(socket, "SO_TIMESTAMPNS", 35)
 _TOKEN = 8
 
@@ -52,7 +52,9 @@ class _Socket:
         kind = socket.SOCK_RAW if way == "raw" else socket.SOCK_DGRAM
         protocol = socket.IPPROTO_ICMP if family == socket.AF_INET else socket.IPPROTO_ICMPV6
         self.sock = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, protocol)
-        self.family, self.way, self.users = family, way, 0
+        self.family = family
+        self.way: Way = way
+        self.users = 0
         self.sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         self.identity = secrets.randbits(16)

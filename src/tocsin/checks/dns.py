@@ -1,0 +1,264 @@
+"""DNS: one question to one server; the answer, its code, and whether it is what it should be."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import dns.exception
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdatatype
+import dns.reversename
+
+from tocsin.core.assertion import judge
+from tocsin.core.monitor import Assertion
+from tocsin.core.plain import clip
+from tocsin.core.result import Observation, Timing
+from tocsin.core.shape import Help, Length, Pattern
+from tocsin.errors import CheckFailed, CheckInvalid, Invalid, Problem
+from tocsin.net import Net, TlsWish
+from tocsin.net.progress import progress
+
+RecordType = Literal["A", "AAAA", "CNAME", "MX", "NS", "TXT", "SOA", "SRV", "CAA", "PTR"]
+_MOST_ANSWERS = 100
+_PEM = r"\s*-----BEGIN [\s\S]*"
+_RESOLV_CONF = Path("/etc/resolv.conf")
+_NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)  # an answer is judged without the time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A name that a DNS server should know."""
+
+    name: Annotated[str, Length(1, 255), Help("Name to ask for; an address for PTR")]
+    server: Annotated[
+        str | None, Pattern(r"[^\s/]{1,260}", "ADDRESS or ADDRESS:PORT"), Help("Server to ask; else the system's first")
+    ] = None
+    record_type: Annotated[RecordType, Help("Kind of record")] = "A"
+    expect: Annotated[tuple[str, ...], Length(0, 50), Help("The whole answer, in any order")] = ()
+    protocol: Annotated[Literal["udp", "tcp", "tls"], Help("How to ask")] = "udp"
+    rcode: Annotated[
+        Literal["NOERROR", "NXDOMAIN", "SERVFAIL", "REFUSED"],
+        Help("Response code that is right; NXDOMAIN: must not exist"),
+    ] = "NOERROR"
+    authenticated: Annotated[bool, Help("The server must have validated the answer by DNSSEC (AD flag)")] = False
+    verify_tls: Annotated[bool, Help("The certificate of a TLS server must be valid")] = True
+    ca_file: Annotated[str | None, Pattern(_PEM, "PEM text"), Help("Authorities to trust instead, PEM")] = None
+    ip_version: Annotated[Literal[4, 6] | None, Help("Reach the server only over IPv4 or only over IPv6")] = None
+
+    def __post_init__(self) -> None:
+        """What the marks cannot say. Raises Invalid."""
+        problems: list[Problem] = []
+        try:
+            _question_name(self)
+        except (dns.exception.DNSException, ValueError):
+            problems.append(
+                Problem("name", "an address" if self.record_type == "PTR" else "a domain name", clip(self.name))
+            )
+        if self.server is not None and _server(self.server, 53) is None:
+            problems.append(
+                Problem("server", "ADDRESS or ADDRESS:PORT, an IPv6 address with a port in [ ]", clip(self.server))
+            )
+        if self.expect and self.rcode != "NOERROR":
+            problems.append(Problem("expect", f"nothing, as rcode is {self.rcode}", f"{len(self.expect)} answers"))
+        if problems:
+            raise Invalid(*problems)
+
+
+def summary(target: Target) -> str:
+    """The name and what is asked of whom."""
+    return f"{target.name} {target.record_type}" + (f" @{target.server}" if target.server else "")
+
+
+async def check(target: Target, net: Net) -> Observation:
+    """Ask, and hold the answer against what it should be."""
+    host, port = _whom(target)
+    query = dns.message.make_query(_question_name(target), target.record_type, use_edns=0, payload=1232)
+    query.flags |= dns.flags.AD
+    exchange = _Exchange(target, net, host, port, query)
+    answer = await exchange.run()
+    observation = _seen(target, answer, exchange)
+    _require(target, answer, observation)
+    return observation
+
+
+def _question_name(target: Target) -> dns.name.Name:
+    if target.record_type == "PTR":
+        try:
+            return dns.reversename.from_address(target.name)
+        except dns.exception.SyntaxError:
+            if not target.name.rstrip(".").endswith(".arpa"):
+                raise
+    return dns.name.from_text(target.name)
+
+
+def _server(text: str, port: int) -> tuple[str, int] | None:
+    """Host and port of ADDRESS[:PORT], or None when it is neither."""
+    try:
+        return str(ipaddress.ip_address(text)), port
+    except ValueError:
+        pass
+    host, colon, given = text.rpartition(":")
+    if not colon:
+        return text, port
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        return None
+    return (host, int(given)) if host and given.isascii() and given.isdigit() and 0 < int(given) < 65536 else None
+
+
+def _whom(target: Target) -> tuple[str, int]:
+    usual = 853 if target.protocol == "tls" else 53
+    if target.server is not None:
+        pair = _server(target.server, usual)
+        assert pair is not None
+        return pair
+    try:
+        lines = _RESOLV_CONF.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise CheckInvalid(f"no server is named, and {_RESOLV_CONF} cannot be read: {error.strerror}") from None
+    for line in lines:
+        words = line.split()
+        if len(words) > 1 and words[0] == "nameserver":
+            return words[1], usual
+    raise CheckInvalid(f"no server is named, and {_RESOLV_CONF} names none")
+
+
+class _Exchange:
+    """One question on its way: what was asked of whom, how, and how long it took."""
+
+    def __init__(self, target: Target, net: Net, host: str, port: int, query: dns.message.QueryMessage) -> None:
+        self.target, self.net, self.host, self.port, self.query = target, net, host, port, query
+        self.protocol: str = target.protocol
+        self.tries = 1
+        self.timing = Timing()
+        self.ip: str | None = None
+        self.tls: Any = None
+
+    async def run(self) -> dns.message.Message:
+        """The answer; CheckFailed when none comes or it is no answer to our question."""
+        if self.protocol != "udp":
+            return await self._by_stream()
+        answer = await self._by_datagram()
+        if answer.flags & dns.flags.TC:
+            self.protocol = "tcp"
+            return await self._by_stream()
+        return answer
+
+    async def _by_datagram(self) -> dns.message.Message:
+        addresses = await self.net.resolve(self.host, self.port, ip_version=self.target.ip_version)
+        wire = self.query.to_wire()
+        self.ip = addresses[0].ip
+        while True:
+            began = time.perf_counter()
+            last = self.tries == 3
+            try:
+                # A datagram may be lost: asked three times, each within half of what is left.
+                async with asyncio.timeout(None if last else progress().remaining_s() / 2):
+                    raw = await self.net.datagram(addresses[0], wire)
+                break
+            except TimeoutError:
+                if last:
+                    raise
+                self.tries += 1
+        self.timing = Timing(ttfb=(time.perf_counter() - began) * 1000)
+        return self._read(raw)
+
+    async def _by_stream(self) -> dns.message.Message:
+        wish = None
+        if self.target.protocol == "tls":
+            wish = TlsWish(verify=self.target.verify_tls, server_name=self.host, ca_file=self.target.ca_file)
+        wire = self.query.to_wire()
+        async with self.net.connect(self.host, self.port, tls=wish, ip_version=self.target.ip_version) as connection:
+            began = time.perf_counter()
+            await connection.write(len(wire).to_bytes(2, "big") + wire)
+            size = int.from_bytes(await connection.read(2), "big")
+            raw = await connection.read(size)
+            timing = connection.timing
+            self.timing = Timing(
+                dns=timing.dns, connect=timing.connect, tls=timing.tls, ttfb=(time.perf_counter() - began) * 1000
+            )
+            self.ip, self.tls = connection.peer, connection.tls
+        return self._read(raw)
+
+    def _read(self, raw: bytes) -> dns.message.Message:
+        try:
+            answer = dns.message.from_wire(raw, ignore_trailing=True)
+        except (dns.exception.DNSException, ValueError) as error:
+            # A truncated datagram may end in the middle of a record; its header says so.
+            if len(raw) >= 12 and raw[2] & 0x02 and self.protocol == "udp" and raw[:2] == self.query.to_wire()[:2]:
+                answer = dns.message.Message(self.query.id)
+                answer.flags = dns.flags.QR | dns.flags.TC
+                return answer
+            raise CheckFailed(
+                "protocol", f"not a DNS answer: {clip(str(error) or type(error).__name__)}", phase="ttfb"
+            ) from None
+        if answer.id != self.query.id or not answer.flags & dns.flags.QR or not self._same_question(answer):
+            raise CheckFailed("protocol", "an answer to another question", phase="ttfb")
+        return answer
+
+    def _same_question(self, answer: dns.message.Message) -> bool:
+        """Servers may leave the question out of an error, never put another one in."""
+        if not answer.question:
+            return answer.rcode() != dns.rcode.NOERROR or bool(answer.flags & dns.flags.TC)
+        asked, given = self.query.question[0], answer.question[0]
+        return len(answer.question) == 1 and (asked.name, asked.rdtype) == (given.name, given.rdtype)
+
+
+def _seen(target: Target, answer: dns.message.Message, exchange: _Exchange) -> Observation:
+    wanted = dns.rdatatype.from_text(target.record_type)
+    sets = [s for s in answer.answer if s.rdtype == wanted]
+    answers = [_text(rdata) for s in sets for rdata in cast("Any", s)][:_MOST_ANSWERS]
+    facts: dict[str, Any] = {
+        "record_type": target.record_type,
+        "answers": sorted(answers),
+        "rcode": dns.rcode.to_text(answer.rcode()),
+        "authenticated": bool(answer.flags & dns.flags.AD),
+        "server": f"{exchange.ip or exchange.host} port {exchange.port}",
+        "protocol": exchange.protocol,
+    }
+    if sets:
+        facts["ttl_s"] = min(s.ttl for s in sets)
+    if exchange.tries > 1:
+        facts["tries"] = exchange.tries
+    return Observation(timing=exchange.timing, ip=exchange.ip, tls=exchange.tls, facts=facts)
+
+
+def _text(rdata: Any) -> str:
+    """A record as text; the parts of a TXT record joined as their readers do."""
+    strings = getattr(rdata, "strings", None)
+    text = b"".join(strings).decode("utf-8", "replace") if strings is not None else rdata.to_text()
+    return clip(text, 1000)
+
+
+def _require(target: Target, answer: dns.message.Message, seen: Observation) -> None:
+    """Raise CheckFailed unless the answer is what it should be."""
+    rcode = dns.rcode.to_text(answer.rcode())
+    if rcode != target.rcode:
+        if target.rcode != "NOERROR":
+            raise CheckFailed("assertion", f"expected {target.rcode}, found {rcode}", observation=seen)
+        why = " (the name does not exist)" if rcode == "NXDOMAIN" else ""
+        raise CheckFailed("dns", f"{target.name}: {rcode}{why}", phase="ttfb", observation=seen)
+    if rcode == "NOERROR" and not seen.facts["answers"]:
+        raise CheckFailed("dns", f"{target.name} has no {target.record_type} record", phase="ttfb", observation=seen)
+    if target.expect:
+        _require_answers(target, seen)
+    if target.authenticated and not seen.facts["authenticated"]:
+        raise CheckFailed("assertion", "expected an answer validated by DNSSEC, found no AD flag", observation=seen)
+
+
+def _require_answers(target: Target, seen: Observation) -> None:
+    expected = Assertion(type="dns_answer", op="eq", value=list(target.expect))
+    (result,) = judge((expected,), seen, _NO_TIME)
+    if not result.ok:
+        wanted, found = ", ".join(sorted(result.expected)), ", ".join(result.actual) or "nothing"
+        raise CheckFailed("assertion", f"expected {clip(wanted, 200)}, found {clip(found, 200)}", observation=seen)

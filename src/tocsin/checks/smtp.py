@@ -1,0 +1,100 @@
+"""A mail server: banner, EHLO, STARTTLS, sign-in when asked for, goodbye. No mail is sent."""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import time
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from msgspec.structs import replace
+
+from tocsin.core.plain import clip
+from tocsin.core.result import Observation
+from tocsin.core.shape import Help, Hidden, Length, Pattern, Range
+from tocsin.errors import CheckFailed, Invalid, Problem
+from tocsin.net import Connection, Net, TlsWish, smtp
+
+_PEM = r"\s*-----BEGIN [\s\S]*"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A mail server that should greet and, when asked, encrypt and let a user in."""
+
+    host: Annotated[str, Length(1, 253), Help("Host name or address")]
+    port: Annotated[int, Range(1, 65535), Help("Port")] = 25
+    starttls: Annotated[bool, Help("The server must offer STARTTLS, and its certificate must be valid")] = False
+    tls: Annotated[bool, Help("Speak TLS from the start (port 465)")] = False
+    user: Annotated[str | None, Length(1, 500), Help("Sign in as this user")] = None
+    password: Annotated[str | None, Hidden, Length(1, 1000), Help("The user's password")] = None
+    helo: Annotated[str, Pattern(r"[A-Za-z0-9.\-\[\]:]{1,253}", "a host name"), Help("Our name in EHLO")] = (
+        "tocsin.invalid"
+    )
+    verify_tls: Annotated[bool, Help("The certificate must be valid")] = True
+    server_name: Annotated[str | None, Length(1, 253), Help("Name for TLS, when it is not the host")] = None
+    ca_file: Annotated[str | None, Pattern(_PEM, "PEM text"), Help("Authorities to trust instead, PEM")] = None
+    ip_version: Annotated[Literal[4, 6] | None, Help("Use only IPv4 or only IPv6")] = None
+
+    def __post_init__(self) -> None:
+        """What the marks cannot say. Raises Invalid."""
+        if self.starttls and self.tls:
+            raise Invalid(Problem("starttls", "either starttls or tls", "both"))
+        if self.user is not None and self.password is None:
+            raise Invalid(Problem("password", "the user's password", "nothing"))
+        if self.password is not None and self.user is None:
+            raise Invalid(Problem("user", "whose password it is", "nothing"))
+
+
+async def check(target: Target, net: Net) -> Observation:
+    """Greet as a mail server would, and leave."""
+    wish = TlsWish(verify=target.verify_tls, server_name=target.server_name or target.host, ca_file=target.ca_file)
+    at_once = wish if target.tls else None
+    async with net.connect(target.host, target.port, tls=at_once, ip_version=target.ip_version) as connection:
+        began = time.perf_counter()
+        banner = await smtp.greeting(connection)
+        ttfb = (time.perf_counter() - began) * 1000
+        offered = await smtp.hello(connection, target.helo)
+        if target.starttls:
+            await smtp.ask_for_tls(connection, offered)
+            await connection.start_tls(wish)
+            offered = await smtp.hello(connection, target.helo)
+        facts: dict[str, Any] = {
+            "banner": clip(" ".join(banner.lines), 200),
+            "offers": [clip(f"{k} {v}".strip()) for k, v in list(offered.items())[:30]],
+        }
+        if target.user is not None:
+            await _sign_in(connection, target.user, target.password or "", offered)
+            facts["signed_in"] = True
+        await _goodbye(connection)
+        timing = replace(connection.timing, ttfb=ttfb)
+        return Observation(timing=timing, ip=connection.peer, tls=connection.tls, facts=facts)
+
+
+async def _sign_in(connection: Connection, user: str, password: str, offered: dict[str, str]) -> None:
+    if connection.tls is None and not ipaddress.ip_address(connection.peer).is_loopback:
+        raise CheckFailed("protocol", "a password is not sent without TLS: use starttls or tls", phase="send")
+    ways = offered.get("AUTH", "").upper().split()
+    if "PLAIN" in ways:
+        words = base64.b64encode(f"\0{user}\0{password}".encode()).decode()
+        answer = await smtp.command(connection, f"AUTH PLAIN {words}")
+    elif "LOGIN" in ways:
+        answer = await smtp.command(connection, "AUTH LOGIN")
+        for text in (user, password):
+            if answer.code != 334:
+                break
+            answer = await smtp.command(connection, base64.b64encode(text.encode()).decode())
+    else:
+        shown = ", ".join(ways) or "no AUTH"
+        raise CheckFailed("protocol", f"expected AUTH PLAIN or LOGIN to be offered, found {clip(shown)}", phase="ttfb")
+    if answer.code != 235:
+        raise CheckFailed("protocol", f"the server did not let the user in: {answer.text}", phase="ttfb")
+
+
+async def _goodbye(connection: Connection) -> None:
+    """Say QUIT; a server that does not answer to it has still done its work."""
+    try:
+        await smtp.command(connection, "QUIT")
+    except CheckFailed:
+        return

@@ -1,0 +1,129 @@
+"""A TCP port: connect, TLS when asked for, then say and hear what the steps name."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from tocsin.core.pattern import check_pattern, search
+from tocsin.core.plain import clip
+from tocsin.core.result import Observation
+from tocsin.core.shape import Help, Hidden, Length, Pattern, Range
+from tocsin.errors import CheckFailed, Invalid, Problem
+from tocsin.net import Connection, Net, TlsWish
+from tocsin.net.progress import progress
+
+_MOST = 65_536
+_PEM = r"\s*-----BEGIN [\s\S]*"
+_ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|[\s\S])")
+_ESCAPES = {"r": b"\r", "n": b"\n", "t": b"\t", "0": b"\0", "\\": b"\\"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A TCP port that should accept a connection.
+
+    Step i sends send[i] (nothing when empty) and then waits for expect[i] (for nothing when empty)."""
+
+    host: Annotated[str, Length(1, 253), Help("Host name or address")]
+    port: Annotated[int, Range(1, 65535), Help("Port")]
+    send: Annotated[
+        tuple[str, ...], Length(0, 20), Help(r"What each step sends; \r \n \t \0 \xNN \\ are understood")
+    ] = ()
+    expect: Annotated[tuple[str, ...], Length(0, 20), Help("Regular expression that each step waits for")] = ()
+    tls: Annotated[bool, Help("Speak TLS")] = False
+    verify_tls: Annotated[bool, Help("The certificate must be valid")] = True
+    server_name: Annotated[str | None, Length(1, 253), Help("Name for TLS, when it is not the host")] = None
+    ca_file: Annotated[str | None, Pattern(_PEM, "PEM text"), Help("Authorities to trust instead, PEM")] = None
+    client_cert: Annotated[str | None, Pattern(_PEM, "PEM text"), Help("Client certificate, PEM")] = None
+    client_key: Annotated[str | None, Hidden, Pattern(_PEM, "PEM text"), Help("Its key, PEM")] = None
+    ip_version: Annotated[Literal[4, 6] | None, Help("Use only IPv4 or only IPv6")] = None
+
+    def __post_init__(self) -> None:
+        """What the marks cannot say. Raises Invalid."""
+        problems: list[Problem] = []
+        for i, text in enumerate(self.send):
+            if _bytes(text) is None:
+                problems.append(Problem(f"send[{i}]", r"text with the escapes \r \n \t \0 \xNN \\", clip(text)))
+        for i, pattern in enumerate(self.expect):
+            problems += check_pattern(pattern, f"expect[{i}]") if pattern else []
+        if problems:
+            raise Invalid(*problems)
+
+
+def _bytes(text: str) -> bytes | None:
+    """The bytes that a text with escapes stands for, None when an escape is unknown."""
+    made, at = b"", 0
+    for match in _ESCAPE.finditer(text):
+        code = match[1]
+        byte = bytes([int(code[1:], 16)]) if len(code) == 3 else _ESCAPES.get(code)
+        if byte is None:
+            return None
+        made += text[at : match.start()].encode() + byte
+        at = match.end()
+    rest = text[at:]
+    return None if rest.endswith("\\") else made + rest.encode()
+
+
+async def check(target: Target, net: Net) -> Observation:
+    """Connect, go through the steps, hang up. What was received is the body."""
+    wish = _wish(target) if target.tls else None
+    async with net.connect(target.host, target.port, tls=wish, ip_version=target.ip_version) as connection:
+        received = bytearray()
+        for i in range(max(len(target.send), len(target.expect))):
+            if i < len(target.send) and target.send[i]:
+                await connection.write(_bytes(target.send[i]) or b"")
+            if i < len(target.expect) and target.expect[i]:
+                await _hear(connection, target.expect[i], i, received)
+        return _seen(connection, received)
+
+
+def _wish(target: Target) -> TlsWish:
+    return TlsWish(
+        verify=target.verify_tls,
+        server_name=target.server_name or target.host,
+        ca_file=target.ca_file,
+        client_cert=target.client_cert,
+        client_key=target.client_key,
+    )
+
+
+def _seen(connection: Connection, received: bytearray) -> Observation:
+    facts = {"received": clip(received[:400].decode("utf-8", "replace"), 200)} if received else {}
+    return Observation(
+        timing=connection.timing,
+        ip=connection.peer,
+        tls=connection.tls,
+        body=bytes(received),
+        body_bytes=len(received) if received else None,
+        facts=facts,
+    )
+
+
+async def _hear(connection: Connection, pattern: str, step: int, received: bytearray) -> None:
+    """Receive until the pattern is there. CheckFailed (assertion) names what came instead."""
+    start = len(received)
+
+    def missed(why: str) -> CheckFailed:
+        got = clip(received[start:].decode("utf-8", "replace"), 100)
+        message = f"step {step + 1}: expected {clip(pattern)}, found {got or 'nothing'} ({why})"
+        return CheckFailed("assertion", message, phase="transfer", observation=_seen(connection, received))
+
+    try:
+        # A little before the run's own deadline, so that the error can say what did come.
+        async with asyncio.timeout(progress().remaining_s() * 0.95):
+            while not search(pattern, bytes(received[start:])).hit:
+                data = await connection.read_some(_MOST - len(received))
+                if not data:
+                    raise missed("then the connection was closed")
+                received += data
+                if len(received) >= _MOST and not search(pattern, bytes(received[start:])).hit:
+                    raise missed(f"in the first {_MOST} bytes")
+    except TimeoutError:
+        if len(received) > start:
+            raise missed("then nothing more came") from None
+        raise CheckFailed(
+            "timeout", f"step {step + 1}: nothing came", phase="ttfb", observation=_seen(connection, received)
+        ) from None

@@ -1,0 +1,259 @@
+"""`tocsin check TYPE TARGET …`: one check, now, from here; nothing is stored.
+
+Each check type's options come from its Target dataclass; the assertions have short names of their own (cli/sugar.py).
+Nothing of the server is imported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from tocsin import checks
+from tocsin.cli import outcome_text, sugar
+from tocsin.core.assertion import check_assertions
+from tocsin.core.result import Outcome, outcome_json
+from tocsin.core.shape import FieldShape, fields, read
+from tocsin.errors import Invalid, Problem
+
+EXIT = {"up": 0, "degraded": 0, "down": 1, "invalid": 3}
+USAGE = 2
+# What the positional argument is called and which fields it fills, where it is not HOST:PORT.
+_POSITIONAL = {"http": ("URL", "url"), "dns": ("NAME", "name"), "ping": ("HOST", "host")}
+_FILES = ("ca_file", "client_cert", "client_key")
+_RENAMED = {
+    "verify_tls": "--no-verify",
+    "follow_redirects": "--no-follow",
+    "headers": "--header",
+    "record_type": "--type",
+}
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one check and print it; the exit code: 0 up or degraded, 1 down, 2 wrong usage, 3 could not be judged."""
+    parser = _overview_parser()
+    if not argv or argv[0] in ("-h", "--help"):
+        parser.print_help()
+        return 0 if argv else USAGE
+    if argv[0] not in checks.names() or argv[0] == "push":
+        kinds = ", ".join(n for n in checks.names() if n != "push")
+        return _refuse(f"expected a check type ({kinds}), found {argv[0]!r}")
+    name, target_type = argv[0], checks.kind(argv[0]).target
+    args = _parser(name, fields(target_type)).parse_args(_steps_in_order(name, argv[1:]))
+    try:
+        data = _target_data(name, args, fields(target_type))
+        target = read(target_type, data)
+        given = sugar.assertions(args)
+        order = checks.Order(
+            type=name,
+            target=target,
+            timeout_s=args.timeout,
+            assertions=check_assertions(given, check_type=name, where="assertion"),
+        )
+    except Invalid as error:
+        return _refuse(*(_as_option(p, name) for p in error.problems))
+    outcome = asyncio.run(_look(order))
+    if args.json:
+        print(json.dumps(outcome_json(outcome), ensure_ascii=False, allow_nan=False))
+    else:
+        print(outcome_text.block(outcome))
+    return EXIT[outcome.status]
+
+
+async def _look(order: checks.Order) -> Outcome:
+    from tocsin.clock import SystemClock
+    from tocsin.net import Egress, Net
+
+    async with Net(egress=Egress("private")) as net:
+        return await checks.run(order, net, SystemClock())
+
+
+def _refuse(*sentences: str) -> int:
+    for sentence in sentences:
+        print(f"tocsin check: {sentence}", file=sys.stderr)
+    return USAGE
+
+
+def _as_option(problem: Problem, name: str) -> str:
+    """A problem in the words of the command line."""
+    field = problem.field.partition(".")[0].partition("[")[0]
+    if field == "assertion":
+        return f"{sugar.option_of(problem.field)}: expected {problem.expected}, found {problem.found}"
+    title, positional = _POSITIONAL.get(name, ("HOST:PORT", "host"))
+    option = title if field in (positional, "port", "host") else _option(field)
+    return f"{option}: expected {problem.expected}, found {problem.found}"
+
+
+def _option(field: str) -> str:
+    return _RENAMED.get(field, "--" + field.replace("_", "-"))
+
+
+# --- the parser -----------------------------------------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    """Refuses in our words: `tocsin check: expected …, found …`."""
+
+    def error(self, message: str) -> Any:
+        self.exit(USAGE, f"tocsin check: {message}\n(`{self.prog} --help` lists the options)\n")
+
+
+def _overview_parser() -> argparse.ArgumentParser:
+    kinds = [checks.kind(n) for n in checks.names() if n != "push"] if len(sys.argv) < 4 else []
+    lines = "\n".join(f"  {k.name:<8}{k.label}" for k in kinds)
+    return argparse.ArgumentParser(
+        prog="tocsin check",
+        usage="tocsin check TYPE TARGET [options]",
+        description="Run one check now and print what it saw; nothing is stored.",
+        epilog=f"types:\n{lines}\n\n`tocsin check TYPE --help` lists a type's options.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _parser(name: str, shapes: Sequence[FieldShape]) -> argparse.ArgumentParser:
+    title, positional = _POSITIONAL.get(name, ("HOST:PORT", "host"))
+    parser = _Parser(prog=f"tocsin check {name}", description=checks.kind(name).label + ".", allow_abbrev=False)
+    parser.add_argument("target", metavar=title, help=next(s.help for s in shapes if s.name == positional))
+    parser.add_argument("--timeout", type=_seconds, default=10.0, metavar="S", help="seconds for the whole check (10)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    for shape in shapes:
+        if shape.name not in (positional, "port") and not (name == "dns" and shape.name == "expect"):
+            _add(parser, shape)
+    sugar.add_options(parser, name)
+    return parser
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.05 <= value <= 300:
+        raise argparse.ArgumentTypeError(f"expected seconds from 0.05 to 300, found {text!r}")
+    return value
+
+
+def _add(parser: argparse.ArgumentParser, shape: FieldShape) -> None:
+    """The option of one field of the Target."""
+    text = shape.help.replace("%", "%%") or None
+    option, place = _option(shape.name), f"field_{shape.name}"
+    if shape.name in _FILES:
+        parser.add_argument(option, dest=place, type=_file, metavar="FILE", help=text)
+    elif shape.kind == "boolean":
+        if shape.default:
+            off = option if option.startswith("--no-") else "--no-" + option[2:]
+            parser.add_argument(off, dest=place, action="store_const", const=False, help=f"not: {text}")
+        else:
+            parser.add_argument(option, dest=place, action="store_const", const=True, help=text)
+    elif shape.kind == "choice":
+        values = {str(c): c for c in shape.marks.choices}
+        convert = _one_of(values)
+        parser.add_argument(option, dest=place, type=convert, metavar="|".join(values), help=text)
+    elif shape.kind in ("integer", "number"):
+        parser.add_argument(option, dest=place, type=_number, metavar="N", help=text)
+    elif shape.kind == "map":
+        parser.add_argument(
+            option, dest=place, type=_pair, action="append", metavar="'K: V'", help=f"{text}; repeatable"
+        )
+    elif shape.kind == "list":
+        parser.add_argument(option, dest=place, action="append", metavar="V", help=f"{text}; repeatable")
+    elif shape.marks.hidden and shape.name != "proxy":
+        parser.add_argument(
+            f"{option}-file", dest=place, type=_secret_file, metavar="FILE", help=f"{text}, read from FILE"
+        )
+    else:
+        parser.add_argument(option, dest=place, metavar=shape.name.upper(), help=text)
+
+
+def _one_of(values: dict[str, Any]) -> Any:
+    def convert(text: str) -> Any:
+        if text not in values and text.upper() not in values:
+            raise argparse.ArgumentTypeError(f"expected {' or '.join(values)}, found {text!r}")
+        return values[text] if text in values else values[text.upper()]
+
+    return convert
+
+
+def _number(text: str) -> int | float:
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number, found {text!r}") from None
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise argparse.ArgumentTypeError(f"expected 'Name: value', found {text!r}")
+    return name.strip(), value.strip()
+
+
+def _file(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read(1 << 20)
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "no text"
+        raise argparse.ArgumentTypeError(f"expected a readable file, found {path!r}: {why}") from None
+
+
+def _secret_file(path: str) -> str:
+    return sys.stdin.readline().rstrip("\r\n") if path == "-" else _file(path).rstrip("\r\n")
+
+
+# --- from arguments to the target -----------------------------------------------------------------------------------
+
+
+def _steps_in_order(name: str, words: Sequence[str]) -> list[str]:
+    """For tcp, empty --send and --expect put in between, so that the two lists keep the order they were given in."""
+    if name != "tcp":
+        return list(words)
+    made: list[str] = []
+    open_send = False
+    for word in words:
+        option = word.partition("=")[0]
+        if option == "--expect":
+            made += [] if open_send else ["--send="]
+            open_send = False
+        elif option == "--send":
+            made += ["--expect="] if open_send else []
+            open_send = True
+        made.append(word)
+    return made
+
+
+def _target_data(name: str, args: argparse.Namespace, shapes: Sequence[FieldShape]) -> dict[str, Any]:
+    """The Target as plain data: the positional argument, and every option that was given."""
+    data: dict[str, Any] = {}
+    known = {s.name: s for s in shapes}
+    title, positional = _POSITIONAL.get(name, ("HOST:PORT", "host"))
+    if title == "HOST:PORT":
+        data["host"], port = _host_port(args.target, required=known["port"].required)
+        if port is not None:
+            data["port"] = port
+    else:
+        data[positional] = args.target
+    for shape in shapes:
+        value = getattr(args, f"field_{shape.name}", None)
+        if value is not None:
+            data[shape.name] = dict(value) if shape.kind == "map" else value
+    return data
+
+
+def _host_port(text: str, *, required: bool) -> tuple[str, int | None]:
+    host, colon, port = text.rpartition(":")
+    bare = not colon or (":" in host and not host.startswith("["))
+    if bare and not required:
+        return text.strip("[]"), None
+    if bare or not port.isascii() or not port.isdigit() or not host:
+        expected = "HOST:PORT, such as example.org:443 or [2001:db8::1]:443"
+        raise Invalid(Problem("host", expected, repr(text)))
+    return (host[1:-1] if host.startswith("[") and host.endswith("]") else host), int(port)
