@@ -1,0 +1,131 @@
+"""The registry and `send`: whatever happens, one Receipt or one DeliveryFailed."""
+
+from __future__ import annotations
+
+import pytest
+
+from builders import a_channel, a_message
+from notifiers.sinks import always, http_sink
+from tocsin import notifiers
+from tocsin.core import shape
+from tocsin.errors import DeliveryFailed, NotFound
+from tocsin.net import Egress, Net
+from tocsin.net.http import HttpReply
+from tocsin.notifiers import Receipt, send
+from tocsin.notifiers._post import judge, retry_after_s
+
+
+def test_every_kind_has_a_form_and_a_line() -> None:
+    for name in notifiers.names():
+        kind = notifiers.kind(name)
+        assert kind.name == name
+        assert kind.label
+        assert shape.schema(kind.config)["type"] == "object"
+        assert all(f.help for f in shape.fields(kind.config))
+
+
+def test_a_kind_that_is_not_there_is_not_found() -> None:
+    with pytest.raises(NotFound, match="there is no notifier 'pigeon'"):
+        notifiers.kind("pigeon")
+
+
+@pytest.mark.parametrize(
+    ("type_", "config", "said"),
+    [
+        ("pigeon", {}, "there is no notifier"),
+        ("webhook", {}, "configuration is wrong: url"),
+        ("webhook", {"url": "http://127.0.0.1:1", "uri": "x"}, "did you mean"),
+        ("email", {"to": "ann@example.org"}, "no mail server is configured"),
+    ],
+)
+async def test_a_channel_that_cannot_work_fails_for_good(
+    net: Net, type_: str, config: dict[str, object], said: str
+) -> None:
+    with pytest.raises(DeliveryFailed, match=said) as failed:
+        await send(a_channel(type=type_, config=config), a_message(), net)
+    assert failed.value.permanent
+
+
+async def test_nobody_there_may_be_tried_again(net: Net) -> None:
+    async with http_sink(always(204)) as sink:
+        url = sink.url
+    with pytest.raises(DeliveryFailed, match="refused") as failed:
+        await send(a_channel(config={"url": url}), a_message(), net)
+    assert not failed.value.permanent
+
+
+async def test_silence_ends_at_the_deadline(net: Net) -> None:
+    async with http_sink(None) as sink:
+        with pytest.raises(DeliveryFailed, match=r"within 0\.2 s|no answer|timed out") as failed:
+            await send(a_channel(config={"url": sink.url}), a_message(), net, deadline_s=0.2)
+    assert not failed.value.permanent
+
+
+async def test_an_address_that_the_operator_forbids_is_not_contacted() -> None:
+    async with Net(egress=Egress("public")) as public, http_sink(always(204)) as sink:
+        with pytest.raises(DeliveryFailed, match="loopback") as failed:
+            await send(a_channel(config={"url": sink.url}), a_message(), public)
+        assert failed.value.permanent
+        assert sink.requests == []
+
+
+async def test_a_late_message_says_how_late(net: Net) -> None:
+    async with http_sink(always(200, b"ok")) as sink:
+        channel = a_channel(type="slack", config={"url": sink.url})
+        await send(channel, a_message(late_s=848.0), net)
+    assert "Sent 14 min 8 s late." in sink.requests[0].body.decode()
+
+
+# What an answer means
+
+
+def a_reply(status: int, body: bytes = b"", **headers: str) -> HttpReply:
+    return HttpReply(status=status, headers={n.replace("_", "-"): v for n, v in headers.items()}, body=body)
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
+def test_2xx_is_delivered(status: int) -> None:
+    assert judge(a_reply(status, b"fine\n")) == Receipt(f"HTTP {status}: fine")
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
+def test_what_may_pass_is_tried_again(status: int) -> None:
+    with pytest.raises(DeliveryFailed) as failed:
+        judge(a_reply(status, retry_after="7"))
+    assert (failed.value.permanent, failed.value.retry_after_s) == (False, 7.0)
+
+
+@pytest.mark.parametrize("status", [301, 302, 400, 401, 403, 404, 405, 410, 413, 422])
+def test_a_refusal_is_for_good(status: int) -> None:
+    with pytest.raises(DeliveryFailed, match=f"HTTP {status}") as failed:
+        judge(a_reply(status))
+    assert failed.value.permanent
+
+
+@pytest.mark.parametrize(
+    ("reply", "wait"),
+    [
+        (a_reply(429, retry_after="30"), 30.0),
+        (a_reply(429, retry_after="0.5"), 0.5),
+        (a_reply(429, retry_after="99999999"), 3600.0),
+        (a_reply(429, retry_after="-3"), None),
+        (a_reply(429, retry_after="soon"), None),
+        (a_reply(429, retry_after="²"), None),
+        (a_reply(429, b'{"retry_after": 1.25, "global": false}'), 1.25),
+        (a_reply(429, b'{"retry_after": true}'), None),
+        (a_reply(429, b"[1]"), None),
+        (a_reply(429, b"\xff{"), None),
+        (a_reply(503, retry_after="Sun, 01 Mar 2026 12:02:00 GMT", date="Sun, 01 Mar 2026 12:00:30 GMT"), 90.0),
+        (a_reply(503, retry_after="Sun, 01 Mar 2026 12:00:00 GMT", date="Sun, 01 Mar 2026 12:00:30 GMT"), 0.0),
+        (a_reply(503, retry_after="Sun, 01 Mar 2026 12:02:00 GMT"), None),
+        (a_reply(503), None),
+    ],
+)
+def test_what_the_other_side_asks_for_is_understood(reply: HttpReply, wait: float | None) -> None:
+    assert retry_after_s(reply) == wait
+
+
+def test_secrets_do_not_come_back_in_what_we_say() -> None:
+    with pytest.raises(DeliveryFailed) as failed:
+        judge(a_reply(404, b"no hook at https://x.example/s3cret"), secrets=("https://x.example/s3cret", ""))
+    assert str(failed.value) == "HTTP 404: no hook at ***"
