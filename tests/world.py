@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -101,6 +102,7 @@ class World:
             clock=self.clock,
             sealing_key=b"k" * 32,
             spool_dir=self.folder / "spool",
+            retry_attempts=1,
         )
         self.net = Net(egress=Egress("private", own=set()), http=HttpEngine())
         await self.net.start()
@@ -120,6 +122,16 @@ class World:
             await self.corridor.stop()
             await self.net.close()
             await self.store.close()
+
+    async def crash(self) -> None:
+        """End at once, as a killed process does: nothing more is stored, sent or recorded."""
+        self.running = False
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.net.close()
+        await self.store.close()
 
     async def watch(self, **more: Any) -> Watched:
         """Add a monitor of `ws` as the API does."""
@@ -199,3 +211,15 @@ class Place:
             return an_outcome(status, at=self._world.clock.now(), location=order.location)
         finally:
             self.now -= 1
+
+
+@contextmanager
+def database_locked(world: World) -> Iterator[None]:
+    """Somebody else holds the database: nothing can be written (and no write waits long for it)."""
+    other = sqlite3.connect(world.folder / "tocsin.db", isolation_level=None, timeout=20)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        other.execute("ROLLBACK")
+        other.close()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from tocsin import checks
+from tocsin import checks, telemetry
 from tocsin.clock import Clock
 from tocsin.core.consensus import Verdict
 from tocsin.core.incident import close
@@ -29,6 +30,10 @@ from tocsin.pipeline.watchlist import Watched, Watchlist, open_incidents
 from tocsin.secret import Secret
 from tocsin.store import Store
 
+log = telemetry.logger("tocsin.corridor")
+
+REPLAY_WAIT_S = 8.0
+"""How long a start waits for what a crash left on the spool."""
 GRACE_S = 5.0
 """How long checks and messages in flight may take to end when we stop."""
 
@@ -51,6 +56,7 @@ class Corridor:
     housekeeping: Housekeeping
     lag: LagMeter
     started_at: datetime | None = None
+    _catching_up: asyncio.Task[None] | None = None
 
     @classmethod
     def build(
@@ -86,19 +92,48 @@ class Corridor:
         )
 
     async def start(self) -> None:
-        """Load what is stored, then let every part run: the receiving ends before the sending ones."""
-        await self.watchlist.load()
+        """Load what is stored, then let every part run: the receiving ends before the sending ones.
+
+        What a crash left on the spool comes first. When that takes long, checks begin meanwhile; their results wait,
+        and nothing is sent, until all of it is in the database: only then is known what was judged and told already."""
         self.started_at = self.clock.now()
         self.lag.start()
-        self.intake.start()
-        self.delivery.start()
+        behind = not await self._replayed(REPLAY_WAIT_S)
+        await self.watchlist.load()
+        if behind:
+            self._catching_up = asyncio.create_task(self._catch_up(), name="catch up")
+        else:
+            self._receive()
         self.watchdog.start()
         self.housekeeping.start()
         await self.scheduler.start()
 
+    def _receive(self) -> None:
+        self.intake.start()
+        self.delivery.start()
+
+    async def _replayed(self, within_s: float) -> bool:
+        """Whether the spool is empty, waiting so long for it (in real time: it is the disk that is waited for)."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + within_s
+        while self.store.spooled and loop.time() < end:  # noqa: ASYNC110 (the spool has no event for it)
+            await asyncio.sleep(0.02)
+        return not self.store.spooled
+
+    async def _catch_up(self) -> None:
+        log.warning("corridor.catching_up", batches=self.store.spooled)
+        while not await self._replayed(60.0):
+            log.warning("corridor.catching_up", batches=self.store.spooled)
+        await self.watchlist.reread()
+        self._receive()
+        log.info("corridor.caught_up")
+
     async def stop(self) -> None:
         """Stop in order, nothing lost: no new checks, those in flight end or are cancelled, results are stored,
         messages in flight are recorded (what is left is sent after the next start)."""
+        if self._catching_up is not None:
+            self._catching_up.cancel()
+            await asyncio.gather(self._catching_up, return_exceptions=True)
         await self.scheduler.stop()
         await self.runner.stop(GRACE_S)
         await self.watchdog.stop()

@@ -70,7 +70,9 @@ class Intake:
         self._task = asyncio.create_task(self._rounds(), name="intake")
 
     async def stop(self) -> None:
-        """Take what is left in, then end."""
+        """Take what is left in, then end (also what came before the start)."""
+        if self._task is None and self._buffer:
+            self.start()
         self._stopping = True
         self._wake.set()
         if self._task is not None:

@@ -148,6 +148,15 @@ class Watchlist:
             self._channels[channel.workspace_id] = (*self._channels.get(channel.workspace_id, ()), channel)
         self._show()
 
+    async def reread(self) -> None:
+        """Read what was judged and told again: the store has caught up with its spool."""
+        known = await self._store.everything().read(lambda s: _read(s, s.monitors.all()))
+        for fresh in self._built(known, self._clock.now()):
+            watched = self._watched.get(fresh.monitor.id)
+            if watched is not None:
+                watched.states, watched.verdict, watched.incident = fresh.states, fresh.verdict, fresh.incident
+                watched.tally, watched.gap_from, watched.calm = fresh.tally, fresh.gap_from, False
+
     async def load_channels(self, workspace_id: str) -> None:
         """Read the workspace's channels again."""
         channels = await self._store.of(workspace_id).read(lambda s: s.channels.all())

@@ -116,6 +116,11 @@ class Store:
         """Rows waiting for the writer, those on the spool's way in left aside."""
         return self._database.backlog
 
+    @property
+    def spooled(self) -> int:
+        """Batches on the disk that the database does not have yet."""
+        return self._spool.count
+
     def of(self, workspace_id: str, by: str = "tocsin") -> Scoped:
         """The store for one workspace: every query names it."""
         return Scoped(self, workspace_id, by)
