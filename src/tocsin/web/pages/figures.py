@@ -15,7 +15,7 @@ from tocsin.web.call import Call
 from tocsin.web.pages import look, words
 from tocsin.web.pages.look import Look
 
-FRESH = timedelta(seconds=30)
+FRESH, SOON = timedelta(seconds=30), timedelta(seconds=5)
 _MOST = 1000
 
 
@@ -46,9 +46,9 @@ async def uptimes(call: Call) -> Uptimes:
     """Uptimes of every monitor of the caller's workspace, at most half a minute old."""
     workspace = call.who.workspace_id
     known = kept().by_workspace.get(workspace)
-    if known is not None and call.now - known.at < FRESH:
-        return known
     ids = [w.monitor.id for w in call.parts.corridor.watchlist.of(workspace)]
+    if known is not None and call.now - known.at < (FRESH if all(known.day.get(i) is not None for i in ids) else SOON):
+        return known
     store = call.parts.store.of(workspace)
     try:
         day = await store.read(lambda s: s.rollups.uptimes(ids, timedelta(days=1)))
@@ -85,7 +85,7 @@ def vitals(call: Call, pairs: Sequence[tuple[Watched, Look]], uptime: Uptimes) -
         made.append(Vital("uptime, 24 h", Markup("{} <small>%</small>").format(words.percent(sum(known) / len(known)))))
     rate = sum(60 / w.monitor.interval_s * max(1, len(w.states)) for w in watched)
     made.append(Vital("checks per minute", f"{rate:,.0f}"))
-    made.append(Vital("locations", str(len(locations(pairs)))))
+    made.append(Vital("location" if len(locations(pairs)) == 1 else "locations", str(len(locations(pairs)))))
     return made
 
 

@@ -110,7 +110,7 @@ def _shown(control: str, value: Any) -> str:
     if control == "pairs" and isinstance(value, dict):
         return "\n".join(f"{k}: {v}" for k, v in value.items())
     if control == "number" and isinstance(value, (int, float)):
-        return f"{value:g}" if abs(value) < 1e15 else str(value)
+        return str(value) if isinstance(value, int) else f"{value:.15g}"
     return "" if value in ({}, []) else json.dumps(value, ensure_ascii=False, indent=1)
 
 

@@ -104,8 +104,12 @@ def _form(
         call, "monitor_edit.html", section="overview", status=status, monitor=monitor, data=data, errors=errors, said=said,
         channels=channels, words=words_of(call, data), types=[(n, SAID.get(n, "")) for n in checks.names()],
         rules=rules.rows(data.get("assertions") or (), errors), rule_types=rules.TYPES, rule_ops=rules.OPS,
-        settings=call.parts.settings, **_inputs(data, errors),
+        settings=call.parts.settings, hidden_errors=[f for f in errors if not _on_page(f)], **_inputs(data, errors),
     )  # fmt: skip
+
+
+def _on_page(path: str) -> bool:
+    return path.startswith(("target.", "assertions[")) or path in (*NUMBERS, "name", "tags", "channels")
 
 
 def _inputs(data: Mapping[str, Any], errors: Mapping[str, str]) -> dict[str, Any]:

@@ -104,7 +104,7 @@ async def show(call: Call) -> Reply:
         call, "overview.html", section="overview",
         headline=headline(pairs, len(figures.locations(pairs))), vitals=figures.vitals(call, pairs, uptime),
         groups=_groups(matching, uptime, by_tag=grouped), total=len(pairs), hidden=len(pairs) - len(matching),
-        counts=_counts(pairs), wanted=wanted, grouped=grouped, strips=_strips(call), failed=uptime.failed,
+        counts=_counts(pairs), wanted=wanted, grouped=grouped, tagged=any(w.monitor.tags for w, _ in pairs), strips=_strips(call), failed=uptime.failed,
     )  # fmt: skip
 
 

@@ -107,7 +107,7 @@ async def _tried(call: Call, data: Mapping[str, Any], wanted: Mapping[str, Any])
         _shown(wanted), None,
     )  # fmt: skip
     if "hx-request" in call.headers:
-        return view.html(view.render("attempt.html", tried=tried))
+        return view.html(view.render("attempt.html", tried=tried, words=words))
     return _page(call, 2, data=data, tried=tried, words=words, name=call.who.name)
 
 

@@ -36,6 +36,7 @@ class Frame:
     can_write: bool
     can_operate: bool
     can_admin: bool
+    last: datetime | None = None
 
     @property
     def open(self) -> int:
@@ -65,6 +66,7 @@ def frame(call: Call, section: str = "") -> Frame:
         can_write=may(who, "write"),
         can_operate=may(who, "operate"),
         can_admin=may(who, "admin"),
+        last=max((at for w in watched if (at := look.checked_at(w)) is not None), default=None),
     )
 
 
@@ -170,5 +172,6 @@ def problems(error: Invalid) -> dict[str, str]:
     told: dict[str, str] = {}
     for p in error.problems:
         found = "" if p.found in ("", "nothing", '""') else f", not {p.found}"
-        told.setdefault(p.field, f"Must be {p.expected}{found}.")
+        expected = p.expected.removesuffix(" or null")
+        told.setdefault(p.field, f"Must be {expected}{found}.")
     return told

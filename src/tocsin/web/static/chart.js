@@ -81,7 +81,7 @@ function draw() {
   box.setAttribute("aria-label", seen.length ? `Response time from ${both(data.from)} to ${both(data.to)}: between ${ms(Math.min(...seen))} and ${ms(Math.max(...seen))}.` : "No response time in this range.");
   document.getElementById("chart-caption").textContent = `Each point is ${data.step_s < 120 ? "a minute" : data.step_s < 7200 ? `${data.step_s / 60} min` : `${data.step_s / 3600} h`}${many ? "" : ", average with its range"}. Gaps are checks with no response.`;
   plot = new uPlot({
-    width: box.clientWidth, height: 272, padding: [12, 8, 0, 0],
+    width: box.clientWidth, height: 272, padding: [12, 28, 0, 0],
     series, bands, legend: { show: false }, plugins: [tip()],
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
     scales: { x: { range: [data.from, data.to + data.step_s] }, y: { range: (u, lo, hi) => [0, Math.max(1, hi == null ? 100 : hi * 1.12)] } },

@@ -4,7 +4,8 @@ import { localise, tick } from "./clocks.js";
 import { headlines } from "./signs.js";
 
 export function fresh(connection) {
-  const monitor = document.body.dataset.monitor;
+  const monitor = document.body.dataset.monitor, url = document.body.dataset.url ?? location.href;
+  const here = document.querySelector("[data-fresh]") !== null;
   let timer = 0, busy = false, again = false, stamp = 0;
   connection.listen((event) => {
     if (!event.type) return;
@@ -19,7 +20,7 @@ export function fresh(connection) {
     if (busy) { again = true; return; }
     busy = true; stamp = Date.now();
     try {
-      const reply = await fetch(location.href, { headers: { accept: "text/html" } });
+      const reply = await fetch(here ? url : "/incidents", { headers: { accept: "text/html" } });
       if (!reply.ok) return;
       const page = new DOMParser().parseFromString(await reply.text(), "text/html");
       for (const part of document.querySelectorAll("[data-fresh]")) {

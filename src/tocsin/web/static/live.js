@@ -1,20 +1,22 @@
 // The live connection: one WebSocket for the page, a ticket for each try, and the truth about how fresh the figures are.
+import { span } from "./clocks.js";
+
 const shown = () => document.getElementById("live");
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 
 export function live() {
   const listeners = new Set();
-  let socket = null, wait = 500, last = 0, heard = Date.now(), on = false;
+  let socket = null, wait = 500, last = +(shown()?.dataset.last ?? 0), heard = Date.now(), on = false, ever = false;
 
   function show() {
     const e = shown();
     if (!e) return;
     const text = e.querySelector("span"), ago = (Date.now() - last) / 1000;
-    const state = on ? "on" : Date.now() - heard < 3000 && !last ? "wait" : "off";
+    const state = on ? "on" : !ever && Date.now() - heard < 3000 ? "wait" : "off";
     e.dataset.live = state;
     const words = state === "wait" ? "Connecting"
       : state === "off" ? `Reconnecting, figures from ${clock.format(heard)}`
-      : last ? `Live · last result ${ago < 10 ? ago.toFixed(1) : Math.round(ago)} s ago` : "Live";
+      : last ? `Live · last result ${ago < 10 ? ago.toFixed(1) + " s" : span(Math.round(ago))} ago` : "Live";
     if (text.textContent !== words) text.textContent = words;
     document.querySelectorAll(".vitals").forEach((v) => v.classList.toggle("stale", state === "off"));
   }
@@ -31,7 +33,8 @@ export function live() {
     socket.addEventListener("open", () => {
       const topic = document.body.dataset.topic || "workspace";
       socket.send(JSON.stringify({ subscribe: topic.split(" ") }));
-      const back = !on && last > 0;
+      const back = ever;
+      ever = true;
       on = true; wait = 500; heard = Date.now();
       show();
       if (back) listeners.forEach((l) => l({ type: "reconnected" }));

@@ -25,6 +25,8 @@ export function rules() {
     const ask = ev.submitter?.dataset.ask ?? ev.target.dataset.ask;
     if (ask && !confirm(ask)) ev.preventDefault();
   });
+  // A field that was resized by hand has a style attribute, which a swap would copy and the CSP refuse.
+  document.addEventListener("htmx:before:swap", () => document.querySelectorAll("input[style], textarea[style]").forEach((e) => e.removeAttribute("style")));
   const toast = document.querySelector(".toast[data-timed]");
   if (toast) setTimeout(() => toast.remove(), 8000);
 }
