@@ -1,0 +1,237 @@
+"""Nothing of one workspace is to be had, changed or named through another one."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from builders import START, a_channel, a_result, a_state, a_verdict, an_incident, an_outbox_row, at
+from store.conftest import keep_monitor
+from store.test_accounts import a_key, a_session
+
+import tocsin.store
+from tocsin.core.incident import Entry
+from tocsin.errors import Denied, Invalid, NotFound, TocsinError
+from tocsin.store import Session, Store
+from tocsin.store.batch import Batch, IncidentChange, OutboxOutcome, StateChange, VerdictChange
+
+replace = msgspec.structs.replace
+FAR = timedelta(days=400)
+NOTHING = ([], {}, None, 0, 0.0, ([], None))
+
+
+class World:
+    """Everything of workspace `ws` there can be one of."""
+
+    def __init__(self) -> None:
+        self.channel, self.key, self.session = a_channel(id="c"), a_key(), a_session()
+        self.monitor: Any = None
+        self.incident: Any = None
+        self.row = an_outbox_row(channel_id="c")
+
+    async def fill(self, store: Store) -> None:
+        ws = store.of("ws")
+        await ws.write(lambda s: s.channels.add(self.channel))
+        await ws.write(lambda s: s.api_keys.add(self.key))
+        await ws.write(lambda s: s.sessions.add(self.session))
+        self.monitor = await keep_monitor(store, channels=("c",), tags=("t",))
+        self.incident = an_incident(self.monitor)
+        m = {"workspace_id": "ws", "monitor_id": self.monitor.id}
+        results = [a_result("down", monitor=self.monitor, at=at(-60 * n)) for n in range(3)]
+        opened = IncidentChange(incident=self.incident, entries=(Entry(at=START, kind="opened", text="o"),), opens=True)
+        await store.commit(
+            Batch(
+                id="b", results=tuple(results[1:]), states=(StateChange(**m, state=a_state("down")),),
+                verdicts=(VerdictChange(**m, verdict=a_verdict("down")),), incidents=(opened,), outbox=(self.row,),
+            )
+        )  # fmt: skip
+        await store.move_tail()
+        await store.commit(Batch(id="c", results=(results[0],)))
+
+
+def reads(w: World) -> dict[str, Callable[[Session], Any]]:
+    """Every way to read something of a workspace."""
+    m, i, now = w.monitor.id, w.incident.id, START
+    return {
+        "accounts.user": lambda s: s.accounts.user("alice"),
+        "accounts.user_by_email": lambda s: s.accounts.user_by_email("alice@example.org"),
+        "accounts.memberships": lambda s: s.accounts.memberships("alice"),
+        "accounts.workspace": lambda s: s.accounts.workspace("ws"),
+        "accounts.workspaces": lambda s: [x for x in s.accounts.workspaces() if x.id == "ws"],
+        "accounts.users": lambda s: [x for x in s.accounts.users() if x.id == "alice"],
+        "sessions.get": lambda s: s.sessions.get("s1"),
+        "api_keys.list": lambda s: s.api_keys.list(),
+        "api_keys.get": lambda s: s.api_keys.get("k1"),
+        "api_keys.by_hash": lambda s: s.api_keys.by_hash("f" * 64),
+        "monitors.get": lambda s: s.monitors.get(m),
+        "monitors.list": lambda s: s.monitors.list(ids=[m]),
+        "monitors.all": lambda s: s.monitors.all(),
+        "monitors.count": lambda s: s.monitors.count(),
+        "states.all": lambda s: s.states.all(),
+        "results.page": lambda s: s.results.page(m),
+        "results.latest": lambda s: s.results.latest(m),
+        "results.recent": lambda s: s.results.recent([m]),
+        "results.newest": lambda s: s.results.newest(),
+        "results.unmoved": lambda s: s.results.unmoved(),
+        "verdicts.open_all": lambda s: s.verdicts.open_all(),
+        "verdicts.current": lambda s: s.verdicts.current(m),
+        "verdicts.history": lambda s: s.verdicts.history(m),
+        "verdicts.intervals": lambda s: s.verdicts.intervals(m, now - FAR, now + FAR),
+        "rollups.series": lambda s: s.rollups.series(m, now - FAR, now + FAR, 3600),
+        "rollups.stats": lambda s: s.rollups.stats(m, now - FAR, now + FAR),
+        "rollups.uptimes": lambda s: s.rollups.uptimes([m], FAR),
+        "incidents.get": lambda s: s.incidents.get(i),
+        "incidents.list": lambda s: s.incidents.list(monitor=m),
+        "incidents.open_all": lambda s: s.incidents.open_all(),
+        "incidents.latest_of": lambda s: s.incidents.latest_of([w.incident.subject]),
+        "incidents.timeline": lambda s: s.incidents.timeline(i),
+        "incidents.transition": lambda s: s.incidents.transition(w.incident.subject),
+        "channels.get": lambda s: s.channels.get("c"),
+        "channels.list": lambda s: s.channels.list(),
+        "channels.all": lambda s: s.channels.all(),
+        "outbox.get": lambda s: s.outbox.get(w.row.key),
+        "outbox.list": lambda s: s.outbox.list(),
+        "outbox.pending_count": lambda s: s.outbox.pending_count(),
+        "outbox.oldest": lambda s: s.outbox.oldest(),
+        "outbox.next_at": lambda s: s.outbox.next_at(),
+        "changes.list": lambda s: [c for c in s.changes.list()[0] if c.workspace_id == "ws"],
+    }
+
+
+def writes(w: World) -> dict[str, Callable[[Session], Any]]:
+    """Every way to change something of a workspace."""
+    done = OutboxOutcome(key=w.row.key, workspace_id="ws", state="sent", at=at(1), ok=True)
+    return {
+        "accounts.set_password": lambda s: s.accounts.set_password("alice", "x"),
+        "accounts.add_workspace": lambda s: s.accounts.add_workspace(s.accounts.workspaces()[0].__class__(id="w9", name="x", created_at=START)),
+        "accounts.add_membership": lambda s: s.accounts.add_membership(_membership()),
+        "sessions.add": lambda s: s.sessions.add(replace(w.session, id="s9")),
+        "sessions.rotate": lambda s: s.sessions.rotate("s1", "x", at(1), at(2)),
+        "sessions.end": lambda s: s.sessions.end("s1", at(1)),
+        "sessions.end_all": lambda s: s.sessions.end_all("alice", at(1)),
+        "sessions.expire": lambda s: s.sessions.expire(START + FAR),
+        "api_keys.add": lambda s: s.api_keys.add(replace(w.key, id="k9", key_hash="9")),
+        "api_keys.revoke": lambda s: s.api_keys.revoke("k1", at(1)),
+        "api_keys.touch": lambda s: s.api_keys.touch("k1", at(1)),
+        "monitors.add": lambda s: s.monitors.add(replace(w.monitor, id="m9")),
+        "monitors.replace": lambda s: s.monitors.replace(replace(w.monitor, name="taken")),
+        "monitors.delete": lambda s: s.monitors.delete(w.monitor.id),
+        "monitors.forget_channel": lambda s: s.monitors.forget_channel("ws", "c"),
+        "states.save": lambda s: s.states.save([StateChange(workspace_id="ws", monitor_id=w.monitor.id, state=a_state("up"))]),
+        "results.add": lambda s: s.results.add([a_result(monitor=w.monitor, at=at(99))]),
+        "results.expire": lambda s: s.results.expire(START + FAR),
+        "verdicts.save": lambda s: s.verdicts.save(
+            [VerdictChange(workspace_id="ws", monitor_id=w.monitor.id, verdict=a_verdict("up", at=at(9)))]
+        ),
+        "rollups.expire": lambda s: s.rollups.expire(START + FAR, START + FAR),
+        "incidents.save": lambda s: s.incidents.save(IncidentChange(incident=replace(w.incident, reason="taken"))),
+        "channels.add": lambda s: s.channels.add(replace(w.channel, id="c9")),
+        "channels.replace": lambda s: s.channels.replace(replace(w.channel, name="taken")),
+        "channels.delete": lambda s: s.channels.delete("c"),
+        "outbox.add": lambda s: s.outbox.add(replace(w.row, key="k9")),
+        "outbox.claim": lambda s: s.outbox.claim(at(9), 30, 10, "thief"),
+        "outbox.settle": lambda s: s.outbox.settle([done]),
+        "outbox.drop": lambda s: s.outbox.drop("ws", "c", "gone"),
+        "outbox.expire": lambda s: s.outbox.expire(START + FAR),
+    }
+
+
+def _membership() -> Any:
+    from tocsin.core.account import Membership
+
+    return Membership(user_id="charlie", workspace_id="ws", role="ADMIN")
+
+
+# Of no workspace: the first setup, people as such, instance facts, and rows already told apart by the move.
+_OF_NO_WORKSPACE = {
+    "accounts.setup_done", "accounts.create_first", "accounts.add_user", "notes.get", "notes.set",
+    "rollups.roll", "results.newest_at",
+}  # fmt: skip
+
+
+def test_every_method_of_every_noun_is_tried() -> None:
+    nouns = [n for n, v in vars(Session).items() if hasattr(v, "attrname") and n not in ("door", "places")]
+    methods: set[str] = set()
+    for noun in nouns:
+        module = inspect.getmodule(Session)
+        kind = getattr(module, "".join(part.title() for part in noun.split("_")))
+        methods |= {f"{noun}.{name}" for name, v in vars(kind).items() if callable(v) and not name.startswith("_")}
+    world = World()
+    world.monitor, world.incident = type("M", (), {"id": "m"}), type("I", (), {"id": "i", "subject": "s"})
+    assert methods == reads(world).keys() | writes(world).keys() | _OF_NO_WORKSPACE
+
+
+async def test_another_workspace_reads_nothing(store: Store) -> None:
+    world = World()
+    await world.fill(store)
+    for name, work in reads(world).items():
+        assert await store.of("ws").read(work) not in NOTHING, name
+        try:
+            found = await store.of("elsewhere").read(work)
+        except NotFound:
+            continue
+        assert found in NOTHING, name
+
+
+async def test_another_workspace_changes_nothing(store: Store) -> None:
+    world = World()
+    await world.fill(store)
+
+    def all_of_it(s: Session) -> dict[str, Any]:
+        tables = [r[0] for r in s.rows(_TABLES[s.postgres])]
+        return {t: sorted(map(repr, s.rows(f"SELECT * FROM {t}"))) for t in tables if t != "notes"}
+
+    before = await store.everything().read(all_of_it)
+    assert sum(map(bool, before.values())) > 20
+    for name, work in writes(world).items():
+        try:
+            found = await store.of("elsewhere").write(work)
+            assert found in (*NOTHING, False), name
+        except (NotFound, Denied, Invalid):
+            pass
+        after = await store.everything().read(all_of_it)
+        assert {t for t in after if after[t] != before.get(t)} == set(), name
+
+
+_TABLES = {
+    False: "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY name",
+    True: "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' ORDER BY table_name",
+}
+
+
+async def test_nested_ids_do_not_cross_even_for_those_who_see_all(store: Store) -> None:
+    world = World()
+    await world.fill(store)
+    strangers_row = replace(world.row, key="k9", workspace_id="elsewhere")
+    assert not await store.everything().write(lambda s: s.outbox.add(strangers_row))
+    moved = replace(world.monitor, workspace_id="elsewhere")
+    for work in (
+        lambda s: s.monitors.replace(moved),
+        lambda s: s.channels.replace(replace(world.channel, workspace_id="elsewhere")),
+        lambda s: s.monitors.add(replace(moved, id="m9")),
+    ):
+        with pytest.raises(TocsinError):
+            await store.everything().write(work)
+    await store.commit(Batch(id="x", results=(replace(a_result(monitor=world.monitor, at=at(99)), workspace_id="elsewhere"),)))
+    newest, *_ = (await store.of("ws").read(lambda s: s.results.page(world.monitor.id)))[0]
+    assert newest.at == at(0)
+
+
+def test_sql_stands_only_in_the_store_and_names_parameters() -> None:
+    words = ("SELECT ", "INSERT INTO ", "UPDATE ", "DELETE FROM ")
+    root = Path(tocsin.store.__file__).parent.parent
+    for path in root.rglob("*.py"):
+        if "store" in path.parts:
+            continue
+        text = path.read_text(encoding="utf-8")
+        if not any(word in text for word in words):
+            continue
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                assert not node.value.startswith(words), f"{path}: {node.value[:60]}"
