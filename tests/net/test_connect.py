@@ -110,9 +110,10 @@ async def test_a_silent_address_leaves_time_for_the_next(net: Net) -> None:
 
         here = Progress()
         token = PROGRESS.set(here)
-        async with asyncio.timeout(0.6) as here.timeout:
-            async with net.connect("a.example", port, pins=pins) as connection:
-                assert connection.peer == "127.0.0.2"
+        here.begin(0.6)
+        async with net.connect("a.example", port, pins=pins) as connection:
+            assert connection.peer == "127.0.0.2"
+        here.end()
         PROGRESS.reset(token)
 
 

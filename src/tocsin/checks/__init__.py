@@ -7,7 +7,7 @@ import functools
 import importlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -40,15 +40,17 @@ REGISTRY: dict[str, str] = {
 class Kind:
     """A check type: its Target dataclass, its `check` coroutine, and what it is for in one line.
 
-    A kind's module may also have `summary(target) -> str` (the target in one line, no secrets) and `DEFAULTS`, the
-    assertions that hold when a monitor has none of their type."""
+    A kind's module may also have `summary(target) -> str` (the target in one line, no secrets), `DEFAULTS`, the
+    assertions that hold when a monitor has none of their type, and `GRACE_S`: the check ends by itself in time, so that
+    `run` need only stand behind it, that much later."""
 
     name: str
     target: type[Any]
     check: Callable[[Any, Net], Awaitable[Observation]]
     label: str
     summary: Callable[[Any], str]
-    defaults: tuple[Assertion, ...] = field(default=())
+    defaults: tuple[Assertion, ...] = ()
+    grace_s: float = 0.0
 
 
 def names() -> list[str]:
@@ -64,7 +66,8 @@ def kind(name: str) -> Kind:
     module = importlib.import_module(REGISTRY[name])
     label = (module.Target.__doc__ or name).strip().splitlines()[0].rstrip(".")
     summary = getattr(module, "summary", _summary)
-    return Kind(name, module.Target, module.check, label, summary, tuple(getattr(module, "DEFAULTS", ())))
+    defaults: tuple[Assertion, ...] = tuple(getattr(module, "DEFAULTS", ()))
+    return Kind(name, module.Target, module.check, label, summary, defaults, getattr(module, "GRACE_S", 0.0))
 
 
 def show(type: str, target: Any) -> str:
@@ -100,28 +103,28 @@ async def run(order: Order, net: Net, clock: Clock) -> Outcome:
     chosen = kind(order.type)
     started_at = clock.now()
     began = time.perf_counter()
-    here = Progress(order.timeout_s)
+    here = Progress()
     token = PROGRESS.set(here)
     error: CheckError | None = None
     status: Status = "up"
     seen: Observation | None = None
     try:
-        async with asyncio.timeout(order.timeout_s) as here.timeout:
-            seen = await chosen.check(order.target, net)
+        here.begin(order.timeout_s, chosen.grace_s)
+        seen = await chosen.check(order.target, net)
     except CheckFailed as failure:
         status, error, seen = "down", _failure(failure, here), failure.observation
     except EgressRefused as refused:
         status, error = "down", CheckError("network", f"refused: {refused}", here.phase)
     except CheckInvalid as fault:
         status, error = "invalid", CheckError("unknown", str(fault), here.phase)
-    except TimeoutError:
-        if here.timeout is None or not here.timeout.expired():
-            status, error = _our_fault(order.type)
-        else:
-            status, error = _timed_out(order, here)
+    except asyncio.CancelledError:
+        if not here.end():
+            raise
+        status, error = _timed_out(order, here)
     except Exception:  # noqa: BLE001 - whatever a check type raises by mistake is ours, never the target's
         status, error = _our_fault(order.type)
     finally:
+        here.end()
         PROGRESS.reset(token)
     seen = _complete(seen, here, (time.perf_counter() - began) * 1000)
     results: tuple[AssertionResult, ...] = ()
@@ -171,8 +174,9 @@ def _judged(
     given: Sequence[Assertion], defaults: Sequence[Assertion], seen: Observation, now: datetime
 ) -> tuple[Status, CheckError | None, tuple[AssertionResult, ...]]:
     """Judge the assertions, with the kind's own for the types that none is given of."""
-    extra = tuple(d for d in defaults if all(a.type != d.type for a in given))
-    results = judge((*extra, *given), seen, now)
+    if given and defaults:
+        defaults = [d for d in defaults if all(a.type != d.type for a in given)]
+    results = judge((*defaults, *given), seen, now) if given or defaults else ()
     missed = [r for r in results if not r.ok]
     order: tuple[tuple[str, Status], ...] = (("down", "down"), ("degrade", "degraded"))
     for on_fail, status in order:

@@ -17,6 +17,8 @@ from tocsin.net.url import parse
 
 DEFAULTS = (Assertion(type="status_code", op="in", value=["200-299"]),)
 
+GRACE_S = 0.3  # libcurl keeps the deadline
+
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 _PEM = r"\s*-----BEGIN [\s\S]*"

@@ -44,7 +44,7 @@ class Connection:
 
     def __init__(self, sock: socket.socket, peer: str, here: Progress) -> None:
         self._sock = sock
-        self._loop = asyncio.get_running_loop()
+        self._loop = here.loop
         self._progress = here
         self._buffer = bytearray()
         self._eof = False
@@ -273,10 +273,10 @@ async def _connect_any(addresses: Sequence[Address], here: Progress) -> tuple[so
         began = time.perf_counter()
         try:
             if i == len(addresses) - 1:
-                sock = await _connect(address)
+                sock = await _connect(address, here.loop)
             else:
                 async with asyncio.timeout(here.remaining_s() / 2):
-                    sock = await _connect(address)
+                    sock = await _connect(address, here.loop)
         except OSError as error:
             first = first or from_os_error(error, "connect", f"{address.ip} port {address.port}")
             continue
@@ -285,10 +285,10 @@ async def _connect_any(addresses: Sequence[Address], here: Progress) -> tuple[so
     raise first or CheckFailed("dns", "no address", phase="dns")
 
 
-async def _connect(address: Address) -> socket.socket:
+async def _connect(address: Address, loop: asyncio.AbstractEventLoop) -> socket.socket:
     sock = socket.socket(address.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
-        await asyncio.get_running_loop().sock_connect(sock, (address.ip, address.port))
+        await loop.sock_connect(sock, (address.ip, address.port))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except BaseException:
         sock.close()
@@ -301,13 +301,12 @@ async def ask(egress: Egress, address: Address, payload: bytes, limit: int = _CH
     egress.check(address.ip, address.port)
     here = progress()
     here.ip, here.phase = address.ip, "ttfb"
-    loop = asyncio.get_running_loop()
     kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
     with socket.socket(address.family, kind) as sock:
         try:
             sock.connect((address.ip, address.port))
             sock.send(payload)
-            return await loop.sock_recv(sock, limit)
+            return await here.loop.sock_recv(sock, limit)
         except OSError as error:
             raise from_os_error(error, "ttfb", f"{address.ip} port {address.port}") from None
 

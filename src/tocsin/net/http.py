@@ -28,6 +28,7 @@ from tocsin.net.url import Url
 
 _ALWAYS = ("Expect:",)  # never wait for a 100
 _DEFAULTS = (("User-Agent", f"Tocsin/{__version__}"), ("Accept", "*/*"))
+_PLAIN = (*(f"{name}: {value}" for name, value in _DEFAULTS), *_ALWAYS)
 _SECRET_NAME = re.compile(r"auth|cookie|token|secret|session|api-?key|password", re.IGNORECASE)
 _REDIRECTS = (301, 302, 303, 307, 308)
 _REPLY_LIMIT = 65_536
@@ -46,7 +47,7 @@ class Login:
         return f"Login(scheme={self.scheme!r}, ***)"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class HttpRequest:
     """What to ask. `ca_file`, `client_cert`, `client_key` are PEM text; `resolve` are pins HOST:PORT:ADDRESS.
 
@@ -158,7 +159,6 @@ class _Journey:
         self.cookies: dict[str, dict[str, str]] = {}
         self.dns = self.connect = self.tls = self.ttfb = self.transfer = self.total = 0.0
         self.facts: TlsFacts | None = None
-        self.lent = False
 
     async def go(self) -> Observation:
         """Hop after hop until an answer that leads no further."""
@@ -222,9 +222,6 @@ class _Journey:
         self.dns += took
         here.dns_ms = self.dns
         here.phase = None
-        if not self.lent:
-            here.engine_keeps_time()
-            self.lent = True
         first: Transfer | None = None
         for i, address in enumerate(addresses):
             done = await self._exchange(address, special, last=i == len(addresses) - 1)
@@ -300,6 +297,8 @@ class _Journey:
 
     def _request_headers(self) -> tuple[str, ...]:
         request = self.request
+        if not (request.headers or request.login or self.cookies) and self.body is None:
+            return _PLAIN
         given = {name.lower() for name, _ in request.headers}
         lines = [f"{name}: {value}" for name, value in _DEFAULTS if name.lower() not in given]
         for name, value in request.headers:
@@ -318,7 +317,7 @@ class _Journey:
                 lines.append("Authorization: Basic " + b64encode(f"{login.user}:{login.password}".encode()).decode())
             elif login.scheme == "bearer":
                 lines.append(f"Authorization: Bearer {login.token}")
-        if cookies := _cookies_for(self.cookies, self.url.host):
+        if self.cookies and (cookies := _cookies_for(self.cookies, self.url.host)):
             lines.append("Cookie: " + cookies)
         return (*lines, *_ALWAYS)
 

@@ -54,8 +54,9 @@ class Multi:
 
     async def run(self, transfer: Transfer) -> Transfer:
         """Carry out one transfer: its result is in it. When the caller is cancelled, so is the transfer."""
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop:
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            loop = asyncio.get_running_loop()
             self._begin(loop)
         transfer.future = loop.create_future()
         transfer.ordered_at = time.perf_counter()
