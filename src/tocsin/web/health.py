@@ -47,23 +47,23 @@ def problems(parts: Parts) -> list[str]:
     return found
 
 
-async def health(call: Call) -> Reply:
+async def _health(call: Call) -> Reply:
     found = problems(call.parts)
     return Reply(data=Health(status="degraded" if found else "ok", version=__version__, problems=found))
 
 
-async def ready(call: Call) -> Reply:
+async def _ready(call: Call) -> Reply:
     found = problems(call.parts)
     not_ready = call.parts.store.breaker.state == "open" or not call.parts.corridor.status().get("running", False)
     data = {"status": "not_ready" if not_ready else "ready", "problems": found}
     return Reply(data=data, status=503 if not_ready else 200)
 
 
-async def metrics(call: Call) -> Reply:
+async def _metrics(call: Call) -> Reply:
     return Reply(content=await asyncio.to_thread(generate_latest, REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
 
-async def monitoring_status(call: Call) -> Reply:
+async def _monitoring_status(call: Call) -> Reply:
     return Reply(data=status_json(call.parts, call.who))
 
 
@@ -94,7 +94,7 @@ def status_json(parts: Parts, who: Principal) -> dict[str, Any]:
     }
 
 
-async def monitoring_health(call: Call) -> Reply:
+async def _monitoring_health(call: Call) -> Reply:
     found = problems(call.parts)
     data = {
         "status": "degraded" if found else "ok",
@@ -105,11 +105,11 @@ async def monitoring_health(call: Call) -> Reply:
     return Reply(data=data)
 
 
-async def trigger(call: Call) -> Reply:
+async def _trigger(call: Call) -> Reply:
     return Reply(data=_cycle_json(await call.parts.corridor.runner.cycle(call.who.workspace_id), stored=True))
 
 
-async def try_cycle(call: Call) -> Reply:
+async def _try_cycle(call: Call) -> Reply:
     done = await call.parts.corridor.runner.cycle(call.who.workspace_id, stored=False)
     return Reply(data=_cycle_json(done, stored=False))
 
@@ -145,7 +145,7 @@ def _stats(s: Any, w: Watched, now: datetime) -> dict[str, Any]:
     return shown | {"currentStatus": value, "lastChecked": iso(latest), "paused": w.monitor.paused}
 
 
-async def site_stats(call: Call) -> Reply:
+async def _site_stats(call: Call) -> Reply:
     rows = sorted(call.parts.corridor.watchlist.of(call.who.workspace_id), key=lambda w: (w.monitor.name, w.monitor.id))
     found: list[dict[str, Any]] = []
     for start in range(0, len(rows), _TOGETHER):
@@ -153,55 +153,55 @@ async def site_stats(call: Call) -> Reply:
     return Reply(data=found)
 
 
-async def one_site(call: Call) -> Reply:
+async def _one_site(call: Call) -> Reply:
     w = watched(call.parts, call.who, call.path["id"])
     return Reply(data=(await stats_of(call.parts, call.who, [w], call.now))[0])
 
 
-async def refresh_site(call: Call) -> Reply:
+async def _refresh_site(call: Call) -> Reply:
     await run_now(call.parts, call.who, call.path["id"])
-    return await one_site(call)
+    return await _one_site(call)
 
 
 ROUTES = [
     Route(
-        method="GET", path="/health", run=health, permission="public", kind="open", answer=Health, loose=True,
+        method="GET", path="/health", run=_health, permission="public", kind="open", answer=Health, loose=True,
         tag="server", summary="How the server is; 200 also when something is not well",
     ),
     Route(
-        method="GET", path="/health/ready", run=ready, permission="public", kind="open", loose=True, tag="server",
+        method="GET", path="/health/ready", run=_ready, permission="public", kind="open", loose=True, tag="server",
         summary="Whether the server can take work: 200 or 503",
     ),
     Route(
-        method="GET", path="/metrics", run=metrics, permission="metrics", kind="open", loose=True, tag="server",
+        method="GET", path="/metrics", run=_metrics, permission="metrics", kind="open", loose=True, tag="server",
         summary="Metrics in Prometheus' text form",
     ),
     Route(
-        method="GET", path="/monitoring/health", run=monitoring_health, permission="public", kind="open", loose=True,
+        method="GET", path="/monitoring/health", run=_monitoring_health, permission="public", kind="open", loose=True,
         tag="server", summary="How monitoring is",
     ),
     Route(
-        method="GET", path="/monitoring/status", run=monitoring_status, permission="read", kind="open", loose=True,
+        method="GET", path="/monitoring/status", run=_monitoring_status, permission="read", kind="open", loose=True,
         tag="server", summary="How monitoring goes",
     ),
     Route(
-        method="POST", path="/monitoring/trigger", run=trigger, permission="operate", kind="open", loose=True,
+        method="POST", path="/monitoring/trigger", run=_trigger, permission="operate", kind="open", loose=True,
         tag="server", summary="Check every monitor now",
     ),
     Route(
-        method="POST", path="/monitoring/test", run=try_cycle, permission="operate", kind="open", loose=True,
+        method="POST", path="/monitoring/test", run=_try_cycle, permission="operate", kind="open", loose=True,
         tag="server", summary="Check every monitor now, without keeping anything",
     ),
     Route(
-        method="GET", path="/site-stats", run=site_stats, permission="read", kind="open", loose=True, tag="server",
+        method="GET", path="/site-stats", run=_site_stats, permission="read", kind="open", loose=True, tag="server",
         summary="Figures of every monitor",
     ),
     Route(
-        method="GET", path="/site-stats/{id}", run=one_site, permission="read", kind="open", loose=True, tag="server",
+        method="GET", path="/site-stats/{id}", run=_one_site, permission="read", kind="open", loose=True, tag="server",
         summary="Figures of one monitor",
     ),
     Route(
-        method="POST", path="/site-stats/{id}/refresh", run=refresh_site, permission="operate", kind="open", loose=True,
+        method="POST", path="/site-stats/{id}/refresh", run=_refresh_site, permission="operate", kind="open", loose=True,
         tag="server", summary="Check one monitor now, and its figures",
     ),
 ]  # fmt: skip

@@ -40,12 +40,12 @@ def _message(call: Call) -> str:
     return call.raw[: 4 * _SAID].decode("utf-8", "replace")[:_SAID].strip()
 
 
-async def ping(call: Call) -> Reply:
+async def _ping(call: Call) -> Reply:
     await _called(call, "up", message=_message(call), run_id=call.query.rid or "")
     return _ok()
 
 
-async def ping_said(call: Call) -> Reply:
+async def _ping_said(call: Call) -> Reply:
     word = call.path["word"]
     status = {"start": "start", "fail": "down", "log": "log"}.get(word)
     message = _message(call)
@@ -59,7 +59,7 @@ async def ping_said(call: Call) -> Reply:
     return _ok()
 
 
-async def kuma(call: Call) -> Reply:
+async def _kuma(call: Call) -> Reply:
     wanted: KumaQuery = call.query
     ping_ms: float | None = None
     if wanted.ping:
@@ -86,16 +86,16 @@ def _routes() -> list[Route]:
     for method in ("GET", "POST"):
         made += [
             Route(
-                method=method, path="/ping/{token}", run=ping, permission="public", query=Rid, kind="open", loose=True,
+                method=method, path="/ping/{token}", run=_ping, permission="public", query=Rid, kind="open", loose=True,
                 tag="push", summary="A job succeeded", max_body=100_000,
             ),
             Route(
-                method=method, path="/ping/{token}/{word}", run=ping_said, permission="public", query=Rid, kind="open",
+                method=method, path="/ping/{token}/{word}", run=_ping_said, permission="public", query=Rid, kind="open",
                 loose=True, tag="push", summary="A job started, failed, logs, or ended with an exit code",
                 max_body=100_000,
             ),
             Route(
-                method=method, path="/api/push/{token}", run=kuma, permission="public", query=KumaQuery, kind="open",
+                method=method, path="/api/push/{token}", run=_kuma, permission="public", query=KumaQuery, kind="open",
                 loose=True, tag="push", summary="A push monitor's call", max_body=100_000,
             ),
         ]  # fmt: skip

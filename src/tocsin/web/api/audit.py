@@ -35,6 +35,8 @@ class ChangeOut(Struct, frozen=True, kw_only=True):
 
 
 class ChangeList(Struct, frozen=True, kw_only=True):
+    """A page of changes; `next_cursor` leads to the next, null at the end."""
+
     items: list[ChangeOut]
     next_cursor: str | None
 
@@ -54,14 +56,14 @@ async def select(parts: Parts, who: Principal, wanted: Page) -> tuple[list[Chang
     )
 
 
-async def index(call: Call) -> Reply:
+async def _index(call: Call) -> Reply:
     found, cursor = await select(call.parts, call.who, call.query)
     return Reply(data={"items": [change_json(c) for c in found], "next_cursor": cursor})
 
 
 ROUTES = [
     Route(
-        method="GET", path="/api/v1/audit-log", run=index, permission="admin", query=Page, answer=ChangeList,
+        method="GET", path="/api/v1/audit-log", run=_index, permission="admin", query=Page, answer=ChangeList,
         tag="accounts", summary="Who changed what, newest first",
     )
 ]  # fmt: skip

@@ -46,6 +46,8 @@ class ChannelOut(Struct, frozen=True, kw_only=True):
 
 
 class ChannelList(Struct, frozen=True, kw_only=True):
+    """A page of channels; `next_cursor` leads to the next, null at the end."""
+
     items: list[ChannelOut]
     next_cursor: str | None
 
@@ -157,33 +159,33 @@ def visible(parts: Parts, who: Principal) -> list[Channel]:
     return sorted(parts.corridor.watchlist.channels(who.workspace_id), key=lambda c: (c.name.casefold(), c.id))
 
 
-async def index(call: Call) -> Reply:
+async def _index(call: Call) -> Reply:
     return Reply(data={"items": [channel_json(c) for c in visible(call.parts, call.who)], "next_cursor": None})
 
 
-async def make(call: Call) -> Reply:
+async def _make(call: Call) -> Reply:
     channel = await create(call.parts, call.who, as_object(call.data))
     return Reply(data=channel_json(channel), status=201, headers={"location": f"/api/v1/channels/{channel.id}"})
 
 
-async def show(call: Call) -> Reply:
+async def _show(call: Call) -> Reply:
     return Reply(data=channel_json(channel_of(call.parts, call.who, call.path["id"])))
 
 
-async def edit(call: Call) -> Reply:
+async def _edit(call: Call) -> Reply:
     return Reply(data=channel_json(await change(call.parts, call.who, call.path["id"], as_object(call.data))))
 
 
-async def remove(call: Call) -> Reply:
+async def _remove(call: Call) -> Reply:
     await delete(call.parts, call.who, call.path["id"])
     return Reply(status=204)
 
 
-async def try_it(call: Call) -> Reply:
+async def _try_it(call: Call) -> Reply:
     return Reply(data=await test(call.parts, call.who, call.path["id"]))
 
 
-async def types(call: Call) -> Reply:
+async def _types(call: Call) -> Reply:
     kinds = [notifiers.kind(name) for name in notifiers.REGISTRY]
     items = [{"type": k.name, "label": k.label, "config": shape.schema(k.config)} for k in kinds]
     return Reply(data={"items": items, "next_cursor": None})
@@ -192,30 +194,30 @@ async def types(call: Call) -> Reply:
 _ONE = "/api/v1/channels/{id}"
 ROUTES = [
     Route(
-        method="GET", path="/api/v1/channels", run=index, permission="read", answer=ChannelList, tag="channels",
+        method="GET", path="/api/v1/channels", run=_index, permission="read", answer=ChannelList, tag="channels",
         summary="Where messages go",
     ),
     Route(
-        method="POST", path="/api/v1/channels", run=make, permission="write", body=ChannelIn, answer=ChannelOut,
+        method="POST", path="/api/v1/channels", run=_make, permission="write", body=ChannelIn, answer=ChannelOut,
         reads=False, status=201, tag="channels", summary="Add a channel",
     ),
     Route(
-        method="GET", path=_ONE, run=show, permission="read", answer=ChannelOut, tag="channels", summary="One channel"
+        method="GET", path=_ONE, run=_show, permission="read", answer=ChannelOut, tag="channels", summary="One channel"
     ),
     Route(
-        method="PATCH", path=_ONE, run=edit, permission="write", body=ChannelIn, partial=True, answer=ChannelOut,
+        method="PATCH", path=_ONE, run=_edit, permission="write", body=ChannelIn, partial=True, answer=ChannelOut,
         reads=False, tag="channels", summary="Change some of a channel's fields",
     ),
     Route(
-        method="DELETE", path=_ONE, run=remove, permission="write", status=204, tag="channels",
+        method="DELETE", path=_ONE, run=_remove, permission="write", status=204, tag="channels",
         summary="Forget a channel",
     ),
     Route(
-        method="POST", path=_ONE + "/test", run=try_it, permission="write", answer=Tested, tag="channels",
+        method="POST", path=_ONE + "/test", run=_try_it, permission="write", answer=Tested, tag="channels",
         summary="Send a test message now",
     ),
     Route(
-        method="GET", path="/api/v1/channel-types", run=types, permission="read", tag="channels",
+        method="GET", path="/api/v1/channel-types", run=_types, permission="read", tag="channels",
         summary="Kinds of channels, with a JSON Schema of each one's config",
     ),
 ]  # fmt: skip

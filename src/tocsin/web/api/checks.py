@@ -37,6 +37,8 @@ class CheckType(Struct, frozen=True, kw_only=True):
 
 
 class CheckTypes(Struct, frozen=True, kw_only=True):
+    """A page of check types; `next_cursor` leads to the next, null at the end."""
+
     items: list[CheckType]
     next_cursor: str | None
 
@@ -74,11 +76,11 @@ async def check_once(parts: Parts, who: Principal, data: dict[str, Any]) -> dict
     return outcome_json(await parts.corridor.runner.try_check(order))
 
 
-async def make(call: Call) -> Reply:
+async def _make(call: Call) -> Reply:
     return Reply(data=await check_once(call.parts, call.who, as_object(call.data)))
 
 
-async def types(call: Call) -> Reply:
+async def _types(call: Call) -> Reply:
     kinds = [checks.kind(name) for name in checks.names()]
     items = [CheckType(type=k.name, label=k.label, target=shape.schema(k.target)) for k in kinds]
     return Reply(data=CheckTypes(items=items, next_cursor=None))
@@ -86,11 +88,11 @@ async def types(call: Call) -> Reply:
 
 ROUTES = [
     Route(
-        method="POST", path="/api/v1/checks", run=make, permission="write", body=CheckIn, reads=False, tag="checks",
+        method="POST", path="/api/v1/checks", run=_make, permission="write", body=CheckIn, reads=False, tag="checks",
         summary="Check something now, without keeping anything",
     ),
     Route(
-        method="GET", path="/api/v1/check-types", run=types, permission="read", answer=CheckTypes, tag="checks",
+        method="GET", path="/api/v1/check-types", run=_types, permission="read", answer=CheckTypes, tag="checks",
         summary="What can be checked, with a JSON Schema of each target",
     ),
 ]  # fmt: skip

@@ -67,6 +67,8 @@ class IncidentWhole(IncidentOut, frozen=True, kw_only=True):
 
 
 class IncidentList(Struct, frozen=True, kw_only=True):
+    """A page of incidents; `next_cursor` leads to the next, null at the end."""
+
     items: list[IncidentOut]
     next_cursor: str | None
 
@@ -149,59 +151,59 @@ async def assign(parts: Parts, who: Principal, incident_id: str, to: str | None)
     return await parts.corridor.response.assign(who.workspace_id, incident_id, who.name, to)
 
 
-async def index(call: Call) -> Reply:
+async def _index(call: Call) -> Reply:
     found, cursor = await select(call.parts, call.who, call.query)
     return Reply(data={"items": [incident_json(i) for i in found], "next_cursor": cursor})
 
 
-async def show(call: Call) -> Reply:
+async def _show(call: Call) -> Reply:
     return Reply(data=incident_json(*await whole(call.parts, call.who, call.path["id"])))
 
 
-async def take(call: Call) -> Reply:
+async def _take(call: Call) -> Reply:
     await acknowledge(call.parts, call.who, call.path["id"])
-    return await show(call)
+    return await _show(call)
 
 
-async def end(call: Call) -> Reply:
+async def _end(call: Call) -> Reply:
     await resolve(call.parts, call.who, call.path["id"], call.body.reason)
-    return await show(call)
+    return await _show(call)
 
 
-async def say(call: Call) -> Reply:
+async def _say(call: Call) -> Reply:
     await comment(call.parts, call.who, call.path["id"], call.body.text)
-    return await show(call)
+    return await _show(call)
 
 
-async def give(call: Call) -> Reply:
+async def _give(call: Call) -> Reply:
     await assign(call.parts, call.who, call.path["id"], call.body.to)
-    return await show(call)
+    return await _show(call)
 
 
 _ONE = "/api/v1/incidents/{id}"
 ROUTES = [
     Route(
-        method="GET", path="/api/v1/incidents", run=index, permission="read", query=Filter, answer=IncidentList,
+        method="GET", path="/api/v1/incidents", run=_index, permission="read", query=Filter, answer=IncidentList,
         tag="incidents", summary="Incidents, newest first",
     ),
     Route(
-        method="GET", path=_ONE, run=show, permission="read", answer=IncidentWhole, tag="incidents",
+        method="GET", path=_ONE, run=_show, permission="read", answer=IncidentWhole, tag="incidents",
         summary="One incident with its timeline",
     ),
     Route(
-        method="POST", path=_ONE + "/acknowledge", run=take, permission="operate", answer=IncidentWhole,
+        method="POST", path=_ONE + "/acknowledge", run=_take, permission="operate", answer=IncidentWhole,
         tag="incidents", summary="Say that you have it",
     ),
     Route(
-        method="POST", path=_ONE + "/resolve", run=end, permission="operate", body=Resolved, answer=IncidentWhole,
+        method="POST", path=_ONE + "/resolve", run=_end, permission="operate", body=Resolved, answer=IncidentWhole,
         tag="incidents", summary="End it by hand",
     ),
     Route(
-        method="POST", path=_ONE + "/comments", run=say, permission="operate", body=Comment, answer=IncidentWhole,
+        method="POST", path=_ONE + "/comments", run=_say, permission="operate", body=Comment, answer=IncidentWhole,
         tag="incidents", summary="Add a line to its timeline",
     ),
     Route(
-        method="POST", path=_ONE + "/assign", run=give, permission="operate", body=Assigned, answer=IncidentWhole,
+        method="POST", path=_ONE + "/assign", run=_give, permission="operate", body=Assigned, answer=IncidentWhole,
         tag="incidents", summary="Give it to a member",
     ),
 ]  # fmt: skip

@@ -51,6 +51,8 @@ class KeyMade(KeyOut, frozen=True, kw_only=True):
 
 
 class KeyList(Struct, frozen=True, kw_only=True):
+    """A page of API keys; `next_cursor` leads to the next, null at the end."""
+
     items: list[KeyOut]
     next_cursor: str | None
 
@@ -107,31 +109,31 @@ async def revoke(parts: Parts, who: Principal, key_id: str, now: datetime) -> No
     parts.memory.known.forget()
 
 
-async def index(call: Call) -> Reply:
+async def _index(call: Call) -> Reply:
     return Reply(data={"items": [key_json(k) for k in await visible(call.parts, call.who)], "next_cursor": None})
 
 
-async def make(call: Call) -> Reply:
+async def _make(call: Call) -> Reply:
     key, secret = await create(call.parts, call.who, call.data, call.now)
     return Reply(data=key_json(key) | {"key": secret}, status=201)
 
 
-async def end(call: Call) -> Reply:
+async def _end(call: Call) -> Reply:
     await revoke(call.parts, call.who, call.path["id"], call.now)
     return Reply(status=204)
 
 
 ROUTES = [
     Route(
-        method="GET", path="/api/v1/api-keys", run=index, permission="read", answer=KeyList, tag="accounts",
+        method="GET", path="/api/v1/api-keys", run=_index, permission="read", answer=KeyList, tag="accounts",
         summary="API keys, without their secrets",
     ),
     Route(
-        method="POST", path="/api/v1/api-keys", run=make, permission="write", body=KeyIn, answer=KeyMade, reads=False,
+        method="POST", path="/api/v1/api-keys", run=_make, permission="write", body=KeyIn, answer=KeyMade, reads=False,
         tag="accounts", status=201, summary="Make an API key, shown once",
     ),
     Route(
-        method="DELETE", path="/api/v1/api-keys/{id}", run=end, permission="write", tag="accounts", status=204,
+        method="DELETE", path="/api/v1/api-keys/{id}", run=_end, permission="write", tag="accounts", status=204,
         summary="Revoke an API key",
     ),
 ]  # fmt: skip

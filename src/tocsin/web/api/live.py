@@ -15,7 +15,7 @@ class Ticket(Struct, frozen=True, kw_only=True):
     expires_in: int
 
 
-async def ticket(call: Call) -> Reply:
+async def _ticket(call: Call) -> Reply:
     made = tokens.new_secret()
     call.parts.memory.tickets.give(made, call.who, call.parts.clock.monotonic())
     return Reply(data=Ticket(ticket=made, expires_in=30))
@@ -23,7 +23,7 @@ async def ticket(call: Call) -> Reply:
 
 ROUTES = [
     Route(
-        method="POST", path="/api/v1/live/ticket", run=ticket, permission="read", answer=Ticket, tag="live",
+        method="POST", path="/api/v1/live/ticket", run=_ticket, permission="read", answer=Ticket, tag="live",
         summary="A ticket for one live connection",
     )
 ]  # fmt: skip

@@ -22,6 +22,8 @@ class LocationOut(Struct, frozen=True, kw_only=True):
 
 
 class LocationList(Struct, frozen=True, kw_only=True):
+    """A page of places; `next_cursor` leads to the next, null at the end."""
+
     items: list[LocationOut]
     next_cursor: str | None
 
@@ -40,13 +42,13 @@ def visible(parts: Parts, workspace_id: str) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-async def index(call: Call) -> Reply:
+async def _index(call: Call) -> Reply:
     return Reply(data={"items": visible(call.parts, call.who.workspace_id), "next_cursor": None})
 
 
 ROUTES = [
     Route(
-        method="GET", path="/api/v1/locations", run=index, permission="read", answer=LocationList, tag="locations",
+        method="GET", path="/api/v1/locations", run=_index, permission="read", answer=LocationList, tag="locations",
         summary="The places that check",
     )
 ]  # fmt: skip

@@ -60,11 +60,11 @@ async def describe(parts: Parts, who: Principal) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def show(call: Call) -> Reply:
+async def _show(call: Call) -> Reply:
     return Reply(data=await describe(call.parts, call.who))
 
 
-async def change(call: Call) -> Reply:
+async def _change(call: Call) -> Reply:
     wanted: MeIn = call.body
     given = await signin.change_password(
         call.parts, call.who, current=wanted.password.current, new=wanted.password.new, now=call.now
@@ -77,11 +77,11 @@ async def change(call: Call) -> Reply:
 
 ROUTES = [
     Route(
-        method="GET", path="/api/v1/me", run=show, permission="self", answer=Me, tag="accounts",
+        method="GET", path="/api/v1/me", run=_show, permission="self", answer=Me, tag="accounts",
         summary="One's own account",
     ),
     Route(
-        method="PATCH", path="/api/v1/me", run=change, permission="self", body=MeIn, answer=MeChanged, tag="accounts",
+        method="PATCH", path="/api/v1/me", run=_change, permission="self", body=MeIn, answer=MeChanged, tag="accounts",
         summary="Change one's password; every other session ends",
     ),
 ]  # fmt: skip

@@ -23,6 +23,8 @@ class MemberOut(Struct, frozen=True, kw_only=True):
 
 
 class MemberList(Struct, frozen=True, kw_only=True):
+    """A page of people; `next_cursor` leads to the next, null at the end."""
+
     items: list[MemberOut]
     next_cursor: str | None
 
@@ -38,13 +40,13 @@ async def visible(parts: Parts, who: Principal) -> list[dict[str, Any]]:
     ]
 
 
-async def index(call: Call) -> Reply:
+async def _index(call: Call) -> Reply:
     return Reply(data={"items": await visible(call.parts, call.who), "next_cursor": None})
 
 
 ROUTES = [
     Route(
-        method="GET", path="/api/v1/members", run=index, permission="read", answer=MemberList, tag="accounts",
+        method="GET", path="/api/v1/members", run=_index, permission="read", answer=MemberList, tag="accounts",
         summary="The people of the workspace",
     )
 ]  # fmt: skip

@@ -87,6 +87,8 @@ class MonitorOut(MonitorIn, frozen=True, kw_only=True):
 
 
 class MonitorList(Struct, frozen=True, kw_only=True):
+    """A page of monitors; `next_cursor` leads to the next, null at the end."""
+
     items: list[MonitorOut]
     next_cursor: str | None
 

@@ -293,45 +293,45 @@ def vote_json(vote: Vote) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def index(call: Call) -> Reply:
+async def _index(call: Call) -> Reply:
     page, cursor = select(call.parts, call.who, call.query)
     return Reply(data={"items": [monitor_json(w) for w in page], "next_cursor": cursor})
 
 
-async def make(call: Call) -> Reply:
+async def _make(call: Call) -> Reply:
     monitor = await create(call.parts, call.who, as_object(call.data))
     return _shown(call, monitor.id, 201)
 
 
-async def show(call: Call) -> Reply:
+async def _show(call: Call) -> Reply:
     return _shown(call, call.path["id"])
 
 
-async def edit(call: Call) -> Reply:
+async def _edit(call: Call) -> Reply:
     await change(call.parts, call.who, call.path["id"], as_object(call.data))
     return _shown(call, call.path["id"])
 
 
-async def remove(call: Call) -> Reply:
+async def _remove(call: Call) -> Reply:
     await delete(call.parts, call.who, call.path["id"])
     return Reply(status=204)
 
 
-async def hold(call: Call) -> Reply:
+async def _hold(call: Call) -> Reply:
     await pause(call.parts, call.who, call.path["id"], paused=True)
     return _shown(call, call.path["id"])
 
 
-async def resume(call: Call) -> Reply:
+async def _resume(call: Call) -> Reply:
     await pause(call.parts, call.who, call.path["id"], paused=False)
     return _shown(call, call.path["id"])
 
 
-async def run(call: Call) -> Reply:
+async def _run(call: Call) -> Reply:
     return Reply(data=await run_now(call.parts, call.who, call.path["id"]))
 
 
-async def why(call: Call) -> Reply:
+async def _why(call: Call) -> Reply:
     return Reply(data=await explain(call.parts, call.who, call.path["id"]))
 
 
@@ -343,38 +343,38 @@ def _shown(call: Call, monitor_id: str, status: int = 200) -> Reply:
 _ONE = "/api/v1/monitors/{id}"
 ROUTES = [
     Route(
-        method="GET", path="/api/v1/monitors", run=index, permission="read", query=Filter, answer=MonitorList,
+        method="GET", path="/api/v1/monitors", run=_index, permission="read", query=Filter, answer=MonitorList,
         tag="monitors", summary="Monitors with their present verdicts",
     ),
     Route(
-        method="POST", path="/api/v1/monitors", run=make, permission="write", body=MonitorIn, answer=MonitorOut,
+        method="POST", path="/api/v1/monitors", run=_make, permission="write", body=MonitorIn, answer=MonitorOut,
         reads=False, tag="monitors", status=201, summary="Watch something",
     ),
     Route(
-        method="GET", path=_ONE, run=show, permission="read", answer=MonitorOut, tag="monitors", summary="One monitor"
+        method="GET", path=_ONE, run=_show, permission="read", answer=MonitorOut, tag="monitors", summary="One monitor"
     ),
     Route(
-        method="PATCH", path=_ONE, run=edit, permission="write", body=MonitorIn, partial=True, answer=MonitorOut,
+        method="PATCH", path=_ONE, run=_edit, permission="write", body=MonitorIn, partial=True, answer=MonitorOut,
         reads=False, tag="monitors", summary="Change some of a monitor's fields",
     ),
     Route(
-        method="DELETE", path=_ONE, run=remove, permission="write", tag="monitors", status=204,
+        method="DELETE", path=_ONE, run=_remove, permission="write", tag="monitors", status=204,
         summary="Forget a monitor",
     ),
     Route(
-        method="POST", path=_ONE + "/pause", run=hold, permission="operate", answer=MonitorOut, tag="monitors",
+        method="POST", path=_ONE + "/pause", run=_hold, permission="operate", answer=MonitorOut, tag="monitors",
         summary="Stop checking it for now",
     ),
     Route(
-        method="POST", path=_ONE + "/resume", run=resume, permission="operate", answer=MonitorOut, tag="monitors",
+        method="POST", path=_ONE + "/resume", run=_resume, permission="operate", answer=MonitorOut, tag="monitors",
         summary="Go on checking it",
     ),
     Route(
-        method="POST", path=_ONE + "/run", run=run, permission="operate", answer=RunOut, tag="monitors",
+        method="POST", path=_ONE + "/run", run=_run, permission="operate", answer=RunOut, tag="monitors",
         summary="Check it now at all its locations, and wait",
     ),
     Route(
-        method="GET", path=_ONE + "/explain", run=why, permission="read", tag="monitors",
+        method="GET", path=_ONE + "/explain", run=_why, permission="read", tag="monitors",
         summary="The votes behind the verdict",
     ),
 ]  # fmt: skip

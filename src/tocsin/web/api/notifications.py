@@ -40,6 +40,8 @@ class NotificationOut(Struct, frozen=True, kw_only=True):
 
 
 class NotificationList(Struct, frozen=True, kw_only=True):
+    """A page of messages; `next_cursor` leads to the next, null at the end."""
+
     items: list[NotificationOut]
     next_cursor: str | None
 
@@ -65,14 +67,14 @@ async def select(parts: Parts, who: Principal, wanted: Filter) -> tuple[list[Del
     )
 
 
-async def index(call: Call) -> Reply:
+async def _index(call: Call) -> Reply:
     found, cursor = await select(call.parts, call.who, call.query)
     return Reply(data={"items": [notification_json(d) for d in found], "next_cursor": cursor})
 
 
 ROUTES = [
     Route(
-        method="GET", path="/api/v1/notifications", run=index, permission="read", query=Filter, answer=NotificationList,
-        tag="channels", summary="The delivery log, newest first",
+        method="GET", path="/api/v1/notifications", run=_index, permission="read", query=Filter,
+        answer=NotificationList, tag="channels", summary="The delivery log, newest first",
     )
 ]  # fmt: skip

@@ -265,12 +265,12 @@ def _outcome(type_: str, shown: str, past: Past, home: str) -> Outcome:
     )  # fmt: skip
 
 
-async def index(call: Call) -> Reply:
+async def _index(call: Call) -> Reply:
     found, cursor = await page(call.parts, call.who, call.path["id"], call.query)
     return Reply(data={"items": [result_json(r) for r in found], "next_cursor": cursor})
 
 
-async def share(call: Call) -> Reply:
+async def _share(call: Call) -> Reply:
     wanted: Span = call.query
     start, end = stretch(wanted.window, wanted.from_, wanted.to, call.now)
     found = await uptime_of(call.parts, call.who, call.path["id"], start, end, wanted.location)
@@ -278,7 +278,7 @@ async def share(call: Call) -> Reply:
     return Reply(data=uptime_json(*found, start, end, window))
 
 
-async def figures(call: Call) -> Reply:
+async def _figures(call: Call) -> Reply:
     wanted: SeriesSpan = call.query
     start, end = stretch(wanted.window, wanted.from_, wanted.to, call.now)
     step_s = wanted.step or step_for(start, end)
@@ -288,7 +288,7 @@ async def figures(call: Call) -> Reply:
     return Reply(data=series_json(points, start, end, step_s))
 
 
-async def put_in(call: Call) -> Reply:
+async def _put_in(call: Call) -> Reply:
     accepted = await backfill(call.parts, call.who, call.path["id"], call.body, call.now)
     return Reply(data=Backfilled(accepted=accepted))
 
@@ -296,19 +296,19 @@ async def put_in(call: Call) -> Reply:
 _ONE = "/api/v1/monitors/{id}"
 ROUTES = [
     Route(
-        method="GET", path=_ONE + "/results", run=index, permission="read", query=ResultFilter, tag="results",
+        method="GET", path=_ONE + "/results", run=_index, permission="read", query=ResultFilter, tag="results",
         summary="Results, newest first",
     ),
     Route(
-        method="POST", path=_ONE + "/results", run=put_in, permission="admin", body=Backfill, answer=Backfilled,
+        method="POST", path=_ONE + "/results", run=_put_in, permission="admin", body=Backfill, answer=Backfilled,
         tag="results", max_body=4 << 20, summary="Put results of the past in",
     ),
     Route(
-        method="GET", path=_ONE + "/uptime", run=share, permission="read", query=Span, answer=UptimeOut, tag="results",
+        method="GET", path=_ONE + "/uptime", run=_share, permission="read", query=Span, answer=UptimeOut, tag="results",
         summary="Uptime and response times of a stretch of time",
     ),
     Route(
-        method="GET", path=_ONE + "/series", run=figures, permission="read", query=SeriesSpan, answer=SeriesOut,
+        method="GET", path=_ONE + "/series", run=_figures, permission="read", query=SeriesSpan, answer=SeriesOut,
         tag="results", summary="Response times and counts in steps",
     ),
 ]  # fmt: skip

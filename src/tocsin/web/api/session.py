@@ -46,13 +46,13 @@ class SetupOpen(Struct, frozen=True, kw_only=True):
     needs_token: bool
 
 
-async def see_setup(call: Call) -> Reply:
+async def _see_setup(call: Call) -> Reply:
     return Reply(
         data=SetupOpen(open=await signin.setup_open(call.parts), needs_token=call.parts.setup_token is not None)
     )
 
 
-async def setup(call: Call) -> Reply:
+async def _setup(call: Call) -> Reply:
     wanted: SetupIn = call.body
     given = await signin.setup(
         call.parts, email=wanted.email, password=wanted.password, workspace=wanted.workspace,
@@ -61,7 +61,7 @@ async def setup(call: Call) -> Reply:
     return Reply(data=given, status=201)
 
 
-async def login(call: Call) -> Reply:
+async def _login(call: Call) -> Reply:
     wanted: LoginIn = call.body
     given = await signin.sign_in(
         call.parts, email=wanted.email, password=wanted.password, totp=wanted.totp, client=call.client, now=call.now,
@@ -70,35 +70,35 @@ async def login(call: Call) -> Reply:
     return Reply(data=given)
 
 
-async def refresh(call: Call) -> Reply:
+async def _refresh(call: Call) -> Reply:
     wanted: RefreshIn = call.body
     return Reply(data=await signin.refresh(call.parts, wanted.refresh_token, call.now))
 
 
-async def logout(call: Call) -> Reply:
+async def _logout(call: Call) -> Reply:
     await signin.sign_out(call.parts, call.who, call.now)
     return Reply(status=204, cookies=signin.cleared_cookies())
 
 
 ROUTES = [
     Route(
-        method="GET", path="/api/v1/setup", run=see_setup, permission="public", answer=SetupOpen, tag="accounts",
+        method="GET", path="/api/v1/setup", run=_see_setup, permission="public", answer=SetupOpen, tag="accounts",
         summary="Whether the first account is still to be made",
     ),
     Route(
-        method="POST", path="/api/v1/setup", run=setup, permission="public", body=SetupIn, answer=signin.SignedIn,
+        method="POST", path="/api/v1/setup", run=_setup, permission="public", body=SetupIn, answer=signin.SignedIn,
         tag="accounts", status=201, summary="Make the first account; once",
     ),
     Route(
-        method="POST", path="/api/v1/auth/login", run=login, permission="public", body=LoginIn, answer=signin.SignedIn,
+        method="POST", path="/api/v1/auth/login", run=_login, permission="public", body=LoginIn, answer=signin.SignedIn,
         tag="accounts", summary="Sign in",
     ),
     Route(
-        method="POST", path="/api/v1/auth/refresh", run=refresh, permission="public", body=RefreshIn,
+        method="POST", path="/api/v1/auth/refresh", run=_refresh, permission="public", body=RefreshIn,
         answer=signin.SignedIn, tag="accounts", summary="The next pair of tokens",
     ),
     Route(
-        method="POST", path="/api/v1/auth/logout", run=logout, permission="self", tag="accounts", status=204,
+        method="POST", path="/api/v1/auth/logout", run=_logout, permission="self", tag="accounts", status=204,
         summary="End this session",
     ),
 ]  # fmt: skip
