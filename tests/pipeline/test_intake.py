@@ -1,0 +1,140 @@
+"""The one door: batches, repetition, late results, races, and a store that refuses."""
+
+from __future__ import annotations
+
+import pytest
+
+from builders import a_result, an_incident, at, until
+from tocsin.core.incident import Incident
+from tocsin.errors import StoreUnavailable
+from tocsin.store.batch import Batch, IncidentChange
+from world import Place, World
+
+
+async def resting(world: World, **more: object) -> object:
+    """A monitor that is not checked by itself."""
+    world.corridor.runner.locations.clear()
+    watched = await world.watch(**({"failure_threshold": 1, "interval_s": 60} | more))
+    await world.go(1)
+    return watched
+
+
+async def page(world: World, monitor_id: str) -> list[str]:
+    found, _ = await world.store.of("ws").read(lambda s: s.results.page(monitor_id))
+    return [r.status for r in found]
+
+
+async def test_the_same_result_twice_is_one(world: World) -> None:
+    watched = await resting(world)
+    result = a_result("up", monitor=watched.monitor, at=at(1))
+    await world.corridor.intake.take_in([result])
+    await world.corridor.intake.take_in([result, result])
+    assert await page(world, watched.monitor.id) == ["up"]
+    assert watched.tally == b"u"
+
+
+async def test_steady_results_wait_for_company_and_changes_do_not(world: World) -> None:
+    watched = await resting(world)
+    intake = world.corridor.intake
+    await intake.take_in([a_result("up", monitor=watched.monitor, at=at(1))])
+    assert watched.calm
+    intake.offer(a_result("up", monitor=watched.monitor, at=at(61)))
+    assert intake._timer is not None
+    intake.offer(a_result("down", monitor=watched.monitor, at=at(121)))
+    assert intake._timer is None
+    await until(lambda: intake.idle)
+    assert watched.verdict.value == "down"
+    assert len(await page(world, watched.monitor.id)) == 3
+
+
+async def test_a_late_result_fills_history_only(world: World) -> None:
+    watched = await resting(world)
+    await world.corridor.intake.take_in([a_result("up", monitor=watched.monitor, at=at(120))])
+    await world.corridor.intake.take_in([a_result("down", monitor=watched.monitor, at=at(60))])
+    assert watched.verdict.value == "up"
+    assert watched.incident is None
+    assert await page(world, watched.monitor.id) == ["up", "down"]
+
+
+async def test_an_old_failure_opens_no_incident(world: World) -> None:
+    watched = await resting(world)
+    world.clock.jump(3600)
+    await world.corridor.intake.take_in([a_result("down", monitor=watched.monitor, at=at(60))])
+    assert watched.incident is None
+
+
+async def test_results_of_a_monitor_that_is_gone_drop_out(world: World) -> None:
+    watched = await resting(world)
+    await world.store.of("ws").write(lambda s: s.monitors.delete(watched.monitor.id))
+    await world.corridor.removed(watched.monitor.id)
+    await world.corridor.intake.take_in([a_result("up", monitor=watched.monitor)])
+    assert world.corridor.intake.idle
+
+
+async def test_bodies_are_not_kept(world: World) -> None:
+    watched = await resting(world)
+    await world.corridor.intake.take_in([a_result("up", monitor=watched.monitor, at=at(1), body=b"x" * 1000)])
+    assert watched.last["local"].outcome.seen.body == b""
+
+
+async def test_who_loses_the_race_for_the_open_incident_takes_the_other_one(world: World) -> None:
+    watched = await resting(world)
+    other = an_incident(watched.monitor, told=True, locations=("local",))
+    change = IncidentChange(incident=other, opens=True)
+    await world.store.commit(Batch(id="other", incidents=(change,)))
+    await world.corridor.intake.take_in([a_result("down", monitor=watched.monitor, at=at(1))])
+    assert watched.incident is not None
+    assert watched.incident.id == other.id
+    incidents, _ = await world.store.of("ws").read(lambda s: s.incidents.list())
+    assert [i.id for i in incidents] == [other.id]
+
+
+async def test_what_could_not_be_kept_is_taken_back_and_tried_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = await resting(world)
+    await world.corridor.intake.take_in([a_result("up", monitor=watched.monitor, at=at(1))])
+    before = watched.verdict, dict(watched.states), watched.incident
+    commit, refusing = world.store.commit, True
+
+    async def refuse(batch: Batch) -> str:
+        if refusing:
+            raise StoreUnavailable("disk full")
+        return await commit(batch)
+
+    monkeypatch.setattr(world.store, "commit", refuse)
+    monkeypatch.setattr("tocsin.pipeline.intake.AGAIN_S", 0.01)
+    with pytest.raises(StoreUnavailable):
+        await world.corridor.intake.take_in([a_result("down", monitor=watched.monitor, at=at(61))])
+    assert (watched.verdict, watched.states, watched.incident) == before
+    refusing = False
+    await until(lambda: isinstance(watched.incident, Incident))
+    await world.quiet()
+    assert await page(world, watched.monitor.id) == ["down", "up"]
+
+
+async def test_events_come_after_the_commit(world: World) -> None:
+    watched = await resting(world)
+    events = world.corridor.live.subscribe("ws", {f"monitor:{watched.monitor.id}"})
+    await world.corridor.intake.take_in([a_result("down", monitor=watched.monitor, at=at(1))])
+    seen = [await anext(events) for _ in range(3)]
+    assert {e["type"] for e in seen} == {"check.completed", "verdict.changed", "incident.opened"}
+    assert all(e["monitor"] == watched.monitor.id for e in seen)
+
+
+async def test_the_tally_shows_slots(world: World) -> None:
+    watched = await resting(world, failure_threshold=2)
+    for n, status in enumerate(["up", "degraded", "down", "invalid"]):
+        await world.corridor.intake.take_in([a_result(status, monitor=watched.monitor, at=at(60 * n))])
+    await world.corridor.intake.take_in([a_result("up", monitor=watched.monitor, at=at(180), attempt=1)])
+    assert watched.tally == b"usdu"
+    recent = await world.store.of("ws").read(lambda s: s.results.recent([watched.monitor.id]))
+    assert recent[watched.monitor.id] == "usdu"
+
+
+async def test_a_place_that_is_not_assigned_has_no_vote(world: World) -> None:
+    watched = await resting(world)
+    await world.corridor.intake.take_in([a_result("down", monitor=watched.monitor, at=at(1), location="mars")])
+    assert "mars" not in watched.states
+    assert watched.incident is None
+    Place(world)
