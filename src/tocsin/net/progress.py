@@ -18,8 +18,10 @@ class Queued(Protocol):
 class Progress:
     """The phase a check is in, and what it has seen so far; one for each run."""
 
-    __slots__ = ("_cancelled_before", "_task", "_timer", "connect_ms", "deadline", "dns_ms", "expired", "ip", "lookup", "loop", "phase",
-                 "timeout_s", "tls", "tls_ms")  # fmt: skip
+    __slots__ = (
+        "_cancelled_before", "_task", "_timer", "connect_ms", "deadline", "dns_ms", "expired", "ip", "lookup",
+        "loop", "phase", "timeout_s", "tls", "tls_ms",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.phase: str | None = None
