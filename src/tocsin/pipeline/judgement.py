@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
+from tocsin import telemetry
 from tocsin.clock import new_id
 from tocsin.core.alert import OutboxRow, rows_for
 from tocsin.core.consensus import LocationState, Verdict, fold
@@ -20,6 +21,8 @@ from tocsin.core.result import CheckResult
 from tocsin.pipeline.evidence import evidence
 from tocsin.pipeline.watchlist import Watched, Watchlist
 from tocsin.store.batch import Batch, IncidentChange, StateChange, VerdictChange
+
+log = telemetry.logger("tocsin.judgement")
 
 OLD_S = 300.0
 """A result older than this opens no incident: it fills history."""
@@ -85,6 +88,15 @@ class Draft:
             outbox=tuple(self.outbox),
         )
 
+    def marks(self) -> tuple[int, ...]:
+        """How much there is of what a judgement adds, for `cut`."""
+        return len(self.verdicts), len(self.incidents), len(self.outbox), len(self.told)
+
+    def cut(self, marks: tuple[int, ...]) -> None:
+        """Forget what was added since `marks`."""
+        verdicts, incidents, outbox, told = marks
+        del self.verdicts[verdicts:], self.incidents[incidents:], self.outbox[outbox:], self.told[told:]
+
     @property
     def empty(self) -> bool:
         return not (self.results or self.states or self.verdicts or self.incidents or self.outbox)
@@ -113,7 +125,21 @@ class Judgement:
             draft.results.append(without_body(result))
         for w, seen in to_judge.values():
             fresh = any((now - r.scheduled_at).total_seconds() <= OLD_S for r in seen.values())
-            self.judge(draft, w, now, seen, may_open=fresh)
+            self._judge_safely(draft, w, now, seen, may_open=fresh)
+
+    def _judge_safely(
+        self, draft: Draft, w: Watched, now: datetime, seen: dict[str, CheckResult], *, may_open: bool
+    ) -> None:
+        """Judge one monitor of many: a bug that only its facts wake must not stop the judgement of all."""
+        draft.touch(w)
+        known, marks = (w.verdict, w.incident, w.gap_from), draft.marks()
+        try:
+            self.judge(draft, w, now, seen, may_open=may_open)
+        except Exception:
+            log.exception("judgement.fault", monitor=w.monitor.id)
+            draft.cut(marks)
+            w.verdict, w.incident, w.gap_from = known
+            w.calm = False
 
     def _fold(self, draft: Draft, w: Watched, result: CheckResult) -> None:
         before = w.states.get(result.location) or LocationState(location=result.location)

@@ -1,0 +1,117 @@
+"""What comes true by time alone: votes that age, recovery times, and push monitors that stay silent."""
+
+from __future__ import annotations
+
+import pytest
+
+from builders import a_result, until
+from tocsin.errors import NotFound
+from world import Place, World
+
+TOKEN = "abcdefghijklmnop1234"
+PUSH = {"type": "push", "failure_threshold": 1, "target": {"token": TOKEN, "period_s": 60, "grace_s": 10}}
+
+
+async def test_a_verdict_whose_votes_age_becomes_unknown(world: World) -> None:
+    Place(world)
+    watched = await world.watch(interval_s=10, timeout_s=5)
+    await world.go(11)
+    world.corridor.runner.locations.clear()
+    world.corridor.scheduler.schedule(watched)
+    await world.go(40)
+    assert watched.verdict.value == "unknown"
+    assert not watched.verdict.pending
+    kept = await world.store.of("ws").read(lambda s: s.verdicts.current(watched.monitor.id))
+    assert kept.value == "unknown"
+
+
+async def test_recovery_takes_its_time(world: World) -> None:
+    place = Place(world)
+    place.status = "down"
+    watched = await world.watch(interval_s=600, timeout_s=5, recovery_s=120, failure_threshold=1)
+    await until(lambda: watched.incident, clock=world.clock)
+    place.status = "up"
+    await world.clock.advance(0.1)
+    await world.corridor.runner.run_now(watched.monitor.id)
+    assert watched.incident.open
+    await world.go(110)
+    assert watched.incident.open
+    await world.go(15)
+    assert not watched.incident.open
+
+
+async def test_a_silent_push_monitor_is_down_and_a_call_brings_it_back(world: World) -> None:
+    watched = await world.watch(**PUSH)
+    await world.corridor.push_call(TOKEN)
+    assert watched.verdict.value == "up"
+    await world.go(60, step=5)
+    await world.corridor.push_call(TOKEN)
+    await world.go(68, step=1)
+    assert watched.verdict.value == "up"
+    await world.go(4)
+    assert watched.verdict.value == "down"
+    assert watched.incident.reason == "no call came in time"
+    await world.corridor.push_call(TOKEN)
+    assert watched.verdict.value == "up"
+    assert not watched.incident.open
+
+
+async def test_a_push_monitor_that_never_calls_is_down(world: World) -> None:
+    watched = await world.watch(**PUSH)
+    await world.go(60, step=5)
+    assert watched.incident is None
+    await world.go(15)
+    assert watched.incident.open
+
+
+async def test_a_failure_is_reported_at_once_with_its_message(world: World) -> None:
+    watched = await world.watch(**PUSH)
+    await world.corridor.push_call(TOKEN, "down", message="backup failed: disk full")
+    assert watched.incident.reason == "backup failed: disk full"
+
+
+async def test_the_run_time_is_from_start_to_end(world: World) -> None:
+    await world.watch(**PUSH)
+    assert await world.corridor.push_call(TOKEN, "start", run_id="a") is None
+    await world.go(7)
+    result = await world.corridor.push_call(TOKEN, run_id="a")
+    assert result.outcome.seen.timing.total == pytest.approx(7000, abs=100)
+    result = await world.corridor.push_call(TOKEN, ping_ms=12.5)
+    assert result.outcome.seen.timing.total == 12.5
+
+
+async def test_a_wrong_token_is_not_found(world: World) -> None:
+    watched = await world.watch(**PUSH)
+    with pytest.raises(NotFound):
+        await world.corridor.push_call("x" * 20)
+    await world.corridor.removed(watched.monitor.id)
+    with pytest.raises(NotFound):
+        await world.corridor.push_call(TOKEN)
+
+
+async def test_a_restart_gives_silent_jobs_another_period(world: World) -> None:
+    watched = await world.watch(**PUSH)
+    await world.corridor.push_call(TOKEN)
+    await world.stop()
+    await world.clock.advance(300, step=300)
+    await world.start()
+    watched = world.corridor.watchlist.get(watched.monitor.id)
+    await world.go(50, step=2)
+    assert watched.verdict.value == "up"
+    await world.go(20)
+    assert watched.verdict.value == "down"
+
+
+async def test_after_a_start_everything_is_judged_once_when_it_settled(world: World) -> None:
+    world.corridor.runner.locations.clear()
+    watched = await world.watch(interval_s=20, timeout_s=5)
+    await world.corridor.intake.take_in([a_result("up", monitor=watched.monitor, at=world.clock.now())])
+    await world.stop()
+    await world.clock.advance(30, step=30)
+    await world.start()
+    world.corridor.runner.locations.clear()
+    world.corridor.scheduler.schedule(watched := world.corridor.watchlist.get(watched.monitor.id))
+    await world.go(40)
+    assert watched.verdict.value == "up"
+    await world.go(10)
+    assert watched.verdict.value == "unknown"
