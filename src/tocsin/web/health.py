@@ -201,7 +201,7 @@ ROUTES = [
         summary="Figures of one monitor",
     ),
     Route(
-        method="POST", path="/site-stats/{id}/refresh", run=_refresh_site, permission="operate", kind="open", loose=True,
-        tag="server", summary="Check one monitor now, and its figures",
+        method="POST", path="/site-stats/{id}/refresh", run=_refresh_site, permission="operate", kind="open",
+        loose=True, tag="server", summary="Check one monitor now, and its figures",
     ),
 ]  # fmt: skip
