@@ -15,8 +15,7 @@ SOCKETS = {"socket.socket", "socket.create_connection", "socket.socketpair", "so
 CLIENTS = ("httpx", "requests", "aiohttp", "urllib3", "urllib.request", "http.client", "smtplib", "ftplib", "telnetlib")
 OUTSIDE_NET = {
     "app/port.py": "the listening socket",
-    "cli/bench_target.py": "listens for the benchmark",
-    "store/lock.py": "a file lock, no network",
+    "app/examine_net.py": "tries which ICMP sockets this user may open, and sends nothing",
 }
 """Files beside net/ that may hold a socket, and why."""
 
@@ -60,7 +59,12 @@ def test_only_settings_reads_the_environment() -> None:
     assert _places(reads, lambda m: m.name != "settings.py") == []
 
 
-WALL_CLOCK = {"clock.py": "the Clock itself", "net/tls.py": "a certificate's days left, when the caller names no time"}
+WALL_CLOCK = {
+    "clock.py": "the Clock itself",
+    "net/tls.py": "a certificate's days left, when the caller names no time",
+    "net/connect.py": "the same, at the handshake",
+    "net/icmp.py": "compared with the kernel's own stamps of arrival, which are wall time",
+}
 
 
 def test_the_wall_clock_is_read_in_few_places() -> None:
@@ -88,6 +92,7 @@ def test_core_has_no_clock_and_no_chance() -> None:
 
 SECRET_ENDINGS = ("token", "secret", "password", "signature", "digest", "_hash", "api_key", "mac")
 COMPARED_OPENLY = {
+    "net/icmp.py": {"token"},  # the bytes that an echo brings back in the open
     "web/pages/overview.py": {"signature"},
 }
 """Names with such an ending that hold nothing secret, a file at a time."""
