@@ -81,8 +81,8 @@ def summary(target: Target) -> str:
 async def check(target: Target, net: Net) -> Observation:
     """Ask, and hold the answer against what it should be."""
     host, port = _whom(target)
-    query = dns.message.make_query(_question_name(target), target.record_type, use_edns=0, payload=1232)
-    query.flags |= dns.flags.AD
+    # DO asks for the AD flag. AD itself would ask too, but simple servers echo it and so would claim to validate.
+    query = dns.message.make_query(_question_name(target), target.record_type, want_dnssec=True, payload=1232)
     exchange = _Exchange(target, net, host, port, query)
     answer = await exchange.run()
     observation = _seen(target, answer, exchange)
