@@ -20,9 +20,6 @@ from tocsin.core.result import ERROR_TYPES, AssertionResult, CheckError, Observa
 from tocsin.errors import CheckFailed, CheckInvalid, EgressRefused, NotFound
 from tocsin.net import Net
 from tocsin.net.progress import PROGRESS, Progress, timeout_message
-from tocsin.telemetry import logger
-
-log = logger(__name__)
 
 # One line a kind: its name and the module that is imported when it is first used.
 REGISTRY: dict[str, str] = {
@@ -157,7 +154,9 @@ def _timed_out(order: Order, here: Progress) -> tuple[Status, CheckError]:
 
 
 def _our_fault(type_: str) -> tuple[Status, CheckError]:
-    log.exception("checks.fault", type=type_)
+    from tocsin.telemetry import logger  # the log is the heaviest import of a check that needs none
+
+    logger(__name__).exception("checks.fault", type=type_)
     return "invalid", CheckError("unknown", "the check itself failed (a fault of ours; it is in the log)")
 
 

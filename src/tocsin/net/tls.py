@@ -12,14 +12,15 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cryptography import x509
-from cryptography.x509.oid import ExtensionOID, NameOID
 from msgspec.structs import replace
 
 from tocsin.core.result import TlsFacts
 from tocsin.errors import CheckFailed
+
+if TYPE_CHECKING:  # a heavy import, made when the first certificate is read
+    from cryptography import x509
 
 _BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -112,6 +113,8 @@ def facts_from_der(
 
 
 def _read_chain(ders: Sequence[bytes]) -> TlsFacts:
+    from cryptography import x509
+
     chain: list[dict[str, Any]] = []
     leaf: x509.Certificate | None = None
     for i, der in enumerate(ders):
@@ -149,6 +152,9 @@ def _name(name: x509.Name) -> str:
 
 
 def _sans(cert: x509.Certificate) -> tuple[str, ...]:
+    from cryptography import x509
+    from cryptography.x509.oid import ExtensionOID, NameOID
+
     try:
         value = cert.extensions.get_extension_for_oid(ExtensionOID.SUBJECT_ALTERNATIVE_NAME).value
     except (x509.ExtensionNotFound, ValueError, x509.UnsupportedGeneralNameType, x509.DuplicateExtension):
