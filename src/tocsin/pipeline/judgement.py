@@ -187,7 +187,7 @@ class Judgement:
         if step.transitions:
             channels = self._watchlist.channels(w.monitor.workspace_id)
             rows = rows_for(step, w.monitor, verdict, channels, now, base_url=self._base_url, shown=w.shown)
-        opens = any(t.what in ("opened", "reopened") for t in step.transitions)
+        opens = step.incident.open and (w.incident is None or not w.incident.open)
         w.incident = step.incident
         draft.incidents.append(IncidentChange(incident=step.incident, entries=step.entries, opens=opens))
         draft.outbox.extend(rows)

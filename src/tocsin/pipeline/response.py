@@ -75,6 +75,8 @@ class Response:
                 step = make(watched.incident, now)
                 self._judgement.take_step(draft, watched, step, now)
                 watched.calm = False
+                watched.judge_again_at = step.judge_again_at or watched.judge_again_at
+                draft.judged[watched.monitor.id] = watched
             else:
                 step = make(stored, now)
                 if step.changed and step.incident is not None:

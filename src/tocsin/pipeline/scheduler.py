@@ -29,7 +29,7 @@ log = telemetry.logger("tocsin.scheduler")
 TICK_S = 0.05
 WATERMARK = "scheduler.watermark"
 WATERMARK_EVERY_S = 30.0
-BURST = 25
+BURST = 50
 """Starts in a tick that are always allowed; more by the configured rate."""
 FULL_ROWS = 20_000
 """With so many rows waiting for the writer nothing new starts."""

@@ -1,0 +1,131 @@
+"""The corridor as a whole: status, configuration that changes, backfill, housekeeping, what survives a restart."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from msgspec import json
+from msgspec.structs import replace
+
+from builders import a_result, at
+from tocsin.core.uptime import uptime
+from world import Place, World
+
+
+async def test_status_is_plain_json(world: World) -> None:
+    Place(world)
+    await world.watch()
+    await world.go(3)
+    status = world.corridor.status()
+    assert json.decode(json.encode(status)) == status
+    assert (status["monitors"], status["active"], status["open_incidents"]) == (1, 1, 0)
+    assert status["store"]["breaker"] == "closed"
+    assert status["uptime_s"] >= 3
+
+
+async def test_a_new_target_is_checked_at_once_under_the_new_configuration(world: World) -> None:
+    place = Place(world)
+    watched = await world.watch(target={"url": "http://old/"}, interval_s=3600)
+    await world.go(1)
+    await world.rewrite(replace(watched.monitor, target={"url": "http://new/"}))
+    await world.go(0.2)
+    assert place.runs == ["http://old/", "http://new/"]
+    assert watched.shown == "http://new/"
+
+
+async def test_a_location_that_is_taken_away_no_longer_votes(world: World) -> None:
+    Place(world)
+    away = Place(world, "europe")
+    away.status = "down"
+    watched = await world.watch(
+        interval_s=60, monitoring_type="global", locations=("local", "europe"), quorum="any", failure_threshold=1
+    )
+    await world.go(2)
+    assert watched.verdict.value == "down"
+    await world.rewrite(replace(watched.monitor, locations=("local",)))
+    await world.quiet()
+    assert watched.verdict.value == "up"
+    assert not watched.incident.open
+
+
+async def test_judgement_survives_a_restart(world: World) -> None:
+    place = Place(world)
+    place.by_url = {"http://sick/": "down"}
+    sick, well = await world.watch(target={"url": "http://sick/"}), await world.watch(target={"url": "http://well/"})
+    await world.go(130, step=2)
+    await world.stop()
+    await world.clock.advance(5, step=5)
+    await world.start()
+    for before in (sick, well):
+        after = world.corridor.watchlist.get(before.monitor.id)
+        assert after.verdict.value == before.verdict.value
+        assert after.verdict.since == before.verdict.since
+        assert after.incident == before.incident
+        assert after.tally == before.tally
+        assert after.states["local"].vote == before.states["local"].vote
+        assert after.states["local"].at == before.states["local"].at
+
+
+async def test_time_in_which_nobody_looked_is_covered_by_nobody(world: World) -> None:
+    Place(world)
+    watched = await world.watch(interval_s=60)
+    await world.go(600, step=5)
+    await world.crash()
+    await world.clock.advance(3600, step=3600)
+    await world.start()
+    Place(world)
+    await world.go(300, step=5)
+    start, end = watched.monitor.created_at, world.clock.now()
+    intervals = await world.store.of("ws").read(lambda s: s.verdicts.intervals(watched.monitor.id, start, end))
+    assert [i.value for i in intervals] == ["up", "unknown", "up"]
+    figure = uptime(intervals, start, end)
+    assert figure.uptime == 1.0
+    assert 3300 <= figure.unknown_s <= 3700
+
+
+async def test_backfill_fills_history_and_opens_no_incident(world: World) -> None:
+    Place(world)
+    watched = await world.watch(interval_s=60, failure_threshold=1)
+    await world.go(2)
+    first = at(-7200)
+    past = [
+        a_result("down" if 20 <= n < 30 else "up", monitor=watched.monitor, at=first + timedelta(seconds=60 * n))
+        for n in range(60)
+    ]
+    assert await world.corridor.backfill(watched.monitor.id, past, "alice@example.org") == 60
+    await world.corridor.backfill(watched.monitor.id, past, "alice@example.org")
+    assert watched.incident is None
+    assert watched.verdict.value == "up"
+    intervals = await world.store.of("ws").read(
+        lambda s: s.verdicts.intervals(watched.monitor.id, first, world.clock.now())
+    )
+    assert [i.value for i in intervals] == ["up", "down", "up", "unknown", "up"]
+    figure = uptime(intervals, first, first + timedelta(hours=1))
+    assert figure.uptime == 50 / 60
+    stored, _ = await world.store.of("ws").read(lambda s: s.results.page(watched.monitor.id, limit=200))
+    assert len(stored) == 61
+    assert len(watched.tally) == 61
+
+
+async def test_results_are_moved_and_forgotten_in_time(world: World) -> None:
+    Place(world)
+    watched = await world.watch(interval_s=60)
+    await world.go(120, step=5)
+    housekeeping = world.corridor.housekeeping
+    assert await housekeeping.move() >= 2
+    assert await housekeeping.move() == 0
+    assert await housekeeping.forget() == 0
+    world.clock.jump(91 * 86_400)
+    assert await housekeeping.forget() >= 2
+    stored, _ = await world.store.of("ws").read(lambda s: s.results.page(watched.monitor.id))
+    assert stored == []
+
+
+async def test_explain_shows_the_votes_of_now(world: World) -> None:
+    Place(world)
+    watched = await world.watch(interval_s=60)
+    await world.go(2)
+    explained = world.corridor.explain(watched)
+    assert explained.value == "up"
+    assert explained.votes[0].age_s is not None
+    assert explained.votes[0].fresh
