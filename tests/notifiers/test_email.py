@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import email
 import email.policy
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,27 @@ def parsed(box: Mailbox) -> EmailMessage:
     made = email.message_from_bytes(envelope.content, policy=email.policy.default)
     assert isinstance(made, EmailMessage)
     return made
+
+
+@asynccontextmanager
+async def a_rude_server(taken: list[bytes]) -> AsyncIterator[int]:
+    """A mail server without any extension, which hangs up where it should say goodbye."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 hello\r\n")
+        while line := await reader.readline():
+            taken.append(line)
+            if line.startswith(b"QUIT"):
+                break
+            if line.startswith(b"DATA"):
+                writer.write(b"354 go on\r\n")
+                taken.append(await reader.readuntil(b"\r\n.\r\n"))
+            writer.write(b"250 ok\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
 
 
 async def test_a_mail_arrives_in_plain_text_and_html(net: Net) -> None:
@@ -136,6 +159,36 @@ async def test_a_wrong_password_fails_for_good_and_is_not_repeated(net: Net) -> 
     assert "wr0ng" not in str(failed.value)
 
 
+async def test_a_server_that_knows_no_passwords_cannot_be_signed_in_to(net: Net) -> None:
+    async with a_rude_server([]) as port:
+        with pytest.raises(DeliveryFailed, match="cannot do what is needed") as failed:
+            await deliver(net, f"smtp://ann:pw@127.0.0.1:{port}")
+    assert failed.value.permanent
+
+
+async def test_a_wrong_url_of_the_operator_is_named_without_its_password(net: Net) -> None:
+    channel = a_channel(type="email", config={"to": "ann@example.org"})
+    with pytest.raises(DeliveryFailed, match="unknown option 'form'") as failed:
+        await send(channel, a_message(), net, smtp_url=Secret("smtp://ann:s3cret@mail.example?form=x"))
+    assert failed.value.permanent
+    assert "s3cret" not in str(failed.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "sender"),
+    [
+        ("smtp://mail.example", "tocsin@mail.example"),
+        ("smtp://127.0.0.1", "tocsin@localhost"),
+        ("smtp://ann%40example.org:pw@mail.example", "ann@example.org"),
+        ("smtp://mail.example?from=op@example.org", "op@example.org"),
+    ],
+)
+def test_a_mail_always_has_a_sender(url: str, sender: str) -> None:
+    mail = mail_of(Config(to="ann@example.org"), a_message(incident=None), read_url(url))
+    assert mail["From"] == sender
+    assert mail["References"] is None
+
+
 @pytest.mark.parametrize(
     ("answer", "permanent"),
     [("451 come back later", False), ("421 too busy", False), ("550 no such place", True), ("554 spam", True)],
@@ -168,22 +221,8 @@ async def test_one_refused_recipient_does_not_keep_it_from_the_others(net: Net) 
 
 async def test_a_server_that_never_says_goodbye_has_the_mail_all_the_same(net: Net) -> None:
     taken: list[bytes] = []
-
-    async def rude(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"220 hello\r\n")
-        while line := await reader.readline():
-            taken.append(line)
-            if line.startswith(b"QUIT"):
-                break
-            if line.startswith(b"DATA"):
-                writer.write(b"354 go on\r\n")
-                taken.append(await reader.readuntil(b"\r\n.\r\n"))
-            writer.write(b"250 ok\r\n")
-        writer.close()
-
-    server = await asyncio.start_server(rude, "127.0.0.1", 0)
-    async with server:
-        receipt = await deliver(net, f"smtp://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    async with a_rude_server(taken) as port:
+        receipt = await deliver(net, f"smtp://127.0.0.1:{port}")
     assert receipt.detail == "ok"
     assert taken[-1] == b"QUIT\r\n"
 

@@ -76,6 +76,13 @@ async def test_a_late_message_says_how_late(net: Net) -> None:
     assert "Sent 14 min 8 s late." in sink.requests[0].body.decode()
 
 
+async def test_a_fault_of_our_own_is_no_reason_to_give_up(net: Net) -> None:
+    async with http_sink(always(204)) as sink:
+        with pytest.raises(DeliveryFailed, match="failed inside Tocsin: TypeError") as failed:
+            await send(a_channel(config={"url": sink.url}), a_message(monitor={"id": object()}), net)
+    assert not failed.value.permanent
+
+
 # What an answer means
 
 
