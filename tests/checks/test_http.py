@@ -533,6 +533,16 @@ async def test_a_good_certificate(net: Net) -> None:
     assert 10.4 < (tls.days_left or 0) < 10.6
     assert len(tls.fingerprint_sha256) == 64
     assert outcome.seen.timing.tls
+    assert (tls.protocol, (tls.cipher or "").startswith("TLS_")) == ("TLSv1.3", True)
+
+
+async def test_version_and_cipher_are_there_at_the_second_check_too(net: Net) -> None:
+    async with serving(hostile.good, tls=issue("127.0.0.1", by=authority()).context()) as server:
+        seen = [(await look(net, server.url(), ca_file=authority().pem)).seen.tls for _ in range(2)]
+    assert seen[0] is not None
+    assert seen[1] is not None
+    assert (seen[0].protocol, seen[0].cipher) == (seen[1].protocol, seen[1].cipher)
+    assert seen[1].protocol == "TLSv1.3"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
+from msgspec.structs import replace as struct_replace
+
 from tocsin import __version__
 from tocsin.core.result import Observation, Timing, TlsFacts
 from tocsin.errors import CheckFailed, CheckInvalid, DeliveryFailed, EgressRefused
@@ -94,11 +96,39 @@ class Way(Protocol):
     ) -> list[Address]: ...
 
 
+class Heard:
+    """Which TLS version and cipher a server speaks. libcurl tells it only when it tells everything, which is dear: so
+    we listen once an hour for each server, and go by that as long as it shows the same certificate."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[float, str, tuple[str, str]]] = {}
+
+    def wanted(self, authority: str) -> bool:
+        """Whether to listen this time."""
+        kept = self._kept.get(authority)
+        return kept is None or kept[0] < time.monotonic()
+
+    def complete(self, authority: str, facts: TlsFacts, spoken: tuple[str, str] | None) -> TlsFacts:
+        """The facts with version and cipher, as far as they are known."""
+        if spoken is not None:
+            if len(self._kept) >= 10_000:
+                self._kept.clear()
+            self._kept[authority] = (time.monotonic() + 3600, facts.fingerprint_sha256, spoken)
+        else:
+            _, fingerprint, kept = self._kept.get(authority, (0.0, "", ("", "")))
+            if fingerprint != facts.fingerprint_sha256:
+                self._kept.pop(authority, None)
+                return facts
+            spoken = kept
+        return struct_replace(facts, protocol=spoken[0] or None, cipher=spoken[1] or None)
+
+
 class HttpEngine:
     """Fetches over libcurl in its own thread. Always fresh connections, never a resumed TLS session."""
 
     def __init__(self) -> None:
         self._multi = Multi()
+        self._heard = Heard()
         self._way: Way | None = None
 
     def use(self, way: Way) -> None:
@@ -118,7 +148,7 @@ class HttpEngine:
             url = urls.parse(request.url)
         except ValueError as error:
             raise CheckFailed("protocol", f"the URL {error}") from None
-        return await _Journey(self._multi, self._way, request, url, progress()).go()
+        return await _Journey(self._multi, self._way, self._heard, request, url, progress()).go()
 
     async def post(
         self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float = 10.0, method: str = "POST"
@@ -146,8 +176,8 @@ class HttpEngine:
 class _Journey:
     """One fetch on its way: the hops it made and the time they took."""
 
-    def __init__(self, multi: Multi, way: Way, request: HttpRequest, url: Url, here: Progress) -> None:
-        self.multi, self.way, self.request, self.url, self.here = multi, way, request, url, here
+    def __init__(self, multi: Multi, way: Way, heard: Heard, request: HttpRequest, url: Url, here: Progress) -> None:
+        self.multi, self.way, self.heard, self.request, self.url, self.here = multi, way, heard, request, url, here
         self.began = time.perf_counter()
         self.start = url
         self.deadline = self.began + here.remaining_s(request.timeout_s)
@@ -244,6 +274,7 @@ class _Journey:
             connect_timeout_ms=None if last else max(1, left_ms // 2),
             max_body=self.request.max_body,
             special=special,
+            listen=url.scheme == "https" and self.heard.wanted(url.authority),
         )
         here.ip = None if address is None else address.ip
         done = await self.multi.run(transfer)
@@ -268,6 +299,8 @@ class _Journey:
         if done.chain:
             verified = self.request.verify_tls and bool(spoken)
             self.facts = self.here.tls = facts_from_der(done.chain, verified=verified)
+            if spoken:
+                self.facts = self.here.tls = self.heard.complete(self.url.authority, self.facts, done.spoken)
 
     def _seen(self, done: Transfer, headers: tuple[tuple[str, str], ...]) -> Observation:
         wall = (time.perf_counter() - self.began) * 1000

@@ -26,6 +26,7 @@ _VERSION_OF = {
     pycurl.CURL_HTTP_VERSION_3: "3",
 }
 MAX_HEADERS = 200
+_SPOKEN = b"SSL connection using "
 _LONGEST_CONNECT_MS = 3_600_000  # the total timeout ends it long before
 
 
@@ -48,9 +49,9 @@ class Transfer:
 
     __slots__ = (
         "appconnect_us", "body", "body_bytes", "cancelled", "chain", "code", "connect_timeout_ms", "connect_to",
-        "connect_us", "errno", "future", "handle", "header_lines", "headers", "http_version", "ip", "max_body",
-        "method", "ordered_at", "request_body", "special", "start_us", "status", "text", "timeout_ms", "total_us",
-        "truncated", "upload", "url", "verify_code", "waited_s",
+        "connect_us", "errno", "future", "handle", "header_lines", "headers", "http_version", "ip", "listen",
+        "max_body", "method", "ordered_at", "request_body", "special", "spoken", "start_us", "status", "text",
+        "timeout_ms", "total_us", "truncated", "upload", "url", "verify_code", "waited_s",
     )  # fmt: skip
 
     def __init__(
@@ -65,11 +66,14 @@ class Transfer:
         connect_timeout_ms: int | None = None,
         max_body: int = 1 << 20,
         special: Special | None = None,
+        listen: bool = False,
     ) -> None:
         self.url, self.method, self.headers, self.request_body = url, method, headers, body
         self.timeout_ms, self.max_body = timeout_ms, max_body
         self.connect_timeout_ms = connect_timeout_ms or _LONGEST_CONNECT_MS
         self.special = special
+        self.listen = listen
+        self.spoken: tuple[str, str] | None = None
         self.connect_to: str | None = None
         if address is not None and address[0] != url.host:
             ip, port = address
@@ -111,6 +115,8 @@ class Transfer:
             self.appconnect_us = get(pycurl.APPCONNECT_TIME_T)
             self.verify_code = get(pycurl.SSL_VERIFYRESULT)
             self.chain = _chain(get(pycurl.INFO_CERTINFO))
+        if sink.spoken is not None:
+            self.spoken, sink.spoken = sink.spoken, None
         if self.code:
             self.errno = get(pycurl.OS_ERRNO)
             self.upload = int(get(pycurl.SIZE_UPLOAD_T))
@@ -129,13 +135,20 @@ def _chain(info: list[list[tuple[str, str]]]) -> list[bytes]:
 class _Sink:
     """Where a handle puts what it receives: header lines as they come, the body up to a limit."""
 
-    __slots__ = ("chunks", "limit", "lines", "size", "truncated")
+    __slots__ = ("chunks", "limit", "lines", "size", "spoken", "truncated")
 
     def __init__(self) -> None:
         self.lines: list[bytes] = []
         self.chunks: list[bytes] = []
         self.size = self.limit = 0
         self.truncated = False
+        self.spoken: tuple[str, str] | None = None
+
+    def hear(self, kind: int, text: bytes) -> None:
+        """What libcurl says of its work: only there does it name the TLS version and the cipher."""
+        if kind == 0 and text.startswith(_SPOKEN):
+            protocol, _, cipher = text.decode("latin-1").removeprefix(_SPOKEN.decode()).partition(" / ")
+            self.spoken = (protocol.strip(), cipher.partition(" / ")[0].strip())
 
     def write(self, data: bytes) -> int | None:
         room = self.limit - self.size
@@ -171,7 +184,8 @@ class TransferPool:
         sink: _Sink = handle.sink
         sink.lines.clear()
         sink.chunks, sink.size, sink.truncated = [], 0, False
-        if transfer.special is not None or transfer.method != "GET" or transfer.request_body is not None:
+        special = transfer.special is not None or transfer.listen
+        if special or transfer.method != "GET" or transfer.request_body is not None:
             handle.reset()
             _constant(handle)
         self._free.append(handle)
@@ -242,6 +256,9 @@ def _set_up(handle: Any, transfer: Transfer) -> None:
         put(pycurl.NOBODY, 1)
     elif method != "GET":
         put(pycurl.CUSTOMREQUEST, method)
+    if transfer.listen:
+        put(pycurl.VERBOSE, 1)
+        put(pycurl.DEBUGFUNCTION, handle.sink.hear)
     if transfer.special is not None:
         _set_up_special(handle, transfer.special, transfer.url)
 
