@@ -86,7 +86,7 @@ async def make_key(call: Call) -> Reply:
 async def revoke_key(call: Call) -> Reply:
     """End a key at once."""
     await keys.revoke(call.parts, call.who, call.path["id"], call.now)
-    return view.see_other("/settings?did=revoked#keys")
+    return view.see_other("/settings?did=revoked#api-keys")
 
 
 _SELF: dict[str, Any] = {"kind": "page", "tag": "pages"}

@@ -1,0 +1,134 @@
+"""A real server, a real website that can be switched off, and a real Chromium."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+
+from tocsin import settings
+from tocsin.app import server
+
+ARGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+EMAIL, PASSWORD = "admin@example.org", "correct horse battery"
+WATCH = """
+addEventListener("securitypolicyviolation", (e) => console.error(`CSP ${e.violatedDirective} ${e.blockedURI} ${e.sourceFile}`));
+"""
+
+
+@dataclass(slots=True)
+class Site:
+    """A website of which tests say how it answers."""
+
+    port: int = 0
+    code: int = 200
+    body: bytes = b'{"ok": true}'
+    seen: list[str] = field(default_factory=list)
+
+    def url(self, path: str = "/") -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while (head := await reader.readuntil(b"\r\n\r\n")) != b"":
+                self.seen.append(head.split(b" ", 2)[1].decode())
+                for line in head.lower().split(b"\r\n"):
+                    if line.startswith(b"content-length:"):
+                        await reader.readexactly(int(line.split(b":")[1]))
+                reply = f"HTTP/1.1 {self.code} X\r\ncontent-length: {len(self.body)}\r\n\r\n".encode() + self.body
+                writer.write(reply)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Site]:
+    made = Site()
+    listening = await asyncio.start_server(made.answer, "127.0.0.1", 0)
+    made.port = listening.sockets[0].getsockname()[1]
+    yield made
+    listening.close()
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[server.Running]:
+    """A server that answers, with nobody's account in it yet."""
+    chosen = settings.read(
+        {"TOCSIN_DATA_DIR": str(tmp_path / "data"), "TOCSIN_PORT": "0", "TOCSIN_MINIMUM_INTERVAL_S": "1"}
+    )
+    running = await server.start(chosen)
+    yield running
+    await running.stop()
+
+
+@dataclass(slots=True)
+class Reader:
+    """A person at a browser. `complaints`: errors the console or the network showed."""
+
+    browser: Browser
+    context: BrowserContext
+    page: Page
+    url: str
+    complaints: list[str] = field(default_factory=list)
+    dialogs: list[str] = field(default_factory=list)
+
+    def listen(self, page: Page) -> None:
+        async def on_dialog(dialog: object) -> None:
+            self.dialogs.append(dialog.message)  # type: ignore[attr-defined]
+            await dialog.accept()  # type: ignore[attr-defined]
+
+        page.on("dialog", on_dialog)
+        page.on("pageerror", lambda e: self.complaints.append(f"script error: {e}"))
+        page.on("console", lambda m: self.complaints.append(m.text) if m.type == "error" else None)
+
+    async def go(self, path: str) -> None:
+        await self.page.goto(self.url + path)
+
+    async def call(self, path: str, data: object, method: str = "POST") -> dict:
+        """An API call with the page's own session."""
+        status, answer = await self.page.evaluate(
+            """async ([path, data, method]) => {
+                const reply = await fetch("/api/v1" + path, {method, headers: {"content-type": "application/json"}, body: JSON.stringify(data)});
+                const text = await reply.text();
+                return [reply.status, text ? JSON.parse(text) : {}];
+            }""",
+            [path, data, method],
+        )
+        assert status < 300, answer
+        return answer
+
+    async def begin(self) -> None:
+        """Make the first account, skip the rest of set-up."""
+        await self.go("/")
+        await self.page.fill("#f-email", EMAIL)
+        await self.page.fill("#f-password", PASSWORD)
+        await self.page.click("button.primary")
+        await self.page.wait_for_url("**/setup/monitor")
+
+
+@pytest.fixture
+async def reader(house: server.Running) -> AsyncIterator[Reader]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("there is no Chromium here")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=ARGS)
+        context = await browser.new_context(viewport={"width": 1280, "height": 800}, timezone_id="UTC")
+        await context.add_init_script(WATCH)
+        page = await context.new_page()
+        page.set_default_timeout(20_000)
+        made = Reader(browser, context, page, house.url)
+        made.listen(page)
+        yield made
+        await browser.close()
