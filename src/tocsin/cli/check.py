@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import sys
 from collections.abc import Sequence
@@ -35,9 +36,8 @@ _RENAMED = {
 
 def run(argv: Sequence[str]) -> int:
     """Run one check and print it; the exit code: 0 up or degraded, 1 down, 2 wrong usage, 3 could not be judged."""
-    parser = _overview_parser()
     if not argv or argv[0] in ("-h", "--help"):
-        parser.print_help()
+        _overview_parser().print_help()
         return 0 if argv else USAGE
     if argv[0] not in checks.names() or argv[0] == "push":
         kinds = ", ".join(n for n in checks.names() if n != "push")
@@ -56,7 +56,8 @@ def run(argv: Sequence[str]) -> int:
         )
     except Invalid as error:
         return _refuse(*(_as_option(p, name) for p in error.problems))
-    outcome = asyncio.run(_look(order))
+    with contextlib.redirect_stdout(sys.stderr):  # standard output is for the answer alone, whatever else is written
+        outcome = asyncio.run(_look(order))
     if args.json:
         print(json.dumps(outcome_json(outcome), ensure_ascii=False, allow_nan=False))
     else:
@@ -103,7 +104,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _overview_parser() -> argparse.ArgumentParser:
-    kinds = [checks.kind(n) for n in checks.names() if n != "push"] if len(sys.argv) < 4 else []
+    kinds = [checks.kind(n) for n in checks.names() if n != "push"]
     lines = "\n".join(f"  {k.name:<8}{k.label}" for k in kinds)
     return argparse.ArgumentParser(
         prog="tocsin check",

@@ -11,7 +11,7 @@ from tocsin.core.shape import loads
 from tocsin.errors import Invalid
 
 _OPS = {"==": "eq", "!=": "ne", "<=": "lte", ">=": "gte", "<": "lt", ">": "gt", "contains": "contains", "=~": "matches"}
-# The last operator outside brackets and quotes splits path and value.
+# The first operator outside brackets splits path and value.
 _COMPARISON = re.compile(r"\s*(==|!=|<=|>=|=~|<|>|\scontains\s)\s*")
 
 
@@ -95,7 +95,7 @@ def _schema(path: str) -> dict[str, Any]:
 
 
 def _json_path(text: str) -> dict[str, Any]:
-    for match in reversed(list(_COMPARISON.finditer(text))):
+    for match in _COMPARISON.finditer(text):
         path, value = text[: match.start()].strip(), text[match.end() :].strip()
         if path.count("[") == path.count("]") and path.count("'") % 2 == 0 and value:
             op = _OPS[match[1].strip()]

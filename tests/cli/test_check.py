@@ -1,0 +1,321 @@
+"""`tocsin check`: the whole command as a user runs it, its exit codes, its JSON, and what it must not import."""
+
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hostile
+from hostile import Script, Talk, authority, issue, serving
+from tocsin import checks
+from tocsin.cli import check, sugar
+from tocsin.cli.main import run as tocsin
+
+PAGE = json.dumps({"status": "ok", "a": 1, "items": [{"id": 1}, {"id": 2}], "text": "say == hi"}).encode()
+
+
+@contextmanager
+def beside(script: Script, **more: Any) -> Iterator[int]:
+    """A hostile server in a thread of its own, since the command brings its own loop; gives the port."""
+    loop = asyncio.new_event_loop()
+    ready, over = threading.Event(), asyncio.Event()
+    ports: list[int] = []
+
+    async def serve() -> None:
+        async with serving(script, **more) as server:
+            ports.append(server.port)
+            ready.set()
+            await over.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    try:
+        assert ready.wait(10)
+        yield ports[0]
+    finally:
+        loop.call_soon_threadsafe(over.set)
+        thread.join(10)
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+
+async def site(talk: Talk) -> None:
+    match talk.path:
+        case "/echo":
+            await talk.answer(
+                "200 OK",
+                json.dumps(
+                    {"x": talk.header("X-One"), "y": talk.header("X-Two"), "m": talk.head.split()[0].decode()}
+                ).encode(),
+            )
+        case "/gone":
+            await talk.answer("404 Not Found", b"gone")
+        case "/to":
+            await talk.answer("302 Found", b"", "Location: /page")
+        case "/slow":
+            await talk.hang()
+        case _:
+            await talk.answer("200 OK", PAGE, "Content-Type: application/json", "X-Version: v7")
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    code = tocsin(["check", *words])
+    out = capsys.readouterr()
+    return code, out.out, out.err
+
+
+def run_json(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, Any]]:
+    code, out, err = run(capsys, *words, "--json")
+    assert err == ""
+    assert out.count("\n") == 1
+    return code, json.loads(out)
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with beside(site) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+def test_http_up_as_json(url: str, capsys: pytest.CaptureFixture[str]):
+    code, made = run_json(capsys, "http", f"{url}/page")
+    assert code == 0
+    assert (made["type"], made["target"], made["status"], made["status_code"], made["error"]) == (
+        "http",
+        f"{url}/page",
+        "up",
+        200,
+        None,
+    )
+    assert {"dns", "connect", "ttfb", "transfer", "total"} <= made["timing_ms"].keys()
+    assert made["assertions"] == [{"type": "status_code", "ok": True, "expected": "200-299", "actual": 200}]
+    assert made["body_bytes"] == len(PAGE)
+    assert made["started_at"].endswith("Z")
+    assert made["location"] == "local"
+
+
+def test_a_readable_block(url: str, capsys: pytest.CaptureFixture[str]):
+    code, out, _ = run(capsys, "http", f"{url}/gone")
+    assert code == 1
+    lines = out.splitlines()
+    assert lines[0] == f"○ down  {url}/gone"
+    assert lines[1].strip() == "why      status_code: expected 200-299, found 404 (assertion)"
+    assert any(x.strip().startswith("fails    status code: expected 200-299, found 404") for x in lines)
+    assert not any(c in out for c in "!\x1b")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--expect-status", "404"], ["--expect-status", "200-299,404", "--keyword", "gone"], ["--not-keyword", "error", "--expect-status", "4xx"],
+    ],
+)  # fmt: skip
+def test_another_status_can_be_right(url: str, words: list[str], capsys: pytest.CaptureFixture[str]):
+    assert run(capsys, "http", f"{url}/gone", *words)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "holds"),
+    [
+        (["--keyword", "status"], True), (["--keyword", "nope"], False), (["--not-keyword", "status"], False), (["--regex", r'"a": \d'], True),
+        (["--not-regex", r'"a": \d'], False), (["--header-regex", "X-Version: ^v7$"], True), (["--header-regex", "X-Version: ^v8$"], False),
+        (["--json-path", "$.a == 1"], True), (["--json-path", "$.a==2"], False), (["--json-path", '$.status == "ok"'], True),
+        (["--json-path", "$.status == ok"], True), (["--json-path", "$.status != 'ok'"], False), (["--json-path", "$.items[1].id >= 2"], True),
+        (["--json-path", "$.items[?@.id == 2].id == 2"], True), (["--json-path", "$.status =~ ^o"], True), (["--json-path", "$.text contains hi"], True),
+        (["--json-path", '$.text == "say == hi"'], True), (["--max-response-ms", "60000"], True), (["--max-response-ms", "0"], False),
+    ],
+)  # fmt: skip
+def test_what_must_hold(url: str, words: list[str], holds: bool, capsys: pytest.CaptureFixture[str]):
+    code, made = run_json(capsys, "http", f"{url}/page", *words)
+    assert (code, made["status"]) == ((0, "up") if holds else (1, "down"))
+    assert made["assertions"][-1]["ok"] is holds
+    assert holds or made["error"]["type"] == "assertion"
+
+
+def test_a_schema_from_a_file(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    file = tmp_path / "schema.json"
+    file.write_text('{"type":"object","required":["status"]}')
+    assert run(capsys, "http", f"{url}/page", "--json-schema", str(file))[0] == 0
+    file.write_text('{"required":["other"]}')
+    assert run(capsys, "http", f"{url}/page", "--json-schema", str(file))[0] == 1
+    for text in (
+        '{"type":"object","type":"object"}',
+        '{"$ref":"http://127.0.0.1:1/x"}',
+        '{"type":"nonsense"}',
+        "no json",
+    ):
+        file.write_text(text)
+        code, out, err = run(capsys, "http", f"{url}/page", "--json-schema", str(file))
+        assert (code, out) == (2, "")
+        assert "expected" in err
+
+
+def test_headers_methods_and_redirects(url: str, capsys: pytest.CaptureFixture[str]):
+    code, _ = run_json(
+        capsys,
+        "http",
+        f"{url}/echo",
+        "--header",
+        "X-One: 1",
+        "--header",
+        "X-Two:two",
+        "--method",
+        "PUT",
+        "--json-path",
+        '$.x == "1"',
+        "--json-path",
+        "$.y == two",
+        "--json-path",
+        "$.m == PUT",
+    )
+    assert code == 0
+    assert run_json(capsys, "http", f"{url}/to")[1]["redirects"] == 1
+    code, made = run_json(capsys, "http", f"{url}/to", "--no-follow", "--expect-status", "302")
+    assert (code, made["status_code"]) == (0, 302)
+    pinned = url.replace("127.0.0.1", "pinned.test")
+    host, port = pinned.removeprefix("http://").split(":")
+    assert run(capsys, "http", f"{pinned}/page", "--resolve", f"{host}:{port}:127.0.0.1")[0] == 0
+
+
+def test_timeouts_and_refusals_are_down(url: str, capsys: pytest.CaptureFixture[str]):
+    code, made = run_json(capsys, "http", f"{url}/slow", "--timeout", "0.4")
+    assert (code, made["error"]["type"], made["error"]["phase"]) == (1, "timeout", "ttfb")
+    code, made = run_json(capsys, "tcp", f"127.0.0.1:{hostile.refused_port()}")
+    assert (code, made["error"]["type"]) == (1, "connection_refused")
+    code, made = run_json(capsys, "http", "http://169.254.169.254/")
+    assert (code, made["error"]["type"]) == (1, "network")
+
+
+def test_tcp_steps_keep_their_order(capsys: pytest.CaptureFixture[str]):
+    async def redis(talk: Talk) -> None:
+        await talk.send(b"ready\r\n")
+        assert await talk.reader.readline() == b"PING\r\n"
+        await talk.send(b"+PONG\r\n")
+        await talk.reader.read()
+
+    with beside(redis, read=False) as port:
+        code, made = run_json(
+            capsys, "tcp", f"127.0.0.1:{port}", "--expect", "^ready", "--send", r"PING\r\n", "--expect", "PONG"
+        )
+        assert code == 0, made
+        code, made = run_json(
+            capsys, "tcp", f"127.0.0.1:{port}", "--send", r"PING\r\n", "--expect=PANG", "--timeout", "0.5"
+        )
+        assert code == 1
+        assert "expected PANG" in made["error"]["message"]
+
+
+def test_tls_and_a_certificate_that_ends_soon(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    async def quiet(talk: Talk) -> None:
+        await talk.hang()
+
+    trust = tmp_path / "ca.pem"
+    trust.write_text(authority().pem)
+    with beside(quiet, read=False, tls=issue("127.0.0.1", by=authority(), days=9).context()) as port:
+        code, made = run_json(capsys, "tls", f"127.0.0.1:{port}", "--ca-file", str(trust), "--cert-warn-days", "14")
+        assert (code, made["status"], made["error"]["type"]) == (0, "degraded", "assertion")
+        assert made["tls"]["days_left"] == pytest.approx(9, abs=0.1)
+        assert made["tls"]["verified"] is True
+        code, made = run_json(capsys, "tls", f"127.0.0.1:{port}")
+        assert (code, made["error"]["type"], made["tls"]["sans"]) == (1, "tls", ["127.0.0.1"])
+        code, out, _ = run(capsys, "tls", f"127.0.0.1:{port}", "--no-verify")
+        assert code == 0
+        assert "certificate not verified" in out
+        assert "valid until" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["carrier-pigeon", "x"], "expected a check type (http, tcp"), (["push", "x"], "expected a check type"), (["http"], "URL"), (["http", "ftp://x"], "URL: expected an http or https URL"),
+        (["tcp", "localhost"], "expected HOST:PORT"), (["tcp", "h:99999"], "HOST:PORT: expected a whole number from 1 to 65535, found 99999"),
+        (["tcp", "h:1", "--nope"], "unrecognized arguments: --nope"), (["http", "http://a", "--timeout", "soon"], "expected seconds"),
+        (["http", "http://a", "--ip-version", "5"], "expected 4 or 6, found '5'"), (["http", "http://a", "--header", "nocolon"], "expected 'Name: value'"),
+        (["http", "http://a", "--regex", "("], "regular expression"), (["http", "http://a", "--json-path", "$.a"], "expected a comparison"),
+        (["http", "http://a", "--json-path", "a == 1"], "JSONPath"), (["http", "http://a", "--expect-status", "two"], "status codes"),
+        (["http", "http://a", "--ca-file", "/no/such/file"], "expected a readable file"), (["http", "http://a", "--max-redirects", "99"], "--max-redirects: expected a whole number from 0 to 20"),
+        (["ping", "h", "--count", "1.5"], "--count: expected a whole number"), (["dns", "a..b"], "NAME: expected a domain name"), (["dns", "a", "--type", "ANY"], "expected A or AAAA"),
+        (["smtp", "h:25", "--user", "u"], "--password"), (["http", "http://a", "--resolve", "x"], "--resolve: expected HOST:PORT:ADDRESS"), (["ping", "h", "--keyword", "x"], "unrecognized"),
+    ],
+)  # fmt: skip
+def test_wrong_usage_is_2_with_a_clear_sentence(words: list[str], says: str, capsys: pytest.CaptureFixture[str]):
+    code, out, err = run(capsys, *words, "--json")
+    assert (code, out) == (2, "")
+    assert says in err
+    assert err.startswith(("tocsin check: ", "usage: "))
+    assert "Traceback" not in err
+
+
+def test_what_could_not_be_judged_is_3(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    from tocsin.checks import ping
+
+    async def broken(target: Any, net: Any) -> Any:
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr(ping, "check", broken)
+    checks.kind.cache_clear()
+    code, out, _ = run(capsys, "ping", "127.0.0.1")
+    checks.kind.cache_clear()
+    assert code == 3
+    assert out.startswith("? invalid  127.0.0.1")
+
+
+def test_a_password_comes_from_a_file_or_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from tocsin.checks.smtp import Target
+    from tocsin.core.shape import fields
+
+    file = tmp_path / "password"
+    file.write_text("s3cret\n")
+    parser = check._parser("smtp", fields(Target))
+    assert parser.parse_args(["h:25", "--user", "u", "--password-file", str(file)]).field_password == "s3cret"
+    monkeypatch.setattr(sys, "stdin", io.StringIO("other\n"))
+    assert parser.parse_args(["h:25", "--password-file", "-"]).field_password == "other"
+    with pytest.raises(SystemExit):
+        parser.parse_args(["h:25", "--password", "s3cret"])
+
+
+def test_every_type_has_a_help_page(capsys: pytest.CaptureFixture[str]):
+    assert run(capsys, "--help")[0] == 0
+    for name in checks.names():
+        if name != "push":
+            code, out, _ = run(capsys, name, "--help")
+            assert code == 0
+            assert "--timeout" in out
+            assert "--json" in out
+
+
+def test_several_expected_answers_are_one_condition():
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    sugar.add_options(parser, "dns")
+    args = parser.parse_args(["--expect", "192.0.2.1", "--max-response-ms", "5", "--expect", "192.0.2.2"])
+    assert sugar.assertions(args) == [
+        {"type": "response_time_ms", "op": "lte", "value": 5},
+        {"type": "dns_answer", "op": "eq", "value": ["192.0.2.1", "192.0.2.2"]},
+    ]
+
+
+def test_it_starts_light():
+    program = (
+        "import resource, sys\n"
+        "from tocsin.cli.main import run\n"
+        f"code = run(['check', 'tcp', '127.0.0.1:{hostile.refused_port()}', '--json'])\n"
+        "heavy = [m for m in ('litestar', 'sqlalchemy', 'jinja2', 'alembic', 'uvicorn', 'structlog', 'prometheus_client', 'cryptography', 're2', 'jsonschema_rs', 'jsonpath', 'dns') if m in sys.modules]\n"
+        "print(code, heavy)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.splitlines()[-1] == "1 []"
+    assert json.loads(done.stdout.splitlines()[0])["error"]["type"] == "connection_refused"
