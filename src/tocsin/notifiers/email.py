@@ -187,6 +187,10 @@ async def _in_session(
                 "tls=off in its URL allows it",
                 permanent=True,
             )
+        if smtp.is_ehlo_or_helo_needed:
+            await smtp.ehlo()
+        if not smtp.supports_extension("auth"):
+            raise DeliveryFailed("the mail server takes no user name and password here", permanent=True)
         await smtp.login(server.user, server.password)
     return await smtp.send_message(mail, recipients=list(recipients))
 
