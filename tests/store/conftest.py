@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from builders import ALICE, CHARLIE, START, FakeClock, a_monitor
 from needs import program, require
-
 from tocsin.core.account import Membership, User, Workspace
 from tocsin.store import Store
 
@@ -49,7 +49,8 @@ def postgres_cluster() -> Iterator[str]:
         shutil.chown(folder, "postgres")
     data = str(folder / "data")
     _as_postgres(initdb, "-D", data, "-A", "trust", "-U", "tocsin", "--encoding=UTF8", "--no-sync")
-    options = f"-c fsync=off -c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories='' -c shared_buffers=16MB"
+    where = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories=''"
+    options = f"{where} -c fsync=off -c synchronous_commit=off -c shared_buffers=16MB"
     _as_postgres(pg_ctl, "-D", data, "-w", "-o", options, "-l", str(folder / "log"), "start")
     try:
         yield f"postgresql://tocsin@127.0.0.1:{port}"
@@ -113,6 +114,7 @@ async def store(url: str, open_store: Opener) -> Store:
 
 async def furnish(store: Store) -> None:
     """Two workspaces, each with its owner."""
+
     def work(s: Any) -> None:
         s.accounts.create_first(a_user("alice", ALICE), a_workspace("ws"))
         s.accounts.add_workspace(a_workspace("elsewhere"))

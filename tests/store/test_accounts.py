@@ -6,9 +6,9 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+
 from builders import ALICE, START, at
 from store.conftest import Opener, a_user, a_workspace
-
 from tocsin.core.account import ApiKey, Session
 from tocsin.errors import Conflict, NotFound
 from tocsin.store import Store
@@ -16,7 +16,8 @@ from tocsin.store import Store
 
 def a_session(**more: object) -> Session:
     fields: dict[str, object] = {
-        "id": "s1", "user_id": "alice", "workspace_id": "ws", "token_hash": "h1", "previous_hash": None, "created_at": START,
+        "id": "s1", "user_id": "alice", "workspace_id": "ws", "token_hash": "h1", "previous_hash": None,
+        "created_at": START,
         "used_at": START, "expires_at": START + timedelta(days=30),
     }  # fmt: skip
     return Session(**(fields | more))  # pyright: ignore[reportArgumentType]

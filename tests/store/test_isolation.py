@@ -11,11 +11,11 @@ from typing import Any
 
 import msgspec
 import pytest
+
+import tocsin.store
 from builders import START, a_channel, a_result, a_state, a_verdict, an_incident, an_outbox_row, at
 from store.conftest import keep_monitor
 from store.test_accounts import a_key, a_session
-
-import tocsin.store
 from tocsin.core.incident import Entry
 from tocsin.errors import Denied, Invalid, NotFound, TocsinError
 from tocsin.store import Session, Store
@@ -109,7 +109,9 @@ def writes(w: World) -> dict[str, Callable[[Session], Any]]:
     done = OutboxOutcome(key=w.row.key, workspace_id="ws", state="sent", at=at(1), ok=True)
     return {
         "accounts.set_password": lambda s: s.accounts.set_password("alice", "x"),
-        "accounts.add_workspace": lambda s: s.accounts.add_workspace(s.accounts.workspaces()[0].__class__(id="w9", name="x", created_at=START)),
+        "accounts.add_workspace": lambda s: s.accounts.add_workspace(
+            s.accounts.workspaces()[0].__class__(id="w9", name="x", created_at=START)
+        ),
         "accounts.add_membership": lambda s: s.accounts.add_membership(_membership()),
         "sessions.add": lambda s: s.sessions.add(replace(w.session, id="s9")),
         "sessions.rotate": lambda s: s.sessions.rotate("s1", "x", at(1), at(2)),
@@ -123,7 +125,9 @@ def writes(w: World) -> dict[str, Callable[[Session], Any]]:
         "monitors.replace": lambda s: s.monitors.replace(replace(w.monitor, name="taken")),
         "monitors.delete": lambda s: s.monitors.delete(w.monitor.id),
         "monitors.forget_channel": lambda s: s.monitors.forget_channel("ws", "c"),
-        "states.save": lambda s: s.states.save([StateChange(workspace_id="ws", monitor_id=w.monitor.id, state=a_state("up"))]),
+        "states.save": lambda s: s.states.save(
+            [StateChange(workspace_id="ws", monitor_id=w.monitor.id, state=a_state("up"))]
+        ),
         "results.add": lambda s: s.results.add([a_result(monitor=w.monitor, at=at(99))]),
         "results.expire": lambda s: s.results.expire(START + FAR),
         "verdicts.save": lambda s: s.verdicts.save(
@@ -218,7 +222,9 @@ async def test_nested_ids_do_not_cross_even_for_those_who_see_all(store: Store) 
     ):
         with pytest.raises(TocsinError):
             await store.everything().write(work)
-    await store.commit(Batch(id="x", results=(replace(a_result(monitor=world.monitor, at=at(99)), workspace_id="elsewhere"),)))
+    await store.commit(
+        Batch(id="x", results=(replace(a_result(monitor=world.monitor, at=at(99)), workspace_id="elsewhere"),))
+    )
     newest, *_ = (await store.of("ws").read(lambda s: s.results.page(world.monitor.id)))[0]
     assert newest.at == at(0)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-
 from typing import Any
 
 import msgspec
 import pytest
+
 from builders import a_channel, a_result, a_state, a_verdict, an_incident, an_outbox_row, at
 from store.conftest import Opener, keep_monitor
-
 from tocsin.core.incident import Entry
 from tocsin.core.uptime import Interval
 from tocsin.errors import Conflict, NotFound
@@ -96,7 +95,17 @@ async def test_committing_a_batch_twice_is_the_same_as_once(store: Store) -> Non
         incidents=(IncidentChange(incident=incident, entries=(entry, replace(entry, kind="notified")), opens=True),),
         outbox=(an_outbox_row(channel_id=channel.id), an_outbox_row(channel_id="gone")),
     )  # fmt: skip
-    tables = ("results_tail", "evidence", "states", "verdicts", "incidents", "timeline", "subjects", "outbox", "changes")
+    tables = (
+        "results_tail",
+        "evidence",
+        "states",
+        "verdicts",
+        "incidents",
+        "timeline",
+        "subjects",
+        "outbox",
+        "changes",
+    )
 
     def everything(s: Any) -> dict[str, list[tuple[Any, ...]]]:
         return {table: [tuple(r) for r in s.rows(f"SELECT * FROM {table}")] for table in tables}
@@ -106,7 +115,10 @@ async def test_committing_a_batch_twice_is_the_same_as_once(store: Store) -> Non
     assert all(once.values())
     await store.commit(batch)
     assert await store.everything().read(everything) == once
-    assert [e.kind for e in await store.of("ws").read(lambda s: s.incidents.timeline(incident.id))] == ["opened", "notified"]
+    assert [e.kind for e in await store.of("ws").read(lambda s: s.incidents.timeline(incident.id))] == [
+        "opened",
+        "notified",
+    ]
 
 
 async def rows_for(store: Store, *orders: tuple[str, int]) -> list[str]:

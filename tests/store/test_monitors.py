@@ -7,9 +7,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+
 from builders import START, a_channel, a_monitor, a_result, a_state, a_verdict, an_outbox_row
 from store.conftest import Opener, furnish, keep_monitor
-
 from tocsin.errors import Conflict, Invalid, NotFound, SettingsError
 from tocsin.store import Store
 from tocsin.store.batch import Batch, StateChange, VerdictChange
@@ -28,7 +28,10 @@ async def test_a_monitor_comes_back_as_it_was(store: Store) -> None:
 
 async def test_lists_are_filtered_and_paged_by_name_then_id(store: Store) -> None:
     names = ["beta", "Alpha 100%", "alpha_1", "gamma", "beta"]
-    made = [await keep_monitor(store, name=n, type="tcp" if n == "gamma" else "http", tags=("t_1",) * (n == "gamma")) for n in names]
+    made = [
+        await keep_monitor(store, name=n, type="tcp" if n == "gamma" else "http", tags=("t_1",) * (n == "gamma"))
+        for n in names
+    ]
     expected = [m.id for m in sorted(made, key=lambda m: (m.name, m.id))]
     seen: list[str] = []
     cursor = None
@@ -81,7 +84,8 @@ async def test_deleting_a_monitor_takes_what_hangs_on_it(store: Store) -> None:
     result = a_result("down", monitor=parent)
     await store.commit(
         Batch(
-            id="b", results=(result,), states=(StateChange(workspace_id="ws", monitor_id=parent.id, state=a_state("down")),),
+            id="b", results=(result,), states=(StateChange(workspace_id="ws", monitor_id=parent.id, state=a_state(
+                "down")),),
             verdicts=(VerdictChange(workspace_id="ws", monitor_id=parent.id, verdict=a_verdict("down")),),
         )
     )  # fmt: skip
@@ -131,7 +135,10 @@ async def test_secrets_are_sealed_on_disk_and_open_only_with_their_key(tmp_path:
     for file in tmp_path.glob("tocsin.db*"):
         assert b"canary" not in file.read_bytes()
     with sqlite3.connect(tmp_path / "tocsin.db") as raw:
-        raw.execute("UPDATE monitors SET target = (SELECT target FROM monitors WHERE id = ?) WHERE id = ?", (monitor.id, other.id))
+        raw.execute(
+            "UPDATE monitors SET target = (SELECT target FROM monitors WHERE id = ?) WHERE id = ?",
+            (monitor.id, other.id),
+        )
     raw.close()
     again = await open_store(url)
     with pytest.raises(SettingsError, match="SECRET_KEY"):

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from sqlalchemy import inspect
-from store.conftest import Opener, furnish, new_database
 
+from store.conftest import Opener, furnish, new_database
 from tocsin.errors import SettingsError
 from tocsin.store import migrations, opening, sqlite
 from tocsin.store.schema import HEAD
@@ -60,7 +60,7 @@ async def test_a_database_that_is_not_there_is_refused(tmp_path: Path, open_stor
     for wrong in ("mysql://x", "sqlite:///relative.db", "", "postgresql://"):
         with pytest.raises(SettingsError, match="DATABASE_"):
             await open_store(wrong)
-    with pytest.raises(SettingsError, match="answers at postgresql.*127.0.0.1:1"):
+    with pytest.raises(SettingsError, match=r"answers at postgresql.*127\.0\.0\.1:1"):
         await open_store("postgresql://someone:canary@127.0.0.1:1/none")
 
 
@@ -99,7 +99,9 @@ def test_migrating_from_nothing_gives_the_tables_of_a_new_sqlite_database(tmp_pa
                 connection.commit()
             assert opening.stored_head(connection) == HEAD
             found.append(tables(connection))
-            rows = connection.exec_driver_sql("SELECT name, sql FROM sqlite_schema WHERE name NOT LIKE '%alembic%' ORDER BY name")
+            rows = connection.exec_driver_sql(
+                "SELECT name, sql FROM sqlite_schema WHERE name NOT LIKE '%alembic%' ORDER BY name"
+            )
             texts.append([(n, " ".join((t or "").split())) for n, t in rows])
     assert found[0] == found[1]
     assert texts[0] == texts[1]

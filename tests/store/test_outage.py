@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 import pytest
+
 from builders import FakeClock, a_channel, a_result, an_incident, an_outbox_row, at, until
 from store.conftest import Opener, keep_monitor
-
 from tocsin.core.incident import Entry
 from tocsin.errors import StoreUnavailable
 from tocsin.store import Store, sqlite
@@ -73,7 +73,9 @@ async def slots(store: Store, monitor: Any) -> list[Any]:
     return [r.at for r in reversed(found)]
 
 
-async def test_an_outage_is_spooled_and_replayed_in_order(store: Store, url: str, clock: FakeClock, tmp_path: Path) -> None:
+async def test_an_outage_is_spooled_and_replayed_in_order(
+    store: Store, url: str, clock: FakeClock, tmp_path: Path
+) -> None:
     monitor, channel = await keep_monitor(store), a_channel(id="c")
     await store.of("ws").write(lambda s: s.channels.add(channel))
     incident, row = an_incident(monitor), an_outbox_row(channel_id="c")
@@ -182,7 +184,9 @@ async def test_submitters_wait_while_too_much_is_waiting(store: Store, monkeypat
 
     async def one(n: int) -> None:
         nonlocal highest
-        await store.commit(Batch(id="b", results=tuple(a_result(monitor=monitor, at=at(n * 10 + k)) for k in range(10))))
+        await store.commit(
+            Batch(id="b", results=tuple(a_result(monitor=monitor, at=at(n * 10 + k)) for k in range(10)))
+        )
         highest = max(highest, store.backlog)
 
     await asyncio.gather(*(one(n) for n in range(40)))
@@ -191,7 +195,7 @@ async def test_submitters_wait_while_too_much_is_waiting(store: Store, monkeypat
     assert len(await slots(store, monitor)) == 400
 
 
-# Other processes ---------------------------------------------------------------------------------------------------------
+# Other processes ----------------------------------------------------------------------------------------------------
 CHILD = """
 import asyncio, resource, signal, sys
 from pathlib import Path
@@ -223,8 +227,8 @@ def child(folder: Path, body: str) -> subprocess.Popen[str]:
 async def test_nothing_committed_is_lost_by_kill_9(tmp_path: Path, open_store: Opener) -> None:
     body = """
 for n in range(100_000):
-    kept = await store.commit(Batch(id="b", results=tuple(a_result(monitor=monitor, at=at(n * 5 + k)) for k in range(5))))
-    print("kept", n, kept, flush=True)
+    kept = await store.commit(Batch(id="b", results=tuple(a_result(monitor=monitor, at=at(n * 5 + k)) for k in
+    range(5)))) print("kept", n, kept, flush=True)
     if n % 40 == 39:
         await store.move_tail()
 """
@@ -260,8 +264,8 @@ hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
 resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, hard))
 n, kept = 0, "stored"
 while kept == "stored":
-    kept = await store.commit(Batch(id="b", results=tuple(a_result(monitor=monitor, at=at(n * 50 + k)) for k in range(50))))
-    n += 1
+    kept = await store.commit(Batch(id="b", results=tuple(a_result(monitor=monitor, at=at(n * 50 + k)) for k in
+    range(50)))) n += 1
 for _ in range(5):
     assert await store.commit(Batch(id="b", results=(a_result(monitor=monitor, at=at(n * 50)),))) == "spooled"
     n += 1
@@ -299,5 +303,3 @@ await store.close()
     out, err = await asyncio.to_thread(process.communicate, timeout=60)
     assert process.returncode == 0, err
     assert "told: neither the database nor the spool can be written\nstored" in out
-
-

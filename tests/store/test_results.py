@@ -8,9 +8,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+
 from builders import START, FakeClock, a_result, at
 from store.conftest import Opener, keep_monitor
-
 from tocsin.core.result import CheckError, CheckResult, Timing, outcome_json
 from tocsin.errors import NotFound
 from tocsin.store import Store
@@ -84,7 +84,9 @@ async def test_the_same_result_is_one_row_whenever_it_arrives_again(store: Store
     fresh = await store.everything().write(lambda s: s.results.add(results))
     assert fresh == []
     await store.move_tail()
-    assert await store.everything().write(lambda s: s.results.add([*results, a_result(monitor=monitor, at=at(30))])) != []
+    assert (
+        await store.everything().write(lambda s: s.results.add([*results, a_result(monitor=monitor, at=at(30))])) != []
+    )
     await store.move_tail()
     assert len(await page(store, monitor)) == 11
     (point,) = await store.of("ws").read(lambda s: s.rollups.series(monitor.id, at(-3600), at(3600), 3600))
@@ -109,7 +111,11 @@ async def test_what_was_rolled_back_is_taken_when_it_comes_again(store: Store) -
 async def test_pages_are_filtered_and_follow_each_other_over_tail_and_main(store: Store) -> None:
     monitor = await keep_monitor(store)
     spots = ("eu", "us")
-    first = [a_result("down" if n % 5 == 0 else "up", monitor=monitor, at=at(n * 60), location=l) for n in range(20) for l in spots]
+    first = [
+        a_result("down" if n % 5 == 0 else "up", monitor=monitor, at=at(n * 60), location=spot)
+        for n in range(20)
+        for spot in spots
+    ]
     await commit(store, *first[:24])
     await store.move_tail()
     await commit(store, *first[24:])
@@ -131,9 +137,21 @@ async def test_pages_are_filtered_and_follow_each_other_over_tail_and_main(store
 
 async def test_recent_slots_as_letters(store: Store) -> None:
     monitor = await keep_monitor(store)
-    statuses: list[tuple[Any, Any]] = [("up", "up"), ("up", "down"), ("down", "down"), ("degraded", "up"), ("invalid", "invalid")]
+    statuses: list[tuple[Any, Any]] = [
+        ("up", "up"),
+        ("up", "down"),
+        ("down", "down"),
+        ("degraded", "up"),
+        ("invalid", "invalid"),
+    ]
     for n, pair in enumerate(statuses):
-        await commit(store, *(a_result(s, monitor=monitor, at=at(n * 60), location=l) for s, l in zip(pair, ("eu", "us"), strict=True)))
+        await commit(
+            store,
+            *(
+                a_result(s, monitor=monitor, at=at(n * 60), location=spot)
+                for s, spot in zip(pair, ("eu", "us"), strict=True)
+            ),
+        )
         if n == 2:
             await store.move_tail()
     await commit(store, a_result("down", monitor=monitor, at=at(300), location="eu"))
@@ -157,7 +175,12 @@ async def test_series_do_not_depend_on_order_or_on_what_was_moved(store: Store, 
     monitor = await keep_monitor(store)
     rng = random.Random(7)
     results = [
-        a_result(monitor=monitor, at=at(-60 * n), location=rng.choice(("eu", "us")), timing=Timing(total=round(rng.uniform(1, 900), 2)))
+        a_result(
+            monitor=monitor,
+            at=at(-60 * n),
+            location=rng.choice(("eu", "us")),
+            timing=Timing(total=round(rng.uniform(1, 900), 2)),
+        )
         for n in range(1, 400)
         if not 100 < n < 160
     ]
@@ -168,7 +191,9 @@ async def test_series_do_not_depend_on_order_or_on_what_was_moved(store: Store, 
         if start < 200:
             await store.move_tail()
     for step in (30, 60, 300, 3600, 86_400):
-        points = await store.of("ws").read(lambda s, step=step: s.rollups.series(monitor.id, at(-86_400 * 2), at(60), step))
+        points = await store.of("ws").read(
+            lambda s, step=step: s.rollups.series(monitor.id, at(-86_400 * 2), at(60), step)
+        )
         wanted = expected_points(results, step)
         assert [int(p.at.timestamp()) for p in points] == sorted(wanted)
         for point in points:
@@ -212,7 +237,9 @@ async def test_uptimes_for_lists(store: Store) -> None:
 
 async def test_old_results_expire_with_their_evidence_but_rollups_stay(store: Store) -> None:
     monitor = await keep_monitor(store)
-    await commit(store, *(a_result("down", monitor=monitor, at=at(-86_400 + n)) for n in range(30)), a_result(monitor=monitor))
+    await commit(
+        store, *(a_result("down", monitor=monitor, at=at(-86_400 + n)) for n in range(30)), a_result(monitor=monitor)
+    )
     await store.move_tail()
     gone = 0
     while step := await store.everything().write(lambda s: s.results.expire(at(-3600), limit=7)):

@@ -27,7 +27,8 @@ class Accounts:
         return self._s.row("SELECT 1 FROM notes WHERE name = 'setup_done'") is not None
 
     def create_first(self, user: User, workspace: Workspace) -> None:
-        """Set up the first person as ADMIN of the first workspace. Conflict when that was done: of many at once one wins."""
+        """Set up the first person as ADMIN of the first workspace. Conflict when that was done: of many at once one
+        wins."""
         s = self._s
         if s.run("INSERT INTO notes (name, value) VALUES ('setup_done', 'true') ON CONFLICT (name) DO NOTHING") == 0:
             raise Conflict("the setup was done already")
@@ -92,7 +93,8 @@ class Accounts:
         """Add a person. Conflict when the address is taken."""
         self._s.door.create(
             "user", user.id, self._s.workspace_id, fields_of(user),
-            "INSERT INTO users (id, email, password_hash, token_version, disabled, created_at) VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO users (id, email, password_hash, token_version, disabled, created_at) VALUES (?, ?, ?, ?, "
+            "?, ?)",
             user.id, user.email.strip().lower(), user.password_hash, user.token_version, int(user.disabled),
             micros(user.created_at),
         )  # fmt: skip
@@ -114,7 +116,8 @@ class Accounts:
             "user", user_id, self._s.workspace_id,
             {"password_hash": user.password_hash, "token_version": user.token_version},
             {"password_hash": password_hash, "token_version": user.token_version + 1},
-            "UPDATE users SET password_hash = ?, token_version = token_version + 1 WHERE id = ?", password_hash, user_id,
+            "UPDATE users SET password_hash = ?, token_version = token_version + 1 WHERE id = ?", password_hash,
+            user_id,
         )  # fmt: skip
         changed = self.user(user_id)
         assert changed is not None

@@ -23,7 +23,8 @@ class StateChange(Struct, frozen=True, kw_only=True):
 
 
 class VerdictChange(Struct, frozen=True, kw_only=True):
-    """A verdict that begins: ends the monitor's open verdict interval at `verdict.at` and opens the next, with evidence."""
+    """A verdict that begins: ends the monitor's open verdict interval at `verdict.at` and opens the next, with
+    evidence."""
 
     workspace_id: str
     monitor_id: str
@@ -31,8 +32,8 @@ class VerdictChange(Struct, frozen=True, kw_only=True):
 
 
 class IncidentChange(Struct, frozen=True, kw_only=True):
-    """An incident as it is now, with what to add to its timeline. `opens`: this row is new (or open again), so the unique
-    index on open subjects decides a race."""
+    """An incident as it is now, with what to add to its timeline. `opens`: this row is new (or open again), so the
+    unique index on open subjects decides a race."""
 
     incident: Incident
     entries: tuple[Entry, ...] = ()

@@ -12,8 +12,8 @@ _NUMBER: dict[State, int] = {"closed": 0, "half_open": 1, "open": 2}
 
 
 class Breaker:
-    """Closed while the database works. `failures` in a row open it; after `rest_s` it is half-open and lets tries through;
-    `successes` in a row close it again, one failure opens it anew."""
+    """Closed while the database works. `failures` in a row open it; after `rest_s` it is half-open and lets tries
+    through; `successes` in a row close it again, one failure opens it anew."""
 
     def __init__(
         self, monotonic: Callable[[], float], *, failures: int = 5, rest_s: float = 60.0, successes: int = 2

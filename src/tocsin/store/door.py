@@ -63,7 +63,8 @@ class Door:
         after: Mapping[str, Any],
     ) -> None:
         self._s.run(
-            "INSERT INTO changes (workspace_id, at, by_whom, noun, noun_id, verb, before, after) VALUES (?,?,?,?,?,?,?,?)",
+            "INSERT INTO changes (workspace_id, at, by_whom, noun, noun_id, verb, before, after) VALUES "
+            "(?,?,?,?,?,?,?,?)",
             workspace_id, self._s.now_us, self._s.by, noun, id, verb, _shown(before), _shown(after),
         )  # fmt: skip
 

@@ -28,8 +28,8 @@ class Incidents:
     def save(self, change: IncidentChange) -> None:
         """Keep an incident as it is now, with its new entries; twice is the same as once.
 
-        Conflict when another incident of the subject is open: decide again from what is stored. An incident older than what
-        is stored (its subject has had more transitions since) only adds its entries.
+        Conflict when another incident of the subject is open: decide again from what is stored. An incident older than
+        what is stored (its subject has had more transitions since) only adds its entries.
         """
         s, incident = self._s, change.incident
         s.own(incident.workspace_id)
@@ -55,7 +55,8 @@ class Incidents:
 
     def _count(self, incident: Incident) -> None:
         self._s.run(
-            "INSERT INTO subjects (workspace_id, subject, transition) VALUES (?, ?, ?) ON CONFLICT (workspace_id, subject) "
+            "INSERT INTO subjects (workspace_id, subject, transition) VALUES (?, ?, ?) ON CONFLICT (workspace_id, "
+            "subject) "
             "DO UPDATE SET transition = excluded.transition WHERE subjects.transition < excluded.transition",
             incident.workspace_id, incident.subject, incident.transition,
         )  # fmt: skip
@@ -128,8 +129,10 @@ class Incidents:
         for start in range(0, len(subjects), 500):
             some = subjects[start : start + 500]
             rows = self._s.rows(
-                f"SELECT i.subject, i.data FROM incidents i WHERE i.subject IN ({', '.join('?' for _ in some)}) AND {where} "
-                "AND NOT EXISTS (SELECT 1 FROM incidents j WHERE j.workspace_id = i.workspace_id AND j.subject = i.subject "
+                f"SELECT i.subject, i.data FROM incidents i WHERE i.subject IN ({', '.join('?' for _ in some)}) AND "
+                f"{where} "
+                "AND NOT EXISTS (SELECT 1 FROM incidents j WHERE j.workspace_id = i.workspace_id AND j.subject = "
+                "i.subject "
                 "AND (j.opened_at > i.opened_at OR (j.opened_at = i.opened_at AND j.id > i.id)))",
                 *some, *values,
             )  # fmt: skip

@@ -1,4 +1,5 @@
-"""What the store keeps in memory because asking the database each time would cost too much. All of it can be rebuilt."""
+"""What the store keeps in memory because asking the database each time would cost too much. All of it can be
+rebuilt."""
 
 from __future__ import annotations
 

@@ -93,8 +93,8 @@ class Monitors:
         return new
 
     def delete(self, id: str) -> None:
-        """Delete it with its states, verdicts and rollups. Results and evidence, of which there are many, are no longer seen
-        and are cleared in slices by housekeeping. Its incidents stay: they are history."""
+        """Delete it with its states, verdicts and rollups. Results and evidence, of which there are many, are no
+        longer seen and are cleared in slices by housekeeping. Its incidents stay: they are history."""
         s = self._s
         old, place = self.get(id), s.places.of(id)
         children = s.rows(

@@ -1,4 +1,5 @@
-"""The move: results leave the tail, sorted, for the main table, are rolled up, and each location's latest is written down."""
+"""The move: results leave the tail, sorted, for the main table, are rolled up, and each location's latest is written
+down."""
 
 from __future__ import annotations
 
@@ -11,13 +12,16 @@ if TYPE_CHECKING:
     from tocsin.store.session import Session
 
 _ROLLED = "monitor, location, at, workspace, flags, total"
-_PUT = f"INSERT INTO results ({COLUMNS}) SELECT {COLUMNS} FROM {{}} WHERE monitor <= ? ORDER BY monitor, at, location, attempt"
+_PUT = (
+    f"INSERT INTO results ({COLUMNS}) SELECT {COLUMNS} FROM {{}} WHERE monitor <= ? "
+    "ORDER BY monitor, at, location, attempt"
+)
 _NEW = f"ON CONFLICT (monitor, at, location, attempt) DO NOTHING RETURNING {_ROLLED}"
 
 
 def move(s: Session, limit: int) -> int:
-    """How many results left the tail: about `limit` of them, by monitor; 0 when it is empty. One transaction: a result is in
-    the tail or in the main table and the rollups, never both, never neither."""
+    """How many results left the tail: about `limit` of them, by monitor; 0 when it is empty. One transaction: a result
+    is in the tail or in the main table and the rollups, never both, never neither."""
     last = _last_monitor(s, limit)
     if last is None:
         return 0
@@ -54,13 +58,15 @@ def write_latest(s: Session, last: int) -> None:
                 s.undo.append(lambda newest=newest: setattr(newest, "kept", False))
     s.many(
         "INSERT INTO latest (monitor, location, workspace, at, attempt, data) VALUES (?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT (monitor, location) DO UPDATE SET at = excluded.at, attempt = excluded.attempt, data = excluded.data",
+        "ON CONFLICT (monitor, location) DO UPDATE SET at = excluded.at, attempt = excluded.attempt, data = "
+        "excluded.data",
         rows,
     )
 
 
 def remember_newest(s: Session) -> None:
-    """After a start: what is the newest result of each monitor and location, from what was written down and the tail."""
+    """After a start: what is the newest result of each monitor and location, from what was written down and the
+    tail."""
     newest = s.memory.newest
     for table in ("latest", "results_tail"):
         for monitor, location, at, attempt in s.rows(f"SELECT monitor, location, at, attempt FROM {table}"):

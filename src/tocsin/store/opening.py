@@ -29,7 +29,8 @@ def lock(path: Path) -> int:
         holder = os.pread(file, 32, 0).decode(errors="replace").strip() or "unknown"
         os.close(file)
         raise SettingsError(
-            f"DATA_DIR: expected a data folder that no other server uses, found that process {holder} has {path.parent} "
+            f"DATA_DIR: expected a data folder that no other server uses, found that process {holder} has "
+            f"{path.parent} "
             "(stop it, or set TOCSIN_DATA_DIR to another folder)"
         ) from error
     os.ftruncate(file, 0)
@@ -52,8 +53,8 @@ def prepare_sqlite(path: Path, *, create: bool) -> None:
 
 
 def _check_whole(path: Path) -> None:
-    """Read the file through once (`quick_check`: about 1 s for each GB from a cold disk). A large one that was closed in order
-    is not read again."""
+    """Read the file through once (`quick_check`: about 1 s for each GB from a cold disk). A large one that was closed
+    in order is not read again."""
     wal = path.with_name(path.name + "-wal")
     size = path.stat().st_size if path.exists() else 0
     if size == 0 or (size > _ALWAYS_CHECKED and not (wal.exists() and wal.stat().st_size)):
@@ -71,7 +72,8 @@ def _check_whole(path: Path) -> None:
         found = str(error)
     if found != "ok":
         raise SettingsError(
-            f"DATABASE_PATH: expected a whole database, found that {path} is damaged ({found}). Put back a backup, or save what "
+            f"DATABASE_PATH: expected a whole database, found that {path} is damaged ({found}). Put back a backup, "
+            "or save what "
             f"can be read with: sqlite3 {path} .recover | sqlite3 new.db"
         )
     log.debug("store.checked", file=str(path), took_s=round(time.monotonic() - began, 3))

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from tocsin.store.session import Session
 
 _COLUMNS = (
-    "o.key, o.workspace_id, o.channel_id, o.incident_id, o.monitor_id, o.subject, o.rank, o.message, o.created_at, o.next_at, "
+    "o.key, o.workspace_id, o.channel_id, o.incident_id, o.monitor_id, o.subject, o.rank, o.message, o.created_at, "
+    "o.next_at, "
     "o.state, o.attempts, o.lease_until, o.last_error, o.done_at, o.n"
 )
 _HEAD = (
     "NOT EXISTS (SELECT 1 FROM outbox p WHERE p.state = 'pending' AND p.workspace_id = o.workspace_id "
-    "AND p.channel_id = o.channel_id AND p.subject = o.subject AND (p.rank < o.rank OR (p.rank = o.rank AND p.n < o.n)))"
+    "AND p.channel_id = o.channel_id AND p.subject = o.subject AND (p.rank < o.rank OR (p.rank = o.rank AND p.n < "
+    "o.n)))"
 )
 
 
@@ -44,7 +46,8 @@ class Delivery(Struct, frozen=True, kw_only=True):
 
 
 class Outbox:
-    """What is to be told. Of one channel and subject only the first pending message can be had, so they leave in order."""
+    """What is to be told. Of one channel and subject only the first pending message can be had, so they leave in
+    order."""
 
     def __init__(self, session: Session) -> None:
         self._s = session
@@ -63,11 +66,13 @@ class Outbox:
         }
         return s.door.create(
             "outbox", row.key, row.workspace_id, after,
-            "INSERT INTO outbox (key, workspace_id, channel_id, incident_id, monitor_id, subject, rank, message, created_at, "
+            "INSERT INTO outbox (key, workspace_id, channel_id, incident_id, monitor_id, subject, rank, message, "
+            "created_at, "
             "next_at, state, attempts, last_error, done_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (workspace_id, key) DO NOTHING",
             row.key, row.workspace_id, row.channel_id, row.incident_id, row.monitor_id, row.subject, row.order,
-            msgspec.json.encode(row.message).decode(), micros(row.created_at), micros(row.next_at), row.state, row.attempts,
+            msgspec.json.encode(row.message).decode(), micros(row.created_at), micros(row.next_at), row.state,
+            row.attempts,
             row.last_error, None if row.done_at is None else micros(row.done_at),
         )  # fmt: skip
 
@@ -104,7 +109,8 @@ class Outbox:
                 "outbox", outcome.key, outcome.workspace_id,
                 {"state": row[0], "attempts": row[1], "last_error": row[2]},
                 {"state": outcome.state, "attempts": attempts, "last_error": outcome.error},
-                "UPDATE outbox SET state = ?, attempts = ?, last_error = ?, next_at = coalesce(?, next_at), done_at = ?, "
+                "UPDATE outbox SET state = ?, attempts = ?, last_error = ?, next_at = coalesce(?, next_at), done_at "
+                "= ?, "
                 "lease_until = NULL, lease_by = NULL WHERE workspace_id = ? AND key = ?",
                 outcome.state, attempts, outcome.error, None if outcome.next_at is None else micros(outcome.next_at),
                 None if outcome.state == "pending" else micros(outcome.at), outcome.workspace_id, outcome.key,
@@ -117,7 +123,8 @@ class Outbox:
         return self._s.run(
             "INSERT INTO attempts (workspace_id, key, at, ok, error, took_us) VALUES (?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (workspace_id, key, at) DO NOTHING",
-            outcome.workspace_id, outcome.key, micros(outcome.at), int(outcome.ok), outcome.error, round(outcome.took_ms * 1000),
+            outcome.workspace_id, outcome.key, micros(outcome.at), int(outcome.ok), outcome.error,
+            round(outcome.took_ms * 1000),
         ) > 0  # fmt: skip
 
     def drop(self, workspace_id: str, channel_id: str, reason: str) -> None:

@@ -28,7 +28,8 @@ COLUMNS = "monitor, at, location, attempt, workspace, flags, code, lag, total, d
 FLAGS, TOTAL = 5, 8
 
 Packed = tuple[
-    int, int, int, int, int, int, int | None, int, int | None, int | None, int | None, int | None, int | None, int | None,
+    int, int, int, int, int, int, int | None, int, int | None, int | None, int | None, int | None, int | None,
+    int | None,
     int | None,
 ]  # fmt: skip
 
@@ -69,8 +70,8 @@ def status_of(flags: int) -> Status:
 
 
 class StoredResult(Struct, frozen=True, kw_only=True):
-    """What is kept of a result. `outcome` is the whole object as it was shown, kept only of failures, of changes, and of each
-    location's latest; without it `error.message` is empty and what is not in these fields is gone."""
+    """What is kept of a result. `outcome` is the whole object as it was shown, kept only of failures, of changes, and
+    of each location's latest; without it `error.message` is empty and what is not in these fields is gone."""
 
     workspace_id: str
     monitor_id: str
@@ -101,9 +102,11 @@ def unpack(row: Packed, ids: tuple[str, str, str], location: str, kept: bytes | 
         workspace_id=ids[1], monitor_id=ids[0], type=ids[2], location=location, at=at, attempt=row[3],
         status=status_of(flags), error=_error(flags, shown), status_code=row[6],
         timing=Timing(
-            dns=_ms(row[9]), connect=_ms(row[10]), tls=_ms(row[11]), ttfb=_ms(row[12]), transfer=_ms(row[13]), total=_ms(row[8])
+            dns=_ms(row[9]), connect=_ms(row[10]), tls=_ms(row[11]), ttfb=_ms(row[12]), transfer=_ms(row[13]),
+            total=_ms(row[8])
         ),
-        body_bytes=row[14], started_at=at + timedelta(milliseconds=row[7]), substitute_for=substitute_for, outcome=shown,
+        body_bytes=row[14], started_at=at + timedelta(milliseconds=row[7]), substitute_for=substitute_for,
+        outcome=shown,
     )  # fmt: skip
 
 

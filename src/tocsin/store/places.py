@@ -23,7 +23,8 @@ class Places:
         place = s.memory.places.get(monitor_id)
         if place is None:
             row = s.row(
-                "SELECT m.key, w.key, m.workspace_id FROM monitors m JOIN workspaces w ON w.id = m.workspace_id WHERE m.id = ?",
+                "SELECT m.key, w.key, m.workspace_id FROM monitors m JOIN workspaces w ON w.id = m.workspace_id "
+                "WHERE m.id = ?",
                 monitor_id,
             )
             if row is None:

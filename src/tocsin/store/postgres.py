@@ -38,7 +38,8 @@ class PostgresDatabase:
         """The database, its tables brought up to this program. SettingsError when it cannot be reached."""
         engine = create_async_engine(
             driver_url(url), pool_size=6, max_overflow=0, pool_timeout=1.0, pool_pre_ping=False,
-            connect_args={"timeout": _CONNECT_S, "command_timeout": _COMMAND_S, "server_settings": {"application_name": "tocsin"}},
+            connect_args={"timeout": _CONNECT_S, "command_timeout": _COMMAND_S,
+            "server_settings": {"application_name": "tocsin"}},
         )  # fmt: skip
         shown = engine.url.render_as_string(hide_password=True)
         try:

@@ -1,7 +1,8 @@
 """Check results: a tail without indexes that takes them in, and a sorted table they are moved to every few minutes.
 
-A result is one packed row (store.packing). Its evidence is kept beside it when it failed, when its location's status changed,
-or when it stood in for another location; each location's latest is kept whole in memory and written with the move.
+A result is one packed row (store.packing). Its evidence is kept beside it when it failed, when its location's status
+changed, or when it stood in for another location; each location's latest is kept whole in memory and written with the
+move.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ _EVIDENCE = (
     "INSERT INTO evidence (monitor, at, location, attempt, workspace, data) VALUES (?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (monitor, at, location, attempt) DO NOTHING"
 )
+_NEWEST = "SELECT at, location, attempt, flags FROM results WHERE monitor = ? ORDER BY at DESC LIMIT ?"
 _BITS = {"up": 0, "degraded": 1, "down": 2, "invalid": 3}
 
 
@@ -34,7 +36,7 @@ class Results:
     def __init__(self, session: Session) -> None:
         self._s = session
 
-    # Taking in ---------------------------------------------------------------------------------------------------------
+    # Taking in ------------------------------------------------------------------------------------------------------
     def add(self, results: Sequence[CheckResult]) -> list[CheckResult]:
         """The ones that were not known yet, now kept. Known ones and those of monitors that are gone drop out."""
         fresh: list[CheckResult] = []
@@ -89,7 +91,8 @@ class Results:
             tail.update(
                 (r[0], r[1], r[2], r[3])
                 for r in s.rows(
-                    f"SELECT monitor, at, location, attempt FROM results_tail WHERE monitor IN ({', '.join('?' for _ in some)})",
+                    f"SELECT monitor, at, location, attempt FROM results_tail WHERE monitor IN "
+                    f"({', '.join('?' for _ in some)})",
                     *some,
                 )
             )
@@ -104,7 +107,7 @@ class Results:
             found.append((result, row))
         return found
 
-    # Reading -----------------------------------------------------------------------------------------------------------
+    # Reading --------------------------------------------------------------------------------------------------------
     def page(
         self, monitor_id: str, start: datetime | None = None, end: datetime | None = None, location: str | None = None,
         status: Status | None = None, limit: int = 100, cursor: str | None = None,
@@ -155,31 +158,21 @@ class Results:
         """The last `n` slots of each monitor as letters, oldest first: u up, s degraded, p some locations down, d down,
         `.` not judged. Of several attempts the last counts. Cheap for a thousand monitors at once."""
         s = self._s
-        tail: dict[int, list[tuple[int, int, int, int]]] = {}
+        tail: dict[int, list[tuple[Any, ...]]] = {}
         for r in s.rows("SELECT monitor, at, location, attempt, flags FROM results_tail"):
             tail.setdefault(r[0], []).append((r[1], r[2], r[3], r[4]))
+        keys = {place.monitor: id for id in monitor_ids if (place := s.places.find(id)) is not None}
         found: dict[str, str] = {}
-        for id in monitor_ids:
-            place = s.places.find(id)
-            if place is not None:
-                seen = tail.get(place.monitor, [])
-                if len({row[0] for row in seen}) < n:
-                    seen = [*seen, *self._newest_in_main(place.monitor, n)]
-                found[id] = _letters(seen, n)
+        waiting = list(keys)
+        for limit in (n + 1, 4 * n, 16 * n):
+            again: list[int] = []
+            for monitor, main in zip(waiting, s.each(_NEWEST, [(m, limit) for m in waiting]), strict=True):
+                if limit < 16 * n and len(main) == limit and len({row[0] for row in main}) <= n:
+                    again.append(monitor)
+                else:
+                    found[keys[monitor]] = _letters([*main, *tail.get(monitor, ())], n)
+            waiting = again
         return found
-
-    def _newest_in_main(self, monitor: int, n: int) -> list[tuple[int, int, int, int]]:
-        rows: list[tuple[int, int, int, int]] = []
-        for limit in (2 * n, 16 * n):
-            found = self._s.rows(
-                "SELECT at, location, attempt, flags FROM results WHERE monitor = ? ORDER BY at DESC LIMIT ?",
-                monitor,
-                limit,
-            )
-            rows = [(r[0], r[1], r[2], r[3]) for r in found]
-            if len(rows) < limit or len({row[0] for row in rows}) > n:
-                break
-        return rows
 
     def unmoved(self) -> list[StoredResult]:
         """What is still in the tail, in order of slots: to be folded over the stored states after a start."""
@@ -248,7 +241,7 @@ class Results:
             found.append(unpack(row, ids[row[0]], names.get(row[2], ""), data))
         return found
 
-    # Leaving -----------------------------------------------------------------------------------------------------------
+    # Leaving --------------------------------------------------------------------------------------------------------
     def expire(self, before: datetime, limit: int = 5000) -> int:
         """How many results older than this went, at most about `limit` at once: call again until it gives 0. Results of
         deleted monitors go too."""
@@ -265,7 +258,8 @@ class Results:
         gone = 0
         for table in ("evidence", "results"):
             edge = self._s.row(
-                f"SELECT max(at) FROM (SELECT at FROM {table} WHERE monitor = ? AND at < ? ORDER BY at LIMIT ?) AS first_rows",
+                f"SELECT max(at) FROM (SELECT at FROM {table} WHERE monitor = ? AND at < ? ORDER BY at LIMIT ?) AS "
+                "first_rows",
                 monitor, before, limit,
             )  # fmt: skip
             if edge is not None and edge[0] is not None:
@@ -286,7 +280,8 @@ class Results:
 
 
 def _telling(result: CheckResult, before: str | None) -> bool:
-    """Whether a result's evidence is kept: it failed, its location's status changed, or it stood in for another location."""
+    """Whether a result's evidence is kept: it failed, its location's status changed, or it stood in for another
+    location."""
     status = result.status
     return status in ("down", "degraded") or status != before or result.substitute_for is not None
 
@@ -295,7 +290,7 @@ def _packed(r: Any) -> Packed:
     return (r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12], r[13], r[14])
 
 
-def _letters(rows: Sequence[tuple[int, int, int, int]], n: int) -> str:
+def _letters(rows: Sequence[tuple[Any, ...]], n: int) -> str:
     slots: dict[int, dict[int, tuple[int, int]]] = {}
     for at, location, attempt, flags in rows:
         votes = slots.setdefault(at, {})

@@ -26,8 +26,10 @@ MINUTES_KEPT = timedelta(hours=48)
 _COLUMNS = "count, up, degraded, down, invalid, sum, low, high, sketch"
 _UPSERT = (
     "INSERT INTO {} (monitor, location, at, workspace, count, up, degraded, down, invalid, sum, low, high, sketch) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (monitor, location, at) DO UPDATE SET count = excluded.count, "
-    "up = excluded.up, degraded = excluded.degraded, down = excluded.down, invalid = excluded.invalid, sum = excluded.sum, "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (monitor, location, at) DO UPDATE SET count = "
+    "excluded.count, "
+    "up = excluded.up, degraded = excluded.degraded, down = excluded.down, invalid = excluded.invalid, sum = "
+    "excluded.sum, "
     "low = excluded.low, high = excluded.high, sketch = excluded.sketch"
 )
 
@@ -129,7 +131,7 @@ class Rollups:
     def __init__(self, session: Session) -> None:
         self._s = session
 
-    # Writing -----------------------------------------------------------------------------------------------------------
+    # Writing --------------------------------------------------------------------------------------------------------
     def roll(self, rows: Iterable[Sequence[Any]]) -> None:
         """Add results that were just moved: (monitor, location, at µs, workspace, flags, total), in any order."""
         levels: dict[int, dict[tuple[int, int, int], Sum]] = {MINUTE: {}, HOUR: {}, DAY: {}}
@@ -182,12 +184,13 @@ class Rollups:
             gone += s.run(f"DELETE FROM {table} WHERE at < ? AND {where}", int(before.timestamp()), *values)
         return gone
 
-    # Reading -----------------------------------------------------------------------------------------------------------
+    # Reading --------------------------------------------------------------------------------------------------------
     def series(
         self, monitor_id: str, start: datetime, end: datetime, step_s: int, location: str | None = None
     ) -> list[Point]:
-        """The figures of start ≤ t < end in steps that lie at multiples of `step_s` since 1970, oldest first; a step without
-        results has no point. Where only coarser rollups are kept, a point stands at the step its hour or day begins in."""
+        """The figures of start ≤ t < end in steps that lie at multiples of `step_s` since 1970, oldest first; a step
+        without results has no point. Where only coarser rollups are kept, a point stands at the step its hour or day
+        begins in."""
         sums = self._sums(monitor_id, start, end, max(1, step_s), location)
         return [Point(at=datetime.fromtimestamp(at, UTC), **sums[at].figures()) for at in sorted(sums)]
 
@@ -199,8 +202,8 @@ class Rollups:
         return LatencyStats(**whole.figures())
 
     def uptimes(self, monitor_ids: Sequence[str], window_s: float | timedelta) -> dict[str, float | None]:
-        """For lists: the share of checks up or degraded of those judged, 0..1, None when there were none. From days (from
-        hours for windows up to two days), so to the day (hour)."""
+        """For lists: the share of checks up or degraded of those judged, 0..1, None when there were none. From days
+        (from hours for windows up to two days), so to the day (hour)."""
         s = self._s
         seconds = window_s.total_seconds() if isinstance(window_s, timedelta) else window_s
         level = HOUR if seconds <= 2 * DAY else DAY
@@ -262,7 +265,8 @@ class Rollups:
                 one.add(row[2], row[3])
 
     def _levels(self, start: datetime, end: datetime, step: int) -> list[tuple[int, int, int]]:
-        """Which rollups to read from when to when (seconds): the coarsest that fit the step, hours where minutes are gone."""
+        """Which rollups to read from when to when (seconds): the coarsest that fit the step, hours where minutes are
+        gone."""
         first, last = int(start.timestamp()), int(-(-end.timestamp() // 1))
         level = DAY if step % DAY == 0 else HOUR if step % HOUR == 0 else MINUTE
         if level != MINUTE:

@@ -1,8 +1,9 @@
 """Every table, for SQLite and PostgreSQL alike.
 
-Outside the store everything has an opaque string id. Inside, what there is much of (results, evidence, states, verdicts,
-rollups) is keyed by the integer `key` of its monitor, location and workspace; those rows carry `workspace`, the others
-`workspace_id`, so every query can name it. Times are whole microseconds since 1970, rollups' whole seconds; JSON is text.
+Outside the store everything has an opaque string id. Inside, what there is much of (results, evidence, states,
+verdicts, rollups) is keyed by the integer `key` of its monitor, location and workspace; those rows carry `workspace`,
+the others `workspace_id`, so every query can name it. Times are whole microseconds since 1970, rollups' whole seconds;
+JSON is text.
 """
 
 from __future__ import annotations
@@ -75,7 +76,8 @@ workspaces = _table(
     "workspaces", _key(), _text("id"), _text("name"), _int("created_at"), UniqueConstraint("id"), counted=True
 )
 users = _table(
-    "users", _text("id", primary=True), _text("email"), _text("password_hash"), _int("token_version"), _small("disabled"),
+    "users", _text("id", primary=True), _text("email"), _text("password_hash"), _int("token_version"), _small(
+        "disabled"),
     _int("created_at"), UniqueConstraint("email"),
 )  # fmt: skip
 memberships = _table(
@@ -98,7 +100,8 @@ locations = _table("locations", _key(), _text("name"), UniqueConstraint("name"),
 monitors = _table(
     "monitors", _key(), _workspace(), _text("id"), _text("name"), _text("type"), _text("tags"), _small("paused"),
     _int("version"), _blob("target"), _text("data"),
-    UniqueConstraint("id"), UniqueConstraint("workspace_id", "id"), Index("monitors_name", "workspace_id", "name", "id"),
+    UniqueConstraint("id"), UniqueConstraint("workspace_id", "id"), Index("monitors_name", "workspace_id", "name",
+    "id"),
     counted=True,
 )  # fmt: skip
 channels = _table(
@@ -108,12 +111,14 @@ channels = _table(
 monitor_channels = _table(
     "monitor_channels", _text("workspace_id"), _text("monitor_id"), _text("channel_id"),
     PrimaryKeyConstraint("workspace_id", "monitor_id", "channel_id"),
-    _of("monitors", "monitor_id"), _of("channels", "channel_id"), Index("monitor_channels_channel", "workspace_id", "channel_id"),
+    _of("monitors", "monitor_id"), _of("channels", "channel_id"), Index("monitor_channels_channel", "workspace_id",
+    "channel_id"),
 )  # fmt: skip
 monitor_parents = _table(
     "monitor_parents", _text("workspace_id"), _text("monitor_id"), _text("parent_id"),
     PrimaryKeyConstraint("workspace_id", "monitor_id", "parent_id"),
-    _of("monitors", "monitor_id"), _of("monitors", "parent_id"), Index("monitor_parents_parent", "workspace_id", "parent_id"),
+    _of("monitors", "monitor_id"), _of("monitors", "parent_id"), Index("monitor_parents_parent", "workspace_id",
+    "parent_id"),
 )  # fmt: skip
 monitors_gone = _table("monitors_gone", _int("workspace"), _int("monitor"), PrimaryKeyConstraint("monitor"))
 
@@ -122,7 +127,8 @@ def _result_columns() -> tuple[Column[int], ...]:
     """A result, packed (store.packing): times of phases and `total` in 10 µs, `lag` from slot to start in ms."""
     return (
         _int("monitor"), _int("at"), _int("location"), _int("attempt"), _int("workspace"), _int("flags"),
-        _int("code", null=True), _int("lag"), _int("total", null=True), _int("dns", null=True), _int("connect", null=True),
+        _int("code", null=True), _int("lag"), _int("total", null=True), _int("dns", null=True), _int("connect",
+        null=True),
         _int("tls", null=True), _int("ttfb", null=True), _int("transfer", null=True), _int("size", null=True),
     )  # fmt: skip
 
@@ -152,7 +158,8 @@ Index("verdicts_open", verdicts.c.monitor, sqlite_where=text("ended IS NULL"), p
 
 def _rollup(name: str) -> Table:
     return _table(
-        name, _int("monitor"), _int("location"), _int("at"), _int("workspace"), _int("count"), _int("up"), _int("degraded"),
+        name, _int("monitor"), _int("location"), _int("at"), _int("workspace"), _int("count"), _int("up"), _int(
+            "degraded"),
         _int("down"), _int("invalid"), _int("sum"), _int("low", null=True), _int("high", null=True), _blob("sketch"),
         PrimaryKeyConstraint("monitor", "location", "at"), rowid=False,
     )  # fmt: skip
@@ -164,7 +171,8 @@ subjects = _table(
     "subjects", _workspace(), _text("subject"), _int("transition"), PrimaryKeyConstraint("workspace_id", "subject")
 )
 incidents = _table(
-    "incidents", _workspace(), _text("id"), _text("subject"), _text("monitor_id", null=True), _text("host_id", null=True),
+    "incidents", _workspace(), _text("id"), _text("subject"), _text("monitor_id", null=True), _text("host_id",
+    null=True),
     _int("opened_at"), _int("resolved_at", null=True), _text("data"),
     PrimaryKeyConstraint("workspace_id", "id"), Index("incidents_newest", "workspace_id", "opened_at", "id"),
     Index("incidents_subject", "workspace_id", "subject", "opened_at"),
@@ -174,7 +182,8 @@ Index(
     sqlite_where=text("resolved_at IS NULL"), postgresql_where=text("resolved_at IS NULL"),
 )  # fmt: skip
 timeline = _table(
-    "timeline", Column("n", _INT, primary_key=True), _text("workspace_id"), _text("incident_id"), _text("mark"), _int("at"),
+    "timeline", Column("n", _INT, primary_key=True), _text("workspace_id"), _text("incident_id"), _text("mark"),
+    _int("at"),
     _text("data"), UniqueConstraint("workspace_id", "incident_id", "mark"), _of("incidents", "incident_id"),
 )  # fmt: skip
 outbox = _table(

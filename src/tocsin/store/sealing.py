@@ -16,8 +16,8 @@ _NONCE = 12
 
 
 class Seal:
-    """Closes and opens sealed JSON. A sealed value is version (1 byte), nonce (12), ciphertext and tag; `about` (table and id)
-    is authenticated with it, so a value copied into another row does not open."""
+    """Closes and opens sealed JSON. A sealed value is version (1 byte), nonce (12), ciphertext and tag; `about` (table
+    and id) is authenticated with it, so a value copied into another row does not open."""
 
     def __init__(self, key: bytes) -> None:
         if len(key) != 32:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import cached_property, lru_cache
 from typing import Any, cast
@@ -42,8 +43,8 @@ def _numbered(sql: str) -> str:
 class Session:
     """One transaction's view. `workspace_id` is None when it was opened for all; `by` is who acts, for the audit log.
 
-    SQL is written with `?` for parameters and runs on SQLite and PostgreSQL alike. `undo` collects what memory must forget
-    when the transaction does not come to pass.
+    SQL is written with `?` for parameters and runs on SQLite and PostgreSQL alike. `undo` collects what memory must
+    forget when the transaction does not come to pass.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Session:
         self.writing = undo is not None
         self.undo: list[Callable[[], object]] = [] if undo is None else undo
 
-    # SQL ---------------------------------------------------------------------------------------------------------------
+    # SQL ------------------------------------------------------------------------------------------------------------
     def rows(self, sql: str, *values: Any) -> Sequence[Values]:
         """Every row of a query."""
         return cast(Sequence[Values], self.connection.exec_driver_sql(self._sql(sql), values).fetchall())
@@ -72,6 +73,16 @@ class Session:
         except IntegrityError as error:
             raise Conflict(_plain(error)) from error
 
+    def each(self, sql: str, values: Sequence[Values]) -> Iterator[Sequence[Values]]:
+        """The rows of one query for each tuple of parameters, with as little between us and the driver as can be."""
+        if self.postgres:
+            for one in values:
+                yield self.rows(sql, *one)
+            return
+        cursor = cast(sqlite3.Connection, self.connection.connection.driver_connection).cursor()
+        for one in values:
+            yield cursor.execute(sql, one).fetchall()
+
     def many(self, sql: str, values: Sequence[tuple[Any, ...]]) -> None:
         """Run a statement once for each tuple, through the driver's executemany."""
         if values:
@@ -80,7 +91,7 @@ class Session:
     def _sql(self, sql: str) -> str:
         return _numbered(sql) if self.postgres else sql
 
-    # Scope -------------------------------------------------------------------------------------------------------------
+    # Scope ----------------------------------------------------------------------------------------------------------
     def mine(self, column: str = "workspace_id") -> tuple[str, tuple[str, ...]]:
         """The condition that names this session's workspace, and its parameters: ("workspace_id = ?", (id,))."""
         return ("1 = 1", ()) if self.workspace_id is None else (f"{column} = ?", (self.workspace_id,))
@@ -95,7 +106,7 @@ class Session:
     def now_us(self) -> int:
         return micros(self.now)
 
-    # Nouns -------------------------------------------------------------------------------------------------------------
+    # Nouns ----------------------------------------------------------------------------------------------------------
     @cached_property
     def door(self) -> Door:
         return Door(self)

@@ -29,7 +29,8 @@ class Sessions:
         self._s.door.create(
             "session", session.id, self._s.own(session.workspace_id), fields_of(session),
             "INSERT INTO sessions (id, workspace_id, user_id, expires_at, ended_at, data) VALUES (?, ?, ?, ?, ?, ?)",
-            session.id, session.workspace_id, session.user_id, micros(session.expires_at), _at(session.ended_at), _text(session),
+            session.id, session.workspace_id, session.user_id, micros(session.expires_at), _at(session.ended_at),
+            _text(session),
         )  # fmt: skip
 
     def get(self, id: str) -> SignIn | None:
@@ -71,7 +72,8 @@ class Sessions:
     def _end(self, session: SignIn, at: datetime) -> None:
         self._s.door.change(
             "session", session.id, session.workspace_id, {"ended_at": None}, {"ended_at": msgspec.to_builtins(at)},
-            "UPDATE sessions SET ended_at = ? WHERE id = ? AND workspace_id = ?", micros(at), session.id, session.workspace_id,
+            "UPDATE sessions SET ended_at = ? WHERE id = ? AND workspace_id = ?", micros(at), session.id,
+            session.workspace_id,
         )  # fmt: skip
 
     def expire(self, before: datetime) -> int:

@@ -1,8 +1,8 @@
 """What the database could not take, on disk: appended, fsynced, replayed in order.
 
 A segment is a file of records: length (4 bytes), CRC-32 (4 bytes), payload. A torn record at a segment's end was never
-acknowledged and is passed over. A segment is deleted when all of it was replayed; after a crash in between, all of it is
-replayed again, which must be harmless. Only one record is in memory at a time. Calls must not overlap.
+acknowledged and is passed over. A segment is deleted when all of it was replayed; after a crash in between, all of it
+is replayed again, which must be harmless. Only one record is in memory at a time. Calls must not overlap.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ class SQLiteDatabase:
         self._writer = threading.Thread(target=self._write_all, name="store-writer", daemon=True)
         self._writer.start()
 
-    # Reading -----------------------------------------------------------------------------------------------------------
+    # Reading --------------------------------------------------------------------------------------------------------
     async def read(self, work: Callable[[Connection], T]) -> T:
         """What the work gives, seen from one moment, in a reader thread."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
@@ -87,7 +87,7 @@ class SQLiteDatabase:
         finally:
             connection.rollback()
 
-    # Writing -----------------------------------------------------------------------------------------------------------
+    # Writing --------------------------------------------------------------------------------------------------------
     async def write(self, work: Callable[[Connection, Undo], T], rows: int = 1) -> T:
         """What the work gives, once its group is committed. Waits first while too much is waiting."""
         while self.backlog >= ROOM_ROWS:

@@ -50,7 +50,8 @@ class Scoped:
     by: str
 
     async def read(self, work: Callable[[Session], T]) -> T:
-        """What `work` (plain synchronous code) gives, all of it seen at one moment. StoreUnavailable when it cannot be had."""
+        """What `work` (plain synchronous code) gives, all of it seen at one moment. StoreUnavailable when it cannot be
+        had."""
         return await self.store.read(work, self.workspace_id, self.by)
 
     async def write(self, work: Callable[[Session], T]) -> T:
@@ -85,13 +86,14 @@ class Store:
 
     @classmethod
     async def open(
-        cls, url: str, *, clock: Clock, sealing_key: bytes, spool_dir: Path, retry_attempts: int = 3, retry_delay_s: float = 1.0,
+        cls, url: str, *, clock: Clock, sealing_key: bytes, spool_dir: Path, retry_attempts: int = 3,
+        retry_delay_s: float = 1.0,
         create: bool = True,
     ) -> Self:  # fmt: skip
         """The store at sqlite:////absolute/path or postgresql://…, checked and at this program's schema.
 
-        SettingsError when another server uses the data folder, the file is damaged, the tables are of a newer program, or
-        the database cannot be reached."""
+        SettingsError when another server uses the data folder, the file is damaged, the tables are of a newer program,
+        or the database cannot be reached."""
         seal = Seal(sealing_key)
         sqlite_path = _sqlite_path(url)
         lock = opening.lock(
@@ -129,7 +131,7 @@ class Store:
         """The store for all workspaces: only for the corridor, sign-in and app."""
         return Scoped(self, None, by)
 
-    # Uses of the database ------------------------------------------------------------------------------------------------
+    # Uses of the database -------------------------------------------------------------------------------------------
     async def read(self, work: Callable[[Session], T], workspace_id: str | None, by: str) -> T:
         """See Scoped.read."""
         if self._gated and not self.breaker.allows():
@@ -191,11 +193,11 @@ class Store:
     def _unavailable(self) -> StoreUnavailable:
         return StoreUnavailable(retry_after_s=max(1.0, self.breaker.rest_left_s()))
 
-    # Batches -------------------------------------------------------------------------------------------------------------
+    # Batches --------------------------------------------------------------------------------------------------------
     async def commit(self, batch: Batch) -> Kept:
-        """Keep a batch, all or nothing: "stored" in the database, or "spooled" on the disk while that cannot be written (it
-        follows later, in order). Keeping it twice is the same as once. Conflict when an incident lost the race to be open;
-        StoreUnavailable when neither database nor disk take it."""
+        """Keep a batch, all or nothing: "stored" in the database, or "spooled" on the disk while that cannot be
+        written (it follows later, in order). Keeping it twice is the same as once. Conflict when an incident lost the
+        race to be open; StoreUnavailable when neither database nor disk take it."""
         return await self._keep(_Spooled(batch=batch), len(batch.results) + 1)
 
     async def settle(self, changes: Sequence[OutboxOutcome]) -> Kept:
@@ -223,7 +225,7 @@ class Store:
     async def _on_disk(self, work: Callable[..., T], *values: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._disk, work, *values)
 
-    # Healing -------------------------------------------------------------------------------------------------------------
+    # Healing --------------------------------------------------------------------------------------------------------
     async def _heal(self) -> None:
         """While something waits on the spool or the breaker is not closed: try, in order, as the breaker lets us."""
         if self._spool.count:
@@ -236,7 +238,8 @@ class Store:
                     await self._clock.sleep(_HEAL_EVERY_S)
 
     async def _heal_once(self) -> bool:
-        """Whether a step succeeded: the oldest record of the spool is in the database, or a write without effect went well."""
+        """Whether a step succeeded: the oldest record of the spool is in the database, or a write without effect went
+        well."""
         try:
             payload = await self._on_disk(self._spool.first)
             if payload is None:
@@ -264,11 +267,11 @@ class Store:
         except Exception as error:
             path = await self._on_disk(self._spool.set_aside, payload)
             telemetry.store_errors.inc()
-            log.error(
+            log.error(  # noqa: TRY400 - with a traceback only when it is none of ours
                 "store.batch_refused", error=str(error), kept_in=str(path), exc_info=not isinstance(error, TocsinError)
             )
 
-    # The tail, the end -----------------------------------------------------------------------------------------------------
+    # The tail, the end ----------------------------------------------------------------------------------------------
     async def move_tail(self, limit: int = _MOVED_AT_ONCE) -> int:
         """How many results were moved out of the tail, in transactions of about `limit`."""
         moved = 0

@@ -47,7 +47,8 @@ class Verdicts:
         """The present verdict of every monitor that has one."""
         where, values = self._s.mine("m.workspace_id")
         rows = self._s.rows(
-            f"SELECT m.id, v.data FROM verdicts v JOIN monitors m ON m.key = v.monitor WHERE v.ended IS NULL AND {where}",
+            f"SELECT m.id, v.data FROM verdicts v JOIN monitors m ON m.key = v.monitor WHERE v.ended IS NULL AND "
+            f"{where}",
             *values,
         )
         return {row[0]: _verdict(row[1]) for row in rows}
@@ -72,8 +73,8 @@ class Verdicts:
         return [_verdict(row[0]) for row in rows]
 
     def intervals(self, monitor_id: str, start: datetime, end: datetime) -> list[Interval]:
-        """The intervals that touch start..end, oldest first. The one that lasts is fresh as far as its votes are: until its
-        newest result is older than the verdict lets a vote be."""
+        """The intervals that touch start..end, oldest first. The one that lasts is fresh as far as its votes are:
+        until its newest result is older than the verdict lets a vote be."""
         place = self._s.places.of(monitor_id)
         rows = self._s.rows(
             "SELECT value, at, ended, CASE WHEN ended IS NULL THEN data END FROM verdicts "
