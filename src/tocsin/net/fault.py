@@ -26,7 +26,7 @@ _PROTOCOL = {
     95: "HTTP/3 broke",
     100: "the headers are too large",
 }
-_OURS = (2, 4, 27, 41, 43, 48)
+_OURS = (2, 4, 27, 41, 42, 43, 48)
 
 
 def phase_of(transfer: Transfer) -> str:
@@ -52,7 +52,7 @@ def fault_of(transfer: Transfer, facts: TlsFacts | None, timeout_s: float) -> Ch
     if code in (5, 6):
         return CheckFailed("dns", text, phase="dns")
     if code in _OURS:
-        return CheckInvalid(f"libcurl could not do it: {text}")
+        return CheckInvalid(f"the HTTP engine could not do it: {text}")
     if code == 7:
         return _no_connection(transfer, where)
     reset = transfer.errno in _RESET or "reset by peer" in text.lower() or "SSL_ERROR_SYSCALL" in text

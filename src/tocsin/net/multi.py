@@ -17,6 +17,9 @@ from typing import Any
 import pycurl
 
 from tocsin.net.transfer import Transfer, TransferPool
+from tocsin.telemetry import logger
+
+log = logger(__name__)
 
 _WAKE = b"\1" * 8
 _LONGEST_WAIT_S = 60.0
@@ -51,11 +54,12 @@ class Multi:
         self._orders: deque[Transfer] = deque()
         self._done: deque[Transfer] = deque()
         self._delivering = False
+        self._broken = False
 
     async def run(self, transfer: Transfer) -> Transfer:
         """Carry out one transfer: its result is in it. When the caller is cancelled, so is the transfer."""
         loop = self._loop
-        if loop is None or loop.is_closed():
+        if loop is None or loop.is_closed() or self._broken:
             loop = asyncio.get_running_loop()
             self._begin(loop)
         transfer.future = loop.create_future()
@@ -81,12 +85,17 @@ class Multi:
         self._thread.join()
         os.close(self._wake)
         self._thread = self._loop = None
+        for transfer in self._orders:
+            transfer.give_up("the HTTP engine was closed")
+        self._done.extend(self._orders)
+        self._orders.clear()
+        with contextlib.suppress(RuntimeError):  # another, closed loop: nobody waits there any more
+            self._deliver()
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         self.close()
-        self._loop, self._stopping, self._woken, self._delivering = loop, False, False, False
-        self._orders.clear()
-        self._done.clear()
+        self._loop = loop
+        self._stopping = self._woken = self._delivering = self._broken = False
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._live, args=(loop,), name="http", daemon=True)
         self._thread.start()
@@ -121,11 +130,14 @@ class Multi:
                     if not self._delivering:
                         self._delivering = True
                         loop.call_soon_threadsafe(self._deliver)
-        except RuntimeError:
+        except Exception:
             if not loop.is_closed():
-                raise
+                log.exception("http.engine_broken")
         finally:
-            engine.end()
+            self._broken = not self._stopping
+            self._done.extend(engine.end())
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(self._deliver)
 
 
 class _Engine:
@@ -140,6 +152,7 @@ class _Engine:
         self._ready: list[tuple[int, int]] = []
         self._pool = TransferPool()
         self._running: dict[Any, Transfer] = {}
+        self._refused: list[Transfer] = []
         self._alive = 0
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
@@ -160,7 +173,12 @@ class _Engine:
                 self._multi.remove_handle(transfer.handle)
                 self._forget(transfer)
             return
-        handle = transfer.handle = self._pool.get(transfer)
+        try:
+            handle = transfer.handle = self._pool.get(transfer)
+        except Exception as error:  # noqa: BLE001 - an option libcurl refuses is this transfer's trouble alone
+            transfer.give_up(f"{type(error).__name__}: {error}")
+            self._refused.append(transfer)
+            return
         self._running[handle] = transfer
         transfer.waited_s = time.perf_counter() - transfer.ordered_at
         self._multi.add_handle(handle)
@@ -181,7 +199,11 @@ class _Engine:
         if self._timer_at is not None and self._timer_at <= time.monotonic():
             self._timer_at = None
             alive = act(pycurl.SOCKET_TIMEOUT, 0)[1]
-        return self._collect() if alive != self._alive else []
+        ended = self._collect() if alive != self._alive else []
+        if self._refused:
+            ended += self._refused
+            self._refused = []
+        return ended
 
     def _collect(self) -> list[Transfer]:
         ended: list[Transfer] = []
@@ -222,10 +244,14 @@ class _Engine:
     def _on_timer(self, timeout_ms: int) -> None:
         self._timer_at = None if timeout_ms < 0 else time.monotonic() + timeout_ms / 1000
 
-    def end(self) -> None:
-        for transfer in list(self._running.values()):
+    def end(self) -> list[Transfer]:
+        """Let go of everything; the transfers that did not come to their end."""
+        left = list(self._running.values())
+        for transfer in left:
             self._multi.remove_handle(transfer.handle)
             transfer.handle.close()
+            transfer.give_up("the HTTP engine was closed")
         self._pool.close()
         self._multi.close()
         self._epoll.close()
+        return left

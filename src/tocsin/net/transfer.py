@@ -92,6 +92,10 @@ class Transfer:
         self.connect_us = self.appconnect_us = self.start_us = self.total_us = 0
         self.chain: list[bytes] = []
 
+    def give_up(self, why: str) -> None:
+        """End it without a result, through no fault of the target."""
+        self.code, self.text = pycurl.E_ABORTED_BY_CALLBACK, why
+
     def finish(self, code: int, text: str) -> None:
         """Read everything off the handle before it goes back."""
         handle = self.handle
@@ -246,7 +250,7 @@ def _set_up(handle: Any, transfer: Transfer) -> None:
         put(pycurl.CONNECT_TO, [] if transfer.connect_to is None else [transfer.connect_to])
     if handle.headers != transfer.headers:
         handle.headers = transfer.headers
-        put(pycurl.HTTPHEADER, list(transfer.headers))
+        put(pycurl.HTTPHEADER, [line.encode() for line in transfer.headers])
     handle.sink.limit = transfer.max_body
     body, method = transfer.request_body, transfer.method
     if body is not None:
@@ -281,8 +285,8 @@ def _set_up_special(handle: Any, special: Special, url: Url) -> None:
     if special.proxy:
         put(pycurl.PROXY, special.proxy)
         if special.proxy_login:
-            put(pycurl.PROXYUSERPWD, special.proxy_login)
+            put(pycurl.PROXYUSERPWD, special.proxy_login.encode())
     if special.digest:
         put(pycurl.HTTPAUTH, pycurl.HTTPAUTH_DIGEST)
-        put(pycurl.USERNAME, special.digest[0])
-        put(pycurl.PASSWORD, special.digest[1])
+        put(pycurl.USERNAME, special.digest[0].encode())
+        put(pycurl.PASSWORD, special.digest[1].encode())
