@@ -198,7 +198,7 @@ async def test_a_missed_assertion_is_down_or_degraded(net: Net) -> None:
     down = await run(net, seen, 2, slow, wrong)
     assert (down.status, [a.ok for a in down.assertions]) == ("down", [False, False])
     assert down.error is not None
-    assert "status_code" in down.error.message
+    assert "status code" in down.error.message
 
 
 async def test_a_limit_of_the_kind_itself_degrades(net: Net) -> None:

@@ -111,7 +111,7 @@ def test_a_readable_block(url: str, capsys: pytest.CaptureFixture[str]):
     assert code == 1
     lines = out.splitlines()
     assert lines[0] == f"○ down  {url}/gone"
-    assert lines[1].strip() == "why      status_code: expected 200-299, found 404 (assertion)"
+    assert lines[1].strip() == "why      status code: expected 200-299, found 404 (assertion)"
     assert any(x.strip().startswith("fails    status code: expected 200-299, found 404") for x in lines)
     assert not any(c in out for c in "!\x1b")
 

@@ -14,7 +14,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from tocsin.clock import Clock
-from tocsin.core.assertion import judge
+from tocsin.core.assertion import judge, verdict_of
 from tocsin.core.monitor import Assertion
 from tocsin.core.result import ERROR_TYPES, AssertionResult, CheckError, Observation, Outcome, Status
 from tocsin.errors import CheckFailed, CheckInvalid, EgressRefused, NotFound
@@ -176,22 +176,9 @@ def _judged(
     if given and defaults:
         defaults = [d for d in defaults if all(a.type != d.type for a in given)]
     results = judge((*defaults, *given), seen, now) if given or defaults else ()
-    missed = [r for r in results if not r.ok]
-    order: tuple[tuple[str, Status], ...] = (("down", "down"), ("degrade", "degraded"))
-    for on_fail, status in order:
-        for result in missed:
-            if result.on_fail == on_fail:
-                return status, CheckError("assertion", _miss(result), None), results
+    status, error = verdict_of(results)
+    if error is not None:
+        return status, error, results
     if seen.degraded is not None:
         return "degraded", seen.degraded, results
     return "up", None, results
-
-
-def _miss(result: AssertionResult) -> str:
-    which = " ".join(str(x) for x in (result.type, result.name, result.path) if isinstance(x, str))
-    return f"{which}: expected {_short(result.expected)}, found {_short(result.actual)}"
-
-
-def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else str(value)
-    return text if len(text) <= 200 else text[:199] + "…"

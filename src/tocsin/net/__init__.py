@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from tocsin.net.connect import Connecting, Connection, ask
 from tocsin.net.egress import Egress
-from tocsin.net.http import HttpEngine
 from tocsin.net.icmp import Icmp
 from tocsin.net.resolve import Address, Resolver
 from tocsin.net.tls import TlsWish
 
-__all__ = ["Address", "Connection", "Egress", "HttpEngine", "Net", "TlsWish"]
+if TYPE_CHECKING:
+    from tocsin.net.http import HttpEngine
+
+__all__ = ["Address", "Connection", "Egress", "Net", "TlsWish"]
 
 
 class Net:
@@ -21,15 +25,24 @@ class Net:
         self.egress = egress or Egress()
         self.resolver = Resolver(self.egress)
         self.icmp = Icmp(self.egress)
-        self.http = http or HttpEngine()
-        self.http.use(self)
+        self._given_http = http
+
+    @cached_property
+    def http(self) -> HttpEngine:
+        """The HTTP engine, imported when first needed: most kinds of checks do without."""
+        from tocsin.net.http import HttpEngine
+
+        engine = self._given_http or HttpEngine()
+        engine.use(self)
+        return engine
 
     async def start(self) -> None:
         """Nothing is started before it is first needed; this only says in which event loop."""
 
     async def close(self) -> None:
         """End the threads; what is still running fails."""
-        await self.http.close()
+        if self._given_http is not None or "http" in self.__dict__:
+            await self.http.close()
         self.resolver.close()
 
     async def __aenter__(self) -> Net:
