@@ -63,7 +63,6 @@ class Multi:
             loop = asyncio.get_running_loop()
             self._begin(loop)
         transfer.future = loop.create_future()
-        transfer.ordered_at = time.perf_counter()
         self._orders.append(transfer)
         self._rouse()
         try:
@@ -180,7 +179,6 @@ class _Engine:
             self._refused.append(transfer)
             return
         self._running[handle] = transfer
-        transfer.waited_s = time.perf_counter() - transfer.ordered_at
         self._multi.add_handle(handle)
         self._alive += 1
 

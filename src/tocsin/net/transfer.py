@@ -18,7 +18,6 @@ _VERSIONS = {
     "2": pycurl.CURL_HTTP_VERSION_2TLS,
     "3": pycurl.CURL_HTTP_VERSION_3ONLY,
 }
-_VERSION_NAMES = {10: "1.0", 11: "1.1", 20: "2", 30: "3"}
 _VERSION_OF = {
     pycurl.CURL_HTTP_VERSION_1_0: "1.0",
     pycurl.CURL_HTTP_VERSION_1_1: "1.1",
@@ -50,8 +49,8 @@ class Transfer:
     __slots__ = (
         "appconnect_us", "body", "body_bytes", "cancelled", "chain", "code", "connect_timeout_ms", "connect_to",
         "connect_us", "errno", "future", "handle", "header_lines", "headers", "http_version", "ip", "listen",
-        "max_body", "method", "ordered_at", "request_body", "special", "spoken", "start_us", "status", "text",
-        "timeout_ms", "total_us", "truncated", "upload", "url", "verify_code", "waited_s",
+        "max_body", "method", "request_body", "special", "spoken", "start_us", "status", "text", "timeout_ms",
+        "total_us", "truncated", "upload", "url", "verify_code",
     )  # fmt: skip
 
     def __init__(
@@ -81,7 +80,6 @@ class Transfer:
         self.future: asyncio.Future[None] | None = None
         self.cancelled = False
         self.handle: Any = None
-        self.ordered_at = self.waited_s = 0.0
         self.code, self.text, self.errno = 0, "", 0
         self.status = self.body_bytes = self.verify_code = self.upload = 0
         self.ip: str | None = None
