@@ -8,6 +8,7 @@ from msgspec import json
 from msgspec.structs import replace
 
 from builders import a_result, at
+from tocsin import telemetry
 from tocsin.core.uptime import uptime
 from world import Place, World
 
@@ -129,3 +130,28 @@ async def test_explain_shows_the_votes_of_now(world: World) -> None:
     assert explained.value == "up"
     assert explained.votes[0].age_s is not None
     assert explained.votes[0].fresh
+
+
+async def test_a_pause_is_covered_by_nobody(world: World) -> None:
+    Place(world)
+    watched = await world.watch(interval_s=60)
+    await world.go(130, step=5)
+    await world.rewrite(replace(watched.monitor, paused=True))
+    await world.go(3600, step=60)
+    await world.rewrite(replace(watched.monitor, paused=False))
+    await world.go(130, step=5)
+    start, end = watched.monitor.created_at, world.clock.now()
+    intervals = await world.store.of("ws").read(lambda s: s.verdicts.intervals(watched.monitor.id, start, end))
+    assert [i.value for i in intervals] == ["up", "unknown", "up"]
+    assert uptime(intervals, start, end).unknown_s >= 3400
+
+
+async def test_open_incidents_are_exported(world: World) -> None:
+    place = Place(world)
+    place.status = "down"
+    watched = await world.watch(interval_s=60, failure_threshold=1)
+    await world.go(2)
+    assert telemetry.active_incidents._value.get() == 1
+    await world.store.of("ws").write(lambda s: s.monitors.delete(watched.monitor.id))
+    await world.corridor.removed(watched.monitor.id)
+    assert telemetry.active_incidents._value.get() == telemetry.active_monitors._value.get() == 0

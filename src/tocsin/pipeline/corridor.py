@@ -195,7 +195,7 @@ class Corridor:
         """Fill history with results of the past: how many were taken in. Opens no incident."""
         watched = self.watchlist.get(monitor_id)
         count = await backfill(self.store, watched, results, by, self.clock.now())
-        await self.watchlist.refresh(monitor_id)
+        await self.watchlist.recount(watched)
         return count
 
     def explain(self, watched: Watched) -> Verdict:

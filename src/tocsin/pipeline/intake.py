@@ -208,6 +208,8 @@ class Intake:
                 self._live.publish(monitor.workspace_id, changed)
         for watched in draft.judged.values():
             self.judged(watched)
+        if draft.incidents:
+            self._watchlist.show()
 
     def _note(self, result: CheckResult) -> None:
         """What the lists and the live pages show of a stored result."""

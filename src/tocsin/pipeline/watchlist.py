@@ -146,7 +146,7 @@ class Watchlist:
         self._channels.clear()
         for channel in channels:
             self._channels[channel.workspace_id] = (*self._channels.get(channel.workspace_id, ()), channel)
-        self._show()
+        self.show()
 
     async def reread(self) -> None:
         """Read what was judged and told again: the store has caught up with its spool."""
@@ -167,26 +167,32 @@ class Watchlist:
         NotFound.
 
         A monitor that was resumed or has another target begins a new settling time."""
-        known = await self._store.everything().read(lambda s: _read(s, [s.monitors.get(monitor_id)]))
+        monitor = await self._store.everything().read(lambda s: s.monitors.get(monitor_id))
         now = self._clock.now()
-        fresh = next(self._built(known, now))
+        fresh = next(self._built(_Known([monitor], [], {}, {}, {}), now))
         old = self._watched.get(monitor_id)
         if old is None:
             self._enter(fresh)
-            self._show()
+            self.show()
             return fresh
-        resumed = old.monitor.paused and not fresh.monitor.paused
-        old.monitor, old.target, old.shown, old.host = fresh.monitor, fresh.target, fresh.shown, fresh.host
+        resumed = old.monitor.paused and not monitor.paused
+        old.monitor, old.target, old.shown, old.host = monitor, fresh.target, fresh.shown, fresh.host
         old.problem, old.assigned = fresh.problem, fresh.assigned
         old.states = {place: state for place, state in old.states.items() if place in fresh.assigned}
-        old.tally = fresh.tally
         if resumed:
-            old.settled_at = fresh.settled_at
+            old.settled_at, old.gap_from = fresh.settled_at, _gap(old, now)
         old.calm = False
         old.generation += 1
         self._enter(old)
-        self._show()
+        self.show()
         return old
+
+    async def recount(self, watched: Watched) -> None:
+        """Read a monitor's tally again: its history was filled."""
+        id = watched.monitor.id
+        workspace = self._store.of(watched.monitor.workspace_id)
+        tallies = await workspace.read(lambda s: s.results.recent([id], TALLY))
+        watched.tally = bytearray(tallies.get(id, "").encode()[-TALLY:])
 
     async def stored_incident(self, watched: Watched) -> Incident | None:
         """The subject's newest incident as the store has it."""
@@ -209,7 +215,7 @@ class Watchlist:
             watched.gone = True
             watched.generation += 1
             self._by_token = {token: id for token, id in self._by_token.items() if id != monitor_id}
-            self._show()
+            self.show()
         return watched
 
     def _enter(self, watched: Watched) -> None:
@@ -219,7 +225,8 @@ class Watchlist:
         if isinstance(token, str) and token:
             self._by_token[_hashed(token)] = monitor.id
 
-    def _show(self) -> None:
+    def show(self) -> None:
+        """Export how many are active and in trouble."""
         telemetry.active_monitors.set(sum(not w.monitor.paused for w in self._watched.values()))
         telemetry.active_incidents.set(
             sum(w.incident is not None and w.incident.open for w in self._watched.values())
