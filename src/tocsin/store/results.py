@@ -27,6 +27,8 @@ _EVIDENCE = (
     "ON CONFLICT (monitor, at, location, attempt) DO NOTHING"
 )
 _NEWEST = "SELECT at, location, attempt, flags FROM results WHERE monitor = ? ORDER BY at DESC LIMIT ?"
+_ALONE = "usd."
+"""The letter of a slot with one result, by its status."""
 _BITS = {"up": 0, "degraded": 1, "down": 2, "invalid": 3}
 
 
@@ -291,6 +293,8 @@ def _packed(r: Any) -> Packed:
 
 
 def _letters(rows: Sequence[tuple[Any, ...]], n: int) -> str:
+    if len({row[0] for row in rows}) == len(rows):  # one location, no repeats: nearly all monitors
+        return "".join([_ALONE[row[3] & 3] for row in sorted(rows)[-n:]])
     slots: dict[int, dict[int, tuple[int, int]]] = {}
     for at, location, attempt, flags in rows:
         votes = slots.setdefault(at, {})

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from tocsin.core import sketch
 from tocsin.core.result import micros
+from tocsin.store.packing import pack_buckets, unpack_buckets
 
 if TYPE_CHECKING:
     from tocsin.store.session import Session
@@ -99,7 +100,7 @@ class Sum:
 
     def values(self) -> tuple[Any, ...]:
         """As a rollup row stores it (_COLUMNS)."""
-        return sum(self.counts), *self.counts, self.total, self.low, self.high, sketch.encode(self.buckets)
+        return sum(self.counts), *self.counts, self.total, self.low, self.high, pack_buckets(self.buckets)
 
     def figures(self) -> dict[str, Any]:
         """The fields of Point and LatencyStats but `at`."""
@@ -122,7 +123,7 @@ class Sum:
 
 def _stored(row: Sequence[Any]) -> Sum:
     """The sum in a rollup row's _COLUMNS."""
-    return Sum([row[1], row[2], row[3], row[4]], row[5], row[6], row[7], sketch.decode(row[8]))
+    return Sum([row[1], row[2], row[3], row[4]], row[5], row[6], row[7], unpack_buckets(row[8]))
 
 
 class Rollups:

@@ -167,6 +167,11 @@ def _rollup(name: str) -> Table:
 
 rollups_minute, rollups_hour, rollups_day = _rollup("rollups_minute"), _rollup("rollups_hour"), _rollup("rollups_day")
 
+Index(  # lists of uptimes read this instead of rows full of sketches
+    "rollups_day_uptime", rollups_day.c.monitor, rollups_day.c.at, rollups_day.c.up, rollups_day.c.degraded,
+    rollups_day.c.down,
+)  # fmt: skip
+
 subjects = _table(
     "subjects", _workspace(), _text("subject"), _int("transition"), PrimaryKeyConstraint("workspace_id", "subject")
 )

@@ -108,6 +108,8 @@ CREATE TABLE rollups_day (
     PRIMARY KEY (monitor, location, at)
 );
 
+CREATE INDEX rollups_day_uptime ON rollups_day (monitor, at, up, degraded, down);
+
 CREATE TABLE rollups_hour (
     monitor BIGINT NOT NULL,
     location BIGINT NOT NULL,

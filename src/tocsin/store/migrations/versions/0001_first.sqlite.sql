@@ -119,6 +119,8 @@ CREATE TABLE rollups_day (
  WITHOUT ROWID,
  STRICT;
 
+CREATE INDEX rollups_day_uptime ON rollups_day (monitor, at, up, degraded, down);
+
 CREATE TABLE rollups_hour (
     monitor INTEGER NOT NULL,
     location INTEGER NOT NULL,
