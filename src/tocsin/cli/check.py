@@ -23,8 +23,6 @@ from tocsin.errors import Invalid, Problem
 
 EXIT = {"up": 0, "degraded": 0, "down": 1, "invalid": 3}
 USAGE = 2
-# What the positional argument is called and which fields it fills, where it is not HOST:PORT.
-_POSITIONAL = {"http": ("URL", "url"), "dns": ("NAME", "name"), "ping": ("HOST", "host")}
 _FILES = ("ca_file", "client_cert", "client_key")
 _RENAMED = {
     "verify_tls": "--no-verify",
@@ -84,9 +82,19 @@ def _as_option(problem: Problem, name: str) -> str:
     field = problem.field.partition(".")[0].partition("[")[0]
     if field == "assertion":
         return f"{sugar.option_of(problem.field)}: expected {problem.expected}, found {problem.found}"
-    title, positional = _POSITIONAL.get(name, ("HOST:PORT", "host"))
-    option = title if field in (positional, "port", "host") else _option(field)
+    title, positional = _positional(fields(checks.kind(name).target))
+    option = title if field == positional or (title == "HOST:PORT" and field == "port") else _option(field)
     return f"{option}: expected {problem.expected}, found {problem.found}"
+
+
+def _positional(shapes: Sequence[FieldShape]) -> tuple[str, str]:
+    """What the argument after the type is called, and the field it fills: HOST:PORT fills two, else the first field does
+    when it is a text that must be given; a type whose first field is neither has options alone ("")."""
+    names = [s.name for s in shapes]
+    if "host" in names and "port" in names:
+        return "HOST:PORT", "host"
+    first = shapes[0]
+    return (first.name.upper(), first.name) if first.kind == "text" and first.required else ("", "")
 
 
 def _option(field: str) -> str:
@@ -116,13 +124,16 @@ def _overview_parser() -> argparse.ArgumentParser:
 
 
 def _parser(name: str, shapes: Sequence[FieldShape]) -> argparse.ArgumentParser:
-    title, positional = _POSITIONAL.get(name, ("HOST:PORT", "host"))
+    title, positional = _positional(shapes)
     parser = _Parser(prog=f"tocsin check {name}", description=checks.kind(name).label + ".", allow_abbrev=False)
-    parser.add_argument("target", metavar=title, help=next(s.help for s in shapes if s.name == positional))
+    if positional:
+        parser.add_argument("target", metavar=title, help=next(s.help for s in shapes if s.name == positional))
     parser.add_argument("--timeout", type=_seconds, default=10.0, metavar="S", help="seconds for the whole check (10)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     for shape in shapes:
-        if shape.name not in (positional, "port") and not (name == "dns" and shape.name == "expect"):
+        if shape.name not in (positional, "port" if positional == "host" else "") and not (
+            name == "dns" and shape.name == "expect"
+        ):
             _add(parser, shape)
     sugar.add_options(parser, name)
     return parser
@@ -235,12 +246,12 @@ def _target_data(name: str, args: argparse.Namespace, shapes: Sequence[FieldShap
     """The Target as plain data: the positional argument, and every option that was given."""
     data: dict[str, Any] = {}
     known = {s.name: s for s in shapes}
-    title, positional = _POSITIONAL.get(name, ("HOST:PORT", "host"))
+    title, positional = _positional(shapes)
     if title == "HOST:PORT":
         data["host"], port = _host_port(args.target, required=known["port"].required)
         if port is not None:
             data["port"] = port
-    else:
+    elif positional:
         data[positional] = args.target
     for shape in shapes:
         value = getattr(args, f"field_{shape.name}", None)
