@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,12 @@ class Alice:
 @pytest.fixture
 async def build(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
     """Builds a server with these settings; all of them are taken down at the end."""
+    async for make in servers(tmp_path):
+        yield make
+
+
+async def servers(tmp_path: Path) -> AsyncGenerator[Callable[..., Any]]:
+    """Gives what builds servers, once; takes them down afterwards."""
     made: list[Parts] = []
 
     async def make(*, setup_token: str | None = None, **settings: str) -> House:
@@ -100,11 +106,13 @@ async def build(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
         made.append(parts)
         return House(parts, application(parts))
 
-    yield make
-    for parts in made:
-        await parts.corridor.stop()
-        await parts.net.close()
-        await parts.store.close()
+    try:
+        yield make
+    finally:
+        for parts in made:
+            await parts.corridor.stop()
+            await parts.net.close()
+            await parts.store.close()
 
 
 @pytest.fixture

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from web.caller import Caller
-from web.conftest import Alice
 
 from tocsin.clock import new_id
 from tocsin.core.access import BY_ROLE, Permission
 from tocsin.core.incident import Entry, Incident
 from tocsin.store.batch import IncidentChange
 from tocsin.web.routes import ROUTES
+from web.caller import Caller
+from web.conftest import Alice
 
 CANARY = "canary-5f0c"
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from web.conftest import PASSWORD, Alice, House, set_up
 
 from tocsin.web import passwords, signin, tokens
+from web.conftest import PASSWORD, Alice, House, set_up
 
 
 async def test_who_set_up_reads_the_own_account(alice: Alice) -> None:
@@ -239,7 +239,9 @@ async def test_cookies_are_secure_behind_https(build: Callable[..., Any]) -> Non
     assert all(c.endswith("; Secure") for c in answer.cookies)
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://tocsin.test.evil.example", "http://tocsin.test/x"])
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "http://tocsin.test.evil.example", "http://tocsin.test/x"]
+)
 async def test_a_write_by_cookie_from_another_site_is_refused(alice: Alice, origin: str) -> None:
     caller = alice.house.caller()
     caller.cookies = {"tocsin_session": alice.api.token or ""}
