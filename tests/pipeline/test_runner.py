@@ -159,3 +159,27 @@ async def test_a_stop_lets_what_runs_end_and_stores_it(world: World) -> None:
     Place(world)
     stored, _ = await world.store.of("ws").read(lambda s: s.results.page(watched.monitor.id))
     assert [r.status for r in stored] == ["up"]
+
+
+async def test_a_run_that_never_ends_is_cancelled_and_the_monitor_is_checked_again(world: World) -> None:
+    place = Place(world)
+    place.gate = asyncio.Event()
+    watched = await world.watch(interval_s=20, timeout_s=5)
+    await until(lambda: place.now, clock=world.clock)
+    place.gate = None
+    await world.clock.advance(100)
+    await world.go(25)
+    assert watched.last["local"].status == "up"
+    assert watched.running == set()
+
+
+async def test_a_cycle_survives_a_run_that_never_ends(world: World) -> None:
+    place = Place(world)
+    await world.watch(interval_s=3600, timeout_s=5)
+    await world.go(1)
+    place.gate = asyncio.Event()
+    cycle = asyncio.create_task(world.corridor.runner.cycle())
+    await asyncio.sleep(0)
+    await world.clock.advance(100)
+    figures = await asyncio.wait_for(cycle, 5)
+    assert figures["total"] == 0

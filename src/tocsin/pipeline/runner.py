@@ -25,6 +25,8 @@ Location = Callable[[Order], Awaitable[Outcome]]
 """How a location runs an order."""
 
 LAG_LIMIT_S = 0.5
+STUCK_S = 30.0
+"""A run that takes so much longer than its timeout is cancelled."""
 TRIALS = 20
 """Unstored checks for people and programs at once."""
 
@@ -37,7 +39,7 @@ class Runner:
     ) -> None:
         self.locations = dict(locations)
         self._watchlist, self._intake, self._clock, self._lag = watchlist, intake, clock, lag
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], tuple[Job, float]] = {}
         self._trials = asyncio.Semaphore(TRIALS)
         self._figures = _Figures()
         self.admission: Admission
@@ -50,8 +52,20 @@ class Runner:
     def start(self, job: Job) -> None:
         """Begin to run an admitted job."""
         task = asyncio.create_task(self._run(job))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = job, self._clock.monotonic()
+        task.add_done_callback(self._tasks.pop)
+
+    def sweep(self) -> int:
+        """Cancel runs that are long past their timeout (a fault of ours, or the monitor would never be checked again): how
+        many."""
+        now, stuck = self._clock.monotonic(), 0
+        for task, (job, begun) in tuple(self._tasks.items()):
+            if now - begun > float(job.watched.monitor.timeout_s) + STUCK_S:
+                log.error("runner.stuck", monitor=job.watched.monitor.id, location=job.location)
+                telemetry.checks_invalid.labels("stuck").inc()
+                task.cancel()
+                stuck += 1
+        return stuck
 
     def submit(self, job: Job, *, first: bool = False) -> None:
         """Queue a job; its location counts as running from now on."""
@@ -75,7 +89,8 @@ class Runner:
         for job in jobs:
             self.submit(job, first=True)
         self.admission.admit()
-        results = await asyncio.gather(*(job.done for job in jobs if job.done))
+        ended = await asyncio.gather(*(job.done for job in jobs if job.done), return_exceptions=True)
+        results = [r for r in ended if isinstance(r, CheckResult)]
         await self._intake.take_in(results)
         return {"verdict": watched.verdict, "results": results}
 
@@ -104,7 +119,8 @@ class Runner:
                     self.submit(job)
                     jobs.append(job)
         self.admission.admit()
-        results = await asyncio.gather(*(job.done for job in jobs if job.done))
+        ended = await asyncio.gather(*(job.done for job in jobs if job.done), return_exceptions=True)
+        results = [r for r in ended if isinstance(r, CheckResult)]
         if stored:
             await self._intake.flushed()
         counts = Counter(r.status for r in results)

@@ -229,6 +229,7 @@ class Scheduler:
             self.tick()
             if self._clock.monotonic() >= self._watermark_due:
                 self._watermark_due = self._clock.monotonic() + WATERMARK_EVERY_S
+                self._runner.sweep()
                 self._tasks[1:] = [asyncio.create_task(self._note(), name="watermark")]
             await self._clock.sleep(TICK_S)
 
