@@ -227,8 +227,8 @@ def child(folder: Path, body: str) -> subprocess.Popen[str]:
 async def test_nothing_committed_is_lost_by_kill_9(tmp_path: Path, open_store: Opener) -> None:
     body = """
 for n in range(100_000):
-    kept = await store.commit(Batch(id="b", results=tuple(a_result(monitor=monitor, at=at(n * 5 + k)) for k in
-    range(5)))) print("kept", n, kept, flush=True)
+    results = tuple(a_result(monitor=monitor, at=at(n * 5 + k)) for k in range(5))
+    print("kept", n, await store.commit(Batch(id="b", results=results)), flush=True)
     if n % 40 == 39:
         await store.move_tail()
 """
@@ -264,8 +264,9 @@ hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
 resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, hard))
 n, kept = 0, "stored"
 while kept == "stored":
-    kept = await store.commit(Batch(id="b", results=tuple(a_result(monitor=monitor, at=at(n * 50 + k)) for k in
-    range(50)))) n += 1
+    results = tuple(a_result(monitor=monitor, at=at(n * 50 + k)) for k in range(50))
+    kept = await store.commit(Batch(id="b", results=results))
+    n += 1
 for _ in range(5):
     assert await store.commit(Batch(id="b", results=(a_result(monitor=monitor, at=at(n * 50)),))) == "spooled"
     n += 1
