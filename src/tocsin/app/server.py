@@ -22,6 +22,7 @@ import uvloop
 
 from tocsin import __version__, telemetry
 from tocsin.app import folder, port
+from tocsin.app.gate import Gate
 from tocsin.app.keys import derive
 from tocsin.clock import Clock, SystemClock
 from tocsin.net import Net
@@ -145,7 +146,7 @@ def _configuration(app: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="none",
-        http="httptools",
+        http=Gate,
         ws="websockets-sansio",
         ws_max_size=64 * 1024,
         ws_per_message_deflate=False,
