@@ -138,3 +138,13 @@ async def test_a_place_that_is_not_assigned_has_no_vote(world: World) -> None:
     assert "mars" not in watched.states
     assert watched.incident is None
     Place(world)
+
+
+async def test_many_results_at_once_are_taken_in_slices_and_waited_for(world: World) -> None:
+    watched = await resting(world)
+    results = [a_result("up", monitor=watched.monitor, at=at(n)) for n in range(2500)]
+    await world.corridor.intake.take_in(results)
+    assert world.corridor.intake.idle
+    assert watched.last["local"].scheduled_at == at(2499)
+    stored, _ = await world.store.of("ws").read(lambda s: s.results.page(watched.monitor.id, limit=5000))
+    assert len(stored) == 2500

@@ -25,7 +25,7 @@ log = telemetry.logger("tocsin.intake")
 
 WAIT_S = 0.05
 FULL = 1000
-"""So many results start a round without waiting."""
+"""So many results start a round without waiting, and a round takes no more, so that the loop is not held up."""
 KEPT = 50_000
 """Results kept while nothing can be stored; older ones are dropped and counted."""
 AGAIN_S = 1.0
@@ -129,16 +129,22 @@ class Intake:
             self._wake.clear()
             if not self._buffer:
                 continue
-            results, self._buffer = self._buffer, []
-            waiter, self._round = self._round, None
+            results = self._buffer[:FULL]
+            del self._buffer[:FULL]
+            waiter: asyncio.Future[None] | None = None
+            if self._buffer:
+                self._wake.set()
+            else:
+                waiter, self._round = self._round, None
             try:
                 async with self._turn:
                     await self._settle(partial(self._fold_in, results), "tocsin")
             except Exception as error:  # noqa: BLE001 (whatever hinders a round, the results are kept and tried again)
                 self._put_back(results, error)
-                if waiter is not None:
-                    waiter.set_exception(error)
-                    waiter.exception()
+                failed, self._round = waiter or self._round, None
+                if failed is not None:
+                    failed.set_exception(error)
+                    failed.exception()
                 if self._stopping:
                     return
                 await asyncio.sleep(AGAIN_S)
