@@ -75,7 +75,8 @@ async def test_a_wrong_field_of_a_monitor_is_named(alice: Alice, field: str, val
 
 async def test_every_wrong_field_is_named_at_once(alice: Alice) -> None:
     wanted = {
-        "name": "", "type": "http", "target": {"url": 5}, "interval_s": "60", "surprise": 1, "assertions": [{"type": "x", "op": "y"}],
+        "name": "", "type": "http", "target": {"url": 5}, "interval_s": "60", "surprise": 1,
+        "assertions": [{"type": "x", "op": "y"}],
     }  # fmt: skip
     answer = await alice.api.post("/api/v1/monitors", wanted)
     assert {"name", "interval_s", "surprise", "target.url", "assertions[0].type"} <= set(answer.fields)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from typing import Any
 
 from tocsin.core.access import Principal
+from tocsin.core.monitor import Monitor
 from tocsin.web.limits import Attempts, Buckets
 from tocsin.web.repeat import KeptAnswers
 
 _MOST = 10_000
+MOST_CONFIGS = 2000
 
 
 @dataclass(slots=True)
@@ -70,3 +73,4 @@ class Memory:
         self.sockets_by_address: dict[str, int] = {}
         self.sockets_by_workspace: dict[str, int] = {}
         self.setup_done = False
+        self.configs: dict[str, tuple[Monitor, dict[str, Any]]] = {}

@@ -22,6 +22,7 @@ from tocsin.store.cursor import read_cursor, write_cursor
 from tocsin.web.api.given import as_object
 from tocsin.web.api.monitor_data import MonitorIn, MonitorList, MonitorOut, config_of, read_config
 from tocsin.web.call import Call, Reply, Route
+from tocsin.web.memory import MOST_CONFIGS
 from tocsin.web.parts import Parts
 
 
@@ -51,12 +52,10 @@ def watched(parts: Parts, who: Principal, monitor_id: str) -> Watched:
     return found
 
 
-def monitor_json(w: Watched) -> dict[str, Any]:
+def monitor_json(parts: Parts, w: Watched) -> dict[str, Any]:
     """A monitor as JSON data: configuration (secrets as ***) and present judgement."""
     monitor, verdict, states = w.monitor, w.verdict, w.states
-    data: dict[str, Any] = config_of(monitor)
-    data["target"] = _hidden(monitor)
-    data |= {
+    return _shown_config(parts, monitor) | {
         "id": monitor.id,
         "shown": w.shown,
         "verdict": verdict.value if verdict else "unknown",
@@ -71,7 +70,16 @@ def monitor_json(w: Watched) -> dict[str, Any]:
         "updated_at": iso(monitor.updated_at),
         "version": monitor.version,
     }
-    return data
+
+
+def _shown_config(parts: Parts, monitor: Monitor) -> dict[str, Any]:
+    """The configuration as it may be shown, made once for each version of a monitor: lists show it a hundred at a time."""
+    known = parts.memory.configs.get(monitor.id)
+    if known is None or known[0] is not monitor:
+        known = parts.memory.configs[monitor.id] = monitor, config_of(monitor) | {"target": _hidden(monitor)}
+        while len(parts.memory.configs) > MOST_CONFIGS:
+            parts.memory.configs.pop(next(iter(parts.memory.configs)))
+    return known[1]
 
 
 def _hidden(monitor: Monitor) -> Any:
@@ -295,7 +303,7 @@ def vote_json(vote: Vote) -> dict[str, Any]:
 
 async def _index(call: Call) -> Reply:
     page, cursor = select(call.parts, call.who, call.query)
-    return Reply(data={"items": [monitor_json(w) for w in page], "next_cursor": cursor})
+    return Reply(data={"items": [monitor_json(call.parts, w) for w in page], "next_cursor": cursor})
 
 
 async def _make(call: Call) -> Reply:
@@ -337,7 +345,9 @@ async def _why(call: Call) -> Reply:
 
 def _shown(call: Call, monitor_id: str, status: int = 200) -> Reply:
     headers = {"location": f"/api/v1/monitors/{monitor_id}"} if status == 201 else {}
-    return Reply(data=monitor_json(watched(call.parts, call.who, monitor_id)), status=status, headers=headers)
+    return Reply(
+        data=monitor_json(call.parts, watched(call.parts, call.who, monitor_id)), status=status, headers=headers
+    )
 
 
 _ONE = "/api/v1/monitors/{id}"
