@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -80,14 +81,17 @@ def run_group(connection: Connection, group: list[Job]) -> None:
     for job in group:
         if len(group) > 1 and job.done.cancelled():
             continue
+        alone = len(group) == 1  # then its savepoint would be the transaction itself
         try:
-            with connection.begin_nested():
+            with nullcontext() if alone else connection.begin_nested():
                 job.result = job.work(connection, job.undo)
         except BaseException as error:
             job.take_back()
             if is_outage(error):
                 raise
             job.error = error
+            if alone:
+                connection.rollback()
 
 
 def is_outage(error: BaseException) -> bool:
