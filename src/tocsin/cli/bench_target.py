@@ -1,4 +1,4 @@
-"""What `tocsin bench` checks: a page and a port on loopback, in a process of its own that ends with its standard input."""
+"""What `tocsin bench` checks: a page and a port on loopback, in a process of its own that ends with its stdin."""
 
 from __future__ import annotations
 

@@ -10,7 +10,16 @@ from msgspec import UNSET, Struct, UnsetType
 
 Status = Literal["up", "degraded", "down", "invalid"]
 ErrorType = Literal[
-    "dns", "connection_refused", "timeout", "tls", "connection_reset", "protocol", "assertion", "network", "cors", "unknown"
+    "dns",
+    "connection_refused",
+    "timeout",
+    "tls",
+    "connection_reset",
+    "protocol",
+    "assertion",
+    "network",
+    "cors",
+    "unknown",
 ]
 ERROR_TYPES: tuple[ErrorType, ...] = (
     "dns", "connection_refused", "timeout", "tls", "connection_reset", "protocol", "assertion", "network", "cors", "unknown",
@@ -19,7 +28,7 @@ STATUSES: tuple[Status, ...] = ("up", "degraded", "down", "invalid")
 
 
 class CheckError(Struct, frozen=True):
-    """Why a check is not up. `phase`: dns, connect, tls, send, ttfb, transfer, or None when it was no phase of the exchange."""
+    """Why a check is not up. `phase`: dns, connect, tls, send, ttfb, transfer, or None when it was none of the exchange."""
 
     type: ErrorType
     message: str
@@ -166,7 +175,7 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
         "http_version": seen.http_version,
         "final_url": seen.final_url,
         "redirects": seen.redirects,
-        "headers": {name: value for name, value in seen.headers},
+        "headers": dict(seen.headers),
         "body_bytes": seen.body_bytes,
         "truncated": seen.truncated,
         "tls": None if tls is None else tls_json(tls),
