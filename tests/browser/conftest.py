@@ -20,7 +20,9 @@ ARGS = [
 ]  # fmt: skip
 EMAIL, PASSWORD = "admin@example.org", "correct horse battery"
 WATCH = """
-addEventListener("securitypolicyviolation", (e) => console.error(`CSP ${e.violatedDirective} ${e.blockedURI} ${e.sourceFile}`));
+addEventListener("securitypolicyviolation", (e) => {
+  console.error(`CSP ${e.violatedDirective} ${e.blockedURI} ${e.sourceFile}`);
+});
 """
 
 
@@ -99,7 +101,8 @@ class Reader:
         """An API call with the page's own session."""
         status, answer = await self.page.evaluate(
             """async ([path, data, method]) => {
-                const reply = await fetch("/api/v1" + path, {method, headers: {"content-type": "application/json"}, body: JSON.stringify(data)});
+                const headers = {"content-type": "application/json"};
+                const reply = await fetch("/api/v1" + path, {method, headers, body: JSON.stringify(data)});
                 const text = await reply.text();
                 return [reply.status, text ? JSON.parse(text) : {}];
             }""",
@@ -107,6 +110,10 @@ class Reader:
         )
         assert status < 300, answer
         return answer
+
+    async def ready(self) -> None:
+        """Return when the page's own scripts run and it hears the server."""
+        await self.page.wait_for_selector("#live[data-live=on]")
 
     async def begin(self) -> None:
         """Make the first account, skip the rest of set-up."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from browser.conftest import EMAIL, PASSWORD, Reader, Site
 from playwright.async_api import expect
+
+from browser.conftest import EMAIL, PASSWORD, Reader, Site
 
 
 async def test_from_nothing_to_a_resolved_incident(reader: Reader, site: Site) -> None:
@@ -105,6 +106,7 @@ async def test_a_monitor_is_made_changed_paused_and_deleted_by_its_pages(reader:
     await page.fill("[name=name]", "Shop front")
     await page.click("text=Save >> nth=0")
     await expect(page.locator("h1")).to_have_text("Shop front")
+    await reader.ready()
     await page.keyboard.press("p")
     await expect(page.locator(".toast")).to_contain_text("Paused.")
     await page.click(".toast button")
@@ -120,23 +122,29 @@ async def test_keys_find_filter_and_move(reader: Reader, site: Site) -> None:
     page = reader.page
     await reader.begin()
     for name in ("Alpha", "Beta", "Gamma"):
-        await reader.call("/monitors", {"name": name, "type": "http", "target": {"url": site.url()}, "interval_s": 3600})
+        await reader.call(
+            "/monitors", {"name": name, "type": "http", "target": {"url": site.url()}, "interval_s": 3600}
+        )
     await reader.go("/")
+    await reader.ready()
     await page.keyboard.press("j")
     await page.keyboard.press("j")
     await expect(page.locator("a.name:focus b")).to_have_text("Beta")
     await page.keyboard.press("k")
     await page.keyboard.press("Enter")
     await expect(page.locator("h1")).to_have_text("Alpha")
+    await reader.ready()
     await page.keyboard.press("g")
     await page.keyboard.press("i")
     await page.wait_for_url("**/incidents")
+    await reader.ready()
     await page.keyboard.press("Control+k")
     await page.keyboard.type("gam")
     await expect(page.locator("#found [aria-selected=true]")).to_contain_text("Gamma")
     await page.keyboard.press("Enter")
     await expect(page.locator("h1")).to_have_text("Gamma")
     await reader.go("/")
+    await reader.ready()
     await page.keyboard.press("/")
     await page.keyboard.type("bet")
     await expect(page.locator(".watchlist .group .r:visible")).to_have_count(1)

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import brotli
 
@@ -31,14 +32,15 @@ class Asset:
     def brotli(self) -> bytes:
         """The content compressed, made once, when first asked for."""
         if not self.packed:
-            self.packed = brotli.compress(self.plain, quality=9)
+            self.packed = bytes(brotli.compress(self.plain, quality=9))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
         return self.packed
 
 
 class Assets:
     """Every static file, by its own name and by the name it is served under.
 
-    The style sheets go out as one file, tocsin.css. A module that imports a neighbour ("./x.js") imports its hashed name."""
+    The style sheets go out as one file, tocsin.css. A module that imports a neighbour ("./x.js") imports its hashed
+    name."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -93,14 +95,16 @@ async def serve(call: Call) -> Reply:
     return Reply(content=asset.plain, media_type=asset.media_type, headers=headers)
 
 
+async def favicon(call: Call) -> Reply:
+    """The bell, for who asks at the usual place."""
+    found = assets().served(assets().url("bell.svg").rpartition("/")[2])
+    assert found is not None
+    headers = {"cache-control": "public, max-age=86400"}
+    return Reply(content=found.plain, media_type=found.media_type, headers=headers)
+
+
+_OPEN: dict[str, Any] = {"method": "GET", "permission": "public", "kind": "open", "tag": "pages"}
 ROUTES = [
-    Route(
-        method="GET",
-        path="/static/{name}",
-        run=serve,
-        permission="public",
-        summary="A static file",
-        kind="open",
-        tag="pages",
-    )
+    Route(path="/static/{name}", run=serve, summary="A static file", **_OPEN),
+    Route(path="/favicon.ico", run=favicon, summary="The bell", **_OPEN),
 ]

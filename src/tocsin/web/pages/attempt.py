@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tocsin.core.plain import as_list
 from tocsin.errors import EgressRefused, Invalid, TocsinError
 from tocsin.web.api.checks import check_once
 from tocsin.web.call import Call
@@ -62,18 +63,24 @@ def told(outcome: Mapping[str, Any]) -> Tried:
     }
     text = outcome["error"]["message"] if outcome["error"] else ""
     return Tried(
-        st=st, title=titles[status], text=text[:1].upper() + text[1:], phases=phases.of(timing), tls=outcome["tls"],
+        st=st,
+        title=titles[status],
+        text=text[:1].upper() + text[1:],
+        phases=phases.of(timing),
+        tls=outcome["tls"],
         failed=tuple(failure(a) for a in outcome["assertions"] if not a["ok"]),
-    )  # fmt: skip
+    )
 
 
 def failure(a: Mapping[str, Any]) -> str:
     """A missed rule: what was expected, what was seen."""
-    what = rules.TYPES.get(a["type"], a["type"]).partition(",")[0]
+    kind = str(a["type"])
+    what = rules.TYPES.get(kind, kind).partition(",")[0]
     return f"{what}: expected {short(a.get('expected'))}, seen {short(a.get('actual'))}"
 
 
 def short(value: Any) -> str:
     """A value in at most 200 characters."""
-    text = ", ".join(str(v) for v in value) if isinstance(value, (list, tuple)) else str(value)
+    items = as_list(value)
+    text = str(value) if items is None else ", ".join(str(v) for v in items)
     return text if len(text) <= 200 else text[:199] + "…"

@@ -41,5 +41,15 @@ def _short(value: Any) -> str:
 
 
 ROUTES = [
-    Route(method="GET", path="/settings/audit", run=index, permission="admin", summary="Audit log", query=Page, loose=True, kind="page", tag="pages")
-]  # fmt: skip
+    Route(
+        method="GET",
+        path="/settings/audit",
+        run=index,
+        permission="admin",
+        summary="Audit log",
+        query=Page,
+        loose=True,
+        kind="page",
+        tag="pages",
+    )
+]

@@ -16,9 +16,11 @@ from tocsin.web.call import Call, Reply, Route
 from tocsin.web.pages import form, view
 
 SAID = {
-    "webhook": "a signed call to your URL", "email": "a letter", "slack": "a message in a channel",
+    "webhook": "a signed call to your URL",
+    "email": "a letter",
+    "slack": "a message in a channel",
     "discord": "a message in a channel",
-}  # fmt: skip
+}
 
 
 class New(Struct, frozen=True, kw_only=True):
@@ -45,9 +47,16 @@ def _list(call: Call, *, did: str = "", tested: Mapping[str, Any] | None = None,
     verdict = "Nobody is told yet." if not told else f"{told} {'channel rings' if told == 1 else 'channels ring'}."
     used = {c.id: _used(call, c) for c in found}
     return view.page(
-        call, "channels.html", section="channels", channels=found, verdict=verdict, used=used, did=did, tested=tested,
+        call,
+        "channels.html",
+        section="channels",
+        channels=found,
+        verdict=verdict,
+        used=used,
+        did=did,
+        tested=tested,
         tested_id=tested_id,
-    )  # fmt: skip
+    )
 
 
 def _used(call: Call, channel: Channel) -> int:
@@ -82,9 +91,16 @@ def _form(
     call: Call, data: Mapping[str, Any], errors: Mapping[str, str], *, channel: Channel | None = None, status: int = 200
 ) -> Reply:
     return view.page(
-        call, "channel_edit.html", section="channels", status=status, channel=channel, data=data, errors=errors,
-        inputs=inputs(data, errors), types=types(),
-    )  # fmt: skip
+        call,
+        "channel_edit.html",
+        section="channels",
+        status=status,
+        channel=channel,
+        data=data,
+        errors=errors,
+        inputs=inputs(data, errors),
+        types=types(),
+    )
 
 
 async def new(call: Call) -> Reply:
@@ -157,7 +173,17 @@ async def delete(call: Call) -> Reply:
 _WRITE: dict[str, Any] = {"kind": "page", "permission": "write", "tag": "pages"}
 _ONE = "/channels/{id}"
 ROUTES = [
-    Route(method="GET", path="/channels", run=index, permission="read", summary="Channels", query=Done, loose=True, kind="page", tag="pages"),
+    Route(
+        method="GET",
+        path="/channels",
+        run=index,
+        permission="read",
+        summary="Channels",
+        query=Done,
+        loose=True,
+        kind="page",
+        tag="pages",
+    ),
     Route(method="GET", path="/channels/new", run=new, summary="New channel", query=New, loose=True, **_WRITE),
     Route(method="POST", path="/channels/new", run=create, summary="Make a channel", **_WRITE),
     Route(method="POST", path="/channels/new/config", run=config, summary="The fields of a kind of channel", **_WRITE),
@@ -165,4 +191,4 @@ ROUTES = [
     Route(method="POST", path=_ONE, run=change, summary="Change a channel", **_WRITE),
     Route(method="POST", path=_ONE + "/test", run=test, summary="Send a test", **_WRITE),
     Route(method="POST", path=_ONE + "/delete", run=delete, summary="Delete a channel", **_WRITE),
-]  # fmt: skip
+]

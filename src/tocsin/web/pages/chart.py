@@ -60,5 +60,15 @@ async def figures(call: Call) -> Reply:
 
 
 ROUTES = [
-    Route(method="GET", path="/monitors/{id}/chart", run=figures, permission="read", summary="Figures of a chart", query=Wanted, loose=True, kind="page", tag="pages")
-]  # fmt: skip
+    Route(
+        method="GET",
+        path="/monitors/{id}/chart",
+        run=figures,
+        permission="read",
+        summary="Figures of a chart",
+        query=Wanted,
+        loose=True,
+        kind="page",
+        tag="pages",
+    )
+]

@@ -38,9 +38,14 @@ async def sign_in(call: Call) -> Reply:
     password = next((v for k, v in call.form if k == "password"), "")
     try:
         given = await signin.sign_in(
-            call.parts, email=email, password=password, totp=None, client=call.client, now=call.now,
+            call.parts,
+            email=email,
+            password=password,
+            totp=None,
+            client=call.client,
+            now=call.now,
             agent=call.headers.get("user-agent", ""),
-        )  # fmt: skip
+        )
     except TooMany as error:
         wait = max(1, math.ceil(error.retry_after_s))
         return _form(call, to, email=email, error=f"Too many tries. Try again in {wait} s.", status=429)
@@ -63,7 +68,19 @@ async def sign_out(call: Call) -> Reply:
 
 
 ROUTES = [
-    Route(method="GET", path="/login", run=show, permission="public", summary="Sign-in page", kind="page", query=Next, loose=True, tag="pages"),
+    Route(
+        method="GET",
+        path="/login",
+        run=show,
+        permission="public",
+        summary="Sign-in page",
+        kind="page",
+        query=Next,
+        loose=True,
+        tag="pages",
+    ),
     Route(method="POST", path="/login", run=sign_in, permission="public", summary="Sign in", kind="page", tag="pages"),
-    Route(method="POST", path="/logout", run=sign_out, permission="public", summary="Sign out", kind="page", tag="pages"),
-]  # fmt: skip
+    Route(
+        method="POST", path="/logout", run=sign_out, permission="public", summary="Sign out", kind="page", tag="pages"
+    ),
+]

@@ -61,10 +61,12 @@ def _do(frame: view.Frame) -> list[Found]:
         else []
     )
     made += [
-        Found("/", "Go to overview", key="G O"), Found("/incidents", "Go to incidents", key="G I"),
-        Found("/channels", "Go to channels", key="G C"), Found("/settings", "Go to settings", key="G S"),
+        Found("/", "Go to overview", key="G O"),
+        Found("/incidents", "Go to incidents", key="G I"),
+        Found("/channels", "Go to channels", key="G C"),
+        Found("/settings", "Go to settings", key="G S"),
         Found("/settings/system", "Go to system", key="G Y"),
-    ]  # fmt: skip
+    ]
     return [*made, Found("/settings/audit", "Go to audit log", key="G L")] if frame.can_admin else made
 
 

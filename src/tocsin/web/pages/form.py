@@ -11,20 +11,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tocsin.core.plain import as_list, as_map
 from tocsin.core.shape import HIDDEN_TEXT, FieldShape, dump
 
 _WHOLE, _NUMBER = re.compile(r"-?\d{1,18}"), re.compile(r"-?\d{1,15}(\.\d{1,15})?")
 _WORDS = {
-    "url": "Address (URL)", "ip_version": "IP version", "verify_tls": "Verify the certificate", "http_version": "HTTP version",
-    "ca_file": "CA file", "cors_origin": "CORS origin", "tls": "TLS", "id": "ID", "smtp_url": "Mail server (URL)",
-    "starttls": "STARTTLS", "to": "To",
-}  # fmt: skip
+    "url": "Address (URL)",
+    "ip_version": "IP version",
+    "verify_tls": "Verify the certificate",
+    "http_version": "HTTP version",
+    "ca_file": "CA file",
+    "cors_origin": "CORS origin",
+    "tls": "TLS",
+    "id": "ID",
+    "smtp_url": "Mail server (URL)",
+    "starttls": "STARTTLS",
+    "to": "To",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One field of a form. `control`: text, number, password, check, select, lines, pairs or json; `lines` has one entry a
-    line, `pairs` one `Name: value` a line."""
+    """One field of a form. `control`: text, area, number, password, check, select, lines, pairs or json; `lines` has one
+    entry a line, `pairs` one `Name: value` a line."""
 
     name: str
     label: str
@@ -62,7 +71,7 @@ def inputs(
                 high=shape.marks.high,
                 error=error,
                 optional=shape.optional,
-            )  # fmt: skip
+            )
         )
     return made
 
@@ -105,10 +114,11 @@ def _shown(control: str, value: Any) -> str:
         return "1" if value is True else ""
     if isinstance(value, str):
         return value
-    if control == "lines" and isinstance(value, list):
-        return "\n".join(str(v) for v in value)
-    if control == "pairs" and isinstance(value, dict):
-        return "\n".join(f"{k}: {v}" for k, v in value.items())
+    items, entries = as_list(value), as_map(value)
+    if control == "lines" and items is not None:
+        return "\n".join(str(v) for v in items)
+    if control == "pairs" and entries is not None:
+        return "\n".join(f"{k}: {v}" for k, v in entries.items())
     if control == "number" and isinstance(value, (int, float)):
         return str(value) if isinstance(value, int) else f"{value:.15g}"
     return "" if value in ({}, []) else json.dumps(value, ensure_ascii=False, indent=1)

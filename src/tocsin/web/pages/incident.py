@@ -6,11 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from msgspec import Struct
 
 from tocsin.core.incident import Entry, Incident
+from tocsin.core.plain import as_list, as_map
 from tocsin.errors import Conflict, Invalid
 from tocsin.pipeline.watchlist import Watched
 from tocsin.store.outbox import Delivery
@@ -19,15 +20,30 @@ from tocsin.web.call import Call, Reply, Route
 from tocsin.web.pages import attempt, figures, view, words
 
 GLYPHS = {
-    "opened": "down", "reopened": "down", "resolved": "ok", "location_joined": "partial", "blind": "nodata",
+    "opened": "down",
+    "reopened": "down",
+    "resolved": "ok",
+    "location_joined": "partial",
+    "blind": "nodata",
     "unstable": "slow",
-}  # fmt: skip
+}
 KINDS = {
-    "opened": "Opened", "reopened": "Opened again", "resolved": "Resolved", "acknowledged": "Acknowledged",
-    "assigned": "Assigned", "comment": "Note", "notified": "Told", "escalated": "Escalated", "severity": "Severity",
-    "location_joined": "Fails at one more place", "location_left": "Works again at one place", "blind": "No data",
-    "sighted": "Data again", "unstable": "Up and down all the time", "calm": "Calm again",
-}  # fmt: skip
+    "opened": "Opened",
+    "reopened": "Opened again",
+    "resolved": "Resolved",
+    "acknowledged": "Acknowledged",
+    "assigned": "Assigned",
+    "comment": "Note",
+    "notified": "Told",
+    "escalated": "Escalated",
+    "severity": "Severity",
+    "location_joined": "Fails at one more place",
+    "location_left": "Works again at one place",
+    "blind": "No data",
+    "sighted": "Data again",
+    "unstable": "Up and down all the time",
+    "calm": "Calm again",
+}
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -47,9 +63,16 @@ async def index(call: Call) -> Reply:
     )
     names = {i.monitor_id: _name(call, i) for i in found}
     return view.page(
-        call, "incidents.html", section="incidents", incidents=found, cursor=cursor, wanted=wanted, names=names,
-        only=_name_of(call, wanted.monitor) if wanted.monitor else "", verdict=_verdict(call),
-    )  # fmt: skip
+        call,
+        "incidents.html",
+        section="incidents",
+        incidents=found,
+        cursor=cursor,
+        wanted=wanted,
+        names=names,
+        only=_name_of(call, wanted.monitor) if wanted.monitor else "",
+        verdict=_verdict(call),
+    )
 
 
 def _verdict(call: Call) -> str:
@@ -95,13 +118,29 @@ async def _page(call: Call, *, error: str = "", note: str = "", status: int = 20
     sure = f" from {places.d} of {places.n} locations" if incident.open and places is not None and places.n > 1 else ""
     over = incident.resolved_at
     return view.page(
-        call, "incident.html", section="incidents", status=status, i=incident, w=watched, name=_name(call, incident),
-        sure=sure, lasted=((over or call.now) - incident.opened_at) / timedelta(seconds=1), log=log,
-        timeline=list(reversed(timeline)), glyphs=GLYPHS, kinds=KINDS, facts=_facts(incident, watched),
-        rows=_rules(incident), seen=_seen(incident), next=_next(log, call), letters=figures.letters(watched) if watched else "",
-        channels={c.id: c.name for c in call.parts.corridor.watchlist.channels(call.who.workspace_id)}, error=error, note=note,
+        call,
+        "incident.html",
+        section="incidents",
+        status=status,
+        i=incident,
+        w=watched,
+        name=_name(call, incident),
+        sure=sure,
+        lasted=((over or call.now) - incident.opened_at) / timedelta(seconds=1),
+        log=log,
+        timeline=list(reversed(timeline)),
+        glyphs=GLYPHS,
+        kinds=KINDS,
+        facts=_facts(incident, watched),
+        rows=_rules(incident),
+        seen=_seen(incident),
+        next=_next(log, call),
+        letters=figures.letters(watched) if watched else "",
+        channels={c.id: c.name for c in call.parts.corridor.watchlist.channels(call.who.workspace_id)},
+        error=error,
+        note=note,
         people=_people(timeline),
-    )  # fmt: skip
+    )
 
 
 def _facts(incident: Incident, watched: Watched | None) -> list[Fact]:
@@ -109,11 +148,15 @@ def _facts(incident: Incident, watched: Watched | None) -> list[Fact]:
     made, kept = list[Fact](), incident.evidence
     error = _part(kept, "error")
     told = {
-        "dns": "The name does not resolve.", "connection_refused": "The address refuses connections.",
-        "timeout": "It does not answer in time.", "tls": "The secure connection fails.",
-        "connection_reset": "It hangs up in the middle.", "protocol": "It answers, but not as its protocol says.",
-        "assertion": "It answers, but not with what was expected.", "network": "It cannot be reached.",
-    }  # fmt: skip
+        "dns": "The name does not resolve.",
+        "connection_refused": "The address refuses connections.",
+        "timeout": "It does not answer in time.",
+        "tls": "The secure connection fails.",
+        "connection_reset": "It hangs up in the middle.",
+        "protocol": "It answers, but not as its protocol says.",
+        "assertion": "It answers, but not with what was expected.",
+        "network": "It cannot be reached.",
+    }
     if error.get("type") in told:
         made.append(Fact(told[error["type"]], str(error.get("message") or "")))
     if (code := _part(kept, "response").get("status_code")) is not None:
@@ -126,14 +169,12 @@ def _facts(incident: Incident, watched: Watched | None) -> list[Fact]:
 
 
 def _part(kept: Mapping[str, Any], name: str) -> dict[str, Any]:
-    part = kept.get(name)
-    return cast("dict[str, Any]", part) if isinstance(part, dict) else {}
+    return as_map(kept.get(name)) or {}
 
 
 def _rules(incident: Incident) -> list[dict[str, Any]]:
     """Expected and seen, rule by rule."""
-    kept = incident.evidence.get("assertions")
-    rows = cast("list[Any]", kept) if isinstance(kept, list) else []
+    rows = [as_map(row) for row in as_list(incident.evidence.get("assertions")) or ()]
     return [
         {
             "what": str(row.get("type", "")).replace("_", " "),
@@ -142,7 +183,7 @@ def _rules(incident: Incident) -> list[dict[str, Any]]:
             "ok": bool(row.get("ok")),
         }
         for row in rows
-        if isinstance(row, dict)
+        if row is not None
     ]
 
 

@@ -1,4 +1,4 @@
-"""One monitor: its state, figures, chart, locations, latest results, certificate, why it is judged so, its incidents."""
+"""One monitor: state, figures, chart, locations, latest results, certificate, why it is judged so, incidents."""
 
 from __future__ import annotations
 
@@ -76,12 +76,25 @@ async def show(call: Call) -> Reply:
     scale = max((r.timing.total or 0 for r in told.latest), default=0) or 1.0
     tls = next((r.outcome.seen.tls for r in watched.last.values() if r.outcome.seen.tls is not None), None)
     return view.page(
-        call, "monitor.html", section="overview", w=watched, look=seen, told=told, vitals=_vitals(call, watched, told),
-        places=_places(watched, told, scale), ranges=RANGES, range=wanted.range, done=DONE.get(wanted.did, ""),
-        undo={"paused": "resume", "resumed": "pause"}.get(wanted.did), tls=tls, letters=figures.letters(watched),
-        words=monitor_edit.words_of(call, monitor_edit.of(watched.monitor)), explain=_votes(call, watched), seen_of=seen_of,
+        call,
+        "monitor.html",
+        section="overview",
+        w=watched,
+        look=seen,
+        told=told,
+        vitals=_vitals(call, watched, told),
+        places=_places(watched, told, scale),
+        ranges=RANGES,
+        range=wanted.range,
+        done=DONE.get(wanted.did, ""),
+        undo={"paused": "resume", "resumed": "pause"}.get(wanted.did),
+        tls=tls,
+        letters=figures.letters(watched),
+        words=monitor_edit.words_of(call, monitor_edit.of(watched.monitor)),
+        explain=_votes(call, watched),
+        seen_of=seen_of,
         push_url=_push_url(call, watched),
-    )  # fmt: skip
+    )
 
 
 async def _told(call: Call, watched: Watched) -> Told:
@@ -92,9 +105,13 @@ async def _told(call: Call, watched: Watched) -> Told:
         incidents, _ = s.incidents.list(monitor=id, limit=6)
         day, month = now - timedelta(days=1), now - timedelta(days=30)
         return Told(
-            results, s.results.latest(id), uptime(s.verdicts.intervals(id, day, now), day, now),
-            uptime(s.verdicts.intervals(id, month, now), month, now), s.rollups.stats(id, day, now), incidents,
-        )  # fmt: skip
+            results,
+            s.results.latest(id),
+            uptime(s.verdicts.intervals(id, day, now), day, now),
+            uptime(s.verdicts.intervals(id, month, now), month, now),
+            s.rollups.stats(id, day, now),
+            incidents,
+        )
 
     store: Store = call.parts.store
     try:
@@ -106,9 +123,7 @@ async def _told(call: Call, watched: Watched) -> Told:
 def _vitals(call: Call, watched: Watched, told: Told) -> list[Vital]:
     verdict, made = watched.verdict, list[Vital]()
     if verdict is not None and verdict.n > 1:
-        made.append(
-            Vital(f"locations up, of {verdict.n}", str(verdict.u), "down" if verdict.value == "down" else "")
-        )
+        made.append(Vital(f"locations up, of {verdict.n}", str(verdict.u), "down" if verdict.value == "down" else ""))
     made.append(Vital("response now", words.with_unit(look.response(watched))))
     if told.stats is not None:
         made.append(Vital("median, 24 h", words.with_unit(told.stats.p50)))
@@ -137,7 +152,11 @@ def _places(watched: Watched, told: Told, scale: float) -> list[Place]:
         if state is not None and state.suspect and st != "down":
             word += ", failing"
         timing = result.timing if result is not None else None
-        last = words.with_unit(timing.total) if timing is not None and result is not None and result.status in ("up", "degraded") else Markup("{}").format(result.error.type if result and result.error else "")  # fmt: skip
+        last = (
+            words.with_unit(timing.total)
+            if timing is not None and result is not None and result.status in ("up", "degraded")
+            else Markup("{}").format(result.error.type if result and result.error else "")
+        )
         made.append(
             Place(
                 name,
@@ -148,7 +167,7 @@ def _places(watched: Watched, told: Told, scale: float) -> list[Place]:
                 phases.of(structs.asdict(timing), scale) if timing else (),
                 timing.total if timing else None,
                 result.at if result else None,
-            )  # fmt: skip
+            )
         )
     return made
 

@@ -17,13 +17,26 @@ from tocsin.web.call import Call, Reply, Route
 from tocsin.web.pages import attempt, form, plain_words, rules, view
 
 NUMBERS = (
-    "interval_s", "timeout_s", "retries", "retry_interval_s", "failure_threshold", "degraded_threshold",
-    "recovery_threshold", "recovery_s", "reminder_s", "reopen_s",
-)  # fmt: skip
+    "interval_s",
+    "timeout_s",
+    "retries",
+    "retry_interval_s",
+    "failure_threshold",
+    "degraded_threshold",
+    "recovery_threshold",
+    "recovery_s",
+    "reminder_s",
+    "reopen_s",
+)
 SAID = {
-    "http": "status, body, timing", "tls": "certificate on any port", "tcp": "connect, send, expect",
-    "dns": "records and answers", "ping": "loss and round trip", "push": "a job calls us", "smtp": "mail server greets",
-}  # fmt: skip
+    "http": "status, body, timing",
+    "tls": "certificate on any port",
+    "tcp": "connect, send, expect",
+    "dns": "records and answers",
+    "ping": "loss and round trip",
+    "push": "a job calls us",
+    "smtp": "mail server greets",
+}
 
 
 class NewQuery(Struct, frozen=True, kw_only=True):
@@ -37,11 +50,25 @@ def _start(call: Call, type_: str) -> dict[str, Any]:
     settings = call.parts.settings
     interval = settings["DEFAULT_INTERVAL_S"]
     return {
-        "name": "", "type": type_, "target": {}, "interval_s": interval, "retries": 1, "failure_threshold": 2,
-        "timeout_s": min(settings["CHECK_TIMEOUT_S"], 0.8 * interval), "retry_interval_s": min(15, interval / 2),
-        "degraded_threshold": 2, "recovery_threshold": 1, "recovery_s": 0, "reminder_s": 0, "reopen_s": 300,
-        "tags": [], "assertions": [], "channels": None, "notify_on_resolve": True, "flap_detection": True,
-    }  # fmt: skip
+        "name": "",
+        "type": type_,
+        "target": {},
+        "interval_s": interval,
+        "retries": 1,
+        "failure_threshold": 2,
+        "timeout_s": min(settings["CHECK_TIMEOUT_S"], 0.8 * interval),
+        "retry_interval_s": min(15, interval / 2),
+        "degraded_threshold": 2,
+        "recovery_threshold": 1,
+        "recovery_s": 0,
+        "reminder_s": 0,
+        "reopen_s": 300,
+        "tags": [],
+        "assertions": [],
+        "channels": None,
+        "notify_on_resolve": True,
+        "flap_detection": True,
+    }
 
 
 def typed(call: Call) -> dict[str, Any]:
@@ -101,11 +128,24 @@ def _form(
 ) -> Reply:
     channels: tuple[Channel, ...] = call.parts.corridor.watchlist.channels(call.who.workspace_id)
     return view.page(
-        call, "monitor_edit.html", section="overview", status=status, monitor=monitor, data=data, errors=errors, said=said,
-        channels=channels, words=words_of(call, data), types=[(n, SAID.get(n, "")) for n in checks.names()],
-        rules=rules.rows(data.get("assertions") or (), errors), rule_types=rules.TYPES, rule_ops=rules.OPS,
-        settings=call.parts.settings, hidden_errors=[f for f in errors if not _on_page(f)], **_inputs(data, errors),
-    )  # fmt: skip
+        call,
+        "monitor_edit.html",
+        section="overview",
+        status=status,
+        monitor=monitor,
+        data=data,
+        errors=errors,
+        said=said,
+        channels=channels,
+        words=words_of(call, data),
+        types=[(n, SAID.get(n, "")) for n in checks.names()],
+        rules=rules.rows(data.get("assertions") or (), errors),
+        rule_types=rules.TYPES,
+        rule_ops=rules.OPS,
+        settings=call.parts.settings,
+        hidden_errors=[f for f in errors if not _on_page(f)],
+        **_inputs(data, errors),
+    )
 
 
 def _on_page(path: str) -> bool:

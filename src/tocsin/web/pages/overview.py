@@ -62,7 +62,7 @@ class Rows:
         known = self.kept.get(monitor.id)
         if known is not None and known[0] == signature:
             return known[1]
-        row = Markup(
+        row = Markup(  # noqa: S704 (a template of ours, escaped)
             view.render(
                 "row.html",
                 w=watched,
@@ -74,7 +74,7 @@ class Rows:
                 response=None if seen.st in ("down", "acked", "paused", "nodata") else look.response(watched),
                 places=figures.places(watched),
                 home=home(watched),
-            )  # fmt: skip
+            )
         )
         if len(self.kept) >= _KEPT:
             self.kept.clear()
@@ -101,17 +101,31 @@ async def show(call: Call) -> Reply:
     grouped = wanted.group != "none" and any(w.monitor.tags for w, _ in pairs)
     matching = [(w, s) for w, s in pairs if _matches(w, s, wanted)]
     return view.page(
-        call, "overview.html", section="overview",
-        headline=headline(pairs, len(figures.locations(pairs))), vitals=figures.vitals(call, pairs, uptime),
-        groups=_groups(matching, uptime, by_tag=grouped), total=len(pairs), hidden=len(pairs) - len(matching),
-        counts=_counts(pairs), wanted=wanted, grouped=grouped, tagged=any(w.monitor.tags for w, _ in pairs), strips=_strips(call), failed=uptime.failed,
-    )  # fmt: skip
+        call,
+        "overview.html",
+        section="overview",
+        headline=headline(pairs, len(figures.locations(pairs))),
+        vitals=figures.vitals(call, pairs, uptime),
+        groups=_groups(matching, uptime, by_tag=grouped),
+        total=len(pairs),
+        hidden=len(pairs) - len(matching),
+        counts=_counts(pairs),
+        wanted=wanted,
+        grouped=grouped,
+        tagged=any(w.monitor.tags for w, _ in pairs),
+        strips=_strips(call),
+        failed=uptime.failed,
+    )
 
 
 def _matches(watched: Watched, seen: Look, wanted: Filter) -> bool:
     text = f"{watched.monitor.name} {watched.shown} {' '.join(watched.monitor.tags)}".casefold()
     states = {"down": ("down", "acked")}.get(wanted.state, (wanted.state,))
-    return wanted.q.casefold() in text and (not wanted.state or seen.st in states) and (not wanted.tag or wanted.tag in watched.monitor.tags)  # fmt: skip
+    return (
+        wanted.q.casefold() in text
+        and (not wanted.state or seen.st in states)
+        and (not wanted.tag or wanted.tag in watched.monitor.tags)
+    )
 
 
 def _counts(pairs: Sequence[tuple[Watched, Look]]) -> dict[str, int]:
@@ -166,7 +180,7 @@ def _strips(call: Call) -> list[Strip]:
                 incident.opened_at,
                 incident.acknowledged_at,
                 incident.acknowledged_by,
-            )  # fmt: skip
+            )
         )
     return made
 
@@ -191,6 +205,25 @@ async def live(call: Call) -> Reply:
 
 
 ROUTES = [
-    Route(method="GET", path="/", run=show, permission="read", summary="The overview", kind="page", loose=True, query=Filter, tag="pages"),
-    Route(method="GET", path="/overview/live", run=live, permission="read", summary="What changed on the overview", kind="page", query=Wanted, tag="pages"),
-]  # fmt: skip
+    Route(
+        method="GET",
+        path="/",
+        run=show,
+        permission="read",
+        summary="The overview",
+        kind="page",
+        loose=True,
+        query=Filter,
+        tag="pages",
+    ),
+    Route(
+        method="GET",
+        path="/overview/live",
+        run=live,
+        permission="read",
+        summary="What changed on the overview",
+        kind="page",
+        query=Wanted,
+        tag="pages",
+    ),
+]

@@ -32,7 +32,8 @@ def _what(data: Mapping[str, Any], shown: str) -> str:
     if data.get("type") == "http" and not any(a.get("type") == "status_code" for a in data.get("assertions") or ()):
         parts.insert(0, "the status is 200 to 299")
     expected = f" Expect that {words.listed(parts)}." if parts else ""
-    return f"Every {words.every(_number(data.get('interval_s')))} {where}, check {shown or data.get('name') or 'it'}.{expected}"
+    often, what = words.every(_number(data.get("interval_s"))), shown or data.get("name") or "it"
+    return f"Every {often} {where}, check {what}.{expected}"
 
 
 def _when(data: Mapping[str, Any]) -> str:

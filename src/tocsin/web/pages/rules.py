@@ -6,19 +6,35 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tocsin.core.plain import as_list
 from tocsin.web.call import Call
 from tocsin.web.pages import form, view
 
 TYPES = {
-    "status_code": "Status code", "body": "Body", "header": "Header", "json_path": "Body, JSONPath",
-    "json_schema": "Body, JSON Schema", "response_time_ms": "Total time, ms", "body_bytes": "Body size, bytes",
-    "certificate_days": "Certificate, days left", "dns_answer": "DNS answer",
-}  # fmt: skip
+    "status_code": "Status code",
+    "body": "Body",
+    "header": "Header",
+    "json_path": "Body, JSONPath",
+    "json_schema": "Body, JSON Schema",
+    "response_time_ms": "Total time, ms",
+    "body_bytes": "Body size, bytes",
+    "certificate_days": "Certificate, days left",
+    "dns_answer": "DNS answer",
+}
 OPS = {
-    "in": "is one of", "eq": "is", "ne": "is not", "contains": "contains", "not_contains": "does not contain",
-    "matches": "matches", "not_matches": "does not match", "lt": "under", "lte": "at most", "gt": "over", "gte": "at least",
+    "in": "is one of",
+    "eq": "is",
+    "ne": "is not",
+    "contains": "contains",
+    "not_contains": "does not contain",
+    "matches": "matches",
+    "not_matches": "does not match",
+    "lt": "under",
+    "lte": "at most",
+    "gt": "over",
+    "gte": "at least",
     "valid": "is valid for",
-}  # fmt: skip
+}
 _NUMBERS = ("response_time_ms", "body_bytes", "certificate_days")
 
 
@@ -36,7 +52,7 @@ def rows(assertions: Sequence[Mapping[str, Any]], errors: Mapping[str, str]) -> 
                 "error": error,
                 "of": str(a.get("name") or a.get("path") or ""),
                 "on_fail": str(a.get("on_fail", "down")),
-            }  # fmt: skip
+            }
         )
     return made
 
@@ -44,8 +60,9 @@ def rows(assertions: Sequence[Mapping[str, Any]], errors: Mapping[str, str]) -> 
 def _shown(value: Any) -> str:
     if value is None:
         return ""
-    if isinstance(value, list) and all(isinstance(v, (str, int)) for v in value):
-        return ", ".join(str(v) for v in value)
+    items = as_list(value)
+    if items is not None and all(isinstance(v, (str, int)) for v in items):
+        return ", ".join(str(v) for v in items)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
@@ -83,10 +100,16 @@ def sentence(assertion: Mapping[str, Any]) -> str:
     """A rule in words: "status is one of 200-299"."""
     type_, op = str(assertion.get("type", "")), str(assertion.get("op", ""))
     what = {
-        "status_code": "the status", "body": "the body", "header": f"the header {assertion.get('name', '')}",
-        "json_path": f"{assertion.get('path', '')}", "json_schema": "the body", "response_time_ms": "the total time",
-        "body_bytes": "the body's size", "certificate_days": "days left of the certificate", "dns_answer": "the answer",
-    }.get(type_, type_)  # fmt: skip
+        "status_code": "the status",
+        "body": "the body",
+        "header": f"the header {assertion.get('name', '')}",
+        "json_path": f"{assertion.get('path', '')}",
+        "json_schema": "the body",
+        "response_time_ms": "the total time",
+        "body_bytes": "the body's size",
+        "certificate_days": "days left of the certificate",
+        "dns_answer": "the answer",
+    }.get(type_, type_)
     unit = {"response_time_ms": " ms", "body_bytes": " bytes"}.get(type_, "")
     if type_ == "json_schema":
         return "the body is valid for the schema"

@@ -41,10 +41,19 @@ async def _page(
 ) -> Reply:
     account = await me.describe(call.parts, call.who) if call.who.user_id else None
     return view.page(
-        call, "settings.html", section="settings", status=status, account=account, keys=await keys.visible(call.parts, call.who),
-        people=await members.visible(call.parts, call.who), errors=errors or {}, made=made, key_name=key_name, did=did,
+        call,
+        "settings.html",
+        section="settings",
+        status=status,
+        account=account,
+        keys=await keys.visible(call.parts, call.who),
+        people=await members.visible(call.parts, call.who),
+        errors=errors or {},
+        made=made,
+        key_name=key_name,
+        did=did,
         roles=[r for r in ROLES if BY_ROLE[r] <= BY_ROLE[call.who.role]],
-    )  # fmt: skip
+    )
 
 
 async def password(call: Call) -> Reply:
@@ -91,8 +100,31 @@ async def revoke_key(call: Call) -> Reply:
 
 _SELF: dict[str, Any] = {"kind": "page", "tag": "pages"}
 ROUTES = [
-    Route(method="GET", path="/settings", run=index, permission="read", summary="Settings", query=Done, loose=True, **_SELF),
-    Route(method="POST", path="/settings/password", run=password, permission="self", summary="Change the password", **_SELF),
+    Route(
+        method="GET",
+        path="/settings",
+        run=index,
+        permission="read",
+        summary="Settings",
+        query=Done,
+        loose=True,
+        **_SELF,
+    ),
+    Route(
+        method="POST",
+        path="/settings/password",
+        run=password,
+        permission="self",
+        summary="Change the password",
+        **_SELF,
+    ),
     Route(method="POST", path="/settings/keys", run=make_key, permission="write", summary="Make an API key", **_SELF),
-    Route(method="POST", path="/settings/keys/{id}/revoke", run=revoke_key, permission="write", summary="Revoke an API key", **_SELF),
-]  # fmt: skip
+    Route(
+        method="POST",
+        path="/settings/keys/{id}/revoke",
+        run=revoke_key,
+        permission="write",
+        summary="Revoke an API key",
+        **_SELF,
+    ),
+]

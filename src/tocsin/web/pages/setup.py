@@ -21,9 +21,22 @@ INTERVALS = (30, 60, 300, 900)
 
 def _page(call: Call, step: int, *, status: int = 200, **values: Any) -> Reply:
     known: dict[str, Any] = {
-        "step": step, "errors": {}, "data": {}, "email": "", "workspace": "", "needs_token": call.parts.setup_token is not None,
-        "intervals": _intervals(call), "tried": None, "words": (), "inputs": (), "types": (), "name": "", "said": "", "channel": None, "tested": None,
-    }  # fmt: skip
+        "step": step,
+        "errors": {},
+        "data": {},
+        "email": "",
+        "workspace": "",
+        "needs_token": call.parts.setup_token is not None,
+        "intervals": _intervals(call),
+        "tried": None,
+        "words": (),
+        "inputs": (),
+        "types": (),
+        "name": "",
+        "said": "",
+        "channel": None,
+        "tested": None,
+    }
     return view.html(view.render("setup.html", frame=None, **(known | values)), status=status)
 
 
@@ -46,9 +59,15 @@ async def account(call: Call) -> Reply:
     kept: dict[str, Any] = {"email": email, "workspace": workspace}
     try:
         given = await signin.setup(
-            call.parts, email=email, password=password, workspace=workspace, setup_token=view.first(call, "setup_token") or None,
-            client=call.client, now=call.now, agent=call.headers.get("user-agent", ""),
-        )  # fmt: skip
+            call.parts,
+            email=email,
+            password=password,
+            workspace=workspace,
+            setup_token=view.first(call, "setup_token") or None,
+            client=call.client,
+            now=call.now,
+            agent=call.headers.get("user-agent", ""),
+        )
     except Invalid as error:
         return _page(call, 1, errors=view.problems(error), status=422, **kept)
     except TooMany as error:
@@ -103,9 +122,17 @@ async def add(call: Call) -> Reply:
 async def _tried(call: Call, data: Mapping[str, Any], wanted: Mapping[str, Any]) -> Reply:
     tried = await attempt.once(call, wanted)
     words = plain_words.sentences(
-        {"interval_s": data["interval_s"], "failure_threshold": 2, "retries": 1, "retry_interval_s": 15, "timeout_s": 10, **wanted},
-        _shown(wanted), None,
-    )  # fmt: skip
+        {
+            "interval_s": data["interval_s"],
+            "failure_threshold": 2,
+            "retries": 1,
+            "retry_interval_s": 15,
+            "timeout_s": 10,
+            **wanted,
+        },
+        _shown(wanted),
+        None,
+    )
     if "hx-request" in call.headers:
         return view.html(view.render("attempt.html", tried=tried, words=words))
     return _page(call, 2, data=data, tried=tried, words=words, name=call.who.name)
@@ -125,13 +152,26 @@ async def channel(call: Call) -> Reply:
 
 
 def _channel(
-    call: Call, data: Mapping[str, Any], *, errors: Mapping[str, str] | None = None, tested: Mapping[str, Any] | None = None,
-    made: Any = None, status: int = 200,
-) -> Reply:  # fmt: skip
+    call: Call,
+    data: Mapping[str, Any],
+    *,
+    errors: Mapping[str, str] | None = None,
+    tested: Mapping[str, Any] | None = None,
+    made: Any = None,
+    status: int = 200,
+) -> Reply:
     return _page(
-        call, 3, data=data, errors=errors or {}, inputs=channels.inputs(data, errors or {}), types=channels.types(),
-        name=call.who.name, tested=tested, channel=made, status=status,
-    )  # fmt: skip
+        call,
+        3,
+        data=data,
+        errors=errors or {},
+        inputs=channels.inputs(data, errors or {}),
+        types=channels.types(),
+        name=call.who.name,
+        tested=tested,
+        channel=made,
+        status=status,
+    )
 
 
 async def add_channel(call: Call) -> Reply:
@@ -153,9 +193,17 @@ async def add_channel(call: Call) -> Reply:
 _WRITE: dict[str, Any] = {"kind": "page", "permission": "write", "tag": "pages"}
 ROUTES = [
     Route(method="GET", path="/setup", run=show, permission="public", summary="Set-up", kind="page", tag="pages"),
-    Route(method="POST", path="/setup", run=account, permission="public", summary="Make the first account", kind="page", tag="pages"),
+    Route(
+        method="POST",
+        path="/setup",
+        run=account,
+        permission="public",
+        summary="Make the first account",
+        kind="page",
+        tag="pages",
+    ),
     Route(method="GET", path="/setup/monitor", run=monitor, summary="Set-up, step 2", **_WRITE),
     Route(method="POST", path="/setup/monitor", run=add, summary="Make the first monitor", **_WRITE),
     Route(method="GET", path="/setup/channel", run=channel, summary="Set-up, step 3", **_WRITE),
     Route(method="POST", path="/setup/channel", run=add_channel, summary="Make the first channel", **_WRITE),
-]  # fmt: skip
+]

@@ -31,9 +31,15 @@ async def index(call: Call) -> Reply:
     if view.frame(call).can_admin:
         shown = [(k, _plain(settings.values[k]), s) for k, s in settings.sources.items() if s != "default"]
     return view.page(
-        call, "system.html", section="system", status_=status, findings=findings, verdict=verdict, shown=shown,
+        call,
+        "system.html",
+        section="system",
+        status_=status,
+        findings=findings,
+        verdict=verdict,
+        shown=shown,
         facts=_facts(call, status),
-    )  # fmt: skip
+    )
 
 
 def _plain(value: Any) -> str:
@@ -43,11 +49,19 @@ def _plain(value: Any) -> str:
 def _findings(call: Call, status: dict[str, Any]) -> list[Finding]:
     store, lag = status["store"], status["loop_lag_ms"]
     made = [
-        Finding("ok", "Checks", "running") if status["running"] else Finding("down", "Checks", "not running: restart the server"),
-        Finding("ok", "Database", "answers") if store["breaker"] == "closed" else Finding("down", "Database", "does not answer; results are kept on disk until it is back"),
+        Finding("ok", "Checks", "running")
+        if status["running"]
+        else Finding("down", "Checks", "not running: restart the server"),
+        Finding("ok", "Database", "answers")
+        if store["breaker"] == "closed"
+        else Finding("down", "Database", "does not answer; results are kept on disk until it is back"),
         Finding("ok" if store["backlog"] < 5000 else "slow", "Waiting to be written", f"{store['backlog']:,} rows"),
-        Finding("ok" if lag < 250 else "slow", "Lag", f"{lag:g} ms" + ("" if lag < 250 else ": the machine is short of processor time")),
-    ]  # fmt: skip
+        Finding(
+            "ok" if lag < 250 else "slow",
+            "Lag",
+            f"{lag:g} ms" + ("" if lag < 250 else ": the machine is short of processor time"),
+        ),
+    ]
     dropped = status["intake"]["dropped"]
     if dropped:
         made.append(
@@ -77,8 +91,11 @@ def _facts(call: Call, status: dict[str, Any]) -> list[tuple[str, str]]:
         ("Monitors", f"{status['active']:,} checked, {status['paused']:,} paused"),
         ("Checks now", f"{status['checks_running']:,} running, {status['checks_waiting']:,} waiting"),
         ("Single results kept", words.count(settings["RETENTION_DAYS"], "day")),
-        ("Whom checks may contact", "public addresses only" if settings["EGRESS"] == "public" else "public, private and loopback addresses"),
-    ]  # fmt: skip
+        (
+            "Whom checks may contact",
+            "public addresses only" if settings["EGRESS"] == "public" else "public, private and loopback addresses",
+        ),
+    ]
 
 
 ROUTES = [

@@ -81,16 +81,28 @@ def templates() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.globals.update(static=assets().url, version=__version__)
-    made.filters.update(
-        ms=words.ms, with_unit=words.with_unit, percent=words.percent, span=words.span, every=words.every, count=words.count,
-        clock=words.clock, iso=iso, when=when, tally=look.tally, listed=words.listed, epoch=epoch,
-    )  # fmt: skip
+    shared: dict[str, Any] = {"static": assets().url, "version": __version__}
+    filters: dict[str, Any] = {
+        "ms": words.ms,
+        "with_unit": words.with_unit,
+        "percent": words.percent,
+        "span": words.span,
+        "every": words.every,
+        "count": words.count,
+        "clock": words.clock,
+        "iso": iso,
+        "when": when,
+        "tally": look.tally,
+        "listed": words.listed,
+        "epoch": epoch,
+    }
+    made.globals.update(shared)
+    made.filters.update(filters)
     return made
 
 
 def when(at: datetime | None, shape: str = "time") -> Markup:
-    """A time the reader's browser shows in their own zone; without it in UTC. `shape`: time, second, day, full or ago."""
+    """A time that the reader's browser shows in their own zone, UTC until then. `shape`: time, second, day, full or ago."""
     if at is None:
         return Markup('<span class="muted">never</span>')
     plain = {
@@ -135,7 +147,7 @@ def see_other(to: str, *, cookies: tuple[str, ...] = ()) -> Reply:
 
 
 def safe_path(text: str, otherwise: str = "/") -> str:
-    """`text` when it is a path on this server, else `otherwise`: no scheme, no host, no backslash, no control character."""
+    """`text` when it is a path on this server, else `otherwise`: no scheme, host, backslash or control character."""
     if (
         not text.startswith("/")
         or text.startswith("//")

@@ -28,7 +28,7 @@ export function tick(root = document) {
   for (const e of root.querySelectorAll("[data-until]")) set(e, span(Math.max(0, Math.ceil((e.dataset.until - now) / 1000))));
   for (const e of root.querySelectorAll("time[data-t=ago]")) set(e, `${span(Math.max(0, Math.floor((now - Date.parse(e.dateTime)) / 1000)))} ago`);
   for (const e of root.querySelectorAll("[data-ago]")) {
-    if (e.closest(".r")?.checkVisibility({ contentVisibilityAuto: true }) === false) continue;
+    if (root === document && e.closest(".r")?.inSight === false) continue; // the ledger says what is in sight
     set(e, span(Math.max(0, Math.floor((now - e.dataset.ago) / 1000))));
   }
 }

@@ -10,10 +10,17 @@ export function ledger(connection) {
   const box = document.querySelector(".watchlist");
   let timer = 0, urgent = 0, busy = false, pending = false, seen = {};
   const watch = new IntersectionObserver((entries) => {
-    for (const e of entries) e.isIntersecting ? visible.add(e.target.id.slice(2)) : visible.delete(e.target.id.slice(2));
+    for (const { target, isIntersecting } of entries) {
+      const id = target.id.slice(2);
+      target.inSight = isIntersecting;
+      if (!isIntersecting) { visible.delete(id); continue; }
+      visible.add(id);
+      tick(target);
+      if (dirty.has(id)) soon(1000);
+    }
   }, { rootMargin: "200px" });
-  box?.querySelectorAll(".group > .r").forEach((r) => watch.observe(r));
 
+  box?.querySelectorAll(".group > .r").forEach((r) => { r.inSight = false; watch.observe(r); });
   const soon = (ms) => { if (!timer) timer = setTimeout(flush, ms); };
   connection.listen((event) => {
     if (event.type === "check.completed") { dirty.add(event.monitor); soon(1000); return; }
@@ -73,16 +80,24 @@ export function ledger(connection) {
       if (!old) continue;
       holder.innerHTML = html.trim();
       const fresh = holder.content.firstElementChild;
-      const inside = old.contains(document.activeElement);
       moved ||= old.dataset.rank !== fresh.dataset.rank;
-      fresh.hidden = old.hidden;
-      watch.unobserve(old);
-      old.replaceWith(fresh);
-      watch.observe(fresh);
-      if (inside) fresh.querySelector("a")?.focus();
-      tick(fresh);
+      for (const name of ["data-st", "data-rank", "data-home"]) if (old.getAttribute(name) !== fresh.getAttribute(name)) old.setAttribute(name, fresh.getAttribute(name));
+      exchange(old, fresh);
+      tick(old);
     }
     if (moved) settle();
+  }
+  // Only cells that differ are exchanged, so that nothing outside the row is laid out again and the focus stays.
+  function exchange(old, fresh) {
+    const cells = [...fresh.children];
+    cells.forEach((cell, i) => {
+      const was = old.children[i], ago = cell.querySelector("[data-ago]");
+      if (ago && was.firstElementChild?.dataset.ago) { was.firstElementChild.dataset.ago = ago.dataset.ago; return; }
+      if (was.innerHTML === cell.innerHTML) return;
+      const inside = was.contains(document.activeElement);
+      was.replaceChildren(...cell.childNodes);
+      if (inside) was.querySelector("a")?.focus();
+    });
   }
   const say = (html) => { const t = document.createElement("template"); t.innerHTML = html; document.getElementById("said").textContent = t.content.querySelector("h1")?.textContent ?? ""; };
 

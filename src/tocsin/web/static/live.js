@@ -13,12 +13,15 @@ export function live() {
     if (!e) return;
     const text = e.querySelector("span"), ago = (Date.now() - last) / 1000;
     const state = on ? "on" : !ever && Date.now() - heard < 3000 ? "wait" : "off";
-    e.dataset.live = state;
+    if (e.dataset.live === state && state !== "on") return;
+    if (e.dataset.live !== state) {
+      e.dataset.live = state;
+      document.querySelectorAll(".vitals").forEach((v) => v.classList.toggle("stale", state === "off"));
+    }
     const words = state === "wait" ? "Connecting"
       : state === "off" ? `Reconnecting, figures from ${clock.format(heard)}`
       : last ? `Live · last result ${ago < 10 ? ago.toFixed(1) + " s" : span(Math.round(ago))} ago` : "Live";
     if (text.textContent !== words) text.textContent = words;
-    document.querySelectorAll(".vitals").forEach((v) => v.classList.toggle("stale", state === "off"));
   }
   setInterval(show, 500);
 
