@@ -163,7 +163,7 @@ def _facts(incident: Incident, watched: Watched | None) -> list[Fact]:
         made.append(Fact(f"The answer was {code}.", ""))
     if kept.get("ip"):
         made.append(Fact("Answered by", str(kept["ip"])))
-    if watched is not None and watched.verdict is not None:
+    if incident.open and watched is not None and watched.verdict is not None:
         made.append(Fact("Now:", watched.verdict.reason))
     return made
 

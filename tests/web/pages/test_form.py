@@ -1,0 +1,54 @@
+"""Forms made from a type, and what was typed as plain data again."""
+
+from __future__ import annotations
+
+import pytest
+
+from tocsin import checks, notifiers
+from tocsin.core.shape import dump, fields, read
+from tocsin.web.pages import form
+
+TARGETS = {
+    "http": {"url": "https://shop.example/"},
+    "tcp": {"host": "db.example", "port": 5432},
+    "tls": {"host": "shop.example", "port": 443},
+    "dns": {"name": "shop.example"},
+    "smtp": {"host": "mail.example", "port": 25},
+    "ping": {"host": "192.0.2.7"},
+}
+CONFIGS = {"webhook": {"url": "https://hook.example/x", "secret": "s3cret"}, "email": {"to": "ops@example.org"}}
+
+
+@pytest.mark.parametrize("name", list(TARGETS))
+def test_a_form_gives_back_what_it_was_made_from(name: str) -> None:
+    target = checks.kind(name).target
+    before = dump(read(target, TARGETS[name]))
+    made = form.inputs(fields(target), before, "target.", {})
+    typed = {i.name: i.value for i in made if i.control != "check" or i.value}
+    after = form.read_back(fields(target), typed, "target.")
+    assert dump(read(target, after)) == before
+
+
+@pytest.mark.parametrize("name", list(CONFIGS))
+def test_a_channels_form_does_too(name: str) -> None:
+    config = notifiers.kind(name).config
+    before = dump(read(config, CONFIGS[name]))
+    typed = {
+        i.name: i.value for i in form.inputs(fields(config), before, "config.", {}) if i.control != "check" or i.value
+    }
+    assert dump(read(config, form.read_back(fields(config), typed, "config."))) == before
+
+
+def test_every_kind_has_a_form() -> None:
+    for name in checks.names():
+        assert form.inputs(fields(checks.kind(name).target), {}, "target.", {})
+    for name in notifiers.REGISTRY:
+        assert form.inputs(fields(notifiers.kind(name).config), {}, "config.", {})
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("5", 5), ("0.5", 0.5), ("0,5", 0.5), ("1e5", "1e5"), ("five", "five"), ("-1", -1), ("1,000.5", "1,000.5")],
+)
+def test_a_number_is_one_or_stays_text(text: str, value: object) -> None:
+    assert form.number(text) == value
