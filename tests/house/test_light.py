@@ -154,12 +154,12 @@ async def test_a_new_check_type_has_its_form_and_its_api(toy: Path, tmp_path: Pa
 
     async with running(given(tmp_path)) as server:
         token = (await ask(server.port, "POST", "/api/v1/setup", FIRST))[1]["access_token"]
-        document = (await ask(server.port, "GET", "/api/v1/openapi.json", None, token))[1]
+        types = (await ask(server.port, "GET", "/api/v1/check-types", None, token))[1]
         wrong = {"name": "Toy", "type": "toy", "target": {"number": 101}}
         refused = await ask(server.port, "POST", "/api/v1/monitors", wrong, token)
         made = await ask(server.port, "POST", "/api/v1/monitors", wrong | {"target": {"number": 4}}, token)
         ran = await ask(server.port, "POST", f"/api/v1/monitors/{made[1]['id']}/run", None, token)
-    assert "the number to look at" in json.dumps(document)
+    assert "the number to look at" in json.dumps(types)
     assert refused[0] in (400, 422)
     assert refused[1]["errors"][0]["field"] == "target.number"
     assert (ran[0], ran[1]["verdict"]) == (200, "up")
