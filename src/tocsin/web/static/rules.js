@@ -20,6 +20,10 @@ export function rules() {
     });
     list.addEventListener("change", (ev) => { const row = ev.target.closest(".rule"); if (row) named(row); });
   }
+  // Who ticks a channel has chosen.
+  for (const box of document.querySelectorAll("input[name=channels]")) {
+    box.addEventListener("change", () => { if (box.checked) document.querySelector("[name=channels_mode][value=chosen]").checked = true; });
+  }
   // Destructive forms ask once more, naming what happens.
   document.addEventListener("submit", (ev) => {
     const ask = ev.submitter?.dataset.ask ?? ev.target.dataset.ask;
