@@ -59,7 +59,8 @@ async def _probe_all(port: int, target: rig.Target, count: int) -> int:
             else ("tcp_connect", f"127.0.0.1:{target.tcp}")
         )
         async with limit:
-            good += await _ask(port, f"/probe?target={goal}&module={module}")
+            well = await _ask(port, f"/probe?target={goal}&module={module}")
+        good += well
 
     await asyncio.gather(*(one(n) for n in range(count)))
     return good
