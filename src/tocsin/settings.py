@@ -67,6 +67,7 @@ SETTINGS: tuple[Setting, ...] = (
     _s("METRICS_TOKEN", "secret", None, "Token for /metrics beside sign-in and API keys. On loopback without a proxy /metrics needs it too"),
     _s("LOGIN_ATTEMPTS_PER_MINUTE", "int", 10, "Sign-in attempts per account and per address in a minute", low=1, high=1000),
     _s("REQUESTS_PER_MINUTE", "int", 3000, "API requests per caller in a minute", low=10, high=1000000),
+    _s("CONNECTIONS_PER_ADDRESS", "int", 50, "Open connections from one client address (an IPv6 /64 is one); 0 for any number. Not for loopback, nor with TRUSTED_PROXIES, where the proxy has to limit", low=0, high=100000),
 )  # fmt: skip
 _BY_KEY = {s.key: s for s in SETTINGS}
 

@@ -21,8 +21,7 @@ import uvicorn
 import uvloop
 
 from tocsin import __version__, telemetry
-from tocsin.app import folder, port
-from tocsin.app.gate import Gate
+from tocsin.app import folder, gate, port
 from tocsin.app.keys import derive
 from tocsin.clock import Clock, SystemClock
 from tocsin.net import Net
@@ -71,7 +70,7 @@ async def start(settings: Settings, *, clock: Clock | None = None) -> Running:
     async with AsyncExitStack() as closing:
         parts, listening = await _build(settings, clock or SystemClock(), closing)
         number = listening.getsockname()[1]
-        http = _Http(_configuration(application(parts)))
+        http = _Http(_configuration(application(parts), settings))
         serving = asyncio.create_task(http.serve(sockets=[listening]), name="http")
         while not http.started and not serving.done():  # noqa: ASYNC110 (uvicorn offers no event for it)
             await asyncio.sleep(0.005)
@@ -142,11 +141,12 @@ class _Http(uvicorn.Server):
         yield
 
 
-def _configuration(app: Any) -> uvicorn.Config:
+def _configuration(app: Any, settings: Settings) -> uvicorn.Config:
+    behind_proxies = settings["TRUSTED_PROXIES"] > 0
     return uvicorn.Config(
         app,
         loop="none",
-        http=Gate,
+        http=gate.limited(0 if behind_proxies else settings["CONNECTIONS_PER_ADDRESS"]),
         ws="websockets-sansio",
         ws_max_size=64 * 1024,
         ws_per_message_deflate=False,
