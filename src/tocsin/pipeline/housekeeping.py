@@ -13,7 +13,13 @@ from tocsin.store import Session, Store
 
 log = telemetry.logger("tocsin.housekeeping")
 
-MOVE_EVERY_S = 600.0
+LOOK_EVERY_S = 10.0
+"""How often is looked whether the tail should move."""
+MOVE_EVERY_S = 3600.0
+WORTH = 120
+"""So many results a monitor are worth a move: it writes some pages for each monitor, however few its results."""
+LEAST, MOST = 20_000, 200_000
+"""A tail is not moved for being long below the first and always above the second."""
 FORGET_EVERY_S = 3600.0
 SLICE = 5000
 PAUSE_S = 0.2
@@ -30,9 +36,9 @@ class Housekeeping:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin; the first move comes after its interval."""
+        """Begin."""
         self._tasks = [
-            asyncio.create_task(self._every(MOVE_EVERY_S, self.move), name="move"),
+            asyncio.create_task(self._every(LOOK_EVERY_S, self.move_when_due), name="move"),
             asyncio.create_task(self._every(FORGET_EVERY_S, self.forget), name="forget"),
         ]
 
@@ -41,6 +47,12 @@ class Housekeeping:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def move_when_due(self) -> int:
+        """Move the tail when it is long enough or has waited for an hour: how many results."""
+        tail = self._store.tail
+        due = tail >= min(max(LEAST, WORTH * self._store.tail_monitors), MOST)
+        return await self.move() if due or (tail and self._store.tail_age_s >= MOVE_EVERY_S) else 0
 
     async def move(self) -> int:
         """Move the tail to the main table and the rollups: how many results."""

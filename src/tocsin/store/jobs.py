@@ -28,6 +28,8 @@ class Job:
     rows: int
     loop: asyncio.AbstractEventLoop
     done: asyncio.Future[Any]
+    alone: bool = False
+    """Long work, which nobody else's commit should wait for."""
     undo: Undo = field(default_factory=list[Callable[[], object]])
     result: Any = None
     error: BaseException | None = None
@@ -57,7 +59,7 @@ class Database(Protocol):
         """What the work gives, in a transaction that only reads."""
         ...
 
-    async def write(self, work: Callable[[Connection, Undo], T], rows: int = 1) -> T:
+    async def write(self, work: Callable[[Connection, Undo], T], rows: int = 1, *, alone: bool = False) -> T:
         """What the work gives, once its transaction is durable."""
         ...
 
@@ -67,10 +69,10 @@ class Database(Protocol):
 
 
 def take_group(jobs: deque[Job]) -> list[Job]:
-    """The next jobs to commit together: all that wait, up to GROUP_ROWS rows, at least one."""
+    """The next jobs to commit together: all that wait, up to GROUP_ROWS rows, at least one; long work by itself."""
     group, rows = [jobs.popleft()], 0
     rows = group[0].rows
-    while jobs and rows + jobs[0].rows <= GROUP_ROWS:
+    while jobs and not (group[0].alone or jobs[0].alone) and rows + jobs[0].rows <= GROUP_ROWS:
         group.append(jobs.popleft())
         rows += group[-1].rows
     return group

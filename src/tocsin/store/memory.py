@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tocsin.core.result import CheckResult
+from tocsin.store.tail import Tail
 
 
 class Place(NamedTuple):
@@ -30,11 +31,13 @@ class Newest:
 
 @dataclass(slots=True)
 class Memory:
-    """Integer keys by id, and the newest result of each monitor and location. Only the writer changes it."""
+    """Integer keys by id, the newest result of each monitor and location, and where the tail's rows are. Only the writer
+    changes it."""
 
     places: dict[str, Place] = field(default_factory=dict[str, Place])
     locations: dict[str, int] = field(default_factory=dict[str, int])
     newest: dict[tuple[int, int], Newest] = field(default_factory=dict[tuple[int, int], Newest])
+    tail: Tail = field(default_factory=Tail)
 
     def forget(self) -> None:
         """Drop the keys: they are read again when needed."""

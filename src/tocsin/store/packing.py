@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,15 +25,10 @@ from tocsin.core.result import (
     result_id,
 )
 
-COLUMNS = "monitor, at, location, attempt, workspace, flags, code, lag, total, dns, connect, tls, ttfb, transfer, size"
+COLUMNS = "monitor, at, location, attempt, workspace, flags, total, more"
 """The columns of a packed result, in the order of its tuple."""
-FLAGS, TOTAL = 5, 8
 
-Packed = tuple[
-    int, int, int, int, int, int, int | None, int, int | None, int | None, int | None, int | None, int | None,
-    int | None,
-    int | None,
-]  # fmt: skip
+Packed = tuple[int, int, int, int, int, int, int | None, bytes]
 
 _PHASES = (None, "dns", "connect", "tls", "send", "ttfb", "transfer")
 _STATUS = {status: number for number, status in enumerate(STATUSES)}
@@ -50,19 +46,58 @@ def pack(result: CheckResult, at: int, monitor: int, location: int, workspace: i
     flags = _STATUS[outcome.status]
     if error is not None:
         flags |= _ERROR[error.type] << 2 | _PHASE.get(error.phase, 0) << 6
-    total, dns, connect, tls, ttfb, transfer = t.total, t.dns, t.connect, t.tls, t.ttfb, t.transfer
-    lag = outcome.started_at - result.scheduled_at
-    return (
-        monitor, at, location, result.attempt, workspace, flags, seen.status_code,
-        lag.days * 86_400_000 + lag.seconds * 1000 + lag.microseconds // 1000,
-        None if total is None else int(total * 100 + 0.5),
-        None if dns is None else int(dns * 100 + 0.5),
-        None if connect is None else int(connect * 100 + 0.5),
-        None if tls is None else int(tls * 100 + 0.5),
-        None if ttfb is None else int(ttfb * 100 + 0.5),
-        None if transfer is None else int(transfer * 100 + 0.5),
+    total, lag = t.total, outcome.started_at - result.scheduled_at
+    more = (
+        seen.status_code, _units(t.dns), _units(t.connect), _units(t.tls), _units(t.ttfb), _units(t.transfer),
         seen.body_bytes,
     )  # fmt: skip
+    late_ms = lag.days * 86_400_000 + lag.seconds * 1000 + lag.microseconds // 1000
+    return (
+        monitor, at, location, result.attempt, workspace, flags, None if total is None else int(total * 100 + 0.5),
+        pack_more(late_ms, more),
+    )  # fmt: skip
+
+
+def _units(ms: float | None) -> int | None:
+    return None if ms is None else int(ms * 100 + 0.5)
+
+
+def pack_more(lag: int, more: Sequence[int | None]) -> bytes:
+    """What no query asks for, as few bytes as it takes: which of the (up to 8) numbers are there, the lag from slot to
+    start in ms, and the numbers, each 7 bits a byte. Status code, phases in 10 µs, size of the body."""
+    packed = bytearray(1)
+    there, bit = 0, 1
+    _put(packed, lag << 1 if lag >= 0 else ~lag << 1 | 1)
+    for number in more:
+        if number is not None:
+            there |= bit
+            _put(packed, max(0, number))
+        bit <<= 1
+    packed[0] = there
+    return bytes(packed)
+
+
+def unpack_more(packed: bytes) -> tuple[int, list[int | None]]:
+    """The lag and the eight numbers of `pack_more`."""
+    numbers: list[int] = []
+    value = shift = 0
+    for byte in packed[1:]:
+        value |= (byte & 0x7F) << shift
+        if byte & 0x80:
+            shift += 7
+        else:
+            numbers.append(value)
+            value = shift = 0
+    found = iter(numbers)
+    lag = next(found)
+    return (~(lag >> 1) if lag & 1 else lag >> 1), [next(found) if packed[0] >> i & 1 else None for i in range(8)]
+
+
+def _put(data: bytearray, number: int) -> None:
+    while number > 0x7F:
+        data.append(number & 0x7F | 0x80)
+        number >>= 7
+    data.append(number)
 
 
 def status_of(flags: int) -> Status:
@@ -97,16 +132,16 @@ class StoredResult(Struct, frozen=True, kw_only=True):
 def unpack(row: Packed, ids: tuple[str, str, str], location: str, kept: bytes | None) -> StoredResult:
     """The stored result of a row. `ids`: its monitor's id, workspace id and type."""
     flags, at = row[5], from_micros(row[1])
+    lag, (code, dns, connect, tls, ttfb, transfer, size, _) = unpack_more(row[7])
     shown = None if kept is None else open_evidence(kept)
     substitute_for = None if shown is None else shown.pop("substitute_for", None)
     return StoredResult(
         workspace_id=ids[1], monitor_id=ids[0], type=ids[2], location=location, at=at, attempt=row[3],
-        status=status_of(flags), error=_error(flags, shown), status_code=row[6],
+        status=status_of(flags), error=_error(flags, shown), status_code=code,
         timing=Timing(
-            dns=_ms(row[9]), connect=_ms(row[10]), tls=_ms(row[11]), ttfb=_ms(row[12]), transfer=_ms(row[13]),
-            total=_ms(row[8])
+            dns=_ms(dns), connect=_ms(connect), tls=_ms(tls), ttfb=_ms(ttfb), transfer=_ms(transfer), total=_ms(row[6])
         ),
-        body_bytes=row[14], started_at=at + timedelta(milliseconds=row[7]), substitute_for=substitute_for,
+        body_bytes=size, started_at=at + timedelta(milliseconds=lag), substitute_for=substitute_for,
         outcome=shown,
     )  # fmt: skip
 

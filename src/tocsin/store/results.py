@@ -15,18 +15,21 @@ from tocsin.core.result import CheckResult, Status, from_micros, micros
 from tocsin.store.cursor import read_cursor, write_cursor
 from tocsin.store.memory import Newest
 from tocsin.store.packing import COLUMNS, Packed, StoredResult, evidence_of, pack, result_json, status_of, unpack
+from tocsin.store.tail import not_moved, tail_rows
 
 if TYPE_CHECKING:
     from tocsin.store.session import Session
 
 __all__ = ["Results", "StoredResult", "result_json"]
 
-_INSERT = f"INSERT INTO results_tail ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT = f"INSERT INTO results_tail (n, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _EVIDENCE = (
     "INSERT INTO evidence (monitor, at, location, attempt, workspace, data) VALUES (?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (monitor, at, location, attempt) DO NOTHING"
 )
 _NEWEST = "SELECT at, location, attempt, flags FROM results WHERE monitor = ? ORDER BY at DESC LIMIT ?"
+_FEW = 20
+"""Of so many monitors the tail is read by their row numbers, of more in one sweep."""
 _ALONE = "usd."
 """The letter of a slot with one result, by its status."""
 _BITS = {"up": 0, "degraded": 1, "down": 2, "invalid": 3}
@@ -68,9 +71,16 @@ class Results:
             fresh.append(result)
             if _telling(result, result.status):
                 proof.append((*row[:5], evidence_of(result)))
-        self._s.many(_INSERT, rows)
+        self._append(rows)
         self._s.many(_EVIDENCE, proof)
         return fresh
+
+    def _append(self, rows: Sequence[Packed]) -> None:
+        """Put the rows into the tail. Their numbers are kept in memory, for it has no other index."""
+        tail, now = self._s.memory.tail, self._s.now
+        came = [row[0] for row in rows]
+        self._s.undo.append(lambda: tail.take_back(came))
+        self._s.many(_INSERT, [(tail.add(row, now), *row) for row in rows])
 
     def _remember(self, spot: tuple[int, int], before: Newest | None, now: Newest) -> None:
         newest = self._s.memory.newest
@@ -88,16 +98,8 @@ class Results:
             return ()
         s, tail = self._s, {row[:4] for row in rows}
         monitors = sorted({row[0] for _, row in late})
-        for start in range(0, len(monitors), 500):
-            some = monitors[start : start + 500]
-            tail.update(
-                (r[0], r[1], r[2], r[3])
-                for r in s.rows(
-                    f"SELECT monitor, at, location, attempt FROM results_tail WHERE monitor IN "
-                    f"({', '.join('?' for _ in some)})",
-                    *some,
-                )
-            )
+        for monitor in monitors:
+            tail.update((r[0], r[1], r[2], r[3]) for r in tail_rows(self._s, monitor, "monitor, at, location, attempt"))
         found: list[tuple[CheckResult, Packed]] = []
         for result, row in late:
             key = row[:4]
@@ -149,6 +151,7 @@ class Results:
             for row in s.rows(
                 "SELECT monitor, at, location, attempt, data FROM latest WHERE monitor = ?", place.monitor
             )
+            if row[4]
         }
         for row in rows:
             known = s.memory.newest.get((row[0], row[2]))
@@ -160,10 +163,8 @@ class Results:
         """The last `n` slots of each monitor as letters, oldest first: u up, s degraded, p some locations down, d down,
         `.` not judged. Of several attempts the last counts. Cheap for a thousand monitors at once."""
         s = self._s
-        tail: dict[int, list[tuple[Any, ...]]] = {}
-        for r in s.rows("SELECT monitor, at, location, attempt, flags FROM results_tail"):
-            tail.setdefault(r[0], []).append((r[1], r[2], r[3], r[4]))
         keys = {place.monitor: id for id in monitor_ids if (place := s.places.find(id)) is not None}
+        tail = self._tails(list(keys))
         found: dict[str, str] = {}
         waiting = list(keys)
         for limit in (n + 1, 4 * n, 16 * n):
@@ -182,7 +183,10 @@ class Results:
         where, values = ("1 = 1", ()) if s.workspace_id is None else (
             "workspace = (SELECT key FROM workspaces WHERE id = ?)", (s.workspace_id,)
         )  # fmt: skip
-        rows = s.rows(f"SELECT {COLUMNS} FROM results_tail WHERE {where} ORDER BY at, attempt", *values)
+        waits, marked = not_moved(self._s)
+        rows = s.rows(
+            f"SELECT {COLUMNS} FROM results_tail WHERE {where} AND {waits} ORDER BY at, attempt", *values, *marked
+        )
         return self._whole([_packed(r) for r in rows])
 
     def newest(self) -> list[tuple[str, str, datetime, int]]:
@@ -200,25 +204,31 @@ class Results:
     def newest_at(self, monitor: int) -> datetime | None:
         """The slot of the newest result of a monitor (by its integer key)."""
         row = self._s.row("SELECT max(at) FROM results WHERE monitor = ?", monitor)
-        tail = self._s.row("SELECT max(at) FROM results_tail WHERE monitor = ?", monitor)
-        known = [r[0] for r in (row, tail) if r is not None and r[0] is not None]
+        known = [r[0] for r in (row, *tail_rows(self._s, monitor, "max(at)")) if r is not None and r[0] is not None]
         return from_micros(max(known)) if known else None
 
+    def _tails(self, monitors: Sequence[int]) -> dict[int, list[tuple[Any, ...]]]:
+        """(at, location, attempt, flags) of what has not moved, by monitor; of many in one sweep."""
+        columns = "at, location, attempt, flags"
+        if len(monitors) <= _FEW:
+            self._s.row("SELECT 1 FROM results LIMIT 1")
+            return {m: [tuple(r) for r in tail_rows(self._s, m, columns)] for m in monitors}
+        tail: dict[int, list[tuple[Any, ...]]] = {}
+        waits, marked = not_moved(self._s)
+        for r in self._s.rows(f"SELECT monitor, {columns} FROM results_tail WHERE {waits}", *marked):
+            tail.setdefault(r[0], []).append((r[1], r[2], r[3], r[4]))
+        return tail
+
     def _spots(self, monitor: int) -> list[int]:
-        rows = self._s.rows(
-            "SELECT location FROM latest WHERE monitor = ? UNION SELECT location FROM results_tail WHERE monitor = ?",
-            monitor, monitor,
-        )  # fmt: skip
-        return [row[0] for row in rows]
+        rows = self._s.rows("SELECT location FROM latest WHERE monitor = ?", monitor)
+        return sorted({row[0] for row in (*rows, *tail_rows(self._s, monitor, "DISTINCT location"))})
 
     def _both(self, where: str, values: Sequence[int], limit: int) -> list[Packed]:
-        """Rows of the tail and of the main table, newest first."""
+        """Rows of the main table and of the tail, newest first. The first of `values` is the monitor."""
         order = "ORDER BY at DESC, location DESC, attempt DESC LIMIT ?"
-        rows = [
-            _packed(r)
-            for table in ("results", "results_tail")
-            for r in self._s.rows(f"SELECT {COLUMNS} FROM {table} WHERE {where} {order}", *values, limit)
-        ]
+        main = self._s.rows(f"SELECT {COLUMNS} FROM results WHERE {where} {order}", *values, limit)
+        tail = tail_rows(self._s, values[0], COLUMNS, f"{where} {order}", (*values, limit))
+        rows = [_packed(r) for r in (*main, *tail)]
         rows.sort(key=lambda r: (r[1], r[2], r[3]), reverse=True)
         return rows[:limit]
 
@@ -268,10 +278,17 @@ class Results:
                 gone += self._s.run(f"DELETE FROM {table} WHERE monitor = ? AND at <= ?", monitor, edge[0])
         return gone
 
+    def _clear_tail(self, monitor: int) -> None:
+        tail = self._s.memory.tail
+        among, given = self._s.among("n", tail.of(monitor))
+        self._s.run(f"DELETE FROM results_tail WHERE {among}", given)
+        dropped = tail.drop(monitor)
+        self._s.undo.append(lambda: tail.put_back(monitor, dropped))
+
     def _clear_gone(self, limit: int) -> int:
         s, gone = self._s, 0
         for (monitor,) in s.rows("SELECT monitor FROM monitors_gone ORDER BY monitor"):
-            s.run("DELETE FROM results_tail WHERE monitor = ?", monitor)
+            self._clear_tail(monitor)
             gone += (cleared := self._clear(monitor, 2**62, limit - gone))
             if cleared == 0:
                 s.run("DELETE FROM latest WHERE monitor = ?", monitor)
@@ -289,7 +306,7 @@ def _telling(result: CheckResult, before: str | None) -> bool:
 
 
 def _packed(r: Any) -> Packed:
-    return (r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12], r[13], r[14])
+    return (r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7])
 
 
 def _letters(rows: Sequence[tuple[Any, ...]], n: int) -> str:

@@ -17,6 +17,7 @@ from msgspec import Struct
 from tocsin.core import sketch
 from tocsin.core.result import micros
 from tocsin.store.packing import pack_buckets, unpack_buckets
+from tocsin.store.tail import tail_counts, tail_rows
 
 if TYPE_CHECKING:
     from tocsin.store.session import Session
@@ -24,14 +25,14 @@ if TYPE_CHECKING:
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 _TABLES = {MINUTE: "rollups_minute", HOUR: "rollups_hour", DAY: "rollups_day"}
 MINUTES_KEPT = timedelta(hours=48)
-_COLUMNS = "count, up, degraded, down, invalid, sum, low, high, sketch"
+_COLUMNS = "count, up, degraded, down, invalid, answered, sum, low, high, sketch"
+_RAW = "at, location, flags, total"
 _UPSERT = (
-    "INSERT INTO {} (monitor, location, at, workspace, count, up, degraded, down, invalid, sum, low, high, sketch) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (monitor, location, at) DO UPDATE SET count = "
-    "excluded.count, "
-    "up = excluded.up, degraded = excluded.degraded, down = excluded.down, invalid = excluded.invalid, sum = "
-    "excluded.sum, "
-    "low = excluded.low, high = excluded.high, sketch = excluded.sketch"
+    "INSERT INTO {} (monitor, location, at, workspace, count, up, degraded, down, invalid, answered, sum, low, high, "
+    "sketch) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (monitor, location, at) DO UPDATE SET "
+    "count = excluded.count, up = excluded.up, degraded = excluded.degraded, down = excluded.down, invalid = "
+    "excluded.invalid, answered = excluded.answered, sum = excluded.sum, low = excluded.low, high = excluded.high, "
+    "sketch = excluded.sketch"
 )
 
 
@@ -100,7 +101,15 @@ class Sum:
 
     def values(self) -> tuple[Any, ...]:
         """As a rollup row stores it (_COLUMNS)."""
-        return sum(self.counts), *self.counts, self.total, self.low, self.high, pack_buckets(self.buckets)
+        return (
+            sum(self.counts),
+            *self.counts,
+            sum(self.buckets.values()),
+            self.total,
+            self.low,
+            self.high,
+            pack_buckets(self.buckets),
+        )
 
     def figures(self) -> dict[str, Any]:
         """The fields of Point and LatencyStats but `at`."""
@@ -123,7 +132,7 @@ class Sum:
 
 def _stored(row: Sequence[Any]) -> Sum:
     """The sum in a rollup row's _COLUMNS."""
-    return Sum([row[1], row[2], row[3], row[4]], row[5], row[6], row[7], unpack_buckets(row[8]))
+    return Sum([row[1], row[2], row[3], row[4]], row[6], row[7], row[8], unpack_buckets(row[9]))
 
 
 class Rollups:
@@ -214,10 +223,9 @@ class Rollups:
         for row in self._good_and_judged(_TABLES[level], list(places), first):
             counts[row[0]][0] += int(row[1])
             counts[row[0]][1] += int(row[2])
-        for monitor, flags in s.rows("SELECT monitor, flags FROM results_tail WHERE at >= ?", first * 1_000_000):
-            if monitor in counts and flags & 3 != 3:
-                counts[monitor][0] += flags & 3 < 2
-                counts[monitor][1] += 1
+        for monitor, (seen,) in tail_counts(s, counts, [first * 1_000_000]):
+            counts[monitor][0] += seen.good
+            counts[monitor][1] += seen.judged
         return {id: counts[m][0] / counts[m][1] if counts[m][1] else None for m, id in places.items()}
 
     def _good_and_judged(self, table: str, monitors: Sequence[int], first: int) -> Iterable[Sequence[Any]]:
@@ -235,13 +243,11 @@ class Rollups:
         if location is not None and spot is None:
             return {}
         where, mine = "monitor = ? AND workspace = ?", [place.monitor, place.workspace]
+        span, mine_then = "at >= ? AND at < ?", [*mine, micros(start), micros(end)]
         spots = [spot] if spot is not None else list(s.places.location_names())
         found: dict[int, Sum] = {}
-        raw = "results_tail"
         if step % MINUTE:
-            self._add_raw(
-                found, "results", f"{where} AND at >= ? AND at < ?", [*mine, micros(start), micros(end)], spot, step
-            )
+            self._add_raw(found, s.rows(f"SELECT {_RAW} FROM results WHERE {where} AND {span}", *mine_then), spot, step)
         else:
             for level, first, last in self._levels(start, end, step):
                 for one_spot in spots:
@@ -251,13 +257,11 @@ class Rollups:
                         *mine, one_spot, first, last,
                     ):  # fmt: skip
                         _merge_into(found, row[0] // step * step, _stored(row[1:]))
-        self._add_raw(found, raw, f"{where} AND at >= ? AND at < ?", [*mine, micros(start), micros(end)], spot, step)
+        self._add_raw(found, tail_rows(s, place.monitor, _RAW, f"{where} AND {span}", mine_then), spot, step)
         return found
 
-    def _add_raw(
-        self, found: dict[int, Sum], table: str, where: str, values: list[int], spot: int | None, step: int
-    ) -> None:
-        for row in self._s.rows(f"SELECT at, location, flags, total FROM {table} WHERE {where}", *values):
+    def _add_raw(self, found: dict[int, Sum], rows: Sequence[Any], spot: int | None, step: int) -> None:
+        for row in rows:
             if spot is None or row[1] == spot:
                 at = row[0] // 1_000_000 // step * step
                 one = found.get(at)

@@ -123,13 +123,11 @@ monitor_parents = _table(
 monitors_gone = _table("monitors_gone", _int("workspace"), _int("monitor"), PrimaryKeyConstraint("monitor"))
 
 
-def _result_columns() -> tuple[Column[int], ...]:
-    """A result, packed (store.packing): times of phases and `total` in 10 µs, `lag` from slot to start in ms."""
+def _result_columns() -> tuple[Column[int] | Column[bytes], ...]:
+    """A result, packed (store.packing): `total` in 10 µs, `more` with what no query asks for."""
     return (
         _int("monitor"), _int("at"), _int("location"), _int("attempt"), _int("workspace"), _int("flags"),
-        _int("code", null=True), _int("lag"), _int("total", null=True), _int("dns", null=True), _int("connect",
-        null=True),
-        _int("tls", null=True), _int("ttfb", null=True), _int("transfer", null=True), _int("size", null=True),
+        _int("total", null=True), _blob("more"),
     )  # fmt: skip
 
 
@@ -158,9 +156,9 @@ Index("verdicts_open", verdicts.c.monitor, sqlite_where=text("ended IS NULL"), p
 
 def _rollup(name: str) -> Table:
     return _table(
-        name, _int("monitor"), _int("location"), _int("at"), _int("workspace"), _int("count"), _int("up"), _int(
-            "degraded"),
-        _int("down"), _int("invalid"), _int("sum"), _int("low", null=True), _int("high", null=True), _blob("sketch"),
+        name, _int("monitor"), _int("location"), _int("at"), _int("workspace"), _int("count"), _int("up"),
+        _int("degraded"), _int("down"), _int("invalid"), _int("answered"), _int("sum"), _int("low", null=True),
+        _int("high", null=True), _blob("sketch"),
         PrimaryKeyConstraint("monitor", "location", "at"), rowid=False,
     )  # fmt: skip
 

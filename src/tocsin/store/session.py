@@ -88,6 +88,12 @@ class Session:
         if values:
             self.connection.exec_driver_sql(self._sql(sql), list(values))
 
+    def among(self, column: str, numbers: Sequence[int]) -> tuple[str, Any]:
+        """The condition that a column's value is one of these, however many, and its parameter."""
+        if self.postgres:
+            return f"{column} = ANY(CAST(? AS bigint[]))", list(numbers)
+        return f"{column} IN (SELECT value FROM json_each(?))", str(list(numbers))
+
     def _sql(self, sql: str) -> str:
         return _numbered(sql) if self.postgres else sql
 

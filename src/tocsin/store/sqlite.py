@@ -88,13 +88,13 @@ class SQLiteDatabase:
             connection.rollback()
 
     # Writing --------------------------------------------------------------------------------------------------------
-    async def write(self, work: Callable[[Connection, Undo], T], rows: int = 1) -> T:
+    async def write(self, work: Callable[[Connection, Undo], T], rows: int = 1, *, alone: bool = False) -> T:
         """What the work gives, once its group is committed. Waits first while too much is waiting."""
         while self.backlog >= ROOM_ROWS:
             self._room.clear()
             await self._room.wait()
         loop = asyncio.get_running_loop()
-        job = Job(work, rows, loop, loop.create_future())
+        job = Job(work, rows, loop, loop.create_future(), alone)
         with self._wake:
             if self._closing:
                 raise RuntimeError("the store is closed")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,8 @@ from tocsin.store.spool import Spool
 T = TypeVar("T")
 Kept = Literal["stored", "spooled"]
 log = telemetry.logger("store")
-_MOVED_AT_ONCE = 50_000
+_CLOSING_S = 5.0
+"""How long closing goes on moving the tail; what is left stays in it and moves after the next start."""
 _HEAL_EVERY_S = 1.0
 
 
@@ -78,7 +79,7 @@ class Store:
         self._gated, self._attempts, self._delay_s = gated, max(1, attempts), delay_s
         self._memory = Memory()
         self._disk = ThreadPoolExecutor(1, "store-spool")
-        self._order = asyncio.Lock()
+        self._order, self._moving = asyncio.Lock(), asyncio.Lock()
         self._stirred = asyncio.Event()
         self._healing: asyncio.Task[None] | None = None
         self._closed = False
@@ -109,7 +110,7 @@ class Store:
             database, spool, clock=clock, seal=seal, lock=lock, gated=sqlite_path is None, attempts=retry_attempts,
             delay_s=retry_delay_s,
         )  # fmt: skip
-        await store.write(moving.remember_newest, None, "tocsin")
+        await store.write(moving.remember, None, "tocsin")
         store._healing = asyncio.create_task(store._heal())
         return store
 
@@ -151,14 +152,17 @@ class Store:
                 raise self._unavailable() from error
             raise
 
-    async def write(self, work: Callable[[Session], T], workspace_id: str | None, by: str, rows: int = 1) -> T:
-        """See Scoped.write. An outage is tried again, then StoreUnavailable."""
+    async def write(
+        self, work: Callable[[Session], T], workspace_id: str | None, by: str, rows: int = 1, *, alone: bool = False
+    ) -> T:
+        """See Scoped.write. An outage is tried again, then StoreUnavailable. Nobody's commit waits for work that is
+        `alone`, but for its turn."""
         delay = self._delay_s
         for left in reversed(range(self._attempts)):
             if not self.breaker.allows():
                 raise self._unavailable()
             try:
-                return await self._write_once(work, workspace_id, by, rows)
+                return await self._write_once(work, workspace_id, by, rows, alone=alone)
             except StoreUnavailable:
                 if left == 0:
                     raise
@@ -166,14 +170,16 @@ class Store:
             delay *= 2
         raise self._unavailable()
 
-    async def _write_once(self, work: Callable[[Session], T], workspace_id: str | None, by: str, rows: int) -> T:
+    async def _write_once(
+        self, work: Callable[[Session], T], workspace_id: str | None, by: str, rows: int, *, alone: bool = False
+    ) -> T:
         now = self._clock.now()
 
         def on(connection: Connection, undo: Undo) -> T:
             return work(Session(connection, self._memory, self._seal, workspace_id, by, now, undo=undo))
 
         try:
-            result = await self._database.write(on, rows)
+            result = await self._database.write(on, rows, alone=alone)
         except Exception as error:
             if not is_outage(error):
                 raise
@@ -272,12 +278,33 @@ class Store:
             )
 
     # The tail, the end ----------------------------------------------------------------------------------------------
-    async def move_tail(self, limit: int = _MOVED_AT_ONCE) -> int:
-        """How many results were moved out of the tail, in transactions of about `limit`."""
-        moved = 0
-        while step := await self.write(lambda s: moving.move(s, limit), None, "tocsin"):
-            moved += step
-        return moved
+    @property
+    def tail(self) -> int:
+        """Results that wait to be moved."""
+        return self._memory.tail.count
+
+    @property
+    def tail_monitors(self) -> int:
+        """Monitors that they are of, about."""
+        return len(self._memory.tail.rows)
+
+    @property
+    def tail_age_s(self) -> float:
+        """How long the first of them has waited, about."""
+        since = self._memory.tail.since
+        return 0.0 if since is None else max(0.0, (self._clock.now() - since).total_seconds())
+
+    async def move_tail(self, limit: int = 5000) -> int:
+        """How many results were moved out of the tail, in short transactions (of at most `limit`) between which other
+        writes get through."""
+        return await self._move(limit, self.write)
+
+    async def _move(self, limit: int, write: Callable[..., Awaitable[int | None]]) -> int:
+        async with self._moving:
+            run, moved = moving.Run(most=limit), 0
+            while (step := await write(run.slice, None, "tocsin", 1, alone=True)) is not None:
+                moved += step
+            return moved
 
     async def close(self) -> None:
         """Write what waits, move the tail, let go of everything. Closing twice is the same as once."""
@@ -290,9 +317,9 @@ class Store:
                 await self._healing
         if self.breaker.state == "closed":
             try:
-                await self._write_once(lambda s: moving.move(s, _MOVED_AT_ONCE), None, "tocsin", 1)
-            except StoreUnavailable:
-                log.warning("store.closed_without_moving")
+                await asyncio.wait_for(self._move(5000, self._write_once), _CLOSING_S)
+            except (StoreUnavailable, TimeoutError):
+                log.warning("store.closed_without_moving", left=self.tail)
         await self._database.close()
         await self._on_disk(self._spool.close)
         self._disk.shutdown()

@@ -59,15 +59,8 @@ CREATE TABLE results (
     attempt BIGINT NOT NULL,
     workspace BIGINT NOT NULL,
     flags BIGINT NOT NULL,
-    code BIGINT,
-    lag BIGINT NOT NULL,
     total BIGINT,
-    dns BIGINT,
-    connect BIGINT,
-    tls BIGINT,
-    ttfb BIGINT,
-    transfer BIGINT,
-    size BIGINT,
+    more BYTEA NOT NULL,
     PRIMARY KEY (monitor, at, location, attempt)
 );
 
@@ -79,15 +72,8 @@ CREATE TABLE results_tail (
     attempt BIGINT NOT NULL,
     workspace BIGINT NOT NULL,
     flags BIGINT NOT NULL,
-    code BIGINT,
-    lag BIGINT NOT NULL,
     total BIGINT,
-    dns BIGINT,
-    connect BIGINT,
-    tls BIGINT,
-    ttfb BIGINT,
-    transfer BIGINT,
-    size BIGINT,
+    more BYTEA NOT NULL,
     PRIMARY KEY (n)
 );
 
@@ -101,6 +87,7 @@ CREATE TABLE rollups_day (
     degraded BIGINT NOT NULL,
     down BIGINT NOT NULL,
     invalid BIGINT NOT NULL,
+    answered BIGINT NOT NULL,
     sum BIGINT NOT NULL,
     low BIGINT,
     high BIGINT,
@@ -120,6 +107,7 @@ CREATE TABLE rollups_hour (
     degraded BIGINT NOT NULL,
     down BIGINT NOT NULL,
     invalid BIGINT NOT NULL,
+    answered BIGINT NOT NULL,
     sum BIGINT NOT NULL,
     low BIGINT,
     high BIGINT,
@@ -137,6 +125,7 @@ CREATE TABLE rollups_minute (
     degraded BIGINT NOT NULL,
     down BIGINT NOT NULL,
     invalid BIGINT NOT NULL,
+    answered BIGINT NOT NULL,
     sum BIGINT NOT NULL,
     low BIGINT,
     high BIGINT,
