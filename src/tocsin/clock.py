@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
 import time
 from datetime import UTC, datetime
 from typing import Protocol
@@ -42,7 +42,7 @@ class SystemClock:
 
 def new_id() -> str:
     """A fresh opaque id: 20 characters that sort by time of making, 50 random bits, lower case and digits."""
-    number = (time.time_ns() // 1_000_000 << 50) | secrets.randbits(50)
+    number = (time.time_ns() // 1_000_000 << 50) | int.from_bytes(os.urandom(7)) >> 6
     text = ""
     for _ in range(20):
         number, digit = divmod(number, 32)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
-
 
 class Secret:
     """A string whose repr, str, format and JSON are `***`; `reveal()` gives the text, `same()` compares in constant time."""
@@ -19,6 +17,8 @@ class Secret:
 
     def same(self, other: str | Secret) -> bool:
         """Whether both are the same text, in time that does not depend on where they differ."""
+        import hmac
+
         text = other.reveal() if isinstance(other, Secret) else other
         return hmac.compare_digest(self._text.encode(), text.encode())
 

@@ -308,14 +308,42 @@ def test_several_expected_answers_are_one_condition():
     ]
 
 
-def test_it_starts_light():
+NEVER = (
+    "litestar", "sqlalchemy", "jinja2", "alembic", "uvicorn", "structlog", "prometheus_client", "cryptography", "re2",
+    "jsonschema_rs", "jsonpath", "dns", "idna", "difflib", "secrets", "tempfile", "logging.handlers",
+    "tocsin.telemetry", "tocsin.settings", "tocsin.net.icmp",
+)  # fmt: skip
+NOT_FOR_TCP = (
+    "hmac",
+    "hashlib",
+    "pycurl",
+    "tocsin.core.assertion",
+    "tocsin.core.json_query",
+    "tocsin.net.tls",
+    "tocsin.net.http",
+)
+
+
+def imported(words: list[str]) -> tuple[dict[str, Any], set[str]]:
+    """What one check prints, and the modules that the process had at its end."""
     program = (
-        "import resource, sys\n"
-        "from tocsin.cli.main import run\n"
-        f"code = run(['check', 'tcp', '127.0.0.1:{hostile.refused_port()}', '--json'])\n"
-        "heavy = [m for m in ('litestar', 'sqlalchemy', 'jinja2', 'alembic', 'uvicorn', 'structlog', 'prometheus_client', 'cryptography', 're2', 'jsonschema_rs', 'jsonpath', 'dns') if m in sys.modules]\n"
-        "print(code, heavy)"
+        "import sys\n"
+        "from tocsin.cli import main\n"
+        f"code = main({['check', *words, '--json']!r})\n"
+        "print(code, *sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.splitlines()[-1] == "1 []"
-    assert json.loads(done.stdout.splitlines()[0])["error"]["type"] == "connection_refused"
+    outcome, seen = done.stdout.splitlines()
+    return json.loads(outcome), set(seen.split()[1:])
+
+
+def test_it_starts_light():
+    outcome, modules = imported(["tcp", f"127.0.0.1:{hostile.refused_port()}"])
+    assert outcome["error"]["type"] == "connection_refused"
+    assert sorted(modules & {*NEVER, *NOT_FOR_TCP}) == []
+
+
+def test_a_plain_http_check_starts_without_the_log_and_the_metrics(url: str):
+    outcome, modules = imported(["http", f"{url}/page"])
+    assert outcome["status"] == "up"
+    assert sorted(modules & set(NEVER)) == []

@@ -7,14 +7,13 @@ import functools
 import importlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from tocsin.clock import Clock
-from tocsin.core.assertion import judge, verdict_of
 from tocsin.core.monitor import Assertion
 from tocsin.core.result import ERROR_TYPES, AssertionResult, CheckError, Observation, Outcome, Status
 from tocsin.errors import CheckFailed, CheckInvalid, EgressRefused, NotFound
@@ -33,8 +32,7 @@ REGISTRY: dict[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(Struct, frozen=True):
     """A check type: its Target dataclass, its `check` coroutine, and what it is for in one line.
 
     A kind's module may also have `summary(target) -> str` (the target in one line, no secrets), `DEFAULTS`, the
@@ -81,8 +79,7 @@ def _summary(target: Any) -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """One check to run. `target` is an instance of the kind's Target."""
 
     type: str
@@ -175,10 +172,14 @@ def _judged(
     """Judge the assertions, with the kind's own for the types that none is given of."""
     if given and defaults:
         defaults = [d for d in defaults if all(a.type != d.type for a in given)]
-    results = judge((*defaults, *given), seen, now) if given or defaults else ()
-    status, error = verdict_of(results)
-    if error is not None:
-        return status, error, results
+    results: tuple[AssertionResult, ...] = ()
+    if given or defaults:
+        from tocsin.core.assertion import judge, verdict_of  # heavy for a check that has nothing to judge
+
+        results = judge((*defaults, *given), seen, now)
+        status, error = verdict_of(results)
+        if error is not None:
+            return status, error, results
     if seen.degraded is not None:
         return "degraded", seen.degraded, results
     return "up", None, results

@@ -16,7 +16,7 @@ from typing import Any
 
 from tocsin import checks
 from tocsin.cli import outcome_text, sugar
-from tocsin.core.assertion import check_assertions
+from tocsin.core.assertion_terms import check_assertions
 from tocsin.core.result import Outcome, outcome_json
 from tocsin.core.shape import FieldShape, fields, read
 from tocsin.errors import Invalid, Problem

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from difflib import get_close_matches
 from importlib import import_module
 
 from tocsin import __version__
@@ -31,6 +30,8 @@ def run(argv: list[str] | None = None) -> int:
         print(f"tocsin {__version__}")
         return 0
     if name not in COMMANDS:
+        from difflib import get_close_matches
+
         near = get_close_matches(name, [*COMMANDS, "version"], 1)
         hint = f" (did you mean {near[0]}?)" if near else "; `tocsin` alone lists the commands"
         print(f"tocsin: there is no command {name!r}{hint}", file=sys.stderr)

@@ -6,7 +6,7 @@ import argparse
 import re
 from typing import Any
 
-from tocsin.core.assertion import OFFERS
+from tocsin.core.assertion_terms import OFFERS
 from tocsin.core.shape import loads
 from tocsin.errors import Invalid
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-from tocsin.core.json_query import check_path, check_schema
 from tocsin.core.monitor import Assertion
 from tocsin.core.pattern import check_pattern
 from tocsin.core.plain import as_list, found
@@ -109,6 +108,8 @@ def _problems(a: Assertion, where: str, check_type: str | None) -> list[Problem]
     elif a.name is not None:
         problems.append(Problem(f"{where}.name", f"no name for {a.type}", found(a.name)))
     if a.type == "json_path":
+        from tocsin.core.json_query import check_path
+
         problems += check_path(a.path, f"{where}.path")
     elif a.path is not None:
         problems.append(Problem(f"{where}.path", f"no path for {a.type}", found(a.path)))
@@ -141,6 +142,8 @@ def _value_problems(a: Assertion, where: str) -> list[Problem]:
             good = isinstance(value, str) and len(value) <= MAX_TEXT and (value or a.op == "eq")
             return [] if good else [Problem(where, f"text of 1 to {MAX_TEXT} characters", found(value))]
         case "json_schema":
+            from tocsin.core.json_query import check_schema
+
             return check_schema(value, where)
         case "json_path":
             if a.op in _ORDER_OPS and not (is_number(value) or isinstance(value, str)):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from tocsin.core.marks import HIDDEN_TEXT, MAX_TEXT, Kind, Marks, Member, Node, node_of
 from tocsin.core.plain import as_list, as_map
@@ -15,8 +14,7 @@ from tocsin.core.result import iso
 from tocsin.secret import Secret
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FieldShape:
+class FieldShape(Struct, frozen=True, kw_only=True):
     """One field as forms and the command line need it. `item` is what a list or map holds, `members` are the fields
     of an object, `expected` is the sentence that a Problem would show."""
 

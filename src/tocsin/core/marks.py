@@ -6,13 +6,12 @@ import dataclasses
 import re
 import types
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 import msgspec
-from msgspec import NODEFAULT, Meta, Struct, UnsetType
+from msgspec import NODEFAULT, Meta, Struct, UnsetType, field, structs
 
 Kind = Literal[
     "text", "integer", "number", "boolean", "null", "choice", "time", "list", "tuple", "map", "object", "union", "any"
@@ -51,8 +50,7 @@ Hidden = Meta(extra={"hidden": True}, extra_json_schema={"writeOnly": True})
 Name = Annotated[str, Length(1, MAX_NAME), Pattern(r"[\s\S]*\S[\s\S]*", "a name")]
 
 
-@dataclass(frozen=True, slots=True)
-class Marks:
+class Marks(Struct, frozen=True):
     """The marks of one field, gathered."""
 
     low: float | None = None
@@ -79,12 +77,11 @@ def _add(marks: Marks, meta: object) -> Marks:
         "help": meta.description,
     }
     new = dict(meta.extra or {}) | {name: value for name, value in given.items() if value is not None}
-    known = {k: v for k, v in new.items() if k in Marks.__dataclass_fields__}
-    return dataclasses.replace(marks, **known)
+    known = {k: v for k, v in new.items() if k in Marks.__struct_fields__}
+    return structs.replace(marks, **known)
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True):
     """One type, taken apart. `options` are a union's members but None and Unset (`optional`, `absent` say those)."""
 
     kind: Kind
@@ -99,8 +96,7 @@ class Node:
     by_name: Mapping[str, Member] = field(default_factory=dict[str, "Member"])
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Struct, frozen=True):
     """One field of an object: its name in the data, its attribute, its type, its default (NODEFAULT if none)."""
 
     name: str
@@ -141,7 +137,7 @@ def _node(annotation: Any, marks: Marks) -> Node:
     if origin in (Union, types.UnionType):
         return _union(args, marks)
     if marks.choices or origin is Literal:
-        return _with_words(Node("choice", dataclasses.replace(marks, choices=marks.choices or args)))
+        return _with_words(Node("choice", structs.replace(marks, choices=marks.choices or args)))
     if annotation in _SIMPLE:
         return _with_words(Node(_SIMPLE[annotation], marks))
     inner = Marks(hidden=marks.hidden)
@@ -163,9 +159,7 @@ def _union(args: tuple[Any, ...], marks: Marks) -> Node:
     rest = [a for a in args if a not in (type(None), UnsetType)]
     optional, absent = type(None) in args, UnsetType in args
     if len(rest) == 1:
-        return dataclasses.replace(
-            n := _node(rest[0], marks), optional=optional or n.optional, absent=absent or n.absent
-        )
+        return structs.replace(n := _node(rest[0], marks), optional=optional or n.optional, absent=absent or n.absent)
     options = tuple(_node(a, marks) for a in rest)
     kinds = {o.kind for o in options}
     if kinds == {"integer", "number"}:
@@ -190,7 +184,7 @@ def _members(cls: Any) -> list[Member]:
 
 
 def _with_words(node: Node) -> Node:
-    return dataclasses.replace(node, says=_expected(node))
+    return structs.replace(node, says=_expected(node))
 
 
 def _expected(node: Node) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
+
+from msgspec import Struct
 
 from tocsin.core.plain import clip, found
 from tocsin.errors import Problem
@@ -16,8 +17,7 @@ MEMORY = 8 << 20
 MAX_WORK = 100_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Search:
+class Search(Struct, frozen=True):
     """What a search gave: whether the pattern is in the text, and how many bytes of the text were looked at."""
 
     hit: bool

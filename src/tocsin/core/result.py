@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -136,6 +135,8 @@ class CheckResult(Struct, frozen=True, kw_only=True):
 
 def result_id(monitor_id: str, location: str, scheduled_at: datetime, attempt: int) -> str:
     """The id of a result: the same check arriving twice has the same one (26 lower-case hex digits)."""
+    import hashlib
+
     text = f"{monitor_id}\n{location}\n{micros(scheduled_at)}\n{attempt}"
     return hashlib.blake2b(text.encode(), digest_size=13).hexdigest()
 

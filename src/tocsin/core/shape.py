@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sized
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from typing import Any, TypeVar, cast
 
 from tocsin.core.form import FieldShape, dump, fields, hide, keep_hidden, like, schema
@@ -184,6 +183,8 @@ def _object(node: Node, data: object, where: str, problems: list[Problem]) -> An
 def _unknown(node: Node, key: object, where: str) -> Problem:
     if not isinstance(key, str):
         return Problem(where, "names that are text", found(key))
+    from difflib import get_close_matches
+
     near = get_close_matches(key[:MAX_NAME], list(node.by_name), 1)
     if near:
         return Problem(join(where, key), f"a known field (did you mean {near[0]}?)", found(key))

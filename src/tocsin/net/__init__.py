@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from tocsin.net.connect import Connecting, Connection, ask
+from tocsin.net.connect import Connecting, Connection, TlsWish, ask
 from tocsin.net.egress import Egress
-from tocsin.net.icmp import Icmp
 from tocsin.net.resolve import Address, Resolver
-from tocsin.net.tls import TlsWish
 
 if TYPE_CHECKING:
     from tocsin.net.http import HttpEngine
+    from tocsin.net.icmp import Icmp
 
 __all__ = ["Address", "Connection", "Egress", "Net", "TlsWish"]
 
@@ -24,7 +23,6 @@ class Net:
     def __init__(self, egress: Egress | None = None, http: HttpEngine | None = None) -> None:
         self.egress = egress or Egress()
         self.resolver = Resolver(self.egress)
-        self.icmp = Icmp(self.egress)
         self._given_http = http
 
     @cached_property
@@ -35,6 +33,13 @@ class Net:
         engine = self._given_http or HttpEngine()
         engine.use(self)
         return engine
+
+    @cached_property
+    def icmp(self) -> Icmp:
+        """Pings, imported when first needed."""
+        from tocsin.net.icmp import Icmp
+
+        return Icmp(self.egress)
 
     async def start(self) -> None:
         """Nothing is started before it is first needed; this only says in which event loop."""

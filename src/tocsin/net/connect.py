@@ -13,12 +13,13 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
+from msgspec import Struct
+
 from tocsin.core.result import Timing, TlsFacts
 from tocsin.errors import CheckFailed
 from tocsin.net.egress import Egress
 from tocsin.net.progress import Progress, progress
 from tocsin.net.resolve import Address, Resolver
-from tocsin.net.tls import TlsWish, context, facts_from_der, why_refused
 
 _CHUNK = 65_536
 _UNREACHABLE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL)
@@ -36,6 +37,18 @@ def from_os_error(error: OSError, phase: str, where: str = "") -> CheckFailed:
     if error.errno in _UNREACHABLE:
         return CheckFailed("network", f"no route to{at or ' the target'}: {error.strerror}", phase=phase)
     return CheckFailed("network", f"{error.strerror or error}{at}", phase=phase)
+
+
+class TlsWish(Struct, frozen=True, kw_only=True):
+    """How to speak TLS. `ca_file`, `client_cert` and `client_key` are PEM text, never paths: whoever writes a monitor
+    must not be able to make us read a file."""
+
+    verify: bool = True
+    server_name: str
+    ca_file: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+    alpn: tuple[str, ...] = ()
 
 
 class Connection:
@@ -106,6 +119,8 @@ class Connection:
 
         Verified by OpenSSL in the handshake itself (chain, dates, host name). When that fails CheckFailed (tls) is
         raised; the facts are in its observation's place all the same: `connection.tls`."""
+        from tocsin.net.tls import context, why_refused  # for those who speak TLS
+
         here = self._progress
         here.phase = "tls"
         began = time.perf_counter()
@@ -337,6 +352,8 @@ async def ask(egress: Egress, address: Address, payload: bytes, limit: int = _CH
 
 
 def _facts(tls: ssl.SSLObject, *, verified: bool) -> TlsFacts:
+    from tocsin.net.tls import facts_from_der
+
     cipher = tls.cipher()
     return facts_from_der(
         _chain(tls),

@@ -17,9 +17,6 @@ from typing import Any
 import pycurl
 
 from tocsin.net.transfer import Transfer, TransferPool
-from tocsin.telemetry import logger
-
-log = logger(__name__)
 
 _WAKE = b"\1" * 8
 _LONGEST_WAIT_S = 60.0
@@ -131,6 +128,9 @@ class Multi:
                         loop.call_soon_threadsafe(self._deliver)
         except Exception:
             if not loop.is_closed():
+                from tocsin.telemetry import logger  # the log is heavier than all of this
+
+                log = logger(__name__)
                 log.exception("http.engine_broken")
         finally:
             self._broken = not self._stopping

@@ -11,10 +11,9 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import idna
+from msgspec import Struct
 
 from tocsin.errors import CheckFailed, EgressRefused
 from tocsin.net.egress import Egress
@@ -26,8 +25,7 @@ _MEMORY = 10_000  # names kept; forgotten all at once when full
 _THREADS = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True):
     """Where to connect: an IP address that passed the guard, a port, and the socket family."""
 
     ip: str
@@ -46,6 +44,8 @@ def ascii_host(host: str) -> str:
     Raises CheckFailed (dns) for what cannot be a host name."""
     name = host.strip().removeprefix("[").removesuffix("]")
     if not name.isascii():
+        import idna
+
         try:
             name = idna.encode(name, uts46=True).decode()
         except idna.IDNAError as error:

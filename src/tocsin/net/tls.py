@@ -7,10 +7,8 @@ import hashlib
 import ipaddress
 import os
 import ssl
-import tempfile
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -31,19 +29,6 @@ _BUNDLES = (
 )
 _MOST_SANS = 100
 _MOST_CERTIFICATES = 10
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TlsWish:
-    """How to speak TLS. `ca_file`, `client_cert` and `client_key` are PEM text, never paths: whoever writes a monitor
-    must not be able to make us read a file."""
-
-    verify: bool = True
-    server_name: str
-    ca_file: str | None = None
-    client_cert: str | None = None
-    client_key: str | None = None
-    alpn: tuple[str, ...] = ()
 
 
 @functools.cache
@@ -80,6 +65,8 @@ def context(
 
 def _load_pair(made: ssl.SSLContext, cert: str, key: str | None) -> None:
     """The ssl module reads pairs from files only: a private one that is gone again at once."""
+    import tempfile
+
     with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:  # mode 0600
         file.write(cert + "\n" + (key or ""))
         file.flush()
