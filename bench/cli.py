@@ -33,7 +33,7 @@ def main() -> list[Figure]:
         "cli",
         "`tocsin check tcp` against loopback, 20 runs",
         [
-            at_most("processor time, median", statistics.median(cpu[1:]) * 1000, "ms", 250),
+            at_most("processor time, median", statistics.median(cpu[1:]) * 1000, "ms", 200),
             plain("wall time, median", statistics.median(wall[1:]) * 1000, "ms"),
         ],
     )

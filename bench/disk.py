@@ -6,7 +6,6 @@ import sqlite3
 import time
 
 from bench import rig
-from bench.outage import _stored
 from bench.report import Figure, at_most, plain, record
 
 
@@ -21,7 +20,7 @@ def main() -> list[Figure]:
         after, wrote = server.metrics(), rig.written_bytes(server.pid) - wrote
         results = after["tocsin_intake_results_total"] - before["tocsin_intake_results_total"]
         server.stop()  # moves the tail
-        stored = _stored(server)
+        stored = server.stored()
         with sqlite3.connect(server.folder / "tocsin.db") as db:
             db.execute("VACUUM")
             tables = dict(db.execute("SELECT name, sum(pgsize) FROM dbstat GROUP BY name").fetchall())
@@ -30,11 +29,11 @@ def main() -> list[Figure]:
         "disk",
         f"500 checks a second for {length:.0f} s, then stopped, compacted and weighed",
         [
-            at_most("bytes that stay for each result, its table", tables["results"] / stored, "B", 60),
+            at_most("bytes that stay for each result, its table", tables["results"] / stored, "B", 50),
             plain(
                 "bytes of the whole file for each result, minute rollups of so short a run included", size / stored, "B"
             ),
-            at_most("bytes written for each result, before the move", wrote / results, "B", 2500),
+            at_most("bytes written for each result, before the move", wrote / results, "B", 1500),
             plain("results stored", stored, ""),
         ],
     )

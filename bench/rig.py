@@ -9,17 +9,21 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
+FIRST = {"email": "bench@example.org", "password": "a long enough sentence", "workspace": "Bench"}
 HERE = Path(__file__).resolve().parent
 TICK = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -136,6 +140,7 @@ class Server:
     settings: dict[str, str] = field(default_factory=dict[str, str])
     port: int = field(default_factory=free_port)
     token: str = ""
+    cookies: str = ""
     process: subprocess.Popen[str] = field(init=False)
     started_s: float = 0.0
 
@@ -185,8 +190,7 @@ class Server:
 
     def set_up(self) -> Server:
         """Make the first account, and an API key that lasts."""
-        first = {"email": "bench@example.org", "password": "a long enough sentence", "workspace": "Bench"}
-        self.token = self.call("POST", "/setup", first)["access_token"]
+        self.token = self.call("POST", "/setup", FIRST)["access_token"]
         made = self.call("POST", "/api-keys", {"name": "bench"})
         self.token = made["key"]
         return self
@@ -224,6 +228,24 @@ class Server:
             self._kept.to = self.pid
         return self._kept.connection
 
+    def page(self, path: str) -> bytes:
+        """A page as a signed-in person gets it."""
+        address = f"http://127.0.0.1:{self.port}"
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        if not self.cookies:
+            form = urlencode({"email": FIRST["email"], "password": FIRST["password"]})
+            headers = {"Origin": address, "Content-Type": "application/x-www-form-urlencoded"}
+            connection.request("POST", "/login", form, headers)
+            answer = connection.getresponse()
+            answer.read()
+            sent = answer.headers.get_all("set-cookie") or []
+            self.cookies = "; ".join(one.split(";", 1)[0] for one in sent)
+        connection.request("GET", path, headers={"Cookie": self.cookies})
+        answer = connection.getresponse()
+        text = answer.read()
+        assert answer.status == 200, (path, answer.status, text[:200])
+        return text
+
     def metrics(self) -> dict[str, float]:
         """Every sample of /metrics by its text name with labels."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
@@ -251,6 +273,16 @@ class Server:
             }  # fmt: skip
             made.append(self.call("POST", "/monitors", monitor)["id"])
         return made
+
+    def each(self, ids: list[str], action: str) -> None:
+        """POST /monitors/{id}/{action} for all of them, four at a time."""
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda id: self.call("POST", f"/monitors/{id}/{action}"), ids))
+
+    def stored(self) -> int:
+        """How many results the file holds, in the tail and where they stay."""
+        with contextlib.closing(sqlite3.connect(f"file:{self.folder / 'tocsin.db'}?mode=ro", uri=True)) as db:
+            return sum(db.execute(f"SELECT count(*) FROM {t}").fetchone()[0] for t in ("results", "results_tail"))
 
     def stop(self) -> float:
         """End it gracefully; how long that took. AssertionError unless it ended with 0."""
@@ -285,6 +317,11 @@ def running(**settings: str) -> Iterator[tuple[Server, Target]]:
             with contextlib.suppress(AttributeError):
                 server.kill()
             target.end()
+
+
+def gone_up(before: dict[str, float], after: dict[str, float], prefix: str) -> float:
+    """By how much all samples whose name begins so went up between two looks at /metrics."""
+    return sum(v - before.get(k, 0) for k, v in after.items() if k.startswith(prefix))
 
 
 def histogram(before: dict[str, float], after: dict[str, float], name: str) -> list[tuple[float, float]]:

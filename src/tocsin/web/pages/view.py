@@ -17,6 +17,7 @@ from tocsin.core.access import may
 from tocsin.core.incident import Incident
 from tocsin.core.result import iso
 from tocsin.errors import Invalid
+from tocsin.web import health
 from tocsin.web.call import Call, Reply
 from tocsin.web.pages import look, words
 from tocsin.web.pages.assets import assets
@@ -37,6 +38,7 @@ class Frame:
     can_operate: bool
     can_admin: bool
     last: datetime | None = None
+    troubles: tuple[str, ...] = ()
 
     @property
     def open(self) -> int:
@@ -67,6 +69,7 @@ def frame(call: Call, section: str = "") -> Frame:
         can_operate=may(who, "operate"),
         can_admin=may(who, "admin"),
         last=max((at for w in watched if (at := look.checked_at(w)) is not None), default=None),
+        troubles=tuple(health.problems(call.parts)),
     )
 
 
