@@ -26,6 +26,7 @@ def main() -> list[Figure]:
             "retry_interval_s": 0.3,
         })["id"]  # fmt: skip
         rig.wait_for(lambda: server.call("GET", f"/monitors/{victim}")["verdict"] == "up", 20, "up")
+        server.page("/")  # signs in: that needs the database
         time.sleep(3)
         before = server.metrics()
         locked = sqlite3.connect(server.folder / "tocsin.db", isolation_level=None, timeout=30)
