@@ -20,6 +20,7 @@ $(BIN)/python:
 $(VENV)/.for-run: pyproject.toml | $(BIN)/python
 	@echo "Installing Tocsin into $(VENV) (once) …"
 	@$(PIP) -e .
+	@$(BIN)/python -m compileall -q src/tocsin
 	@touch $@
 
 $(VENV)/.for-development: pyproject.toml | $(BIN)/python

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import statistics
 import subprocess
@@ -16,7 +15,7 @@ from bench.report import Figure, at_most, plain, record
 def main() -> list[Figure]:
     """Twenty runs against a loopback port, after one that warms the caches."""
     target = rig.Target()
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("TOCSIN_")}
+    environment = rig.clean_environment()
     command = [sys.executable, "-m", "tocsin", "check", "tcp", f"127.0.0.1:{target.tcp}", "--json"]
     cpu: list[float] = []
     wall: list[float] = []

@@ -34,6 +34,11 @@ def minutes(default: float) -> float:
     return float(os.environ.get("BENCH_MINUTES") or default)
 
 
+def clean_environment() -> dict[str, str]:
+    """The environment of a user: no setting of ours, and bytecode is kept, as Python does unless told otherwise."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("TOCSIN_") and k != "PYTHONDONTWRITEBYTECODE"}
+
+
 def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
     """The first true value of the condition; AssertionError when none came in time."""
     until = time.monotonic() + seconds
@@ -146,7 +151,7 @@ class Server:
 
     def start(self) -> Server:
         """Start it and wait for the first 200 on /health; `started_s` is how long that took."""
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("TOCSIN_")} | {
+        environment = clean_environment() | {
             "TOCSIN_DATA_DIR": str(self.folder),
             "TOCSIN_PORT": str(self.port),
             "TOCSIN_MINIMUM_INTERVAL_S": "1",
