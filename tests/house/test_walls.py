@@ -138,9 +138,10 @@ def test_kinds_are_strangers_to_each_other() -> None:
     assert wrong == []
 
 
-def test_only_routes_knows_the_web_framework() -> None:
-    knows = {m.name for m in modules() if any(n.split(".")[0] in ("litestar", "starlette") for n in imports(m.tree))}
-    assert knows <= {"web/routes.py"}
+def test_only_routes_and_the_live_room_speak_asgi() -> None:
+    said = ("http.response.start", "websocket.accept")
+    found = _places(lambda n: isinstance(n, ast.Constant) and n.value in said, lambda m: m.room == "web")
+    assert {place.split(":")[0] for place in found} == {"web/routes.py", "web/live.py"}
 
 
 def test_errors_are_not_swallowed() -> None:

@@ -1,7 +1,7 @@
 """The way of every request: who calls, how often, may they, what do they bring; then the route's own function; then
 errors.
 
-Knows routes and calls, no web framework. `answer` never raises.
+Knows routes and calls, nothing of ASGI. `answer` never raises.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -35,7 +35,6 @@ class Asked:
 
     method: str
     url_path: str
-    path: Mapping[str, str]
     query: bytes
     headers: Mapping[str, str]
     peer: str
@@ -47,8 +46,8 @@ class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A body without fields."""
 
 
-async def answer(parts: Parts, route: Route, asked: Asked) -> Reply:
-    """The reply to this request, whatever happens."""
+async def answer(parts: Parts, route: Route, asked: Asked, path: Mapping[str, str]) -> Reply:
+    """The reply to this request, whatever happens; `path` holds the parameters of its path."""
     now, caller = parts.clock.now(), auth.Caller()
     secure = _is_secure(parts, asked)
     client = limits.client_address(asked.peer, asked.headers, parts.settings["TRUSTED_PROXIES"])
@@ -58,7 +57,7 @@ async def answer(parts: Parts, route: Route, asked: Asked) -> Reply:
         _allow(parts, route, asked, caller)
         call = Call(
             parts=parts, principal=caller.principal, now=now, method=asked.method, url_path=asked.url_path,
-            client=client, headers=asked.headers, cookies=cookies, path=_clean(asked.path), secure=secure,
+            client=client, headers=asked.headers, cookies=cookies, path=path, secure=secure,
         )  # fmt: skip
         await _take(route, asked, call)
         reply = await _run(parts, route, call)
@@ -168,10 +167,6 @@ def _encoded(reply: Reply) -> Reply:
     if reply.content is None:
         reply.content = b"" if reply.status == 204 else msgspec.json.encode(reply.data)
     return reply
-
-
-def _clean(path: Mapping[str, Any]) -> dict[str, str]:
-    return {name: str(value) for name, value in path.items()}
 
 
 def _cookies(header: str) -> dict[str, str]:

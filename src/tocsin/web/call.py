@@ -1,5 +1,5 @@
 """What a route is, what a handler gets and gives. Handlers are plain functions of a Call;
-only routes.py knows the framework."""
+only routes.py and live.py know ASGI."""
 
 from __future__ import annotations
 
