@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tocsin.web.routes import ROUTES
@@ -60,7 +60,8 @@ async def test_a_body_that_is_none_is_refused_by_every_route(alice: Alice, name:
         ("interval_s", 5.0), ("interval_s", True), ("interval_s", 0), ("interval_s", -1),
         ("timeout_s", 60), ("timeout_s", 61), ("timeout_s", 0), ("retry_interval_s", 31), ("quorum", 2), ("quorum", 0),
         ("quorum", "most"), ("retries", 11), ("locations", ["mars"]), ("channels", ["nope"]), ("parents", ["nope"]),
-        ("tags", ["x"] * 31), ("tags", "x"), ("type", "nope"), ("target", {}), ("target", {"url": 5}),
+        ("tags", ["x"] * 31), ("tags", "x"), ("type", "nope"), ("type", []), ("type", {}), ("target", {}),
+        ("target", {"url": 5}),
         ("target", {"url": "file:///etc/passwd"}), ("target", {"url": "http://x/", "surprise": 1}),
         ("assertions", [{"type": "status_code"}]), ("assertions", [{"type": "body", "op": "matches", "value": "("}]),
         ("monitoring_type", "solar"), ("id", "mine"), ("surprise", 1), ("paused", "yes"), ("reminder_s", -1),
@@ -71,6 +72,19 @@ async def test_a_wrong_field_of_a_monitor_is_named(alice: Alice, field: str, val
     assert answer.status == 422, answer.text[:300]
     assert all(named.startswith(field) for named in answer.fields), answer.fields
     assert (await alice.api.get("/api/v1/monitors")).data["items"] == []
+
+
+@pytest.mark.parametrize("type_", [[], {}, ["http"], 5, None])
+async def test_a_type_that_is_no_text_is_refused_everywhere(alice: Alice, type_: Any) -> None:
+    made = (await alice.api.post("/api/v1/monitors", GOOD)).data["id"]
+    rules = {"type": type_, "assertions": [{"type": "status_code", "op": "eq", "value": 200}]}
+    answers = [
+        await alice.api.post("/api/v1/monitors", GOOD | rules),
+        await alice.api.patch(f"/api/v1/monitors/{made}", rules),
+        await alice.api.post("/api/v1/checks", {"target": {"url": "http://127.0.0.1:9/"}} | rules),
+        await alice.api.post("/api/v1/channels", {"name": "x", "config": {}, "type": type_}),
+    ]
+    assert [(a.status, "type" in a.fields) for a in answers] == [(422, True)] * 4
 
 
 async def test_every_wrong_field_is_named_at_once(alice: Alice) -> None:
@@ -156,7 +170,12 @@ FIELDS = [
 ]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+# Not shrunk: an example is four requests to a whole server, and it is small as it is.
+@settings(
+    max_examples=60,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(field=st.sampled_from(FIELDS), value=JSON, raw=st.binary(max_size=60))
 def test_no_body_is_ever_our_fault(alice_runner: Any, field: str, value: Any, raw: bytes) -> None:
     alice, run = alice_runner

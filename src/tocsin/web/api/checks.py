@@ -62,7 +62,8 @@ async def check_once(parts: Parts, who: Principal, data: dict[str, Any]) -> dict
     except Invalid as error:
         problems.extend(error.problems)
     try:
-        assertions = check_assertions(stated, check_type=name if name in checks.REGISTRY else None) if stated else ()
+        known = name if isinstance(name, str) and name in checks.REGISTRY else None
+        assertions = check_assertions(stated, check_type=known) if stated else ()
     except Invalid as error:
         problems.extend(error.problems)
     if wanted is None or problems:

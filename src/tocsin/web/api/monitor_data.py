@@ -19,7 +19,7 @@ from tocsin.web.api.given import check_kept_secrets
 
 Number = int | float
 Id = Annotated[str, Length(1, 64)]
-Tag = Annotated[str, Length(1, 50)]
+Tag = Annotated[Name, Length(1, 50)]
 
 
 class MonitorIn(Struct, frozen=True, kw_only=True):
@@ -122,10 +122,9 @@ def read_config(settings: Settings, data: dict[str, Any], old: Monitor | None = 
     problems: list[Problem] = []
     wanted = _tried(lambda: shape.read(MonitorIn, data), problems)
     target = _target(data, old, problems)
-    given, kind_name = (
-        as_list(data.get("assertions")),
-        data.get("type") if data.get("type") in checks.REGISTRY else None,
-    )
+    given, kind_name = as_list(data.get("assertions")), data.get("type")
+    if not isinstance(kind_name, str) or kind_name not in checks.REGISTRY:
+        kind_name = None
     assertions: tuple[Assertion, ...] = ()
     if given:
         assertions = _tried(lambda: check_assertions(given, check_type=kind_name), problems) or ()
