@@ -126,6 +126,8 @@ async def test_keys_find_filter_and_move(reader: Reader, site: Site) -> None:
             "/monitors", {"name": name, "type": "http", "target": {"url": site.url()}, "interval_s": 3600}
         )
     await reader.go("/")
+    await expect(page.locator(".watchlist .r[data-st=up]")).to_have_count(3)
+    await reader.go("/")  # all are up now, so they stand by their names and none moves
     await reader.ready()
     await page.keyboard.press("j")
     await page.keyboard.press("j")
