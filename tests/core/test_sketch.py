@@ -30,6 +30,13 @@ def test_a_quantile_is_within_two_percent_of_the_value_of_its_rank(values: list[
     assert abs(found - exact) <= max(0.02 * exact, 0.0101)
 
 
+@given(st.lists(latencies, max_size=60))
+def test_several_quantiles_at_once_are_the_single_ones(values: list[float]) -> None:
+    shares = (0.0, 0.5, 0.95, 0.99, 1.0)
+    buckets = filled(values)
+    assert sketch.quantiles(buckets, shares) == [sketch.quantile(buckets, q) for q in shares]
+
+
 @given(st.lists(latencies, max_size=60), st.lists(latencies, max_size=60))
 def test_merging_is_the_same_as_having_counted_all_in_one(left: list[float], right: list[float]) -> None:
     one, other = filled(left), filled(right)

@@ -9,7 +9,7 @@ import pytest
 
 from builders import ALICE, START, at
 from store.conftest import Opener, a_user, a_workspace
-from tocsin.core.account import ApiKey, Session
+from tocsin.core.account import ApiKey, Membership, Session
 from tocsin.errors import Conflict, NotFound
 from tocsin.store import Store
 
@@ -105,3 +105,19 @@ async def test_a_key_is_found_by_its_hash_until_it_is_revoked(store: Store) -> N
     assert (revoked.last_used_at, revoked.revoked_at) == (at(7), at(8))
     assert await ws.read(lambda s: s.api_keys.list()) == [revoked]
     assert await ws.read(lambda s: s.api_keys.by_hash("0" * 64)) is None
+
+
+async def test_a_new_password_is_in_the_audit_log_of_every_workspace_of_the_person(store: Store) -> None:
+    await store.everything("setup").write(
+        lambda s: s.accounts.add_membership(Membership(user_id="alice", workspace_id="elsewhere", role="VIEWER"))
+    )
+    await store.everything(ALICE).write(lambda s: s.accounts.set_password("alice", "another"))
+    for workspace in ("ws", "elsewhere"):
+        found, _ = await store.of(workspace).read(lambda s: s.changes.list(limit=1))
+        (change,) = found
+        assert (change.noun, change.noun_id, change.verb, change.by) == ("user", "alice", "changed", ALICE)
+        assert change.after == {"password_hash": "***", "token_version": 2}
+    await store.everything("setup").write(lambda s: s.accounts.add_user(a_user("lone", "lone@example.org")))
+    await store.everything().write(lambda s: s.accounts.set_password("lone", "another"))
+    log, _ = await store.everything().read(lambda s: s.changes.list(limit=1))
+    assert (log[0].noun_id, log[0].workspace_id) == ("lone", None)

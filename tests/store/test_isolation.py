@@ -85,6 +85,8 @@ def reads(w: World) -> dict[str, Callable[[Session], Any]]:
         "verdicts.intervals": lambda s: s.verdicts.intervals(m, now - FAR, now + FAR),
         "rollups.series": lambda s: s.rollups.series(m, now - FAR, now + FAR, 3600),
         "rollups.stats": lambda s: s.rollups.stats(m, now - FAR, now + FAR),
+        "verdicts.intervals_of": lambda s: s.verdicts.intervals_of([m], now - FAR, now + FAR),
+        "rollups.averages": lambda s: s.rollups.averages([m], (86_400, 604_800)),
         "rollups.uptimes": lambda s: s.rollups.uptimes([m], FAR),
         "incidents.get": lambda s: s.incidents.get(i),
         "incidents.list": lambda s: s.incidents.list(monitor=m),

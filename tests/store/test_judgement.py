@@ -44,6 +44,12 @@ async def test_verdicts_are_intervals_whatever_order_they_arrive_in(store: Store
         Interval(value="up", start=at(900), end=None, fresh_until=at(960 + 130)),
     ]
     assert [i.value for i in await ws.read(lambda s: s.verdicts.intervals(monitor.id, at(300), at(600)))] == ["partial"]
+    other = await keep_monitor(store)
+    for first, last in ((-1, 5000), (300, 600), (350, 360), (950, 960), (-9, 0)):
+        start, end = at(first), at(last)
+        alone = await ws.read(lambda s, a=start, b=end: s.verdicts.intervals(monitor.id, a, b))
+        among = await ws.read(lambda s, a=start, b=end: s.verdicts.intervals_of([monitor.id, other.id, "no"], a, b))
+        assert among == {monitor.id: alone, other.id: []}
     current = await ws.read(lambda s: s.verdicts.current(monitor.id))
     assert current == a_verdict("up", at=at(900))
     assert await store.everything().read(lambda s: s.verdicts.open_all()) == {monitor.id: current}

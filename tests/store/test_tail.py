@@ -10,6 +10,7 @@ from typing import Any
 
 from builders import START, FakeClock, a_result, at
 from store.conftest import Opener, furnish, keep_monitor
+from tocsin.core.result import Timing
 from tocsin.errors import NotFound
 from tocsin.store import Store, moving
 from tocsin.store.batch import Batch
@@ -190,3 +191,32 @@ def test_what_no_query_asks_for_is_packed_and_comes_back() -> None:
         lag = chance.choice([0, 1, -1, 127, -128, 10**9, -(10**9)])
         assert unpack_more(pack_more(lag, numbers)) == (lag, [*numbers, None])
     assert len(pack_more(3, (200, 100, 300, 500, 9000, 50, 5000))) <= 14
+
+
+async def test_figures_of_lists_are_those_of_each_monitor_before_during_and_after_a_move(store: Store) -> None:
+    made = await fill(store, 10)
+    old = [a_result(monitor=made[0], at=at(-86_400 * n), timing=Timing(total=n * 10.0)) for n in (6, 5, 3, 1)]
+    await take(store, *old)
+    ids, windows = [m.id for m in made], (3600, 86_400, 604_800)
+
+    async def right() -> None:
+        def read(s: Any) -> tuple[Any, Any]:
+            alone = {
+                id: [
+                    s.rollups.stats(id, START - timedelta(seconds=w), START + timedelta(days=1)).avg_ms for w in windows
+                ]
+                for id in ids
+            }
+            return alone, s.rollups.averages([*ids, "no"], windows)
+
+        alone, together = await store.of("ws").read(read)
+        assert together == alone
+
+    run = moving.Run(most=7)
+    await right()
+    while await store.write(run.slice, None, "tocsin") is not None:
+        await right()
+    await take(store, a_result(monitor=made[1], at=at(3000), timing=Timing(total=77.0)))
+    await right()
+    await store.move_tail()
+    await right()

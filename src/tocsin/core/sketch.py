@@ -6,7 +6,7 @@ point of it whose relative distance to both ends is the same: (1.04 - 1) / (1.04
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import floor, log
 
 _SMALLEST_MS = 0.01
@@ -50,6 +50,22 @@ def quantile(buckets: Mapping[int, int], q: float) -> float | None:
         if seen > rank:
             return _value(index)
     return _value(ordered[-1])
+
+
+def quantiles(buckets: Mapping[int, int], shares: Sequence[float]) -> list[float | None]:
+    """Several quantiles at once, the shares ascending: each as `quantile` gives it."""
+    total = sum(buckets.values())
+    if total <= 0:
+        return [None] * len(shares)
+    found: list[float | None] = []
+    seen, index, ordered = 0, 0, iter(sorted(buckets))
+    for share in shares:
+        rank = floor(share * (total - 1))
+        while seen <= rank:
+            index = next(ordered)
+            seen += buckets[index]
+        found.append(_value(index))
+    return found
 
 
 def encode(buckets: Mapping[int, int]) -> bytes:

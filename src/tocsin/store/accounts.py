@@ -108,17 +108,26 @@ class Accounts:
         )  # fmt: skip
 
     def set_password(self, user_id: str, password_hash: str) -> User:
-        """The person with the new password; every older token is refused from now on (token_version + 1)."""
+        """The person with the new password; every older token is refused from now on (token_version + 1). The audit
+        log of every workspace they belong to shows it."""
         user = self.user(user_id)
         if user is None:
             raise NotFound(f"no user {user_id}")
+        before = {"password_hash": user.password_hash, "token_version": user.token_version}
+        after = {"password_hash": password_hash, "token_version": user.token_version + 1}
+        homes = [
+            row[0]
+            for row in self._s.rows(
+                "SELECT workspace_id FROM memberships WHERE user_id = ? ORDER BY workspace_id", user_id
+            )
+        ]
         self._s.door.change(
-            "user", user_id, self._s.workspace_id,
-            {"password_hash": user.password_hash, "token_version": user.token_version},
-            {"password_hash": password_hash, "token_version": user.token_version + 1},
+            "user", user_id, homes[0] if homes else None, before, after,
             "UPDATE users SET password_hash = ?, token_version = token_version + 1 WHERE id = ?", password_hash,
             user_id,
         )  # fmt: skip
+        for home in homes[1:]:
+            self._s.door.also("user", user_id, home, before, after)
         changed = self.user(user_id)
         assert changed is not None
         return changed

@@ -44,6 +44,10 @@ class Door:
             self._record(noun, id, workspace_id, "changed", old, new)
         return True
 
+    def also(self, noun: str, id: str, workspace_id: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+        """Record a change just made in another workspace too: it is about somebody who belongs there."""
+        self._record(noun, id, workspace_id, "changed", before, after)
+
     def delete(
         self, noun: str, id: str, workspace_id: str | None, before: Mapping[str, Any], sql: str, *values: Any
     ) -> bool:

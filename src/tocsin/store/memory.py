@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tocsin.core.result import CheckResult
-from tocsin.store.tail import Tail
+from tocsin.store.tail import Seen, Tail
+
+_SPANS = 15
 
 
 class Place(NamedTuple):
@@ -38,6 +40,15 @@ class Memory:
     locations: dict[str, int] = field(default_factory=dict[str, int])
     newest: dict[tuple[int, int], Newest] = field(default_factory=dict[tuple[int, int], Newest])
     tail: Tail = field(default_factory=Tail)
+
+    rolled: dict[tuple[int, int, int], tuple[tuple[int, int, int], dict[int, Seen]]] = field(default_factory=dict)
+    """Sums read from rollups by (step, from, to), each with the mark of the move it was read at."""
+
+    def keep_rolled(self, span: tuple[int, int, int], mark: tuple[int, int, int], sums: dict[int, Seen]) -> None:
+        """Keep the sums of a span; of those of other moments only a few stay."""
+        self.rolled = {
+            known: kept for known, kept in tuple(self.rolled.items())[-_SPANS:] if kept[0] == mark and known != span
+        } | {span: (mark, sums)}
 
     def forget(self) -> None:
         """Drop the keys: they are read again when needed."""

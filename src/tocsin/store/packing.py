@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -218,11 +219,22 @@ def pack_buckets(buckets: dict[int, int]) -> bytes:
     return kind.encode() + struct.pack(f"<{len(places)}H", *places) + counts
 
 
-def unpack_buckets(packed: bytes) -> dict[int, int]:
-    """The sketch of `pack_buckets`."""
+@lru_cache(maxsize=4096)
+def _form(kind: int, size: int) -> tuple[int, struct.Struct]:
+    """How many buckets a packed sketch of this kind and size has, and its form."""
+    count = (size - 1) // (2 + struct.calcsize(f"<{chr(kind)}"))
+    return count, struct.Struct(f"<x{count}H{count}{chr(kind)}")
+
+
+def add_buckets(buckets: dict[int, int], packed: bytes) -> None:
+    """Merge a sketch of `pack_buckets` in."""
     if not packed:
-        return {}
-    kind = chr(packed[0])
-    count = (len(packed) - 1) // (2 + struct.calcsize(f"<{kind}"))
-    numbers = struct.unpack(f"<{count}H{count}{kind}", packed[1:])
-    return dict(zip(numbers[:count], numbers[count:], strict=True))
+        return
+    count, form = _form(packed[0], len(packed))
+    numbers = form.unpack(packed)
+    if not buckets:
+        buckets.update(zip(numbers[:count], numbers[count:], strict=True))
+        return
+    known = buckets.get
+    for place, more in zip(numbers[:count], numbers[count:], strict=True):
+        buckets[place] = known(place, 0) + more

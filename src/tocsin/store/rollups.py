@@ -16,8 +16,8 @@ from msgspec import Struct
 
 from tocsin.core import sketch
 from tocsin.core.result import micros
-from tocsin.store.packing import pack_buckets, unpack_buckets
-from tocsin.store.tail import tail_counts, tail_rows
+from tocsin.store.packing import add_buckets, pack_buckets
+from tocsin.store.tail import Seen, tail_counts, tail_mark, tail_rows
 
 if TYPE_CHECKING:
     from tocsin.store.session import Session
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 _TABLES = {MINUTE: "rollups_minute", HOUR: "rollups_hour", DAY: "rollups_day"}
 MINUTES_KEPT = timedelta(hours=48)
+_EVER = 2**40
 _COLUMNS = "count, up, degraded, down, invalid, answered, sum, low, high, sketch"
 _RAW = "at, location, flags, total"
 _UPSERT = (
@@ -111,28 +112,37 @@ class Sum:
             pack_buckets(self.buckets),
         )
 
+    def add_stored(self, row: Sequence[Any]) -> None:
+        """Add a rollup row's _COLUMNS."""
+        counts = self.counts
+        counts[0] += row[1]
+        counts[1] += row[2]
+        counts[2] += row[3]
+        counts[3] += row[4]
+        self.total += row[6]
+        low, high = row[7], row[8]
+        if low is not None and (self.low is None or low < self.low):
+            self.low = low
+        if high is not None and (self.high is None or high > self.high):
+            self.high = high
+        add_buckets(self.buckets, row[9])
+
     def figures(self) -> dict[str, Any]:
         """The fields of Point and LatencyStats but `at`."""
         answered = sum(self.buckets.values())
         up, degraded, down, invalid = self.counts
+        low, high = self.low or 0, self.high or 0
+        p50, p95, p99 = (
+            None if v is None else round(min(max(v, low / 100), high / 100), 3)
+            for v in sketch.quantiles(self.buckets, (0.5, 0.95, 0.99))
+        )
         return {
-            "count": sum(self.counts), "up": up, "degraded": degraded, "down": down, "invalid": invalid,
+            "count": up + degraded + down + invalid, "up": up, "degraded": degraded, "down": down, "invalid": invalid,
             "avg_ms": round(self.total / answered / 100, 3) if answered else None,
             "min_ms": None if self.low is None else self.low / 100,
             "max_ms": None if self.high is None else self.high / 100,
-            "p50": self._quantile(0.5), "p95": self._quantile(0.95), "p99": self._quantile(0.99),
+            "p50": p50, "p95": p95, "p99": p99,
         }  # fmt: skip
-
-    def _quantile(self, q: float) -> float | None:
-        value = sketch.quantile(self.buckets, q)
-        if value is None or self.low is None or self.high is None:
-            return None
-        return round(min(max(value, self.low / 100), self.high / 100), 3)
-
-
-def _stored(row: Sequence[Any]) -> Sum:
-    """The sum in a rollup row's _COLUMNS."""
-    return Sum([row[1], row[2], row[3], row[4]], row[6], row[7], row[8], unpack_buckets(row[9]))
 
 
 class Rollups:
@@ -175,7 +185,7 @@ class Rollups:
             ):  # fmt: skip
                 known = sums.get((monitor, location, row[0]))
                 if known is not None:
-                    known.merge(_stored(row[1:]))
+                    known.add_stored(row[1:])
         self._s.many(
             _UPSERT.format(table),
             [(m, spot, at, owner[m], *sums[m, spot, at].values()) for m, spot, at in sorted(sums)],
@@ -214,28 +224,67 @@ class Rollups:
     def uptimes(self, monitor_ids: Sequence[str], window_s: float | timedelta) -> dict[str, float | None]:
         """For lists: the share of checks up or degraded of those judged, 0..1, None when there were none. From days
         (from hours for windows up to two days), so to the day (hour)."""
-        s = self._s
         seconds = window_s.total_seconds() if isinstance(window_s, timedelta) else window_s
         level = HOUR if seconds <= 2 * DAY else DAY
-        first = int(s.now.timestamp() - seconds) // level * level
-        places = {place.monitor: id for id in monitor_ids if (place := s.places.find(id)) is not None}
-        counts: dict[int, list[int]] = {monitor: [0, 0] for monitor in places}
-        for row in self._good_and_judged(_TABLES[level], list(places), first):
-            counts[row[0]][0] += int(row[1])
-            counts[row[0]][1] += int(row[2])
-        for monitor, (seen,) in tail_counts(s, counts, [first * 1_000_000]):
-            counts[monitor][0] += seen.good
-            counts[monitor][1] += seen.judged
-        return {id: counts[m][0] / counts[m][1] if counts[m][1] else None for m, id in places.items()}
+        first = int(self._s.now.timestamp() - seconds) // level * level
+        (found,) = self._seen(monitor_ids, [(first, [(level, first, _EVER)])])
+        return {id: seen.good / seen.judged if seen.judged else None for id, seen in found.items()}
 
-    def _good_and_judged(self, table: str, monitors: Sequence[int], first: int) -> Iterable[Sequence[Any]]:
-        for start in range(0, len(monitors), 500):
-            some = monitors[start : start + 500]
-            yield from self._s.rows(
-                f"SELECT monitor, sum(up + degraded), sum(up + degraded + down) FROM {table} "
-                f"WHERE monitor IN ({', '.join('?' for _ in some)}) AND at >= ? GROUP BY monitor",
-                *some, first,
-            )  # fmt: skip
+    def averages(self, monitor_ids: Sequence[str], windows_s: Sequence[int]) -> dict[str, list[float | None]]:
+        """For lists: the mean time of what was answered in each window up to now, in ms, None when nothing was: to the
+        minute for windows of up to six hours, else to the hour."""
+        wanted: list[tuple[int, list[tuple[int, int, int]]]] = []
+        for window in windows_s:
+            level = MINUTE if window <= 6 * HOUR else HOUR
+            first = int(self._s.now.timestamp() - window) // level * level
+            day = -(-first // DAY) * DAY
+            whole = [(level, first, _EVER)] if window <= 2 * DAY else [(level, first, day), (DAY, day, _EVER)]
+            wanted.append((first, whole))
+        found = self._seen(monitor_ids, wanted)
+        return {
+            id: [round(w[id].total / w[id].answered / 100, 3) if w[id].answered else None for w in found]
+            for id in found[0]
+        }
+
+    def _seen(
+        self, monitor_ids: Sequence[str], wanted: Sequence[tuple[int, Sequence[tuple[int, int, int]]]]
+    ) -> list[dict[str, Seen]]:
+        """The counts of each monitor, for each (first second, [(rollups, from, to)])."""
+        s = self._s
+        places = {place.monitor: id for id in monitor_ids if (place := s.places.find(id)) is not None}
+        found: list[dict[int, Seen]] = []
+        for _, spans in wanted:
+            sums = dict.fromkeys(places, Seen())
+            for span in spans:
+                for monitor, seen in self._rolled(list(places), span).items():
+                    sums[monitor] = sums[monitor].plus(seen)
+            found.append(sums)
+        for monitor, counts in tail_counts(s, places, [first * 1_000_000 for first, _ in wanted]):
+            for sums, seen in zip(found, counts, strict=True):
+                sums[monitor] = sums[monitor].plus(seen)
+        return [{places[monitor]: seen for monitor, seen in sums.items()} for sums in found]
+
+    def _rolled(self, monitors: Sequence[int], span: tuple[int, int, int]) -> dict[int, Seen]:
+        """What is rolled up in a span, by monitor. Rollups change only when the tail moves: until then the sums that
+        were read once hold good."""
+        s, mark = self._s, tail_mark(self._s)
+        kept = s.memory.rolled.get(span)
+        known = kept[1] if kept is not None and kept[0] == mark else {}
+        missing = [monitor for monitor in monitors if monitor not in known]
+        if missing:
+            level, first, last = span
+            among, given = s.among("monitor", missing)
+            spots, names = s.among("location", list(s.places.location_names()))
+            fresh = dict.fromkeys(missing, Seen())
+            for row in s.all(
+                "SELECT monitor, sum(up + degraded), sum(up + degraded + down), sum(answered), sum(sum) "
+                f"FROM {_TABLES[level]} WHERE {among} AND {spots} AND at >= ? AND at < ? GROUP BY monitor",
+                given, names, first, last,
+            ):  # fmt: skip
+                fresh[row[0]] = Seen(int(row[1]), int(row[2]), int(row[3]), int(row[4]))
+            known = {**known, **fresh}
+            s.memory.keep_rolled(span, mark, known)
+        return known if len(known) == len(monitors) else {monitor: known[monitor] for monitor in monitors}
 
     def _sums(self, monitor_id: str, start: datetime, end: datetime, step: int, location: str | None) -> dict[int, Sum]:
         s, place = self._s, self._s.places.of(monitor_id)
@@ -251,12 +300,16 @@ class Rollups:
         else:
             for level, first, last in self._levels(start, end, step):
                 for one_spot in spots:
-                    for row in s.rows(
+                    for row in s.all(
                         f"SELECT at, {_COLUMNS} FROM {_TABLES[level]} "
                         f"WHERE {where} AND location = ? AND at >= ? AND at < ? ORDER BY at",
                         *mine, one_spot, first, last,
                     ):  # fmt: skip
-                        _merge_into(found, row[0] // step * step, _stored(row[1:]))
+                        at = row[0] // step * step
+                        one = found.get(at)
+                        if one is None:
+                            one = found[at] = Sum()
+                        one.add_stored(row[1:])
         self._add_raw(found, tail_rows(s, place.monitor, _RAW, f"{where} AND {span}", mine_then), spot, step)
         return found
 
@@ -285,11 +338,3 @@ def _span_step(start: datetime, end: datetime) -> int:
     """The step that adds up a stretch: days when it is long."""
     seconds = (end - start).total_seconds()
     return MINUTE if seconds <= 6 * HOUR else HOUR if seconds <= 14 * DAY else DAY
-
-
-def _merge_into(found: dict[int, Sum], at: int, one: Sum) -> None:
-    known = found.get(at)
-    if known is None:
-        found[at] = one
-    else:
-        known.merge(one)

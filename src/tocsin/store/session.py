@@ -62,6 +62,10 @@ class Session:
         """Every row of a query."""
         return cast(Sequence[Values], self.connection.exec_driver_sql(self._sql(sql), values).fetchall())
 
+    def all(self, sql: str, *values: Any) -> Sequence[Values]:
+        """Every row of a query that may have thousands, with as little between us and the driver as can be."""
+        return next(iter(self.each(sql, [values])))
+
     def row(self, sql: str, *values: Any) -> Values | None:
         """The first row of a query, or None."""
         return cast(Values | None, self.connection.exec_driver_sql(self._sql(sql), values).fetchone())

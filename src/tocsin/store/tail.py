@@ -146,11 +146,17 @@ class Seen(NamedTuple):
     answered: int = 0
     total: int = 0
 
+    def plus(self, other: Seen) -> Seen:
+        """Both added up."""
+        return Seen(
+            self.good + other.good, self.judged + other.judged, self.answered + other.answered, self.total + other.total
+        )
+
 
 def tail_counts(s: Session, monitors: Iterable[int], since: Sequence[int]) -> Iterator[tuple[int, list[Seen]]]:
     """(monitor, its counts since each of these slots in µs) of what has not moved, from memory: a result that is being
     stored now may be among them. Ask for what has moved first, as for `tail_rows`."""
-    before, last, number = _mark(s)
+    before, last, number = tail_mark(s)
     for monitor in monitors:
         known = s.memory.tail.rows.get(monitor)
         if known is None or not known.numbers:
@@ -171,7 +177,7 @@ def _counts(at: array[int], status: bytes, total: array[int], start: int) -> See
 
 def not_moved(s: Session) -> tuple[str, tuple[int, int, int, int]]:
     """The condition that a row of the tail has not moved, and its parameters."""
-    before, monitor, number = _mark(s)
+    before, monitor, number = tail_mark(s)
     return "NOT (n < ? AND (monitor < ? OR (monitor = ? AND n <= ?)))", (before, monitor, monitor, number)
 
 
@@ -181,6 +187,7 @@ def mark_moved(s: Session, before: int, monitor: int, number: int) -> None:
     s.notes.set(_MARK, [before, monitor, number])
 
 
-def _mark(s: Session) -> tuple[int, int, int]:
+def tail_mark(s: Session) -> tuple[int, int, int]:
+    """How far the move of the tail is: it changes with every slice."""
     mark = s.notes.get(_MARK)
     return (0, 0, 0) if mark is None else (int(mark[0]), int(mark[1]), int(mark[2]))

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from tocsin.store.session import Session
 
 
+_INTERVAL = "v.value, v.at, v.ended, CASE WHEN v.ended IS NULL THEN v.data END"
+_FIRST = "coalesce((SELECT max(x.at) FROM verdicts x WHERE x.monitor = {} AND x.at <= ?), 0)"
+"""Intervals follow each other: the one a moment lies in began last before it."""
+
+
 class Verdicts:
     """What was agreed on, from when to when."""
 
@@ -76,22 +81,40 @@ class Verdicts:
         """The intervals that touch start..end, oldest first. The one that lasts is fresh as far as its votes are:
         until its newest result is older than the verdict lets a vote be."""
         place = self._s.places.of(monitor_id)
-        rows = self._s.rows(
-            "SELECT value, at, ended, CASE WHEN ended IS NULL THEN data END FROM verdicts "
-            "WHERE monitor = ? AND workspace = ? AND at < ? AND (ended IS NULL OR ended > ?) ORDER BY at",
-            place.monitor, place.workspace, micros(end), micros(start),
+        rows = self._s.all(
+            f"SELECT {_INTERVAL} FROM verdicts v WHERE v.monitor = ? AND v.workspace = ? AND v.at >= {_FIRST.format('?')} "
+            "AND v.at < ? AND (v.ended IS NULL OR v.ended > ?) ORDER BY v.at",
+            place.monitor, place.workspace, place.monitor, micros(start), micros(end), micros(start),
         )  # fmt: skip
-        return [self._interval(row, place.monitor) for row in rows]
+        newest = self._s.results.newest_at(place.monitor) if rows and rows[-1][2] is None else None
+        return [_interval(row, newest) for row in rows]
 
-    def _interval(self, row: tuple[Any, ...], monitor: int) -> Interval:
-        value, began = cast(VerdictValue, row[0]), from_micros(row[1])
-        if row[2] is not None:
-            return Interval(value=value, start=began, end=from_micros(row[2]))
-        newest = self._s.results.newest_at(monitor)
-        seen = began if newest is None else max(began, newest)
-        return Interval(
-            value=value, start=began, end=None, fresh_until=seen + timedelta(seconds=_verdict(row[3]).fresh_s)
-        )
+    def intervals_of(self, monitor_ids: Sequence[str], start: datetime, end: datetime) -> dict[str, list[Interval]]:
+        """`intervals` of many monitors at once."""
+        s = self._s
+        places = {place.monitor: id for id in monitor_ids if (place := s.places.find(id)) is not None}
+        found: dict[str, list[Interval]] = {id: [] for id in places.values()}
+        newest: dict[int, int] = {}
+        for (monitor, _), known in tuple(s.memory.newest.items()):
+            newest[monitor] = max(known.at, newest.get(monitor, known.at))
+        among, given = s.among("m.key", list(places))
+        for row in s.all(
+            f"SELECT {_INTERVAL}, m.key FROM monitors m JOIN verdicts v ON v.monitor = m.key "
+            f"AND v.at >= {_FIRST.format('m.key')} AND v.at < ? WHERE {among} AND (v.ended IS NULL OR v.ended > ?) "
+            "ORDER BY m.key, v.at",
+            micros(start), micros(end), given, micros(start),
+        ):  # fmt: skip
+            at = newest.get(row[4])
+            found[places[row[4]]].append(_interval(row, None if at is None else from_micros(at)))
+        return found
+
+
+def _interval(row: tuple[Any, ...], newest: datetime | None) -> Interval:
+    value, began = cast(VerdictValue, row[0]), from_micros(row[1])
+    if row[2] is not None:
+        return Interval(value=value, start=began, end=from_micros(row[2]))
+    seen = began if newest is None else max(began, newest)
+    return Interval(value=value, start=began, end=None, fresh_until=seen + timedelta(seconds=_verdict(row[3]).fresh_s))
 
 
 def _verdict(data: str) -> Verdict:
