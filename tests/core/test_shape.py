@@ -181,7 +181,8 @@ def test_many_problems_are_capped():
     [
         ('{"a":1,"b":2,"a":3}', "a", "twice"), ('{"x":{"k k":1,"k k":1}}', '["k k"]', "twice"), ("[NaN]", "", "NaN"),
         ("[-Infinity]", "", "Infinity"), ("1e999", "", "1e999"), ("9223372036854775808", "", "9223372036854775808"),
-        ("1" * 5000, "", "111"), ('["\\ud800"]', "[0]", "surrogate"), ("[" * 33 + "]" * 33, "[0]" * 32, "more"),
+        ("1" * 5000, "", "111"), ('["\\ud800"]', "[0]", "\\ud800"), ('["a\\u0000b"]', "[0]", "\\u0000"), ('{"a": "\\u001b[2J"}', "a", "\\u001b"),
+        ('{"a\\u0007": 1}', "", "\\u0007"), ("[" * 33 + "]" * 33, "[0]" * 32, "more"),
         ("[" * 100_000, "", "more"), (b'"\xff"', "", "position 1"), ("", "", "nothing"), ("[1,]", "", "line 1"), ("1 2", "", "line 1"),
         ("\ufeff{}", "", "line 1"), ('"' + "x" * (1 << 20) + '"', "", "bytes"), ('"a\nb"', "", "line 1"), ("'a'", "", "line 1"),
     ],
@@ -195,12 +196,30 @@ def test_json_that_is_refused(text: str | bytes, field: str, says: str):
     assert len(problem.found) < 120
 
 
+TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from("\t\r\n"))
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner, max_size=4),
+    | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
     max_leaves=20,
 )  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\x1b[31m", "\x7f", "bell\a"])
+def test_control_characters_are_refused_wherever_text_stands(text: str):
+    for data in ({"host": "a", "headers": {"x": text}}, {"host": "a", "password": text}, {"host": "a", "headers": {text: "x"}},
+                 {"host": "a", "steps": [{"send": text}]}):  # fmt: skip
+        with pytest.raises(Invalid) as refused:
+            read(Target, data)
+        assert text not in str(refused.value)
+    assert read(Target, {"host": "a", "password": "line one\n\tline two\r\n"}).password
+
+
+@pytest.mark.parametrize("text", ["two\nlines", "tab\there", "a\u2028b", "\u202eevil", "a\x85b", " \u00a0 "])
+def test_a_name_is_one_printable_line(text: str):
+    with pytest.raises(Invalid):
+        read(Name, text)
+    assert read(Name, "Shop – Köln 👩‍🔧") == "Shop – Köln 👩‍🔧"
 
 
 @given(JSON)

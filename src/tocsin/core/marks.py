@@ -47,7 +47,10 @@ def Help(text: str) -> Meta:
 
 
 Hidden = Meta(extra={"hidden": True}, extra_json_schema={"writeOnly": True})
-Name = Annotated[str, Length(1, MAX_NAME), Pattern(r"[\s\S]*\S[\s\S]*", "a name")]
+_INK = r"\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"  # what a name has none of: control, line, direction
+Name = Annotated[
+    str, Length(1, MAX_NAME), Pattern(rf"[^{_INK}]*[^\s{_INK}][^{_INK}]*", "a name on one line, printable")
+]
 
 
 class Marks(Struct, frozen=True):

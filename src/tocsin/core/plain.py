@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from typing import Any, NoReturn, cast
 
@@ -13,12 +14,14 @@ MAX_DEPTH = 32
 MAX_BYTES = 1 << 20
 MAX_PROBLEMS = 100
 SMALLEST, LARGEST = -(1 << 63), (1 << 63) - 1
+CLEAN_SAYS = "text in valid Unicode, without control characters but tabs and line breaks"
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 def loads(source: str | bytes, *, max_depth: int = MAX_DEPTH, max_bytes: int = MAX_BYTES) -> Any:
     """Plain data from JSON text. Raises Invalid for anything that is not exactly one JSON value in valid UTF-8, and for
     what parsers elsewhere read in different ways: doubled keys, NaN and Infinity, numbers out of range, lone
-    surrogates, and texts that are too large or nested too deep."""
+    surrogates, control characters in texts, and what is too large or nested too deep."""
     size = len(source) if isinstance(source, bytes) else len(source.encode("utf-8", "surrogatepass"))
     if size > max_bytes:
         raise Invalid(Problem("", f"at most {max_bytes} bytes of JSON", f"{size} bytes"))
@@ -87,7 +90,7 @@ def check_plain(
         return
     if isinstance(data, str):
         if not sound(data):
-            wrong("text in valid Unicode", "a lone surrogate")
+            wrong(CLEAN_SAYS, found(data))
     elif isinstance(data, int):
         if not SMALLEST <= data <= LARGEST:
             wrong("a whole number of at most 63 bits", "a larger one")
@@ -104,7 +107,7 @@ def check_plain(
     elif entries is not None:
         for key, item in entries.items():
             if not isinstance(key, str) or not sound(key):
-                wrong("keys that are text in valid Unicode", found(key))
+                wrong("keys that are " + CLEAN_SAYS, found(key))
             else:
                 check_plain(item, join(where, key), problems, depth - 1, hidden=hidden)
 
@@ -120,14 +123,20 @@ def as_map(data: object) -> dict[Any, Any] | None:
 
 
 def sound(text: str) -> bool:
-    """Whether the text has no lone surrogate, so that it can be written as UTF-8."""
+    """Whether the text can be kept and shown anywhere: no lone surrogate, and of control characters only tabs and line
+    breaks (databases refuse NUL, terminals obey ESC)."""
     if text.isascii():
-        return True
+        return text.isprintable() or _CONTROL.search(text) is None
     try:
         text.encode()
     except UnicodeEncodeError:
         return False
-    return True
+    return _CONTROL.search(text) is None
+
+
+def without_control(text: str) -> str:
+    """The text with a space for each control character but tabs and line breaks."""
+    return _CONTROL.sub(" ", text)
 
 
 def join(where: str, name: str) -> str:

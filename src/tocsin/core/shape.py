@@ -32,7 +32,19 @@ from tocsin.core.marks import (
     Range,
     node_of,
 )  # fmt: skip
-from tocsin.core.plain import LARGEST, MAX_PROBLEMS, SMALLEST, as_list, as_map, check_plain, found, join, loads, sound
+from tocsin.core.plain import (
+    CLEAN_SAYS,
+    LARGEST,
+    MAX_PROBLEMS,
+    SMALLEST,
+    as_list,
+    as_map,
+    check_plain,
+    found,
+    join,
+    loads,
+    sound,
+)  # fmt: skip
 from tocsin.errors import Invalid, Problem
 
 __all__ = [
@@ -71,7 +83,7 @@ def _text(node: Node, data: object, where: str, problems: list[Problem]) -> Any:
     if type(data) is not str or not m.min_length <= len(data) <= (m.max_length or MAX_TEXT):
         return _wrong(node, data, where, problems, "" if type(data) is str else node.says)
     if not sound(data):
-        return _wrong(node, data, where, problems, "text in valid Unicode")
+        return _wrong(node, data, where, problems, CLEAN_SAYS)
     if m.regex is not None and not m.regex.fullmatch(data):
         return _wrong(node, data, where, problems, m.says or f"text like {m.regex.pattern}")
     if m.hidden and data == HIDDEN_TEXT:
@@ -146,7 +158,7 @@ def _map(node: Node, data: object, where: str, problems: list[Problem]) -> Any:
     made: dict[str, Any] = {}
     for key, value in entries.items():
         if type(key) is not str or len(key) > MAX_NAME or not sound(key):
-            problems.append(Problem(where, f"keys of at most {MAX_NAME} characters", found(key)))
+            problems.append(Problem(where, f"keys of at most {MAX_NAME} characters, no control characters", found(key)))
         else:
             made[key] = _read(item, value, join(where, key), problems)
     return made

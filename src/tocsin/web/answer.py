@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tocsin.core.shape import loads, read
-from tocsin.errors import Denied, Invalid
+from tocsin.errors import Denied, Invalid, NotFound
 from tocsin.telemetry import logger
 from tocsin.web import auth, limits, pages, query
 from tocsin.web.call import Call, Reply, Route
@@ -52,6 +52,7 @@ async def answer(parts: Parts, route: Route, asked: Asked, path: Mapping[str, st
     secure = _is_secure(parts, asked)
     client = limits.client_address(asked.peer, asked.headers, parts.settings["TRUSTED_PROXIES"])
     try:
+        _check_path(path)
         cookies = _cookies(asked.headers.get("cookie", ""))
         caller = await _caller(parts, route, asked.headers, cookies, client, now, secure=secure)
         _allow(parts, route, asked, caller)
@@ -66,6 +67,12 @@ async def answer(parts: Parts, route: Route, asked: Asked, path: Mapping[str, st
     if caller.cookies:
         reply = replace(reply, cookies=(*caller.cookies, *reply.cookies))
     return reply
+
+
+def _check_path(path: Mapping[str, str]) -> None:
+    """Raise NotFound when a parameter holds what no name of ours has: control characters."""
+    if not all(value.isprintable() for value in path.values()):
+        raise NotFound("there is nothing at this URL")
 
 
 def failed(parts: Parts, route: Route | None, asked: Asked, error: Exception) -> Reply:

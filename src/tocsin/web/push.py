@@ -1,7 +1,7 @@
 """URLs that jobs call: Healthchecks' /ping/… and Uptime Kuma's /api/push/…, in the forms that existing jobs use.
 
-The token in the URL is the credential: 256 bits that the server made, or what a person chose. Bodies are kept as the
-message, at most 1,000 characters of them.
+The token in the URL is the credential: 256 bits that the server made, or what a person chose. A body is kept as the
+message, on one line, at most 1,000 characters of it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from msgspec import Struct
 
 from tocsin.core.shape import Length
+from tocsin.core.wording import one_line
 from tocsin.errors import Invalid, NotFound, Problem
 from tocsin.web.call import Call, Reply, Route
 
@@ -37,7 +38,8 @@ async def _called(call: Call, status: str, **more: Any) -> None:
 
 
 def _message(call: Call) -> str:
-    return call.raw[: 4 * _SAID].decode("utf-8", "replace")[:_SAID].strip()
+    """What the job says, on one line: it goes into messages, pages and logs."""
+    return one_line(call.raw[: 4 * _SAID].decode("utf-8", "replace"), _SAID)
 
 
 async def _ping(call: Call) -> Reply:
@@ -72,8 +74,8 @@ async def _kuma(call: Call) -> Reply:
     status = (wanted.status or "up").lower()
     if status not in ("up", "down"):
         raise Invalid(Problem("status", "up or down", repr(wanted.status)))
-    message = wanted.msg or ""
-    await _called(call, status, message="" if message == "OK" else message[:_SAID], ping_ms=ping_ms)
+    message = one_line(wanted.msg or "", _SAID)
+    await _called(call, status, message="" if message == "OK" else message, ping_ms=ping_ms)
     return Reply(data={"ok": True})
 
 

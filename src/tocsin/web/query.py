@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
+from tocsin.core.plain import CLEAN_SAYS, found, sound, without_control
 from tocsin.core.shape import FieldShape, fields, read
 from tocsin.errors import Invalid, Problem
 
@@ -20,7 +21,20 @@ def _fields(type_: Any) -> dict[str, FieldShape]:
 
 
 def pairs(raw: bytes, *, most: int = _MOST, where: str = "") -> list[tuple[str, str]]:
-    """The name and value pairs of a query string or a form, in order; raises Invalid when it is not one."""
+    """The name and value pairs of a query string or a form, in order; raises Invalid when it is not one, or when there
+    are control characters in it."""
+    given = _split(raw, most, where)
+    problems = [
+        Problem(name[:80] if sound(name) else where, CLEAN_SAYS, found(value if sound(name) else name))
+        for name, value in given
+        if not (sound(name) and sound(value))
+    ]
+    if problems:
+        raise Invalid(*problems[:10])
+    return given
+
+
+def _split(raw: bytes, most: int, where: str) -> list[tuple[str, str]]:
     try:
         text = raw.decode("utf-8")
         return parse_qsl(text, keep_blank_values=True, encoding="utf-8", errors="strict", max_num_fields=most)
@@ -29,8 +43,11 @@ def pairs(raw: bytes, *, most: int = _MOST, where: str = "") -> list[tuple[str, 
 
 
 def read_query(type_: Any, raw: bytes, *, loose: bool = False) -> Any:
-    """An instance of `type_` from a query string. A parameter left empty counts as left out."""
-    given = pairs(raw) if raw else []
+    """An instance of `type_` from a query string. A parameter left empty counts as left out.
+
+    `loose`: unknown parameters are passed over, and control characters become spaces (a job's call is not to be lost
+    over its message)."""
+    given = [] if not raw else _cleaned(raw) if loose else pairs(raw)
     known = _fields(type_) if type_ is not None else {}
     data: dict[str, Any] = {}
     for name, text in given:
@@ -46,6 +63,10 @@ def read_query(type_: Any, raw: bytes, *, loose: bool = False) -> Any:
             raise Invalid(*(Problem(name[:80], "no query parameter", repr(text[:40])) for name, text in given[:10]))
         return None
     return read(type_, data)
+
+
+def _cleaned(raw: bytes) -> list[tuple[str, str]]:
+    return [(name, without_control(value)) for name, value in _split(raw, _MOST, "")]
 
 
 def _plain(shape: FieldShape, text: str) -> Any:

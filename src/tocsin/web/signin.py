@@ -16,6 +16,7 @@ from msgspec import Struct
 from tocsin.clock import new_id
 from tocsin.core.access import Principal
 from tocsin.core.account import Session, User, Workspace
+from tocsin.core.wording import one_line
 from tocsin.errors import Conflict, Denied, Invalid, Problem
 from tocsin.telemetry import logger
 from tocsin.web import passwords, tokens
@@ -134,7 +135,7 @@ async def _begin(parts: Parts, user: User, workspace_id: str, now: datetime, age
     secret = tokens.new_secret()
     session = Session(
         id=new_id(), user_id=user.id, workspace_id=workspace_id, token_hash=tokens.hash_of(secret), previous_hash=None,
-        created_at=now, used_at=now, expires_at=now + timedelta(seconds=tokens.REFRESH_S), agent=agent[:200],
+        created_at=now, used_at=now, expires_at=now + timedelta(seconds=tokens.REFRESH_S), agent=one_line(agent, 200),
     )  # fmt: skip
     await parts.store.everything(by=user.email).write(lambda s: s.sessions.add(session))
     return _given(parts, session, secret, user.token_version, now)
