@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from math import floor
+from math import ceil
 
 import pytest
 from hypothesis import given
@@ -24,7 +24,7 @@ def filled(values: list[float]) -> dict[int, int]:
 
 @given(st.lists(latencies, min_size=1, max_size=200), st.floats(0, 1))
 def test_a_quantile_is_within_two_percent_of_the_value_of_its_rank(values: list[float], q: float) -> None:
-    exact = sorted(values)[floor(q * (len(values) - 1))]
+    exact = sorted(values)[max(0, ceil(q * len(values) - 1e-9) - 1)]
     found = sketch.quantile(filled(values), q)
     assert found is not None
     assert abs(found - exact) <= max(0.02 * exact, 0.0101)
@@ -42,6 +42,20 @@ def test_merging_is_the_same_as_having_counted_all_in_one(left: list[float], rig
     one, other = filled(left), filled(right)
     sketch.merge(one, other)
     assert one == filled(left + right)
+
+
+@pytest.mark.parametrize(
+    ("values", "p50", "p95", "p99"),
+    [
+        ([7.0], 7.0, 7.0, 7.0),
+        ([12.0, 1.6, 2.2], 2.2, 12.0, 12.0),
+        ([1.0, 100.0], 1.0, 100.0, 100.0),
+        ([float(n) for n in range(1, 21)], 10.0, 19.0, 20.0),
+        ([float(n) for n in range(1, 101)], 50.0, 95.0, 99.0),
+    ],
+)
+def test_of_few_values_the_nearest_rank_is_told(values: list[float], p50: float, p95: float, p99: float) -> None:
+    assert sketch.quantiles(filled(values), (0.5, 0.95, 0.99)) == pytest.approx([p50, p95, p99], rel=0.02)
 
 
 @given(latencies)

@@ -267,3 +267,17 @@ async def test_the_unmoved_are_given_back_in_order_after_a_crash(store: Store) -
     found = await store.of("ws").read(lambda s: s.results.unmoved())
     assert [r.at for r in found] == [at(0), at(60)]
     assert await store.of("elsewhere").read(lambda s: s.results.unmoved()) == []
+
+
+@pytest.mark.parametrize("moved", [0, 1, 2, 3])
+async def test_percentiles_of_few_results_are_the_nearest_ranks(store: Store, moved: int) -> None:
+    monitor = await keep_monitor(store)
+    results = [a_result(monitor=monitor, at=at(n * 60), timing=Timing(total=ms)) for n, ms in enumerate((12, 1.6, 2.2))]
+    if moved:
+        await commit(store, *results[:moved])
+        assert await store.move_tail() == moved
+    if moved < 3:
+        await commit(store, *results[moved:])
+    stats = await store.of("ws").read(lambda s: s.rollups.stats(monitor.id, at(-60), at(600)))
+    assert (stats.avg_ms, stats.min_ms, stats.max_ms) == (pytest.approx(5.267, abs=0.001), 1.6, 12)
+    assert (stats.p50, stats.p95, stats.p99) == pytest.approx((2.2, 12, 12), rel=0.02)

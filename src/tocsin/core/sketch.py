@@ -7,7 +7,7 @@ point of it whose relative distance to both ends is the same: (1.04 - 1) / (1.04
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import floor, log
+from math import ceil, floor, log
 
 _SMALLEST_MS = 0.01
 _GROWTH = 1.04
@@ -38,12 +38,12 @@ def merge(into: dict[int, int], other: Mapping[int, int]) -> None:
 def quantile(buckets: Mapping[int, int], q: float) -> float | None:
     """The q-quantile (0..1) in ms within 2 %, or None when empty.
 
-    It is the value with rank floor(q × (count - 1)), counted from 0; what lies in bucket 0 answers 0.0.
+    It is the nearest rank: the smallest value that at least q of all values do not exceed. Bucket 0 answers 0.0.
     """
     total = sum(buckets.values())
     if total <= 0:
         return None
-    rank, seen = floor(q * (total - 1)), 0
+    rank, seen = _rank(q, total), 0
     ordered = sorted(buckets)
     for index in ordered:
         seen += buckets[index]
@@ -60,7 +60,7 @@ def quantiles(buckets: Mapping[int, int], shares: Sequence[float]) -> list[float
     found: list[float | None] = []
     seen, index, ordered = 0, 0, iter(sorted(buckets))
     for share in shares:
-        rank = floor(share * (total - 1))
+        rank = _rank(share, total)
         while seen <= rank:
             index = next(ordered)
             seen += buckets[index]
@@ -99,6 +99,11 @@ def decode(data: bytes) -> dict[int, int]:
         index += gap
         buckets[index] = buckets.get(index, 0) + count
     return buckets
+
+
+def _rank(q: float, total: int) -> int:
+    """The nearest rank, counted from 0 (0.95 × 20 is the 19th value, whatever the float makes of it)."""
+    return min(total, max(1, ceil(q * total - 1e-9))) - 1
 
 
 def _value(index: int) -> float:
