@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 from prometheus_client import generate_latest
 
 from tocsin import telemetry
@@ -25,7 +24,6 @@ def _put_back() -> Iterator[None]:
             handler.close()
     root.handlers[:] = handlers
     root.setLevel(level)
-    structlog.reset_defaults()
 
 
 def test_a_json_line_has_the_event_and_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,6 +64,43 @@ def test_errors_go_to_the_file_too(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "ValueError: invalid literal" in file.read_text()
     assert "test.fine" not in file.read_text()
     assert "test.failed" in capsys.readouterr().err
+
+
+def test_text_is_one_line_an_event_with_values_quoted_where_needed(capsys: pytest.CaptureFixture[str]) -> None:
+    telemetry.set_up_logging("info")
+    telemetry.logger("test.text").info("test.happened", count=3, told="two words", forged="x\nerror all=lost", none="")
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert re.fullmatch(
+        r"\d{4}-\d\d-\d\dT[\d:.]+Z info +test\.happened +count=3 told='two words'"
+        r" forged='x\\nerror all=lost' none=''\n",
+        line,
+    )
+
+
+@pytest.mark.parametrize("json_lines", [True, False])
+def test_an_exception_brings_its_traceback_and_no_variables(
+    capsys: pytest.CaptureFixture[str], *, json_lines: bool
+) -> None:
+    telemetry.set_up_logging("info", json=json_lines)
+    canary = "canary-value"
+    log = telemetry.logger("test.trace")
+    try:
+        int(canary[:0])
+    except ValueError as error:
+        log.error("test.told", exc_info=error)  # noqa: TRY400 - the other way to say it
+        log.warning("test.bare", exc_info=False)
+    told = capsys.readouterr().err
+    assert told.count("Traceback (most recent call last)") == 1
+    assert "ValueError" in told
+    assert "canary-value" not in told
+
+
+def test_lines_of_libraries_look_like_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    telemetry.set_up_logging("info", json=True)
+    logging.getLogger("some.library").warning("lost %d of %d", 1, 2)
+    seen = json.loads(capsys.readouterr().err)
+    assert (seen["event"], seen["level"], seen["logger"]) == ("lost 1 of 2", "warning", "some.library")
 
 
 def test_exported_names_are_plain_and_documented() -> None:

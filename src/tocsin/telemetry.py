@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
+from datetime import UTC, datetime
+from json import dumps
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
-import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 REGISTRY = CollectorRegistry()
@@ -65,49 +66,92 @@ live_subscribers = Gauge("tocsin_live_subscribers", "Open live connections", reg
 live_dropped = Counter("tocsin_live_dropped_total", "Live connections ended for being too slow", registry=REGISTRY)
 
 
+class Log:
+    """A logger whose events are dotted names with fields: `log.info("intake.incident_opened", incident=id)`.
+
+    `exc_info=` takes an exception, or True for the one being handled."""
+
+    __slots__ = ("_to",)
+
+    def __init__(self, name: str) -> None:
+        self._to = logging.getLogger(name)
+
+    def debug(self, event: str, **fields: Any) -> None:
+        """Of use to who looks for a fault."""
+        self._write(logging.DEBUG, event, fields)
+
+    def info(self, event: str, **fields: Any) -> None:
+        """All is well; something happened."""
+        self._write(logging.INFO, event, fields)
+
+    def warning(self, event: str, **fields: Any) -> None:
+        """Somebody should know."""
+        self._write(logging.WARNING, event, fields)
+
+    def error(self, event: str, **fields: Any) -> None:
+        """Something of ours failed."""
+        self._write(logging.ERROR, event, fields)
+
+    def exception(self, event: str, **fields: Any) -> None:
+        """Something of ours failed; with the traceback of the exception being handled."""
+        self._write(logging.ERROR, event, {"exc_info": True} | fields)
+
+    def _write(self, level: int, event: str, fields: dict[str, Any]) -> None:
+        if self._to.isEnabledFor(level):
+            exc_info = fields.pop("exc_info", None)
+            self._to.log(level, event, exc_info=exc_info, extra={"fields": fields})
+
+
+def logger(name: str) -> Log:
+    """The logger of a module."""
+    return Log(name)
+
+
+class _Lines(logging.Formatter):
+    """A record as one JSON object a line, or as text for people. Records of libraries have no fields of their own."""
+
+    def __init__(self, *, json: bool, colours: bool = False) -> None:
+        super().__init__()
+        self._json, self._colours = json, colours
+
+    def format(self, record: logging.LogRecord) -> str:
+        event, level = record.getMessage(), record.levelname.lower()
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        fields: dict[str, Any] = getattr(record, "fields", {})
+        traceback = self.formatException(record.exc_info) if record.exc_info and record.exc_info[0] else ""
+        if self._json:
+            seen = {"timestamp": at, "level": level, "event": event, "logger": record.name} | fields
+            return dumps(seen | {"exception": traceback} if traceback else seen, default=str)
+        colour = _COLOURS.get(record.levelno, "") if self._colours else ""
+        said = " ".join(f"{name}={_shown(value)}" for name, value in fields.items())
+        line = f"{at} {colour}{level:<8}{_NO_COLOUR if colour else ''} {event:<30} {said}".rstrip()
+        return f"{line}\n{traceback}" if traceback else line
+
+
+_COLOURS = {logging.WARNING: "\x1b[33m", logging.ERROR: "\x1b[31m", logging.CRITICAL: "\x1b[31m"}
+_NO_COLOUR = "\x1b[0m"
+
+
+def _shown(value: object) -> str:
+    """A value on one line, in quotes when it is more than a plain word."""
+    text = str(value)
+    return text if text.isprintable() and text and not set(" '\"=") & set(text) else repr(text)
+
+
 def set_up_logging(level: str = "info", *, json: bool = False, error_file: Path | None = None) -> None:
-    """Send structured logs to stderr (and errors to a rotating file when named). Secrets print as `***`."""
-    shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    tty = sys.stderr.isatty()
-    renderer: Any = (
-        structlog.processors.JSONRenderer(default=str)
-        if json
-        else structlog.dev.ConsoleRenderer(
-            colors=tty,
-            exception_formatter=structlog.dev.plain_traceback,  # the prettier ones print local variables, secrets and all
-        )
-    )
-    formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared,
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            *([structlog.processors.format_exc_info] if json else []),
-            renderer,
-        ],
-    )
-    structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        cache_logger_on_first_use=True,
-    )
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    """Send logs to stderr (and errors to a rotating file when named). Secrets print as `***`, and no traceback shows
+    the values of variables."""
+    to_people = logging.StreamHandler(sys.stderr)
+    to_people.setFormatter(_Lines(json=json, colours=sys.stderr.isatty()))
+    handlers: list[logging.Handler] = [to_people]
     if error_file is not None:
-        to_file = RotatingFileHandler(error_file, maxBytes=5_000_000, backupCount=3, delay=True)
+        to_file = RotatingFileHandler(
+            error_file, maxBytes=5_000_000, backupCount=3, delay=True, encoding="utf-8", errors="backslashreplace"
+        )
         to_file.setLevel(logging.ERROR)
+        to_file.setFormatter(_Lines(json=json))
         handlers.append(to_file)
-    for handler in handlers:
-        handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = handlers
     root.setLevel(level.upper())
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # the server logs its own start and stop
-
-
-def logger(name: str) -> Any:
-    """A logger whose events are dotted names with fields: `log.info("intake.incident_opened", incident=id)`."""
-    return structlog.stdlib.get_logger(name)
