@@ -1,7 +1,7 @@
 """The one door of results: fold, judge, store in one transaction, and only then tell anyone.
 
 Results are taken in rounds, one at a time. A result that may change something starts a round at once; steady ones
-wait up to 50 ms for company. A round that could not be stored is taken back and tried again.
+wait for company, up to a quarter of a second. A round that could not be stored is taken back and tried again.
 """
 
 from __future__ import annotations
@@ -23,9 +23,12 @@ from tocsin.store import Store
 
 log = telemetry.logger("tocsin.intake")
 
-WAIT_S = 0.05
+WAIT_S = 0.25
+"""How long steady results wait: a commit writes some 10 KB however few its results."""
+ENOUGH = 100
+"""So many steady results start a round without waiting longer: more together would hardly save anything."""
 FULL = 1000
-"""So many results start a round without waiting, and a round takes no more, so that the loop is not held up."""
+"""A round takes no more, so that the loop is not held up."""
 KEPT = 50_000
 """Results kept while nothing can be stored; older ones are dropped and counted."""
 AGAIN_S = 1.0
@@ -86,7 +89,7 @@ class Intake:
             self._first = self._clock.monotonic()
         self._buffer.append(result)
         watched = self._watchlist.find(result.monitor_id)
-        if len(self._buffer) >= FULL or (watched is not None and not steady(watched, result)):
+        if len(self._buffer) >= ENOUGH or (watched is not None and not steady(watched, result)):
             self._hurry()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(WAIT_S, self._hurry)
