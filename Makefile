@@ -6,7 +6,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install
 ARGS ?=
 
-.PHONY: help run check test soak bench docs clean
+# Tests run in as many processes as there are processors, four at most: `make test WORKERS=0` for one, as a debugger wants it.
+WORKERS ?= auto
+SPREAD := -n $(WORKERS) --maxprocesses=4 --dist worksteal
+
+.PHONY: help run check test coverage soak bench docs clean
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -39,7 +43,12 @@ check: $(VENV)/.for-development ## format, lint, types, floors, dependencies
 	$(BIN)/deptry src
 
 test: $(VENV)/.for-development ## all tests but the long ones; what CI runs
-	@$(BIN)/python -m pytest -ra $(ARGS)
+	@$(BIN)/python -m pytest -ra $(SPREAD) $(ARGS)
+
+coverage: $(VENV)/.for-development ## the same tests, and how much of the code they ran
+	@rm -f .coverage .coverage.*
+	@$(BIN)/coverage run -m pytest -ra $(SPREAD) $(ARGS)
+	@$(BIN)/coverage combine -q && $(BIN)/coverage report
 
 soak: $(VENV)/.for-development ## the long tests: faults, seeds, fuzz
 	@$(BIN)/python -m pytest -m soak --timeout=3600 -ra $(ARGS)

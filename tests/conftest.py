@@ -7,13 +7,15 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
-# CI must not fail by chance: the same examples each time, and no deadline on a busy machine.
-settings.register_profile("ci", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# CI must not fail by chance: the same examples each time, and no deadline on a busy machine. Nothing is explained, since
+# that traces every line; a failing example is small enough to be read.
+_PHASES = [phase for phase in Phase if phase is not Phase.explain]
+_QUIET = [HealthCheck.too_slow]
+settings.register_profile("ci", derandomize=True, deadline=None, phases=_PHASES, suppress_health_check=_QUIET)
+settings.register_profile("here", deadline=None, phases=_PHASES, suppress_health_check=_QUIET)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
-
 
 # Where no test sets the log up: no local variables in tracebacks, which take seconds to draw.
 structlog.configure(
