@@ -19,6 +19,7 @@ from tocsin.core.result import ERROR_TYPES, AssertionResult, CheckError, Observa
 from tocsin.errors import CheckFailed, CheckInvalid, EgressRefused, NotFound
 from tocsin.net import Net
 from tocsin.net.progress import PROGRESS, Progress, timeout_message
+from tocsin.net.shortage import shortage
 
 # One line a kind: its name and the module that is imported when it is first used.
 REGISTRY: dict[str, str] = {
@@ -93,30 +94,15 @@ async def run(order: Order, net: Net, clock: Clock) -> Outcome:
     """One finished check: it never raises (cancellation apart).
 
     CheckFailed → down with its reason; no answer in time → down, timeout, with its phase; an address that the guard
-    refuses → down, network; any other exception is a fault of ours → invalid, with its traceback in the log."""
+    refuses → down, network; this machine is short of something → invalid; any other exception is a fault of ours →
+    invalid, with its traceback in the log."""
     chosen = kind(order.type)
     started_at = clock.now()
     began = time.perf_counter()
     here = Progress()
     token = PROGRESS.set(here)
-    error: CheckError | None = None
-    status: Status = "up"
-    seen: Observation | None = None
     try:
-        here.begin(order.timeout_s, chosen.grace_s)
-        seen = await chosen.check(order.target, net)
-    except CheckFailed as failure:
-        status, error, seen = "down", _failure(failure, here), failure.observation
-    except EgressRefused as refused:
-        status, error = "down", CheckError("network", f"refused: {refused}", here.phase)
-    except CheckInvalid as fault:
-        status, error = "invalid", CheckError("unknown", str(fault), here.phase)
-    except asyncio.CancelledError:
-        if not here.end():
-            raise
-        status, error = _timed_out(order, here)
-    except Exception:  # noqa: BLE001 - whatever a check type raises by mistake is ours, never the target's
-        status, error = _our_fault(order.type)
+        status, error, seen = await _look(order, chosen, net, here)
     finally:
         here.end()
         PROGRESS.reset(token)
@@ -125,8 +111,8 @@ async def run(order: Order, net: Net, clock: Clock) -> Outcome:
     if status == "up":
         try:
             status, error, results = _judged(order.assertions, chosen.defaults, seen, started_at)
-        except Exception:  # noqa: BLE001 - as above
-            status, error = _our_fault(order.type)
+        except Exception as bug:  # noqa: BLE001 - judging is ours
+            status, error = _our_fault(order.type, bug)
     return Outcome(
         type=order.type,
         target=chosen.summary(order.target),
@@ -137,6 +123,27 @@ async def run(order: Order, net: Net, clock: Clock) -> Outcome:
         seen=seen,
         assertions=results,
     )
+
+
+async def _look(
+    order: Order, chosen: Kind, net: Net, here: Progress
+) -> tuple[Status, CheckError | None, Observation | None]:
+    """Status, error and what was seen, before anything is judged."""
+    try:
+        here.begin(order.timeout_s, chosen.grace_s)
+        return "up", None, await chosen.check(order.target, net)
+    except CheckFailed as failure:
+        return "down", _failure(failure, here), failure.observation
+    except EgressRefused as refused:
+        return "down", CheckError("network", f"refused: {refused}", here.phase), None
+    except CheckInvalid as fault:
+        return "invalid", CheckError("unknown", str(fault), here.phase), None
+    except asyncio.CancelledError:
+        if not here.end():
+            raise
+        return *_timed_out(order, here), None
+    except Exception as bug:  # noqa: BLE001 - whatever a check type raises by mistake is ours, never the target's
+        return *_our_fault(order.type, bug), None
 
 
 def _failure(failure: CheckFailed, here: Progress) -> CheckError:
@@ -150,10 +157,14 @@ def _timed_out(order: Order, here: Progress) -> tuple[Status, CheckError]:
     return "down", CheckError("timeout", timeout_message(order.timeout_s, here.phase), here.phase)
 
 
-def _our_fault(type_: str) -> tuple[Status, CheckError]:
+def _our_fault(type_: str, bug: Exception) -> tuple[Status, CheckError]:
+    """Invalid: this machine is short of something (no need to look into that twice), or there is a bug (in the log)."""
+    ours = shortage(bug) if isinstance(bug, OSError) else None
+    if ours is not None:
+        return "invalid", CheckError("unknown", str(ours))
     from tocsin.telemetry import logger  # the log is the heaviest import of a check that needs none
 
-    logger(__name__).exception("checks.fault", type=type_)
+    logger(__name__).error("checks.fault", type=type_, exc_info=bug)
     return "invalid", CheckError("unknown", "the check itself failed (a fault of ours; it is in the log)")
 
 

@@ -16,17 +16,20 @@ from typing import Any
 from msgspec import Struct
 
 from tocsin.core.result import Timing, TlsFacts
-from tocsin.errors import CheckFailed
+from tocsin.errors import CheckFailed, CheckInvalid
 from tocsin.net.egress import Egress
 from tocsin.net.progress import Progress, progress
 from tocsin.net.resolve import Address, Resolver
+from tocsin.net.shortage import exhausted, shortage
 
 _CHUNK = 65_536
-_UNREACHABLE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL)
+_UNREACHABLE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN)
 
 
-def from_os_error(error: OSError, phase: str, where: str = "") -> CheckFailed:
-    """The failure of a check that a socket error stands for."""
+def from_os_error(error: OSError, phase: str, where: str = "") -> CheckFailed | CheckInvalid:
+    """The failure of a check that a socket error stands for: the target's, or ours when this machine is short."""
+    if (ours := shortage(error)) is not None:
+        return ours
     at = f" {where}" if where else ""
     if isinstance(error, ConnectionRefusedError):
         return CheckFailed("connection_refused", f"connection refused by{at or ' the target'}", phase=phase)
@@ -286,8 +289,9 @@ class Connecting:
 
 async def _connect_any(addresses: Sequence[Address], here: Progress) -> tuple[socket.socket, Address]:
     """A socket connected to the first address that answers; the first failure when none does. An address that keeps
-    silent may use half of the time that is left, as long as there is another one."""
-    first: CheckFailed | None = None
+    silent may use half of the time that is left, as long as there is another one. A machine that has run out of something
+    is told at once; an address that it merely cannot reach from here counts only when no other one failed."""
+    first: CheckFailed | CheckInvalid | None = None
     for i, address in enumerate(addresses):
         here.ip = address.ip
         began = time.perf_counter()
@@ -298,7 +302,11 @@ async def _connect_any(addresses: Sequence[Address], here: Progress) -> tuple[so
                 async with asyncio.timeout(here.remaining_s() / 2):
                     sock = await _connect(address, here.loop)
         except OSError as error:
-            first = first or from_os_error(error, "connect", f"{address.ip} port {address.port}")
+            failure = from_os_error(error, "connect", f"{address.ip} port {address.port}")
+            if exhausted(error):
+                raise failure from None
+            if first is None or isinstance(first, CheckInvalid):
+                first = failure
             continue
         here.connect_ms = (time.perf_counter() - began) * 1000
         return sock, address
@@ -342,13 +350,13 @@ async def ask(egress: Egress, address: Address, payload: bytes, limit: int = _CH
     here = progress()
     here.ip, here.phase = address.ip, "ttfb"
     kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-    with socket.socket(address.family, kind) as sock:
-        try:
+    try:
+        with socket.socket(address.family, kind) as sock:
             sock.connect((address.ip, address.port))
             sock.send(payload)
             return await here.loop.sock_recv(sock, limit)
-        except OSError as error:
-            raise from_os_error(error, "ttfb", f"{address.ip} port {address.port}") from None
+    except OSError as error:
+        raise from_os_error(error, "ttfb", f"{address.ip} port {address.port}") from None
 
 
 def _facts(tls: ssl.SSLObject, *, verified: bool) -> TlsFacts:

@@ -9,6 +9,7 @@ import pycurl
 from tocsin.core.result import TlsFacts
 from tocsin.errors import CheckFailed, CheckInvalid
 from tocsin.net.progress import timeout_message
+from tocsin.net.shortage import shortage
 from tocsin.net.tls import why_refused
 from tocsin.net.transfer import Transfer
 
@@ -47,6 +48,8 @@ def fault_of(transfer: Transfer, facts: TlsFacts | None, timeout_s: float) -> Ch
     where = transfer.url.authority
     if code == pycurl.E_OPERATION_TIMEDOUT:
         return CheckFailed("timeout", timeout_message(timeout_s, phase), phase=phase)
+    if (ours := _shortage(transfer)) is not None:
+        return ours
     if code in _TLS_REFUSED:
         return CheckFailed("tls", why_refused(facts, transfer.url.host, transfer.verify_code, text), phase="tls")
     if code in (5, 6):
@@ -71,6 +74,23 @@ def fault_of(transfer: Transfer, facts: TlsFacts | None, timeout_s: float) -> Ch
     if code in (97,) or "proxy" in text.lower():
         return CheckFailed("network", f"the proxy refused: {text}", phase="connect")
     return CheckFailed("network", text or f"libcurl error {code}", phase=phase)
+
+
+def no_socket(transfer: Transfer) -> bool:
+    """Whether not even a socket could be opened: libcurl hides that error, while a connection that fails has one."""
+    return transfer.code == pycurl.E_COULDNT_CONNECT and not transfer.errno and "refused" not in transfer.text.lower()
+
+
+def _shortage(transfer: Transfer) -> CheckInvalid | None:
+    """The fault of ours that a code stands for, None when it may be the target's."""
+    code = transfer.code
+    if no_socket(transfer):
+        return CheckInvalid("this machine could open no socket (most likely no file descriptor is left)")
+    if code == pycurl.E_SSL_CACERT_BADFILE and (transfer.special is None or transfer.special.ca_file is None):
+        return CheckInvalid(f"this machine's own authorities cannot be read: {transfer.text}")
+    if code in (pycurl.E_COULDNT_CONNECT, pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR):
+        return shortage(transfer.errno)
+    return None
 
 
 def _no_connection(transfer: Transfer, where: str) -> CheckFailed:

@@ -18,6 +18,7 @@ from tocsin.errors import CheckFailed, CheckInvalid
 from tocsin.net.connect import from_os_error
 from tocsin.net.egress import Egress
 from tocsin.net.resolve import Address
+from tocsin.net.shortage import exhausted, shortage
 
 Way = Literal["raw", "dgram", "ping"]
 _REQUEST: dict[int, int] = {socket.AF_INET: 8, socket.AF_INET6: 128}
@@ -191,7 +192,9 @@ class Icmp:
             if way != "ping":
                 try:
                     made = self._sockets[family] = _Socket(family, way)
-                except OSError:
+                except OSError as error:
+                    if exhausted(error) and (ours := shortage(error)) is not None:
+                        raise ours from None
                     continue
                 return made
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import re
 import time
@@ -19,7 +20,7 @@ from tocsin.core.result import Observation, Timing, TlsFacts
 from tocsin.errors import CheckFailed
 from tocsin.net import url as urls
 from tocsin.net.egress import Egress
-from tocsin.net.fault import fault_of, phase_of
+from tocsin.net.fault import fault_of, no_socket, phase_of
 from tocsin.net.multi import Multi
 from tocsin.net.progress import Progress
 from tocsin.net.resolve import Address
@@ -194,9 +195,10 @@ class Journey:
         first: Transfer | None = None
         for i, address in enumerate(addresses):
             done = await self._exchange(address, special, last=i == len(addresses) - 1)
-            if not done.code or phase_of(done) != "connect":
+            if not done.code or phase_of(done) != "connect" or no_socket(done):
                 return done
-            first = first or done
+            if first is None or first.errno == errno.EADDRNOTAVAIL:  # of ours: what another address says counts more
+                first = done
         assert first is not None
         return first
 

@@ -16,6 +16,8 @@ from typing import Any
 
 import pycurl
 
+from tocsin.errors import CheckInvalid
+from tocsin.net.shortage import shortage_now
 from tocsin.net.transfer import Transfer, TransferPool
 
 _WAKE = b"\1" * 8
@@ -90,10 +92,15 @@ class Multi:
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         self.close()
-        self._loop = loop
+        wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        try:
+            engine = _Engine(wake)
+        except BaseException:  # nothing is left behind, so that the next one begins anew
+            os.close(wake)
+            raise
+        self._loop, self._wake = loop, wake
         self._stopping = self._woken = self._delivering = self._broken = False
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._thread = threading.Thread(target=self._live, args=(loop,), name="http", daemon=True)
+        self._thread = threading.Thread(target=self._live, args=(loop, engine), name="http", daemon=True)
         self._thread.start()
 
     def _rouse(self) -> None:
@@ -111,8 +118,7 @@ class Multi:
             if future is not None and not future.done():
                 future.set_result(None)
 
-    def _live(self, loop: asyncio.AbstractEventLoop) -> None:
-        engine = _Engine(self._wake)
+    def _live(self, loop: asyncio.AbstractEventLoop, engine: _Engine) -> None:
         try:
             while not self._stopping:
                 if engine.wait():
@@ -139,11 +145,20 @@ class Multi:
                 loop.call_soon_threadsafe(self._deliver)
 
 
+def _new_multi() -> Any:
+    """A multi handle. Raises CheckInvalid when this machine is too short of something for it."""
+    try:
+        return pycurl.CurlMulti()
+    except pycurl.error as error:
+        raise shortage_now() or CheckInvalid(f"the HTTP engine could not start: {error}") from None
+
+
 class _Engine:
     """What lives in the thread only: the multi handle, its sockets in epoll, its one timer."""
 
     def __init__(self, wake: int) -> None:
         self._wake = wake
+        self._multi = _new_multi()
         self._epoll = select.epoll()
         self._epoll.register(wake, select.EPOLLIN)
         self._watched: set[int] = set()
@@ -153,7 +168,6 @@ class _Engine:
         self._running: dict[Any, Transfer] = {}
         self._refused: list[Transfer] = []
         self._alive = 0
-        self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import functools
 import ipaddress
 import queue
@@ -15,14 +16,18 @@ from typing import Any
 
 from msgspec import Struct
 
-from tocsin.errors import CheckFailed, EgressRefused
+from tocsin.errors import CheckFailed, CheckInvalid, EgressRefused
 from tocsin.net.egress import Egress
 from tocsin.net.progress import progress
+from tocsin.net.shortage import shortage, shortage_now
 
 TTL_S = 30.0
 NEGATIVE_TTL_S = 3.0
 _MEMORY = 10_000  # names kept; forgotten all at once when full
 _THREADS = 16
+
+
+_Answer = list[tuple[str, int]] | CheckFailed | CheckInvalid
 
 
 class Address(Struct, frozen=True):
@@ -82,7 +87,7 @@ class _Lookup:
 
     __slots__ = ("answer", "name", "started")
 
-    def __init__(self, name: str, answer: asyncio.Future[list[tuple[str, int]] | CheckFailed]) -> None:
+    def __init__(self, name: str, answer: asyncio.Future[_Answer]) -> None:
         self.name = name
         self.answer = answer
         self.started = False
@@ -93,7 +98,7 @@ class Resolver:
 
     def __init__(self, egress: Egress) -> None:
         self._egress = egress
-        self._cache: dict[str, tuple[float, list[tuple[str, int]] | CheckFailed]] = {}
+        self._cache: dict[str, tuple[float, _Answer]] = {}
         self._running: dict[str, _Lookup] = {}
         self._queue: queue.SimpleQueue[tuple[_Lookup, asyncio.AbstractEventLoop] | None] = queue.SimpleQueue()
         self._threads = 0
@@ -105,7 +110,7 @@ class Resolver:
         """The addresses of `host`, in the order to try them, every one allowed by the guard.
 
         Addresses that the guard refuses refuse the whole name: which one we would get must not be left to luck.
-        Raises CheckFailed (dns) or EgressRefused."""
+        Raises CheckFailed (dns), EgressRefused, or CheckInvalid when this machine is too short of something to ask."""
         name = ascii_host(host)
         self._egress.check_name(name)
         found = _pinned(pins, name, port)
@@ -136,6 +141,8 @@ class Resolver:
             here.lookup = None
         if isinstance(answer, CheckFailed):
             raise CheckFailed(answer.type, answer.message, phase=answer.phase)
+        if isinstance(answer, CheckInvalid):
+            raise CheckInvalid(str(answer))
         return answer
 
     def _start(self, name: str) -> _Lookup:
@@ -156,11 +163,12 @@ class Resolver:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(self._answered, lookup, answer)
 
-    def _answered(self, lookup: _Lookup, answer: list[tuple[str, int]] | CheckFailed) -> None:
+    def _answered(self, lookup: _Lookup, answer: _Answer) -> None:
         ttl = NEGATIVE_TTL_S if isinstance(answer, CheckFailed) else TTL_S
         if len(self._cache) >= _MEMORY:
             self._cache.clear()
-        self._cache[lookup.name] = (time.monotonic() + ttl, answer)
+        if not isinstance(answer, CheckInvalid):  # a shortage may be over the next moment
+            self._cache[lookup.name] = (time.monotonic() + ttl, answer)
         self._running.pop(lookup.name, None)
         if not lookup.answer.done():
             lookup.answer.set_result(answer)
@@ -172,8 +180,14 @@ class Resolver:
         self._threads = 0
 
 
-def _system_lookup(name: str) -> list[tuple[str, int]] | CheckFailed:
-    """Ask the system; a failure is an answer too. Runs in a thread."""
+def _system_lookup(name: str) -> _Answer:
+    """Ask the system; a failure is an answer too, unless this machine was too short of something to ask: then the system
+    says "no such name" of any name. Runs in a thread."""
+    answer = _looked_up(name)
+    return (shortage_now() or answer) if isinstance(answer, CheckFailed) else answer
+
+
+def _looked_up(name: str) -> _Answer:
     try:
         rows: list[Any] = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
@@ -181,9 +195,12 @@ def _system_lookup(name: str) -> list[tuple[str, int]] | CheckFailed:
             return _dns(f"{name}: no such name")
         if error.errno == socket.EAI_AGAIN:
             return _dns(f"{name}: the name server did not answer")
+        if error.errno == socket.EAI_MEMORY:
+            return shortage(errno.ENOMEM) or _dns(f"{name}: {error.strerror}")
         return _dns(f"{name}: {error.strerror}")
     except (OSError, UnicodeError) as error:
-        return _dns(f"{name}: {error}")
+        ours = shortage(error) if isinstance(error, OSError) else None
+        return ours or _dns(f"{name}: {error}")
     found = dict.fromkeys(
         (row[4][0].partition("%")[0], int(row[0])) for row in rows if row[0] in (socket.AF_INET, socket.AF_INET6)
     )

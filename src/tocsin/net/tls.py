@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from tocsin.core.result import TlsFacts
 from tocsin.errors import CheckFailed
+from tocsin.net.shortage import shortage
 
 if TYPE_CHECKING:  # a heavy import, made when the first certificate is read
     from cryptography import x509
@@ -44,7 +45,8 @@ def ca_bundle() -> str | None:
 def context(
     verify: bool, ca_file: str | None, client_cert: str | None, client_key: str | None, alpn: tuple[str, ...]
 ) -> ssl.SSLContext:
-    """A client context; sessions are never resumed. Raises CheckFailed (tls) when the PEM texts are no good."""
+    """A client context; sessions are never resumed. Raises CheckFailed (tls) when the PEM texts are no good, CheckInvalid
+    when this machine is too short of something to read its own authorities."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.check_hostname = verify
     made.verify_mode = ssl.CERT_REQUIRED if verify else ssl.CERT_NONE
@@ -57,6 +59,8 @@ def context(
         if client_cert:
             _load_pair(made, client_cert, client_key)
     except (ssl.SSLError, ValueError, OSError) as error:
+        if isinstance(error, OSError) and (ours := shortage(error)) is not None:
+            raise ours from None
         raise CheckFailed("tls", f"the certificate or key given for the check cannot be used: {error}") from None
     if alpn:
         made.set_alpn_protocols(list(alpn))
