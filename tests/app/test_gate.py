@@ -146,7 +146,9 @@ async def test_loopback_and_proxies_are_not_limited(
 ) -> None:
     monkeypatch.setattr(Gate, "loopback_too", bool(more))
     async with running(given(tmp_path, **{"TOCSIN_CONNECTIONS_PER_ADDRESS": "2", **more})) as server:
-        for _, writer in await held(server, 5, "127.0.0.1"):
+        mine = await held(server, 5, "127.0.0.1")
+        assert (await ask(server.port, "GET", "/health"))[0] == 200
+        for _, writer in mine:
             writer.close()
 
 

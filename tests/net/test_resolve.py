@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from tocsin.errors import CheckFailed, EgressRefused
 from tocsin.net import Egress, Net
-from tocsin.net import resolve as module
 from tocsin.net.resolve import Address, ascii_host, family_of, split_pin
 
 
@@ -122,12 +121,12 @@ async def test_many_who_ask_at_once_share_one_lookup(net: Net, monkeypatch: pyte
     asked: list[str] = []
     go = threading.Event()
 
-    def slow(name: str) -> list[tuple[str, int]]:
+    def slow(name: str, *_: object, **__: object) -> list[tuple[object, ...]]:
         asked.append(name)
         go.wait(5)
-        return [("127.0.0.1", socket.AF_INET)]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]
 
-    monkeypatch.setattr(module, "_system_lookup", slow)
+    monkeypatch.setattr(socket, "getaddrinfo", slow)  # the operating system's
     tasks = [asyncio.ensure_future(net.resolve("shared.example", 80)) for _ in range(20)]
     await asyncio.sleep(0)
     tasks.pop().cancel()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from builders import a_result, an_incident, at, until
 from tocsin.core.incident import Incident
 from tocsin.errors import StoreUnavailable
 from tocsin.store.batch import Batch, IncidentChange
-from world import Place, World
+from world import Place, World, database_locked
 
 
 async def resting(world: World, **more: object) -> object:
@@ -95,19 +97,18 @@ async def test_what_could_not_be_kept_is_taken_back_and_tried_again(
     watched = await resting(world)
     await world.corridor.intake.take_in([a_result("up", monitor=watched.monitor, at=at(1))])
     before = watched.verdict, dict(watched.states), watched.incident
-    commit, refusing = world.store.commit, True
-
-    async def refuse(batch: Batch) -> str:
-        if refusing:
-            raise StoreUnavailable("disk full")
-        return await commit(batch)
-
-    monkeypatch.setattr(world.store, "commit", refuse)
     monkeypatch.setattr("tocsin.pipeline.intake.AGAIN_S", 0.01)
-    with pytest.raises(StoreUnavailable):
-        await world.corridor.intake.take_in([a_result("down", monitor=watched.monitor, at=at(61))])
-    assert (watched.verdict, watched.states, watched.incident) == before
-    refusing = False
+    spool, elsewhere = world.folder / "spool", world.folder / "elsewhere"
+    with database_locked(world):
+        spool.rename(elsewhere)
+        taking = asyncio.ensure_future(
+            world.corridor.intake.take_in([a_result("down", monitor=watched.monitor, at=at(61))])
+        )
+        await until(taking.done, clock=world.clock)
+        with pytest.raises(StoreUnavailable):
+            taking.result()
+        assert (watched.verdict, watched.states, watched.incident) == before
+    elsewhere.rename(spool)
     await until(lambda: isinstance(watched.incident, Incident))
     await world.quiet()
     assert await page(world, watched.monitor.id) == ["down", "up"]
