@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, cast
 from urllib.parse import quote, unquote
@@ -154,6 +152,8 @@ def _from_file(file: Path) -> dict[str, Any]:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise SettingsError(f"{file}: expected a readable TOML file, found {error.strerror}") from error
+    import tomllib  # only for who has such a file
+
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -169,6 +169,8 @@ def _from_file(file: Path) -> dict[str, Any]:
 
 
 def _unknown(name: str, known: list[str]) -> str:
+    from difflib import get_close_matches  # only for who mistyped
+
     near = get_close_matches(name, known, 1)
     return f"{name}: expected a known setting, found none of that name" + (
         f" (did you mean {near[0]}?)" if near else ""

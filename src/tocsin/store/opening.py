@@ -13,7 +13,7 @@ from sqlalchemy import Connection, inspect
 from tocsin import telemetry
 from tocsin.errors import SettingsError
 from tocsin.store import sqlite
-from tocsin.store.schema import HEAD, metadata
+from tocsin.store.schema import HEAD, for_postgresql, metadata
 
 log = telemetry.logger("store")
 _ALWAYS_CHECKED = 256 << 20
@@ -92,7 +92,7 @@ def bring_up(connection: Connection, shown: str) -> None:
             raise SettingsError(
                 f"DATABASE_URL: expected a database of Tocsin or an empty one, found other tables in {shown}"
             )
-        metadata.create_all(connection)
+        (for_postgresql() if postgres else metadata).create_all(connection)
         connection.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
         connection.exec_driver_sql(f"INSERT INTO alembic_version (version_num) VALUES ('{HEAD}')")
         log.info("store.created", database=shown, schema=HEAD)

@@ -12,20 +12,20 @@ import hashlib
 import hmac
 import secrets
 from datetime import datetime, timedelta
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import OctKey
-from joserfc.jws import JWSRegistry
 from msgspec import Struct
+
+if TYPE_CHECKING:  # else imported where it is used, so that a start does not wait for it
+    from joserfc.jwk import OctKey
+    from joserfc.jws import JWSRegistry
 
 ACCESS_S = 900
 REFRESH_S = 30 * 86_400
 GRACE_S = 10
 KEY_PREFIX = "tcs_"
 _ISSUER, _AUDIENCE, _LARGEST = "tocsin", "user", 4096
-_REGISTRY = JWSRegistry(algorithms=["HS256"])
 
 
 class Claims(Struct, frozen=True, kw_only=True):
@@ -53,19 +53,30 @@ def same(left: str, right: str) -> bool:
     return hmac.compare_digest(left.encode(), right.encode())
 
 
+@cache
+def _registry() -> JWSRegistry:
+    from joserfc.jws import JWSRegistry
+
+    return JWSRegistry(algorithms=["HS256"])
+
+
 def _key(signing_key: bytes) -> tuple[OctKey, str]:
+    from joserfc.jwk import OctKey
+
     key = derived(signing_key, "user access token")
     return OctKey.import_key(key), hashlib.sha256(b"kid" + key).hexdigest()[:16]
 
 
 def access_token(signing_key: bytes, claims: Claims, now: datetime) -> str:
     """A signed access token; `claims.expires_at` is in it."""
+    from joserfc import jwt
+
     key, kid = _key(signing_key)
     body = {
         "iss": _ISSUER, "aud": _AUDIENCE, "sub": claims.user_id, "ws": claims.workspace_id, "sid": claims.session_id,
         "tv": claims.token_version, "iat": int(now.timestamp()), "exp": claims.expires_at,
     }  # fmt: skip
-    return jwt.encode({"alg": "HS256", "typ": "JWT", "kid": kid}, body, key, registry=_REGISTRY)
+    return jwt.encode({"alg": "HS256", "typ": "JWT", "kid": kid}, body, key, registry=_registry())
 
 
 def expiry(now: datetime) -> int:
@@ -75,11 +86,14 @@ def expiry(now: datetime) -> int:
 
 def read_access_token(signing_key: bytes, token: str, now: datetime) -> Claims | None:
     """What the token says, or None when it is not ours, not for users, altered, too large or over."""
+    from joserfc import jwt
+    from joserfc.errors import JoseError
+
     if len(token) > _LARGEST or not token.isascii():
         return None
     key, kid = _key(signing_key)
     try:
-        read = jwt.decode(token, key, registry=_REGISTRY)
+        read = jwt.decode(token, key, registry=_registry())
     except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
     said: dict[str, Any] = read.claims

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from tocsin import __version__
@@ -21,6 +20,9 @@ from tocsin.web import health
 from tocsin.web.call import Call, Reply
 from tocsin.web.pages import look, words
 from tocsin.web.pages.assets import assets
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _FOLDER = Path(__file__).parent.parent / "templates"
 
@@ -76,6 +78,8 @@ def frame(call: Call, section: str = "") -> Frame:
 @cache
 def templates() -> Environment:
     """The templates of this installation: everything is escaped, an unknown name is an error."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # here, so that a start does not wait for it
+
     made = Environment(
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,
