@@ -41,6 +41,7 @@ scheduler_lateness = Histogram(
 scheduler_waiting = Gauge("tocsin_scheduler_waiting", "Checks that are due and not started", registry=REGISTRY)
 checks_running = Gauge("tocsin_checks_running", "Checks in flight", registry=REGISTRY)
 slots_missed = Counter("tocsin_slots_missed_total", "Slots that passed without a check", registry=REGISTRY)
+faults = Counter("tocsin_faults_total", "Faults of our own that a loop survived", ["part"], registry=REGISTRY)
 loop_lag = Gauge("tocsin_event_loop_lag_seconds", "Latest measured lag of the event loop", registry=REGISTRY)
 loop_lag_max = Gauge("tocsin_event_loop_lag_max_seconds", "Largest lag of the last minute", registry=REGISTRY)
 intake_results = Counter("tocsin_intake_results_total", "Results taken in", registry=REGISTRY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -35,6 +36,17 @@ async def test_health_needs_no_token_and_the_rest_does(house: House) -> None:
         assert (await caller.get(path)).status == 401
     for path in ("/monitoring/trigger", "/monitoring/test", "/site-stats/x/refresh"):
         assert (await caller.post(path)).status == 401
+
+
+async def test_a_server_whose_checks_stand_still_is_not_ready_and_says_so(house: House) -> None:
+    caller, scheduler = house.caller(), house.parts.corridor.scheduler
+    scheduler._tasks[0].cancel()
+    await asyncio.gather(scheduler._tasks[0], return_exceptions=True)
+    answer = await caller.get("/health/ready")
+    assert answer.status == 503
+    assert answer.data["problems"] == ["checks have not been started any more: the scheduler has ended"]
+    assert (await caller.get("/health")).data["status"] == "degraded"
+    assert (await caller.get("/monitoring/health")).data["healthy"] is False
 
 
 async def test_metrics_open_with_their_token_and_count_by_route(build: Callable[..., Any]) -> None:

@@ -56,6 +56,7 @@ class Corridor:
     housekeeping: Housekeeping
     lag: LagMeter
     started_at: datetime | None = None
+    stopped: bool = False
     _catching_up: asyncio.Task[None] | None = None
 
     @classmethod
@@ -131,6 +132,7 @@ class Corridor:
     async def stop(self) -> None:
         """Stop in order, nothing lost: no new checks, those in flight end or are cancelled, results are stored,
         messages in flight are recorded (what is left is sent after the next start)."""
+        self.stopped = True
         if self._catching_up is not None:
             self._catching_up.cancel()
             await asyncio.gather(self._catching_up, return_exceptions=True)
@@ -202,12 +204,26 @@ class Corridor:
         """The verdict judged now, with the votes behind it."""
         return watched.judge(self.clock.now())
 
+    def stalled(self) -> list[str]:
+        """Which loops ended or have not turned for too long, in words; empty when all turn."""
+        pulses = (
+            self.scheduler.pulse,
+            self.intake.pulse,
+            self.watchdog.pulse,
+            self.delivery.pulse,
+            self.lag.pulse,
+            *self.housekeeping.pulses,
+        )
+        return [trouble for pulse in pulses if (trouble := pulse.trouble()) is not None]
+
     def status(self) -> dict[str, Any]:
-        """How the corridor is: plain JSON for /monitoring/status."""
+        """How the corridor is: plain JSON for /monitoring/status. `running`: checks are started; `stalled`: what is
+        not done any more, in words."""
         now, admission = self.clock.now(), self.scheduler.admission
         paused = sum(w.monitor.paused for w in self.watchlist)
         return {
-            "running": self.started_at is not None,
+            "running": self.started_at is not None and not self.stopped and self.scheduler.pulse.trouble() is None,
+            "stalled": self.stalled(),
             "started_at": iso(self.started_at),
             "uptime_s": 0.0 if self.started_at is None else round((now - self.started_at) / timedelta(seconds=1), 1),
             "monitors": len(self.watchlist),

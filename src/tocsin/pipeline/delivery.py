@@ -22,6 +22,7 @@ from tocsin.core.alert import Channel, Message, OutboxRow, test_message
 from tocsin.errors import DeliveryFailed, StoreUnavailable
 from tocsin.net import Net
 from tocsin.pipeline.live import Live, event
+from tocsin.pipeline.pulse import Pulse
 from tocsin.pipeline.watchlist import Watchlist
 from tocsin.secret import Secret
 from tocsin.store import Store
@@ -34,6 +35,8 @@ SEND_LIMIT_S = 20.0
 LOOK_S = 1.0
 """Looks at the outbox at least so often while something waits there."""
 IDLE_LOOK_S = 15.0
+SILENT_S = 60.0
+"""Longer than this no look may fail or take."""
 CLAIM = 200
 PER_CHANNEL = 4
 """Messages to one channel at once; the others that were claimed wait their turn."""
@@ -65,10 +68,12 @@ class Delivery:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stopping = self._resting = False
+        self.pulse = Pulse("delivery", "messages have not been looked for", SILENT_S, clock.monotonic)
 
     def start(self) -> None:
         """Begin to deliver, first what was left over."""
         self._task = asyncio.create_task(self._deliver(), name="delivery")
+        self.pulse.begin(self._task)
 
     @property
     def idle(self) -> bool:
@@ -77,6 +82,7 @@ class Delivery:
 
     async def stop(self, grace_s: float) -> None:
         """Claim nothing more; let what is being sent end and be recorded."""
+        self.pulse.end()
         self._stopping = True
         self.nudge()
         if self._task is not None:
@@ -117,8 +123,10 @@ class Delivery:
             pause = IDLE_LOOK_S
             try:
                 pause = await self._look()
-            except Exception:
-                log.exception("delivery.fault")
+            except Exception:  # noqa: BLE001 (the outbox stays as it is, and is looked at again)
+                self.pulse.fault("delivery.fault")
+            else:
+                self.pulse.beat()
             await self._rest(pause)
 
     async def _rest(self, seconds: float) -> None:

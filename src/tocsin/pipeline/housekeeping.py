@@ -9,6 +9,7 @@ from datetime import timedelta
 from tocsin import telemetry
 from tocsin.clock import Clock
 from tocsin.errors import StoreUnavailable
+from tocsin.pipeline.pulse import Pulse
 from tocsin.store import Session, Store
 
 log = telemetry.logger("tocsin.housekeeping")
@@ -21,6 +22,8 @@ WORTH = 120
 LEAST, MOST = 20_000, 200_000
 """A tail is not moved for being long below the first and always above the second."""
 FORGET_EVERY_S = 3600.0
+SILENT_S = 2 * 3600.0
+"""Longer than this nothing may take or fail."""
 SLICE = 5000
 PAUSE_S = 0.2
 """Between slices, so that results get through."""
@@ -34,16 +37,23 @@ class Housekeeping:
         self._store, self._clock = store, clock
         self._retention = timedelta(days=retention_days)
         self._tasks: list[asyncio.Task[None]] = []
+        self._moves = Pulse("move", "results have not been moved to their place", SILENT_S, clock.monotonic)
+        self._forgets = Pulse("retention", "old results have not been deleted", SILENT_S, clock.monotonic)
+        self.pulses = (self._moves, self._forgets)
 
     def start(self) -> None:
         """Begin."""
         self._tasks = [
-            asyncio.create_task(self._every(LOOK_EVERY_S, self.move_when_due), name="move"),
-            asyncio.create_task(self._every(FORGET_EVERY_S, self.forget), name="forget"),
+            asyncio.create_task(self._every(LOOK_EVERY_S, self.move_when_due, self._moves), name="move"),
+            asyncio.create_task(self._every(FORGET_EVERY_S, self.forget, self._forgets), name="forget"),
         ]
+        for pulse, task in zip(self.pulses, self._tasks, strict=True):
+            pulse.begin(task)
 
     async def stop(self) -> None:
         """End (the store moves the rest of the tail when it closes)."""
+        for pulse in self.pulses:
+            pulse.end()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -78,12 +88,14 @@ class Housekeeping:
             await asyncio.sleep(PAUSE_S)
         return gone
 
-    async def _every(self, seconds: float, work: Callable[[], Awaitable[int]]) -> None:
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[int]], pulse: Pulse) -> None:
         while True:
             await self._clock.sleep(seconds)
             try:
                 await work()
             except StoreUnavailable:
                 log.warning("housekeeping.put_off")
-            except Exception:
-                log.exception("housekeeping.fault")
+            except Exception:  # noqa: BLE001 (nothing is lost by doing it later)
+                pulse.fault("housekeeping.fault")
+            else:
+                pulse.beat()

@@ -18,6 +18,7 @@ from tocsin.core.result import CheckResult, iso
 from tocsin.errors import Conflict
 from tocsin.pipeline.judgement import Draft, Judgement, live_data, steady
 from tocsin.pipeline.live import Live, event
+from tocsin.pipeline.pulse import Pulse
 from tocsin.pipeline.watchlist import Watched, Watchlist
 from tocsin.store import Store
 
@@ -33,6 +34,8 @@ KEPT = 50_000
 """Results kept while nothing can be stored; older ones are dropped and counted."""
 AGAIN_S = 1.0
 RACES = 3
+SILENT_S = 30.0
+"""Longer than this no result may wait while no round succeeds."""
 
 _LETTERS = {"up": "u", "degraded": "s", "down": "d", "invalid": "."}
 
@@ -54,6 +57,7 @@ class Intake:
         self._task: asyncio.Task[None] | None = None
         self._first = 0.0
         self._stopping = False
+        self.pulse = Pulse("intake", "results have not been taken in", SILENT_S, clock.monotonic)
         self.dropped = 0
         self.stored: Callable[[Sequence[OutboxRow], bool], None] = lambda rows, spooled: None
         self.judged: Callable[[Watched], None] = lambda watched: None
@@ -71,11 +75,15 @@ class Intake:
     def start(self) -> None:
         """Begin to take rounds."""
         self._task = asyncio.create_task(self._rounds(), name="intake")
+        self.pulse.begin(self._task)
+        if not self._buffer:
+            self.pulse.rest()
 
     async def stop(self) -> None:
         """Take what is left in, then end (also what came before the start)."""
         if self._task is None and self._buffer:
             self.start()
+        self.pulse.end()
         self._stopping = True
         self._wake.set()
         if self._task is not None:
@@ -87,6 +95,7 @@ class Intake:
         """Hand over a result without waiting for the commit."""
         if not self._buffer:
             self._first = self._clock.monotonic()
+            self.pulse.wake()
         self._buffer.append(result)
         watched = self._watchlist.find(result.monitor_id)
         if len(self._buffer) >= ENOUGH or (watched is not None and not steady(watched, result)):
@@ -102,6 +111,7 @@ class Intake:
         if not results:
             return
         self._buffer.extend(results)
+        self.pulse.wake()
         await self.flushed()
 
     async def flushed(self) -> None:
@@ -131,7 +141,9 @@ class Intake:
             await self._wake.wait()
             self._wake.clear()
             if not self._buffer:
+                self.pulse.rest()
                 continue
+            self.pulse.wake()
             results = self._buffer[:FULL]
             del self._buffer[:FULL]
             waiter: asyncio.Future[None] | None = None
@@ -153,6 +165,7 @@ class Intake:
                 await asyncio.sleep(AGAIN_S)
                 self._wake.set()
             else:
+                self.pulse.beat() if self._buffer else self.pulse.rest()
                 telemetry.intake_seconds.observe(max(0.0, self._clock.monotonic() - self._first))
                 if waiter is not None:
                     waiter.set_result(None)

@@ -6,11 +6,13 @@ import asyncio
 from collections import deque
 
 from tocsin import telemetry
+from tocsin.pipeline.pulse import Pulse
 
 BEAT_S = 0.1
 KEPT_S = 320.0
 """Longer than the longest timeout of a check."""
 NOTED_S = 0.1
+SILENT_S = 30.0
 
 
 class LagMeter:
@@ -22,14 +24,17 @@ class LagMeter:
         self._expected: float | None = None
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.pulse = Pulse("lag meter", "the event loop has not been measured", SILENT_S, self.now)
 
     def start(self) -> None:
         """Begin to measure."""
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(self._beat(), name="lag")
+        self.pulse.begin(self._task)
 
     async def stop(self) -> None:
         """End measuring."""
+        self.pulse.end()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -55,6 +60,7 @@ class LagMeter:
         while True:
             self._expected = loop.time() + BEAT_S
             await asyncio.sleep(BEAT_S)
+            self.pulse.beat()
             now = loop.time()
             lag = max(0.0, now - self._expected)
             self.latest_s = lag

@@ -16,10 +16,10 @@ from tocsin import telemetry
 from tocsin.clock import Clock
 from tocsin.core import schedule
 from tocsin.core.result import CheckResult, iso
-from tocsin.errors import StoreUnavailable
 from tocsin.pipeline.admission import Admission, Job
 from tocsin.pipeline.intake import Intake
 from tocsin.pipeline.lag import LagMeter
+from tocsin.pipeline.pulse import Pulse
 from tocsin.pipeline.runner import Runner
 from tocsin.pipeline.watchlist import Watched, Watchlist
 from tocsin.store import Store
@@ -38,6 +38,9 @@ SLOW_LAG_S = 0.25
 TRICKLE = 5
 JUMP_S = 1.0
 """A wall clock that moves this much against the monotonic one was set."""
+
+SILENT_S = 30.0
+"""Longer than this no tick may fail or be missing."""
 
 _Entry = tuple[float, int, Watched, str, datetime, int, int, bool]
 
@@ -65,6 +68,8 @@ class Scheduler:
         self._offset: float | None = None
         self._watermark_due = 0.0
         self._tasks: list[asyncio.Task[None]] = []
+        self._left_out: set[Watched] = set()
+        self.pulse = Pulse("scheduler", "checks have not been started", SILENT_S, clock.monotonic)
         self.missed = 0
         self.gap_s: float | None = None
         self.holding: str | None = None
@@ -73,13 +78,15 @@ class Scheduler:
         """Schedule every monitor and begin to tick."""
         await self._look_back()
         for n, watched in enumerate(self._watchlist):
-            self.schedule(watched, now=watched.verdict is None and not watched.states)
+            self._schedule_safely(watched, now=watched.verdict is None and not watched.states)
             if n % 500 == 499:
                 await asyncio.sleep(0)
         self._tasks = [asyncio.create_task(self._tick_on(), name="scheduler")]
+        self.pulse.begin(self._tasks[0])
 
     async def stop(self) -> None:
         """Start nothing more, and note when."""
+        self.pulse.end()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -113,9 +120,22 @@ class Scheduler:
         self._budget = max(BURST, int(4 * self._rate * TICK_S))
         heap = self._heap
         while heap and heap[0][0] <= moment:
-            self._take(heapq.heappop(heap), now, moment, mono)
+            entry = heapq.heappop(heap)
+            try:
+                self._take(entry, now, moment, mono)
+            except Exception:  # noqa: BLE001 (one monitor's bug must not keep the others from being checked)
+                self.pulse.fault("scheduler.entry_fault", monitor=entry[2].monitor.id)
+                self._schedule_safely(entry[2])
         self.admission.admit()
         self.admission.show()
+
+    def _schedule_safely(self, watched: Watched, *, now: bool = False) -> None:
+        """Schedule one monitor of many; one that cannot be is tried again later."""
+        try:
+            self.schedule(watched, now=now)
+        except Exception:  # noqa: BLE001 (see above)
+            self.pulse.fault("scheduler.not_scheduled", monitor=watched.monitor.id)
+            self._left_out.add(watched)
 
     def _take(self, entry: _Entry, now: datetime, moment: float, mono: float) -> None:
         due, number, watched, place, slot, attempt, generation, own_slot = entry
@@ -215,30 +235,42 @@ class Scheduler:
 
     def _watch_for_jumps(self, offset: float) -> None:
         """A wall clock that was set moves every slot: schedule anew, without a burst."""
-        if self._offset is not None and abs(offset - self._offset) > JUMP_S:
-            log.warning("scheduler.clock_jumped", seconds=round(offset - self._offset, 3))
+        before, self._offset = self._offset, offset
+        if before is not None and abs(offset - before) > JUMP_S:
+            log.warning("scheduler.clock_jumped", seconds=round(offset - before, 3))
             self._heap.clear()
             self._repeats.clear()
             self._watchlist.rewind(self._clock.now())
             for watched in self._watchlist:
-                self.schedule(watched)
-        self._offset = offset
+                self._schedule_safely(watched)
 
     async def _tick_on(self) -> None:
         while True:
-            self.tick()
-            if self._clock.monotonic() >= self._watermark_due:
-                self._watermark_due = self._clock.monotonic() + WATERMARK_EVERY_S
-                self._runner.sweep()
-                self._tasks[1:] = [asyncio.create_task(self._note(), name="watermark")]
+            try:
+                self.tick()
+                if self._clock.monotonic() >= self._watermark_due:
+                    self._now_and_then()
+            except Exception:  # noqa: BLE001 (a tick that failed must not be the last one; its pulse tells when all do)
+                self.pulse.fault("scheduler.tick_fault")
+            else:
+                self.pulse.beat()
             await self._clock.sleep(TICK_S)
+
+    def _now_and_then(self) -> None:
+        self._watermark_due = self._clock.monotonic() + WATERMARK_EVERY_S
+        self._tasks[1:] = [asyncio.create_task(self._note(), name="watermark")]
+        again, self._left_out = self._left_out, set()
+        for watched in again:
+            if not watched.gone:
+                self._schedule_safely(watched)
+        self._runner.sweep()
 
     async def _note(self) -> None:
         now = iso(self._clock.now())
         try:
             await self._store.everything().write(lambda s: s.notes.set(WATERMARK, now))
-        except StoreUnavailable:
-            log.warning("scheduler.watermark_not_saved")
+        except Exception as error:  # noqa: BLE001 (without it the next start only knows the gap less well)
+            log.warning("scheduler.watermark_not_saved", error=str(error))
 
     async def _look_back(self) -> None:
         """How long nobody looked: known even after a crash."""

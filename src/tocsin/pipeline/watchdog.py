@@ -8,16 +8,16 @@ import heapq
 import itertools
 from datetime import UTC, datetime, timedelta
 
-from tocsin import telemetry
 from tocsin.clock import Clock
 from tocsin.core.result import CheckError, CheckResult, Observation, Outcome, Status, Timing
 from tocsin.pipeline.intake import Intake
 from tocsin.pipeline.judgement import Draft, Judgement
+from tocsin.pipeline.pulse import Pulse
 from tocsin.pipeline.watchlist import Watched, Watchlist
 
-log = telemetry.logger("tocsin.watchdog")
-
 LOOK_S = 1.0
+SILENT_S = 30.0
+"""Longer than this no look may fail or take."""
 NEVER = datetime.max.replace(tzinfo=UTC) - timedelta(days=1)
 SLACK = timedelta(milliseconds=50)
 """Looks that little later than the moment itself, so that it has surely come."""
@@ -33,15 +33,18 @@ class Watchdog:
         self._sequence = itertools.count()
         self._task: asyncio.Task[None] | None = None
         self._runs: dict[str, datetime] = {}
+        self.pulse = Pulse("watchdog", "what time alone changes has not been judged", SILENT_S, clock.monotonic)
 
     def start(self) -> None:
         """Begin to look; every monitor is judged once when its settling time is over."""
         for watched in self._watchlist:
             self.watch(watched)
         self._task = asyncio.create_task(self._look_on(), name="watchdog")
+        self.pulse.begin(self._task)
 
     async def stop(self) -> None:
         """End looking."""
+        self.pulse.end()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -164,8 +167,10 @@ class Watchdog:
             await self._clock.sleep(LOOK_S)
             try:
                 await self.look()
-            except Exception:
-                log.exception("watchdog.fault")
+            except Exception:  # noqa: BLE001 (what is due stays due, and is looked at again)
+                self.pulse.fault("watchdog.fault")
+            else:
+                self.pulse.beat()
 
 
 def period_s(watched: Watched) -> float:

@@ -37,8 +37,9 @@ def problems(parts: Parts) -> list[str]:
     """What is not well, in words; empty when all is."""
     state = parts.corridor.status()
     found: list[str] = []
-    if not state.get("running", False):
+    if state.get("started_at") is None:
         found.append("monitoring has not started")
+    found += state.get("stalled", [])
     if parts.store.breaker.state != "closed":
         found.append("the database does not answer; results are kept on disk")
     if state.get("holding", False):
@@ -55,7 +56,9 @@ async def _health(call: Call) -> Reply:
 
 async def _ready(call: Call) -> Reply:
     found = problems(call.parts)
-    not_ready = call.parts.store.breaker.state == "open" or not call.parts.corridor.status().get("running", False)
+    state = call.parts.corridor.status()
+    stalled = not state.get("running", False) or bool(state.get("stalled"))
+    not_ready = call.parts.store.breaker.state == "open" or stalled
     data = {"status": "not_ready" if not_ready else "ready", "problems": found}
     return Reply(data=data, status=503 if not_ready else 200)
 
