@@ -39,14 +39,16 @@ def parsed(box: Mailbox) -> EmailMessage:
 
 
 @asynccontextmanager
-async def a_rude_server(taken: list[bytes]) -> AsyncIterator[int]:
-    """A mail server without any extension, which hangs up where it should say goodbye."""
+async def a_rude_server(taken: list[bytes], *, stays: bool = False) -> AsyncIterator[int]:
+    """A mail server without any extension, which hangs up where it should say goodbye, or stays and says nothing."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 hello\r\n")
         while line := await reader.readline():
             taken.append(line)
             if line.startswith(b"QUIT"):
+                if stays:
+                    await reader.read()
                 break
             if line.startswith(b"DATA"):
                 writer.write(b"354 go on\r\n")
@@ -223,6 +225,15 @@ async def test_a_server_that_never_says_goodbye_has_the_mail_all_the_same(net: N
     taken: list[bytes] = []
     async with a_rude_server(taken) as port:
         receipt = await deliver(net, f"smtp://127.0.0.1:{port}")
+    assert receipt.detail == "ok"
+    assert taken[-1] == b"QUIT\r\n"
+
+
+async def test_a_parting_that_outlasts_the_deadline_takes_nothing_back(net: Net) -> None:
+    taken: list[bytes] = []
+    async with a_rude_server(taken, stays=True) as port:
+        config = {"to": "ann@example.org", "smtp_url": f"smtp://127.0.0.1:{port}"}
+        receipt = await send(a_channel(type="email", config=config), a_message(), net, deadline_s=1)
     assert receipt.detail == "ok"
     assert taken[-1] == b"QUIT\r\n"
 

@@ -57,8 +57,9 @@ class HttpEngine:
     async def post(
         self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float = 10.0, method: str = "POST"
     ) -> HttpReply:
-        """Send a notification and return what was answered, whatever its status. Redirects are followed only on the
-        same host and only when they keep the method. Raises DeliveryFailed when there is no answer."""
+        """Send a notification and return what was answered, whatever its status; also when the body never came to its
+        end. Redirects are followed only on the same host and only when they keep the method. Raises DeliveryFailed when
+        there is no answer."""
         request = HttpRequest(
             url=url, method=method, headers=tuple(headers.items()), body=body, timeout_s=timeout_s, max_redirects=3,
             only_this_host=True, keep_method=True, max_body=_REPLY_LIMIT,
@@ -67,7 +68,9 @@ class HttpEngine:
             async with asyncio.timeout(timeout_s + 0.3):
                 seen = await self.fetch(request)
         except CheckFailed as failure:
-            raise DeliveryFailed(failure.message) from failure
+            seen = _answered(failure)
+            if seen is None:
+                raise DeliveryFailed(failure.message) from failure
         except CheckInvalid as fault:
             raise DeliveryFailed(str(fault)) from fault
         except EgressRefused as refused:
@@ -75,3 +78,11 @@ class HttpEngine:
         except TimeoutError:
             raise DeliveryFailed(f"no answer within {timeout_s:g} s") from None
         return HttpReply(status=seen.status_code or 0, headers=dict(seen.headers), body=seen.body)
+
+
+def _answered(failure: CheckFailed) -> Observation | None:
+    """What a failed exchange had answered by then: with its final status the other side has acted, and a body that is slow
+    or broken changes nothing in that. A redirect or a 1xx is no final one."""
+    seen: Observation | None = failure.observation
+    status = (seen.status_code if seen is not None else None) or 0
+    return seen if 200 <= status < 300 or status >= 400 else None

@@ -39,13 +39,20 @@ class Receipt:
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Way:
-    """What a notifier may use: the way out, and the mail server for channels that name none."""
+    """What a notifier may use: the way out, and the mail server for channels that name none. `answer_s` is how long it may
+    wait for an answer, a little less than `send` waits for all."""
 
     net: Net
     smtp_url: Secret | None = None
-    deadline_s: float = DEADLINE_S
+    answer_s: float = DEADLINE_S
+    receipt: Receipt | None = None
+
+    def taken(self, receipt: Receipt) -> Receipt:
+        """To be said as soon as the other side has the message: whatever happens afterwards, it is not sent again."""
+        self.receipt = receipt
+        return receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,21 +90,29 @@ async def send(
     """
     if message.late_s is not None:
         message = replace(message, text=f"{message.text}\nSent {span(message.late_s)} late.")
+    way = Way(net=net, smtp_url=smtp_url, answer_s=deadline_s - min(1.0, deadline_s / 10))
     try:
         async with asyncio.timeout(deadline_s):
             found = kind(channel.type)
-            config = shape.read(found.config, channel.config)
-            return await found.send(config, message, Way(net=net, smtp_url=smtp_url, deadline_s=deadline_s))
-    except DeliveryFailed:
-        raise
-    except TimeoutError:
-        raise DeliveryFailed(f"not delivered within {deadline_s:g} s") from None
-    except (CheckFailed, CheckInvalid) as failure:
-        raise DeliveryFailed(str(failure)) from failure
-    except (EgressRefused, NotFound) as refused:
-        raise DeliveryFailed(str(refused), permanent=True) from refused
-    except Invalid as invalid:
-        raise DeliveryFailed(f"the channel's configuration is wrong: {invalid}", permanent=True) from invalid
-    except Exception as bug:
-        log.exception("notifiers.failed_inside", kind=channel.type, channel=channel.id)
-        raise DeliveryFailed(f"failed inside Tocsin: {type(bug).__name__}") from bug
+            return await found.send(shape.read(found.config, channel.config), message, way)
+    except Exception as trouble:
+        if way.receipt is not None:
+            log.info("notifiers.rude_parting", kind=channel.type, channel=channel.id, trouble=type(trouble).__name__)
+            return way.receipt
+        if isinstance(trouble, DeliveryFailed):
+            raise
+        raise _failure(trouble, channel, deadline_s) from trouble
+
+
+def _failure(trouble: Exception, channel: Channel, deadline_s: float) -> DeliveryFailed:
+    """What an error means for the message: whether trying again can help, in words for people."""
+    if isinstance(trouble, TimeoutError):
+        return DeliveryFailed(f"not delivered within {deadline_s:g} s")
+    if isinstance(trouble, CheckFailed | CheckInvalid):
+        return DeliveryFailed(str(trouble))
+    if isinstance(trouble, EgressRefused | NotFound):
+        return DeliveryFailed(str(trouble), permanent=True)
+    if isinstance(trouble, Invalid):
+        return DeliveryFailed(f"the channel's configuration is wrong: {trouble}", permanent=True)
+    log.error("notifiers.failed_inside", kind=channel.type, channel=channel.id, exc_info=trouble)
+    return DeliveryFailed(f"failed inside Tocsin: {type(trouble).__name__}")

@@ -39,7 +39,7 @@ async def post_bytes(
     """As `post_json`, for a body that is made already."""
     sent = {"Content-Type": "application/json; charset=utf-8", **headers}
     try:
-        reply = await way.net.http.post(url, body, sent, timeout_s=way.deadline_s)
+        reply = await way.net.http.post(url, body, sent, timeout_s=way.answer_s)
     except DeliveryFailed as failure:
         text = _without(str(failure), secrets)
         raise DeliveryFailed(text, permanent=failure.permanent, retry_after_s=failure.retry_after_s) from None

@@ -161,14 +161,19 @@ async def _hand_over(mail: EmailMessage, recipients: tuple[str, ...], server: Ma
             start_tls=False,
             tls_context=tls,
             local_hostname=_our_name(mail),
-            timeout=way.deadline_s,
+            timeout=way.answer_s,
         )
         await smtp.connect()
         try:
             refused, said = await _in_session(smtp, mail, recipients, server)
+            receipt = way.taken(_receipt(refused, said))
             await _hang_up(smtp)
         finally:
             smtp.close()
+    return receipt
+
+
+def _receipt(refused: dict[str, aiosmtplib.SMTPResponse], said: str) -> Receipt:
     detail = one_line(said, 200)
     if refused:
         names = ", ".join(f"{to} ({_said(answer.code, answer.message)})" for to, answer in sorted(refused.items()))
