@@ -32,6 +32,7 @@ from tocsin.settings import Settings
 from tocsin.store import Store
 from tocsin.web.parts import Parts
 from tocsin.web.routes import application
+from tocsin.web.warm import warm
 
 log = telemetry.logger("tocsin.app")
 
@@ -186,6 +187,7 @@ async def _until_told(settings: Settings) -> int:
     await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
     running = await starting
     print(welcome(running), flush=True)  # noqa: T201 (what the person who started it looks for)
+    await asyncio.to_thread(warm)
     _settle_memory()
     log.info("server.started", url=running.url, version=__version__)
     await asyncio.wait({waiting, asyncio.ensure_future(running.ended())}, return_when=asyncio.FIRST_COMPLETED)
@@ -210,7 +212,9 @@ def welcome(running: Running) -> str:
 
 
 def _settle_memory() -> None:
-    """Move what lives to the end out of the collector's sight: shorter pauses, fewer pages touched."""
+    """Move what lives to the end out of the collector's sight: shorter pauses, fewer pages touched. Then let it work: a
+    start does without, as it makes much and drops little."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 50)
+    gc.enable()
