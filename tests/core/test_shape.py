@@ -14,12 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET, Struct, UnsetType
 
+from tocsin.core.plain import quiet_url
 from tocsin.core.shape import (
     Help,
     Hidden,
     Length,
     Name,
     Pattern,
+    Private,
     Range,
     dump,
     fields,
@@ -220,6 +222,40 @@ def test_a_name_is_one_printable_line(text: str):
     with pytest.raises(Invalid):
         read(Name, text)
     assert read(Name, "Shop – Köln 👩‍🔧") == "Shop – Köln 👩‍🔧"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Something with private parts."""
+
+    url: Annotated[str, Private]
+    body: Annotated[str | None, Private] = None
+    key: Annotated[str, Hidden] = ""
+    more: Annotated[dict[str, str], Private] = field(default_factory=dict)
+
+
+def test_private_values_are_hidden_only_when_asked_for():
+    data = {"url": "https://x/a?key=s3cret", "body": "pw=1", "key": "k", "more": {"a": "b"}}
+    assert hide(Page, data) == data | {"key": "***"}
+    assert hide(Page, data, private=True) == {
+        "url": "https://x/a?key=…",
+        "body": "***",
+        "key": "***",
+        "more": {"a": "***"},
+    }
+    assert hide(Page, {"url": "https://x/", "body": None}, private=True) == {"url": "https://x/", "body": None}
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://a.example/p/q", "https://a.example/p/q"), ("https://a/?k=1&l=&m", "https://a/?k=…&l=…&…"),
+        ("https://u:p@a/x?y=a=b#f", "https://a/x?y=…"), ("http://a?tok@en", "http://a?…"), ("not a url?x=1", "not a url?x=…"),
+        ("https://a/x@y", "https://a/x@y"),
+    ],
+)  # fmt: skip
+def test_a_url_is_shown_without_the_values_of_its_query(url: str, shown: str):
+    assert quiet_url(url) == shown
 
 
 @given(JSON)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from tocsin.core.monitor import Assertion
+from tocsin.core.plain import quiet_url
 from tocsin.core.result import Observation
-from tocsin.core.shape import Help, Hidden, Length, Pattern, Range
+from tocsin.core.shape import Help, Hidden, Length, Pattern, Private, Range
 from tocsin.errors import CheckFailed, Invalid, Problem
 from tocsin.net import Net
 from tocsin.net.http import HttpRequest, Login
@@ -29,14 +30,14 @@ _PEM_SAYS = "PEM text that begins with -----BEGIN (the text itself, not a path)"
 class Target:
     """A web address that should answer over HTTP or HTTPS."""
 
-    url: Annotated[str, Length(1, 8192), Help("The http or https URL to fetch")]
+    url: Annotated[str, Private, Length(1, 8192), Help("The http or https URL to fetch")]
     method: Annotated[
         str, Pattern(r"[A-Z][A-Z-]{0,30}", "a method in capitals, such as GET"), Help("Request method")
     ] = "GET"
     headers: Annotated[dict[str, str], Length(0, 100), Hidden, Help("Request headers")] = field(
         default_factory=dict[str, str]
     )
-    body: Annotated[str | None, Length(0, 65_536), Help("Request body, sent as UTF-8")] = None
+    body: Annotated[str | None, Private, Length(0, 65_536), Help("Request body, sent as UTF-8")] = None
     max_body: Annotated[int, Range(0, 16_777_216), Help("How much of the answer's body is read, decoded bytes")] = (
         1_048_576
     )
@@ -97,8 +98,9 @@ class Target:
 
 
 def summary(target: Target) -> str:
-    """The method when it is not GET, and the URL."""
-    return target.url if target.method == "GET" else f"{target.method} {target.url}"
+    """The method when it is not GET, and the URL without the values of its query."""
+    url = quiet_url(target.url)
+    return url if target.method == "GET" else f"{target.method} {url}"
 
 
 async def check(target: Target, net: Net) -> Observation:

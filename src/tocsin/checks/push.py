@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from typing import Annotated, NoReturn
 
-from tocsin.core.shape import Help, Pattern, Range
+from tocsin.core.shape import Help, Hidden, Pattern, Range
 from tocsin.errors import CheckInvalid
 from tocsin.net import Net
 
@@ -14,15 +15,22 @@ from tocsin.net import Net
 class Target:
     """A job that should call in on time.
 
-    An empty token is replaced by a fresh one when the monitor is saved. A call is late after period_s + grace_s."""
+    The server makes the token, also a new one when an empty one is sent; nobody chooses it. A call is late after
+    period_s + grace_s."""
 
     token: Annotated[
         str,
+        Hidden,
         Pattern(r"|[A-Za-z0-9_-]{16,64}", "a token of 16 to 64 letters, digits, _ or -"),
-        Help("Secret part of the URL"),
+        Help("Secret part of the address, made by the server; send an empty one for a new address"),
     ] = ""
     period_s: Annotated[int, Range(1, 31_622_400), Help("How often the job calls, seconds")] = 3600
     grace_s: Annotated[int, Range(0, 31_622_400), Help("How late a call may be, seconds")] = 300
+
+
+def new_token() -> str:
+    """256 random bits, fit for a URL."""
+    return secrets.token_urlsafe(32)
 
 
 def summary(target: Target) -> str:

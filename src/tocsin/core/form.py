@@ -9,7 +9,7 @@ from typing import Any, cast
 from msgspec import UNSET, Struct
 
 from tocsin.core.marks import HIDDEN_TEXT, MAX_TEXT, Kind, Marks, Member, Node, node_of
-from tocsin.core.plain import as_list, as_map
+from tocsin.core.plain import as_list, as_map, quiet_url
 from tocsin.core.result import iso
 from tocsin.secret import Secret
 
@@ -146,9 +146,10 @@ def dump(value: object) -> Any:
     return {m.name: dump(v) for m in members if (v := getattr(value, m.attribute)) is not UNSET}
 
 
-def hide(type_: Any, data: Any) -> Any:
-    """The plain data of a `type_` as callers may see it: hidden values are "***" (empty and null ones stay)."""
-    return _walk_hidden(node_of(type_), data, lambda old, path: HIDDEN_TEXT)
+def hide(type_: Any, data: Any, *, private: bool = False) -> Any:
+    """The plain data of a `type_` as callers may see it: hidden values are "***" (empty and null ones stay). With
+    `private` so are the private ones; of a URL only the values in its query, which stand as "…"."""
+    return _walk_hidden(node_of(type_), data, lambda old, path: HIDDEN_TEXT, private=private)
 
 
 def keep_hidden(type_: Any, new: Any, old: Any) -> Any:
@@ -171,20 +172,30 @@ def keep_hidden(type_: Any, new: Any, old: Any) -> Any:
 _Change = Callable[[Any, tuple[str | int, ...]], Any]
 
 
-def _walk_hidden(node: Node, data: Any, change: _Change, path: tuple[str | int, ...] = ()) -> Any:
+def _walk_hidden(
+    node: Node, data: Any, change: _Change, path: tuple[str | int, ...] = (), *, private: bool = False
+) -> Any:
     if node.kind == "union":
         near = like(node, data)
         if near is not None:
-            return _walk_hidden(near, data, change, path)
+            return _walk_hidden(near, data, change, path, private=private)
+
+    def walk(inner: Node | None, value: Any, step: str | int) -> Any:
+        return value if inner is None else _walk_hidden(inner, value, change, (*path, step), private=private)
+
     entries, items = as_map(data), as_list(data)
     if entries is not None and node.kind == "object":
         names = node.by_name
-        return {k: _walk_hidden(names[k].node, v, change, (*path, k)) if k in names else v for k, v in entries.items()}
+        return {k: walk(names[k].node if k in names else None, v, k) for k, v in entries.items()}
     if entries is not None and node.kind == "map":
-        return {k: _walk_hidden(cast("Node", node.item), v, change, (*path, k)) for k, v in entries.items()}
+        return {k: walk(node.item, v, k) for k, v in entries.items()}
     if items is not None and node.kind == "list":
-        return [_walk_hidden(cast("Node", node.item), v, change, (*path, i)) for i, v in enumerate(items)]
-    return change(data, path) if node.marks.hidden and data not in (None, "", [], {}) else data
+        return [walk(node.item, v, i) for i, v in enumerate(items)]
+    if data in (None, "", [], {}):
+        return data
+    if private and node.marks.private and isinstance(data, str):
+        return quiet_url(data) if path[-1:] == ("url",) else HIDDEN_TEXT
+    return change(data, path) if node.marks.hidden else data
 
 
 def like(node: Node, data: object) -> Node | None:

@@ -46,6 +46,7 @@ def Help(text: str) -> Meta:
     return Meta(description=text)
 
 
+Private = Meta(extra={"private": True})  # shown only to who may write it
 Hidden = Meta(extra={"hidden": True}, extra_json_schema={"writeOnly": True})
 _INK = r"\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"  # what a name has none of: control, line, direction
 Name = Annotated[
@@ -66,6 +67,7 @@ class Marks(Struct, frozen=True):
     choices: tuple[Any, ...] = ()
     help: str = ""
     hidden: bool = False
+    private: bool = False
 
 
 def _add(marks: Marks, meta: object) -> Marks:
@@ -143,7 +145,7 @@ def _node(annotation: Any, marks: Marks) -> Node:
         return _with_words(Node("choice", structs.replace(marks, choices=marks.choices or args)))
     if annotation in _SIMPLE:
         return _with_words(Node(_SIMPLE[annotation], marks))
-    inner = Marks(hidden=marks.hidden)
+    inner = Marks(hidden=marks.hidden, private=marks.private)
     if origin in (list, Sequence) or (origin is tuple and args[-1:] == (...,)):
         return _with_words(Node("list", marks, item=_node(args[0], inner), cls=tuple if origin is tuple else list))
     if origin is tuple:

@@ -154,6 +154,22 @@ def clip(text: str, most: int = 60) -> str:
     return "".join(c if c.isprintable() else _escape(c) for c in short)
 
 
+def quiet_url(url: str) -> str:
+    """The URL without what may be secret in it: user name and password left out, the values in its query as "…", no
+    fragment."""
+    before, mark, query = url.partition("#")[0].partition("?")
+    scheme, slashes, rest = before.partition("://")
+    place, slash, path = rest.partition("/")
+    shown = f"{scheme}{slashes}{place.rpartition('@')[2]}{slash}{path}" if slashes else before
+    if not mark:
+        return shown
+    return shown + "?" + "&".join(name + "=…" if equals else "…" for name, equals, _ in map(_pair, query.split("&")))
+
+
+def _pair(text: str) -> tuple[str, str, str]:
+    return text.partition("=")
+
+
 def _escape(char: str) -> str:
     return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(char) or f"\\u{ord(char):04x}"
 

@@ -29,6 +29,7 @@ from tocsin.core.marks import (
     Name,
     Node,
     Pattern,
+    Private,
     Range,
     node_of,
 )  # fmt: skip
@@ -48,7 +49,7 @@ from tocsin.core.plain import (
 from tocsin.errors import Invalid, Problem
 
 __all__ = [
-    "Choice", "FieldShape", "Help", "Hidden", "Length", "Name", "Pattern", "Range", "dump", "fields", "hide",
+    "Choice", "FieldShape", "Help", "Hidden", "Length", "Name", "Pattern", "Private", "Range", "dump", "fields", "hide",
     "keep_hidden", "loads", "read", "schema",
 ]  # fmt: skip
 

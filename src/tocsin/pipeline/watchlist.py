@@ -99,6 +99,7 @@ class Watchlist:
         self._watched: dict[str, Watched] = {}
         self._channels: dict[str, tuple[Channel, ...]] = {}
         self._by_token: dict[bytes, str] = {}
+        self._token_of: dict[str, bytes] = {}
 
     def __len__(self) -> int:
         return len(self._watched)
@@ -138,6 +139,7 @@ class Watchlist:
         known, channels = await self._store.everything().read(lambda s: (_read(s, s.monitors.all()), s.channels.all()))
         self._watched.clear()
         self._by_token.clear()
+        self._token_of.clear()
         now = self._clock.now()
         for n, watched in enumerate(self._built(known, now)):
             self._enter(watched)
@@ -214,16 +216,27 @@ class Watchlist:
         if watched is not None:
             watched.gone = True
             watched.generation += 1
-            self._by_token = {token: id for token, id in self._by_token.items() if id != monitor_id}
+            self._forget_token(monitor_id)
             self.show()
         return watched
 
     def _enter(self, watched: Watched) -> None:
         monitor = watched.monitor
         self._watched[monitor.id] = watched
+        self._forget_token(monitor.id)
         token = monitor.target.get("token") if monitor.type == "push" else None
         if isinstance(token, str) and token:
-            self._by_token[_hashed(token)] = monitor.id
+            hashed = _hashed(token)
+            if (
+                self._by_token.setdefault(hashed, monitor.id) == monitor.id
+            ):  # of two with one token, the first is called
+                self._token_of[monitor.id] = hashed
+
+    def _forget_token(self, monitor_id: str) -> None:
+        """What it was called by until now no longer works."""
+        token = self._token_of.pop(monitor_id, None)
+        if token is not None:
+            del self._by_token[token]
 
     def show(self) -> None:
         """Export how many are active and in trouble."""

@@ -73,4 +73,4 @@ class Memory:
         self.sockets_by_address: dict[str, int] = {}
         self.sockets_by_workspace: dict[str, int] = {}
         self.setup_done = False
-        self.configs: dict[str, tuple[Monitor, dict[str, Any]]] = {}
+        self.configs: dict[str, tuple[Monitor, dict[str, Any], dict[str, Any]]] = {}

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Struct
 
 from tocsin import checks
+from tocsin.checks import push
 from tocsin.core import shape
 from tocsin.core.assertion import check_assertions
 from tocsin.core.monitor import Assertion, Monitor
@@ -84,6 +85,9 @@ class MonitorOut(MonitorIn, frozen=True, kw_only=True):
     created_at: str
     updated_at: str
     version: int
+    push_url: Annotated[
+        str | None, Help("where the job of a push monitor calls, for callers who may write; null for others")
+    ]
 
 
 class MonitorList(Struct, frozen=True, kw_only=True):
@@ -171,8 +175,22 @@ def _target(data: dict[str, Any], old: Monitor | None, problems: list[Problem]) 
         kept = shape.keep_hidden(kind.target, given, old.target)
         typed_, given = given, old.target | kept
         _tried(lambda: check_kept_secrets(kind.target, typed_, given, old.target, "target"), problems)
+    if name == "push":
+        given = _tried(lambda: _with_token(given, old), problems) or given
     read = _tried(lambda: shape.read(kind.target, given, where="target"), problems)
     return None if read is None else given
+
+
+def _with_token(given: dict[str, Any], old: Monitor | None) -> dict[str, Any]:
+    """The target of a push monitor with the token it has, or with a fresh one. Raises Invalid for one that somebody
+    chose: it would be easy to guess, or another monitor's."""
+    before = old.target.get("token") if old is not None and old.type == "push" else None
+    token = given.get("token", "")
+    if token == "":
+        return given | {"token": push.new_token()}
+    if token != before:
+        raise Invalid(Problem("target.token", "nothing, or an empty text for a new one: the server makes it", "***"))
+    return given
 
 
 def _times(settings: Settings, wanted: MonitorIn, problems: list[Problem]) -> dict[str, Any]:

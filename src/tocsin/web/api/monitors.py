@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from tocsin import checks
 from tocsin.clock import new_id
 from tocsin.core import shape
-from tocsin.core.access import Principal
+from tocsin.core.access import Principal, may
 from tocsin.core.consensus import Verdict, Vote, recompute
 from tocsin.core.monitor import Monitor
 from tocsin.core.result import CheckResult, iso, outcome_json
@@ -52,10 +52,11 @@ def watched(parts: Parts, who: Principal, monitor_id: str) -> Watched:
     return found
 
 
-def monitor_json(parts: Parts, w: Watched) -> dict[str, Any]:
-    """A monitor as JSON data: configuration (secrets as ***) and present judgement."""
-    monitor, verdict, states = w.monitor, w.verdict, w.states
-    return _shown_config(parts, monitor) | {
+def monitor_json(parts: Parts, who: Principal, w: Watched) -> dict[str, Any]:
+    """A monitor as JSON data: configuration (secrets as ***, and what is private too for who may not write) and present
+    judgement."""
+    monitor, verdict, states, writes = w.monitor, w.verdict, w.states, may(who, "write")
+    return _shown_config(parts, monitor, writes=writes) | {
         "id": monitor.id,
         "shown": w.shown,
         "verdict": verdict.value if verdict else "unknown",
@@ -69,22 +70,36 @@ def monitor_json(parts: Parts, w: Watched) -> dict[str, Any]:
         "created_at": iso(monitor.created_at),
         "updated_at": iso(monitor.updated_at),
         "version": monitor.version,
+        "push_url": push_url(parts, monitor) if writes else None,
     }
 
 
-def _shown_config(parts: Parts, monitor: Monitor) -> dict[str, Any]:
+def push_url(parts: Parts, monitor: Monitor) -> str | None:
+    """Where the job of a push monitor calls; only for callers who may write. None for other monitors."""
+    token = monitor.target.get("token")
+    if monitor.type != "push" or not isinstance(token, str) or not token:
+        return None
+    return f"{parts.settings.base_url}/api/push/{token}"
+
+
+def _shown_config(parts: Parts, monitor: Monitor, *, writes: bool) -> dict[str, Any]:
     """The configuration as it may be shown, made once for each version of a monitor: lists show it a hundred at a time."""
     known = parts.memory.configs.get(monitor.id)
     if known is None or known[0] is not monitor:
-        known = parts.memory.configs[monitor.id] = monitor, config_of(monitor) | {"target": _hidden(monitor)}
+        config = config_of(monitor)
+        known = parts.memory.configs[monitor.id] = (
+            monitor,
+            config | {"target": _hidden(monitor, private=True)},
+            config | {"target": _hidden(monitor, private=False)},
+        )
         while len(parts.memory.configs) > MOST_CONFIGS:
             parts.memory.configs.pop(next(iter(parts.memory.configs)))
-    return known[1]
+    return known[2 if writes else 1]
 
 
-def _hidden(monitor: Monitor) -> Any:
+def _hidden(monitor: Monitor, *, private: bool) -> Any:
     try:
-        return shape.hide(checks.kind(monitor.type).target, monitor.target)
+        return shape.hide(checks.kind(monitor.type).target, monitor.target, private=private)
     except NotFound:
         return {}
 
@@ -303,7 +318,7 @@ def vote_json(vote: Vote) -> dict[str, Any]:
 
 async def _index(call: Call) -> Reply:
     page, cursor = select(call.parts, call.who, call.query)
-    return Reply(data={"items": [monitor_json(call.parts, w) for w in page], "next_cursor": cursor})
+    return Reply(data={"items": [monitor_json(call.parts, call.who, w) for w in page], "next_cursor": cursor})
 
 
 async def _make(call: Call) -> Reply:
@@ -345,9 +360,8 @@ async def _why(call: Call) -> Reply:
 
 def _shown(call: Call, monitor_id: str, status: int = 200) -> Reply:
     headers = {"location": f"/api/v1/monitors/{monitor_id}"} if status == 201 else {}
-    return Reply(
-        data=monitor_json(call.parts, watched(call.parts, call.who, monitor_id)), status=status, headers=headers
-    )
+    shown = monitor_json(call.parts, call.who, watched(call.parts, call.who, monitor_id))
+    return Reply(data=shown, status=status, headers=headers)
 
 
 _ONE = "/api/v1/monitors/{id}"

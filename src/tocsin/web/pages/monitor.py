@@ -13,7 +13,7 @@ from msgspec import Struct, structs
 from tocsin.core.incident import Incident
 from tocsin.core.result import CheckError
 from tocsin.core.uptime import Uptime, uptime
-from tocsin.errors import StoreUnavailable
+from tocsin.errors import Conflict, StoreUnavailable
 from tocsin.pipeline.watchlist import Watched
 from tocsin.store import Session, Store
 from tocsin.store.results import StoredResult
@@ -29,6 +29,7 @@ DONE = {
     "ran": "Checked just now.",
     "paused": "Paused.",
     "resumed": "Going on.",
+    "readdressed": "There is a new address. The old one no longer works.",
 }
 RANGES = {"1h": "1 h", "3h": "3 h", "24h": "24 h", "7d": "7 d", "30d": "30 d"}
 
@@ -93,7 +94,7 @@ async def show(call: Call) -> Reply:
         words=monitor_edit.words_of(call, monitor_edit.of(watched.monitor)),
         explain=_votes(call, watched),
         seen_of=seen_of,
-        push_url=_push_url(call, watched),
+        push_url=monitors.push_url(call.parts, watched.monitor) if view.frame(call).can_write else None,
     )
 
 
@@ -192,13 +193,6 @@ def _votes(call: Call, watched: Watched) -> dict[str, Any]:
     return {"verdict": verdict, "now": watched.judge(call.now) if verdict is not None else None}
 
 
-def _push_url(call: Call, watched: Watched) -> str:
-    token = watched.monitor.target.get("token")
-    if watched.monitor.type != "push" or not token or not view.frame(call).can_write:
-        return ""
-    return f"{call.parts.settings.base_url}/api/push/{token}"
-
-
 async def run(call: Call) -> Reply:
     """Check now, wait, and show the page."""
     await monitors.run_now(call.parts, call.who, call.path["id"])
@@ -223,6 +217,15 @@ async def toggle(call: Call) -> Reply:
     return await (resume if watched.monitor.paused else pause)(call)
 
 
+async def readdress(call: Call) -> Reply:
+    """Give a push monitor a new address; the old one stops working."""
+    watched = monitors.watched(call.parts, call.who, call.path["id"])
+    if watched.monitor.type != "push":
+        raise Conflict("only a push monitor has an address to call")
+    await monitors.change(call.parts, call.who, watched.monitor.id, {"target": {"token": ""}})
+    return view.see_other(f"/monitors/{watched.monitor.id}?did=readdressed")
+
+
 async def delete(call: Call) -> Reply:
     """Forget it."""
     await monitors.delete(call.parts, call.who, call.path["id"])
@@ -238,6 +241,15 @@ ROUTES = [
     Route(method="POST", path=_ONE + "/pause", run=pause, summary="Pause", **_DO),
     Route(method="POST", path=_ONE + "/resume", run=resume, summary="Go on", **_DO),
     Route(method="POST", path=_ONE + "/toggle", run=toggle, summary="Pause or go on", **_DO),
+    Route(
+        method="POST",
+        path=_ONE + "/address",
+        run=readdress,
+        permission="write",
+        kind="page",
+        tag="pages",
+        summary="A new address for the job",
+    ),
     Route(
         method="POST", path=_ONE + "/delete", run=delete, permission="write", kind="page", tag="pages", summary="Delete"
     ),

@@ -76,10 +76,13 @@ def typed(call: Call) -> dict[str, Any]:
     given = dict(reversed(call.form))
     type_ = view.first(call, "type", "http")
     known = type_ in checks.REGISTRY
+    target_ = form.read_back(fields(checks.kind(type_).target), given, "target.") if known else {}
+    if type_ == "push":
+        target_.pop("token", None)  # ours to make, never typed
     data: dict[str, Any] = {
         "name": view.first(call, "name"),
         "type": type_,
-        "target": form.read_back(fields(checks.kind(type_).target), given, "target.") if known else {},
+        "target": target_,
         "tags": [t.strip() for t in given.get("tags", "").split(",") if t.strip()],
         "assertions": rules.read_back(call),
         "notify_on_resolve": view.ticked(call, "notify_on_resolve"),
@@ -200,8 +203,6 @@ async def change(call: Call) -> Reply:
     monitor = _known(call)
     data = typed(call)
     data["type"] = monitor.type
-    if monitor.type == "push":
-        data["target"] = {**monitor.target, **data["target"]}
     try:
         await monitors.change(call.parts, call.who, monitor.id, data)
     except Invalid as error:

@@ -1,5 +1,6 @@
 // The one module every page loads: theme, clocks, keys, find-or-do, tally tooltip, and the live connection.
 import { clocks } from "./clocks.js";
+import { copy } from "./copy.js";
 import { keys } from "./keys.js";
 import { palette } from "./palette.js";
 import { tally } from "./tally.js";
@@ -18,6 +19,7 @@ for (const button of document.querySelectorAll("[data-theme-toggle]")) {
   });
 }
 clocks();
+copy();
 keys();
 palette();
 tally();

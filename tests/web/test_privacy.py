@@ -1,0 +1,39 @@
+"""What a viewer does not see of a monitor: whatever could be a credential."""
+
+from __future__ import annotations
+
+from web.conftest import Alice
+
+SECRETS = ("s3cret-query", "s3cret-body", "s3cret-header", "s3cret-password")
+HTTP = {
+    "name": "shop", "type": "http", "paused": True,
+    "target": {
+        "url": "http://127.0.0.1:9/login?key=s3cret-query&x=1", "method": "POST", "body": '{"pw": "s3cret-body"}',
+        "headers": {"X-Api": "s3cret-header"}, "auth": "basic", "username": "u", "password": "s3cret-password",
+    },
+}  # fmt: skip
+
+
+async def test_secrets_in_a_request_are_for_those_who_may_write(alice: Alice) -> None:
+    made = (await alice.api.post("/api/v1/monitors", HTTP)).data
+    path = f"/api/v1/monitors/{made['id']}"
+    assert made["target"]["url"].endswith("?key=s3cret-query&x=1")
+    assert made["target"]["body"] == '{"pw": "s3cret-body"}'
+    assert made["shown"] == "POST http://127.0.0.1:9/login?key=…&x=…"
+    ran = await alice.api.post(f"{path}/run")
+    assert "s3cret" not in ran.text
+    _, token = await alice.house.person("viewer@example.org", "VIEWER", alice.workspace_id)
+    viewer = alice.house.caller(token)
+    places = [path, "/api/v1/monitors", f"{path}/results", f"{path}/explain", "/api/v1/incidents", "/site-stats"]
+    for place in places:
+        answer = await viewer.get(place)
+        assert answer.status == 200, place
+        assert not [s for s in SECRETS if s in answer.text], place
+    shown = (await viewer.get(path)).data["target"]
+    assert shown["url"] == "http://127.0.0.1:9/login?key=…&x=…"
+    assert (shown["body"], shown["headers"], shown["username"]) == ("***", {"X-Api": "***"}, "u")
+    browser = alice.house.caller()
+    browser.cookies["tocsin_session"] = token
+    for place in ("/", f"/monitors/{made['id']}"):
+        text = (await browser.get(place, accept="text/html")).text
+        assert not [s for s in SECRETS if s in text], place
