@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from tocsin.core.monitor import Assertion
-from tocsin.core.plain import quiet_url
+from tocsin.core.plain import found, quiet_url
 from tocsin.core.result import Observation
 from tocsin.core.shape import Help, Hidden, Length, Pattern, Private, Range
 from tocsin.errors import CheckFailed, Invalid, Problem
@@ -73,7 +73,7 @@ class Target:
         except ValueError as error:
             problems.append(Problem("url", "an http or https URL", f"one that {error}"))
         problems += [
-            Problem("headers", "names of letters, digits and -, values of one line", repr(name[:100]))
+            Problem("headers", "names of letters, digits and -, values of one line", found(name))
             for name, value in self.headers.items()
             if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value)
         ]
@@ -81,7 +81,7 @@ class Target:
             try:
                 split_pin(pin)
             except ValueError:
-                problems.append(Problem(f"resolve[{i}]", "HOST:PORT:ADDRESS", repr(pin[:100])))
+                problems.append(Problem(f"resolve[{i}]", "HOST:PORT:ADDRESS", found(pin)))
         if self.proxy and not re.fullmatch(r"(http|socks5h?)://\S+", self.proxy):
             problems.append(Problem("proxy", "http://host:port or socks5://host:port", "***"))
         for name in ("token", "cors_origin"):

@@ -17,6 +17,7 @@ from typing import Any
 from tocsin import checks
 from tocsin.cli import outcome_text, sugar
 from tocsin.core.assertion_terms import check_assertions
+from tocsin.core.plain import found
 from tocsin.core.result import Outcome, outcome_json
 from tocsin.core.shape import FieldShape, fields, read
 from tocsin.errors import Invalid, Problem
@@ -267,5 +268,5 @@ def _host_port(text: str, *, required: bool) -> tuple[str, int | None]:
         return text.strip("[]"), None
     if bare or not port.isascii() or not port.isdigit() or not host:
         expected = "HOST:PORT, such as example.org:443 or [2001:db8::1]:443"
-        raise Invalid(Problem("host", expected, repr(text)))
+        raise Invalid(Problem("host", expected, found(text)))
     return (host[1:-1] if host.startswith("[") and host.endswith("]") else host), int(port)

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from tocsin.core.plain import found
 from tocsin.errors import Invalid, Problem
 
 
@@ -24,7 +25,7 @@ def read_cursor(cursor: str, *types: type) -> tuple[Any, ...]:
     except (binascii.Error, msgspec.DecodeError, ValueError):
         place = None
     if not _fits(place, types):
-        raise Invalid(Problem("cursor", "a next_cursor of this list", repr(cursor)[:40]))
+        raise Invalid(Problem("cursor", "a next_cursor of this list", found(cursor)))
     return tuple(place)
 
 

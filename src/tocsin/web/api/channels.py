@@ -12,11 +12,12 @@ from tocsin.clock import new_id
 from tocsin.core import shape
 from tocsin.core.access import Principal
 from tocsin.core.alert import Channel
-from tocsin.core.plain import as_map
+from tocsin.core.plain import as_map, found
 from tocsin.core.result import iso
 from tocsin.core.shape import Help, Length, Name
 from tocsin.errors import Invalid, NotFound, Problem
 from tocsin.web.api.given import as_object, check_kept_secrets
+from tocsin.web.api.reach import refused
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.parts import Parts
 
@@ -81,7 +82,9 @@ def channel_of(parts: Parts, who: Principal, channel_id: str) -> Channel:
     return found
 
 
-def read_channel(data: dict[str, Any], old: Channel | None = None) -> tuple[ChannelIn, dict[str, Any]]:
+async def read_channel(
+    parts: Parts, data: dict[str, Any], old: Channel | None = None
+) -> tuple[ChannelIn, dict[str, Any]]:
     """(the channel, its config) from outside data. Raises Invalid with everything wrong at once."""
     problems: list[Problem] = []
     wanted: ChannelIn | None = None
@@ -98,8 +101,10 @@ def read_channel(data: dict[str, Any], old: Channel | None = None) -> tuple[Chan
                 typed, config = config, old.config | shape.keep_hidden(kind.config, config, old.config)
                 check_kept_secrets(kind.config, typed, config, old.config, "config")
             shape.read(kind.config, config, where="config")
+            if old is None or config != old.config:
+                problems += [*_no_mail_server(parts, name, config), *await refused(parts.net, config, "config")]
         except NotFound:
-            problems.append(Problem("type", "one of " + ", ".join(notifiers.REGISTRY), repr(name[:40])))
+            problems.append(Problem("type", "one of " + ", ".join(notifiers.REGISTRY), found(name)))
         except Invalid as error:
             problems.extend(error.problems)
     if wanted is None or problems:
@@ -107,9 +112,20 @@ def read_channel(data: dict[str, Any], old: Channel | None = None) -> tuple[Chan
     return wanted, config
 
 
+def _no_mail_server(parts: Parts, type_: str, config: dict[str, Any]) -> list[Problem]:
+    """A problem when a mail would have no server to go through."""
+    if type_ != "email" or config.get("smtp_url") or parts.settings["SMTP_URL"] is not None:
+        return []
+    remedy = (
+        "a mail server, smtp://user:password@host:587: this server has none of its own"
+        " (its operator can set TOCSIN_SMTP_URL)"
+    )
+    return [Problem("config.smtp_url", remedy, "nothing")]
+
+
 async def create(parts: Parts, who: Principal, data: dict[str, Any]) -> Channel:
     """A new channel; the first of a workspace is a default one unless it says otherwise."""
-    wanted, config = read_channel(data)
+    wanted, config = await read_channel(parts, data)
     first, now = not parts.corridor.watchlist.channels(who.workspace_id), parts.clock.now()
     channel = Channel(
         id=new_id(), workspace_id=who.workspace_id, name=wanted.name.strip(), type=wanted.type, config=config,
@@ -128,7 +144,7 @@ async def change(parts: Parts, who: Principal, channel_id: str, data: dict[str, 
     current: dict[str, Any] = {
         "name": old.name, "type": old.type, "config": {}, "default": old.default, "enabled": old.enabled
     }  # fmt: skip
-    wanted, config = read_channel(current | data, old)
+    wanted, config = await read_channel(parts, current | data, old)
     default = old.default if wanted.default is None else wanted.default
     channel = replace(
         old, name=wanted.name.strip(), type=wanted.type, config=config, default=default, enabled=wanted.enabled,

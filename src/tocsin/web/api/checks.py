@@ -10,7 +10,7 @@ from tocsin import checks
 from tocsin.core import shape
 from tocsin.core.access import Principal
 from tocsin.core.assertion import check_assertions
-from tocsin.core.plain import as_list, as_map
+from tocsin.core.plain import as_list, as_map, found
 from tocsin.core.result import outcome_json
 from tocsin.core.shape import Help, Length, Range
 from tocsin.errors import Conflict, Invalid, NotFound, Problem
@@ -58,7 +58,7 @@ async def check_once(parts: Parts, who: Principal, data: dict[str, Any]) -> dict
         if isinstance(name, str) and given is not None:
             target = shape.read(checks.kind(name).target, given, where="target")
     except NotFound:
-        problems.append(Problem("type", "one of " + ", ".join(checks.names()), repr(name)[:40]))
+        problems.append(Problem("type", "one of " + ", ".join(checks.names()), found(name)))
     except Invalid as error:
         problems.extend(error.problems)
     try:

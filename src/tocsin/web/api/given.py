@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tocsin.core import shape
-from tocsin.core.plain import as_map
+from tocsin.core.plain import as_map, found
 from tocsin.errors import Invalid, Problem
 
 _WHERE = ("url", "host", "server", "smtp_url", "base_url", "proxy", "token_url")
@@ -16,7 +16,7 @@ def as_object(data: Any) -> dict[str, Any]:
     """The same data, when it is an object; raises Invalid otherwise."""
     given = as_map(data)
     if given is None:
-        raise Invalid(Problem("", "an object", type(data).__name__))
+        raise Invalid(Problem("", "an object", found(data)))
     return {str(name): value for name, value in given.items()}
 
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from tocsin.core.access import Principal
 from tocsin.core.incident import Entry, Incident
+from tocsin.core.plain import found
 from tocsin.core.result import iso
 from tocsin.core.shape import Help, Length, Range
 from tocsin.errors import Invalid, Problem
@@ -147,7 +148,7 @@ async def assign(parts: Parts, who: Principal, incident_id: str, to: str | None)
         to = to.strip().lower()
         members = await parts.store.of(who.workspace_id).read(lambda s: [u.email for u in s.accounts.users()])
         if to not in members:
-            raise Invalid(Problem("to", "the e-mail address of a member", repr(to[:80])))
+            raise Invalid(Problem("to", "the e-mail address of a member", found(to)))
     return await parts.corridor.response.assign(who.workspace_id, incident_id, who.name, to)
 
 

@@ -12,7 +12,7 @@ from tocsin.checks import push
 from tocsin.core import shape
 from tocsin.core.assertion import check_assertions
 from tocsin.core.monitor import Assertion, Monitor
-from tocsin.core.plain import as_list, as_map
+from tocsin.core.plain import as_list, as_map, found
 from tocsin.core.shape import Help, Length, Name, Range
 from tocsin.errors import Invalid, NotFound, Problem
 from tocsin.settings import Settings
@@ -120,11 +120,20 @@ def assertion_json(a: Assertion) -> dict[str, Any]:
     return data
 
 
-def read_config(settings: Settings, data: dict[str, Any], old: Monitor | None = None) -> dict[str, Any]:
-    """The fields of a Monitor from outside data. Raises Invalid with every wrong field at once: of the monitor, of its
-    target, of its assertions, and of what they say about each other. `old` is the monitor that is changed."""
+class Draft(Struct, frozen=True, kw_only=True):
+    """What outside data says a monitor should be, and everything that is wrong with it. `fields` are a Monitor's, whole
+    only when there is no problem; `target` is None when it cannot be read."""
+
+    fields: dict[str, Any]
+    target: dict[str, Any] | None
+    problems: list[Problem]
+
+
+def read_config(settings: Settings, data: dict[str, Any], old: Monitor | None = None) -> Draft:
+    """The fields of a Monitor from outside data, with every wrong field at once: of the monitor, of its target, of its
+    assertions, and of what they say about each other. `old` is the monitor that is changed."""
     problems: list[Problem] = []
-    wanted = _tried(lambda: shape.read(MonitorIn, data), problems)
+    wanted, wrong = _readable(data, problems)
     target = _target(data, old, problems)
     given, kind_name = as_list(data.get("assertions")), data.get("type")
     if not isinstance(kind_name, str) or kind_name not in checks.REGISTRY:
@@ -132,20 +141,44 @@ def read_config(settings: Settings, data: dict[str, Any], old: Monitor | None = 
     assertions: tuple[Assertion, ...] = ()
     if given:
         assertions = _tried(lambda: check_assertions(given, check_type=kind_name), problems) or ()
-    if wanted is None or problems:
-        raise Invalid(*_once(problems))
     fields = {name: getattr(wanted, name) for name in CONFIGURED}
     fields |= {"target": target, "assertions": assertions, "name": wanted.name.strip()}
     fields |= {"tags": tuple(dict.fromkeys(wanted.tags)), "parents": tuple(dict.fromkeys(wanted.parents))}
     fields |= {"locations": tuple(dict.fromkeys(wanted.locations))}
-    fields |= _times(settings, wanted, problems)
+    if "interval_s" not in wrong:
+        fields |= _times(settings, wanted, problems)
     fields["failure_threshold"] = wanted.failure_threshold or (1 if wanted.type == "push" else 2)
     votes = len(fields["locations"]) if wanted.monitoring_type == "global" else 1
-    if isinstance(wanted.quorum, int) and wanted.quorum > max(1, votes):
+    if (
+        isinstance(wanted.quorum, int)
+        and wanted.quorum > max(1, votes)
+        and not wrong & {"locations", "monitoring_type"}
+    ):
         problems.append(Problem("quorum", f"at most {max(1, votes)}, the number of locations", str(wanted.quorum)))
-    if problems:
-        raise Invalid(*problems)
-    return fields
+    return Draft(fields=fields, target=target, problems=problems)
+
+
+_STAND_INS: dict[str, Any] = {"name": "-", "type": "-", "target": {}}
+
+
+def _readable(data: dict[str, Any], problems: list[Problem]) -> tuple[MonitorIn, set[str]]:
+    """(what can be read of it, which fields cannot): the wrong ones are as if left out, so that the others can still be
+    compared with each other."""
+    try:
+        return shape.read(MonitorIn, data), set()
+    except Invalid as error:
+        problems.extend(error.problems)
+    known = {name: value for name, value in data.items() if name in CONFIGURED}
+    wrong = {name for name in known if not _fits(_STAND_INS | {name: known[name]})}
+    return shape.read(MonitorIn, _STAND_INS | {n: v for n, v in known.items() if n not in wrong}), wrong
+
+
+def _fits(data: dict[str, Any]) -> bool:
+    try:
+        shape.read(MonitorIn, data)
+    except Invalid:
+        return False
+    return True
 
 
 def _tried(read: Callable[[], Any], problems: list[Problem]) -> Any:
@@ -156,7 +189,8 @@ def _tried(read: Callable[[], Any], problems: list[Problem]) -> Any:
         return None
 
 
-def _once(problems: list[Problem]) -> list[Problem]:
+def once(problems: list[Problem]) -> list[Problem]:
+    """The first problem of each field, in their order."""
     return list({p.field: p for p in reversed(problems)}.values())[::-1]
 
 
@@ -169,7 +203,7 @@ def _target(data: dict[str, Any], old: Monitor | None, problems: list[Problem]) 
     try:
         kind = checks.kind(name)
     except NotFound:
-        problems.append(Problem("type", "one of " + ", ".join(checks.names()), repr(name[:40])))
+        problems.append(Problem("type", "one of " + ", ".join(checks.names()), found(name)))
         return None
     if old is not None and old.type == name:
         kept = shape.keep_hidden(kind.target, given, old.target)

@@ -16,11 +16,12 @@ from tocsin.core.consensus import Verdict, Vote, recompute
 from tocsin.core.monitor import Monitor
 from tocsin.core.result import CheckResult, iso, outcome_json
 from tocsin.core.shape import Help, Length, Range
-from tocsin.errors import Invalid, NotFound, Problem
+from tocsin.errors import NotFound
 from tocsin.pipeline.watchlist import Watched
 from tocsin.store.cursor import read_cursor, write_cursor
+from tocsin.web.api.accept import accepted
 from tocsin.web.api.given import as_object
-from tocsin.web.api.monitor_data import MonitorIn, MonitorList, MonitorOut, config_of, read_config
+from tocsin.web.api.monitor_data import MonitorIn, MonitorList, MonitorOut, config_of
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.memory import MOST_CONFIGS
 from tocsin.web.parts import Parts
@@ -172,8 +173,7 @@ def _fits(w: Watched, wanted: Filter) -> bool:
 
 async def create(parts: Parts, who: Principal, data: dict[str, Any]) -> Monitor:
     """A new monitor, being watched. Raises Invalid with everything wrong at once."""
-    fields = read_config(parts.settings, data)
-    _named(parts, who, fields, None)
+    fields = await accepted(parts, who, data, None)
     now = parts.clock.now()
     monitor = Monitor(id=new_id(), workspace_id=who.workspace_id, created_at=now, updated_at=now, **fields)
     await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.monitors.add(monitor))
@@ -186,8 +186,7 @@ async def change(parts: Parts, who: Principal, monitor_id: str, data: dict[str, 
 
     A secret that comes back as *** stays, as long as the place it is sent to stays too."""
     old = watched(parts, who, monitor_id).monitor
-    fields = read_config(parts.settings, _merged(old, data), old)
-    _named(parts, who, fields, old)
+    fields = await accepted(parts, who, _merged(old, data), old)
     return await _write(parts, who, replace(old, updated_at=parts.clock.now(), **fields))
 
 
@@ -228,46 +227,6 @@ def _merged(old: Monitor, data: dict[str, Any]) -> dict[str, Any]:
         if "retry_interval_s" not in data and old.retry_interval_s > interval / 2:
             merged["retry_interval_s"] = None
     return merged
-
-
-def _named(parts: Parts, who: Principal, fields: dict[str, Any], old: Monitor | None) -> None:
-    """Return if what the configuration names exists in this workspace; raises Invalid otherwise."""
-    problems: list[Problem] = []
-    watchlist = parts.corridor.watchlist
-    channels = {c.id for c in watchlist.channels(who.workspace_id)}
-    for i, channel_id in enumerate(fields["channels"] or ()):
-        if channel_id not in channels:
-            problems.append(Problem(f"channels[{i}]", "a channel of this workspace", repr(channel_id)))
-    for i, parent_id in enumerate(fields["parents"]):
-        parent = watchlist.find(parent_id)
-        if parent is None or parent.monitor.workspace_id != who.workspace_id:
-            problems.append(Problem(f"parents[{i}]", "a monitor of this workspace", repr(parent_id)))
-        elif old is not None and _leads_to(parts, parent_id, old.id):
-            problems.append(Problem(f"parents[{i}]", "a monitor that does not depend on this one", repr(parent_id)))
-    known = known_locations(parts)
-    for i, place in enumerate(fields["locations"]):
-        if place not in known:
-            problems.append(Problem(f"locations[{i}]", "one of " + ", ".join(known), repr(place)))
-    if problems:
-        raise Invalid(*problems)
-
-
-def known_locations(parts: Parts) -> list[str]:
-    """The places that can check."""
-    return list(parts.corridor.runner.locations)
-
-
-def _leads_to(parts: Parts, start: str, goal: str) -> bool:
-    seen, ahead = set[str](), [start]
-    while ahead and len(seen) < 10_000:
-        here = ahead.pop()
-        if here == goal:
-            return True
-        if here not in seen:
-            seen.add(here)
-            found = parts.corridor.watchlist.find(here)
-            ahead.extend(found.monitor.parents if found else ())
-    return False
 
 
 async def run_now(parts: Parts, who: Principal, monitor_id: str) -> dict[str, Any]:

@@ -9,13 +9,15 @@ from typing import Annotated, Any
 from msgspec import Struct, field
 
 from tocsin.core.access import Principal
+from tocsin.core.plain import found
 from tocsin.core.result import CheckError, CheckResult, Observation, Outcome, Status, Timing, iso
 from tocsin.core.shape import Help, Length, Range
 from tocsin.core.uptime import Uptime, uptime
 from tocsin.errors import Invalid, Problem
 from tocsin.store.results import StoredResult, result_json
 from tocsin.store.rollups import LatencyStats, Point
-from tocsin.web.api.monitors import known_locations, watched
+from tocsin.web.api.accept import known_locations
+from tocsin.web.api.monitors import watched
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.parts import Parts
 
@@ -127,7 +129,7 @@ def window_s(text: str, field_: str = "window") -> int:
     fit = _WINDOW.fullmatch(text)
     seconds = int(fit[1]) * _UNITS[fit[2]] if fit else 0
     if not 60 <= seconds <= _LONGEST_S:
-        raise Invalid(Problem(field_, "a window such as 1h, 24h, 7d, 30d, 90d or 1y", repr(text)))
+        raise Invalid(Problem(field_, "a window such as 1h, 24h, 7d, 30d, 90d or 1y", found(text)))
     return seconds
 
 
@@ -240,7 +242,7 @@ async def backfill(parts: Parts, who: Principal, monitor_id: str, given: Backfil
             problems.append(Problem(f"results[{i}].at", "a time within the last ten years", iso(past.at) or ""))
         if past.location is not None and past.location not in {*known_locations(parts), *w.assigned}:
             known = ", ".join(known_locations(parts))
-            problems.append(Problem(f"results[{i}].location", f"one of {known}", repr(past.location)))
+            problems.append(Problem(f"results[{i}].location", f"one of {known}", found(past.location)))
         if len(problems) >= 100:
             break
     if problems:
