@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
+from needs import program
 from tocsin import settings
 from tocsin.app import server
 
@@ -126,9 +126,7 @@ class Reader:
 
 @pytest.fixture
 async def reader(house: server.Running) -> AsyncIterator[Reader]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("there is no Chromium here")
+    chromium = program("chromium", "chromium-browser", "google-chrome")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium, args=ARGS)
         context = await browser.new_context(viewport={"width": 1280, "height": 800}, timezone_id="UTC")

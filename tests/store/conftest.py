@@ -35,6 +35,20 @@ def _free_port() -> int:
         return s.getsockname()[1]
 
 
+def _started(pg_ctl: str, data: str, log: Path, attempts: int = 5) -> int:
+    """The port on which the cluster of that folder now listens. A free port may be taken before we have it."""
+    port = _free_port()
+    where = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories=''"
+    options = f"{where} -c fsync=off -c synchronous_commit=off -c shared_buffers=16MB"
+    try:
+        _as_postgres(pg_ctl, "-D", data, "-w", "-o", options, "-l", str(log), "start")
+    except subprocess.CalledProcessError:
+        if attempts == 1:
+            raise
+        return _started(pg_ctl, data, log, attempts - 1)
+    return port
+
+
 @pytest.fixture(scope="session")
 def postgres_cluster() -> Iterator[str]:
     """A PostgreSQL server on a loopback port, for the whole run: its URL without a database."""
@@ -44,14 +58,11 @@ def postgres_cluster() -> Iterator[str]:
     if os.geteuid() == 0:
         require("runuser", shutil.which("runuser"))
     folder = Path(tempfile.mkdtemp(prefix="tocsin-pg-"))
-    port = _free_port()
     if os.geteuid() == 0:
         shutil.chown(folder, "postgres")
     data = str(folder / "data")
     _as_postgres(initdb, "-D", data, "-A", "trust", "-U", "tocsin", "--encoding=UTF8", "--no-sync")
-    where = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories=''"
-    options = f"{where} -c fsync=off -c synchronous_commit=off -c shared_buffers=16MB"
-    _as_postgres(pg_ctl, "-D", data, "-w", "-o", options, "-l", str(folder / "log"), "start")
+    port = _started(pg_ctl, data, folder / "log")
     try:
         yield f"postgresql://tocsin@127.0.0.1:{port}"
     finally:
