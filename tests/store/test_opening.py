@@ -13,7 +13,7 @@ from sqlalchemy import inspect
 from store.conftest import Opener, furnish, new_database
 from tocsin.errors import SettingsError
 from tocsin.store import migrations, opening, sqlite
-from tocsin.store.schema import HEAD
+from tocsin.store.opening import HEAD
 
 
 async def test_a_second_server_on_the_same_data_is_refused_by_the_first_ones_pid(url: str, open_store: Opener) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from tocsin.errors import SettingsError
 from tocsin.store import opening, sqlite
-from tocsin.store.schema import HEAD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +33,7 @@ def examine_file(path: Path) -> Examined:
     return Examined(
         version=sqlite3.sqlite_version,
         schema=schema,
-        newest=HEAD,
+        newest=opening.HEAD,
         found=found,
         size=path.stat().st_size,
         took_ms=(time.perf_counter() - began) * 1000,

@@ -13,9 +13,12 @@ from sqlalchemy import Connection, inspect
 from tocsin import telemetry
 from tocsin.errors import SettingsError
 from tocsin.store import sqlite
-from tocsin.store.schema import HEAD, for_postgresql, metadata
 
 log = telemetry.logger("store")
+
+HEAD = "0001"
+"""The migration this program's tables are at."""
+
 _ALWAYS_CHECKED = 256 << 20
 
 
@@ -92,7 +95,9 @@ def bring_up(connection: Connection, shown: str) -> None:
             raise SettingsError(
                 f"DATABASE_URL: expected a database of Tocsin or an empty one, found other tables in {shown}"
             )
-        (for_postgresql() if postgres else metadata).create_all(connection)
+        from tocsin.store import schema  # only to make them: our statements are text
+
+        (schema.for_postgresql() if postgres else schema.metadata).create_all(connection)
         connection.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
         connection.exec_driver_sql(f"INSERT INTO alembic_version (version_num) VALUES ('{HEAD}')")
         log.info("store.created", database=shown, schema=HEAD)

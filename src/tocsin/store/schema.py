@@ -27,9 +27,6 @@ from sqlalchemy import (
     text,
 )
 
-HEAD = "0001"
-"""The migration this program's tables are at."""
-
 metadata = MetaData()
 
 _INT = BigInteger().with_variant(Integer(), "sqlite")
