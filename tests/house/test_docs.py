@@ -18,6 +18,7 @@ from house.source import PACKAGE, ROOT
 from tocsin import checks, notifiers
 from tocsin.cli.main import COMMANDS
 from tocsin.core.access import Permission
+from tocsin.core.alert import Event
 from tocsin.settings import SETTINGS
 from tocsin.web.routes import ROUTES
 
@@ -105,6 +106,14 @@ def test_words_of_the_glossary_stand_there_once() -> None:
     words = [w for row in rows for w in re.findall(r"\*\*(.+?)\*\*", row)]
     assert len(words) > 25
     assert len(words) == len(set(words))
+
+
+def test_the_webhooks_page_says_which_events_are_sent() -> None:
+    """Those that nothing brings about yet are named as such."""
+    page = (ROOT / "docs" / "notifiers" / "webhook.md").read_text()
+    told, _, reserved = page[page.index("`event` is") : page.index("not sent yet")].partition("the names")
+    assert set(re.findall(r"`([a-z.]+)`", told)) - {"event"} == set(get_args(Event)) - {"incident.escalated", "digest"}
+    assert set(re.findall(r"`([a-z.]+)`", reserved)) == {"incident.escalated", "digest"}
 
 
 def test_no_page_holds_a_path_of_somebodys_machine() -> None:

@@ -15,7 +15,7 @@ from tocsin.notifiers._post import check_url, post_json
 # Discord's own limits, in UTF-16 code units as it counts them.
 _TITLE_MAX = 256
 _DESCRIPTION_MAX = 4096
-_COLOURS = {"incident.resolved": 0x2E7D32, "test": 0x546E7A, "digest": 0x546E7A}
+_COLOURS = {"incident.resolved": 0x2E7D32, "test": 0x546E7A}
 _TROUBLE = 0xC62828
 _SPECIAL = re.compile(r"([\\*_~`|<>\[\]#@])")
 _ADDRESS = re.compile(r"(https?://[^\s<>|]+)")

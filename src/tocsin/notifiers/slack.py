@@ -14,7 +14,7 @@ from tocsin.notifiers._post import check_url, post_json
 # Slack's own limits: text of a section block, and what it shows of a message's first line.
 _SECTION_MAX = 3000
 _FIRST_LINE_MAX = 1000
-_COLOURS = {"incident.resolved": "#2e7d32", "test": "#546e7a", "digest": "#546e7a"}
+_COLOURS = {"incident.resolved": "#2e7d32", "test": "#546e7a"}
 _TROUBLE = "#c62828"
 
 
