@@ -100,9 +100,9 @@ async def test_an_unheard_of_error_type_is_unknown(net: Net) -> None:
     assert outcome.error == CheckError("unknown", "x", None)
 
 
-async def test_refused_addresses_are_down_and_say_so(net: Net) -> None:
+async def test_refused_addresses_are_no_evidence_and_say_so(net: Net) -> None:
     outcome = await run(net, raising(EgressRefused("10.0.0.1 is private")))
-    assert outcome.status == "down"
+    assert outcome.status == "invalid"
     assert outcome.error == CheckError("network", "refused: 10.0.0.1 is private", None)
 
 

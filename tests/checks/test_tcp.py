@@ -104,9 +104,9 @@ async def test_nobody_listening_and_a_full_queue():
 
 async def test_an_unknown_name_and_a_refused_address():
     assert why(await look("tcp", host="no-such-host.invalid", port=1))[:2] == ("down", "dns")
-    assert why(await look("tcp", host="169.254.169.254", port=80))[:2] == ("down", "network")
+    assert why(await look("tcp", host="169.254.169.254", port=80))[:2] == ("invalid", "network")
     async with Net(egress=Egress("public")) as net:
-        assert why(await look("tcp", net=net, host="127.0.0.1", port=80))[:2] == ("down", "network")
+        assert why(await look("tcp", net=net, host="127.0.0.1", port=80))[:2] == ("invalid", "network")
 
 
 async def test_over_tls():

@@ -195,7 +195,7 @@ def test_timeouts_and_refusals_are_down(url: str, capsys: pytest.CaptureFixture[
     code, made = run_json(capsys, "tcp", f"127.0.0.1:{hostile.refused_port()}")
     assert (code, made["error"]["type"]) == (1, "connection_refused")
     code, made = run_json(capsys, "http", "http://169.254.169.254/")
-    assert (code, made["error"]["type"]) == (1, "network")
+    assert (code, made["status"], made["error"]["type"]) == (3, "invalid", "network")
 
 
 def test_tcp_steps_keep_their_order(capsys: pytest.CaptureFixture[str]):

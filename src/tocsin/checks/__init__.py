@@ -94,7 +94,7 @@ async def run(order: Order, net: Net, clock: Clock) -> Outcome:
     """One finished check: it never raises (cancellation apart).
 
     CheckFailed → down with its reason; no answer in time → down, timeout, with its phase; an address that the guard
-    refuses → down, network; this machine is short of something → invalid; any other exception is a fault of ours →
+    refuses → invalid, network; this machine is short of something → invalid; any other exception is a fault of ours →
     invalid, with its traceback in the log."""
     chosen = kind(order.type)
     started_at = clock.now()
@@ -135,7 +135,7 @@ async def _look(
     except CheckFailed as failure:
         return "down", _failure(failure, here), failure.observation
     except EgressRefused as refused:
-        return "down", CheckError("network", f"refused: {refused}", here.phase), None
+        return "invalid", CheckError("network", f"refused: {refused}", here.phase), None
     except CheckInvalid as fault:
         return "invalid", CheckError("unknown", str(fault), here.phase), None
     except asyncio.CancelledError:

@@ -63,7 +63,7 @@ def _judged(target: Target, ip: str, dns_ms: float, echoes: Echoes) -> Observati
     if loss > target.max_loss_percent:
         degraded = CheckError("timeout", f"{loss:.0f} % of {target.count} packets lost", "ttfb")
     rounded = {k: round(v, 3) if isinstance(v, float) else v for k, v in facts.items()}
-    timing = Timing(dns=dns_ms, ttfb=times[0], total=mean)
+    timing = Timing(dns=dns_ms, ttfb=mean, total=dns_ms + mean)
     return Observation(timing=timing, ip=ip, facts=rounded, degraded=degraded)
 
 

@@ -17,7 +17,7 @@ from msgspec.structs import replace as struct_replace
 
 from tocsin import __version__
 from tocsin.core.result import Observation, Timing, TlsFacts
-from tocsin.errors import CheckFailed
+from tocsin.errors import CheckFailed, EgressRefused
 from tocsin.net import url as urls
 from tocsin.net.egress import Egress
 from tocsin.net.fault import fault_of, no_socket, phase_of
@@ -133,7 +133,14 @@ class Journey:
     async def go(self) -> Observation:
         """Hop after hop until an answer that leads no further."""
         while True:
-            done = await self._hop()
+            try:
+                done = await self._hop()
+            except EgressRefused as refused:
+                if not self.redirects:
+                    raise
+                raise CheckFailed(
+                    "network", f"refused: {refused}", phase=self.here.phase
+                ) from None  # the target's doing
             headers = _headers(done.header_lines)
             if done.code:
                 fault = fault_of(done, self.facts, self.here.timeout_s or self.request.timeout_s)

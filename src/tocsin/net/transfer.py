@@ -109,8 +109,8 @@ class Transfer:
         self.ip = get(pycurl.PRIMARY_IP) or None
         self.connect_us = (
             0 if code == pycurl.E_COULDNT_CONNECT else get(pycurl.CONNECT_TIME_T)
-        )  # it is set all the same
-        self.start_us = get(pycurl.STARTTRANSFER_TIME_T)
+        )  # it is set all the same, and so is the time of the first byte
+        self.start_us = get(pycurl.STARTTRANSFER_TIME_T) if self.connect_us else 0
         self.total_us = get(pycurl.TOTAL_TIME_T)
         self.http_version = _VERSION_OF.get(get(pycurl.INFO_HTTP_VERSION))
         if self.url.scheme == "https":
