@@ -153,8 +153,19 @@ class World:
 
     async def quiet(self) -> None:
         """Until nothing runs, waits to be stored, or is being sent."""
-        c = self.corridor
-        await until(lambda: not c.scheduler.admission.running and c.intake.idle and c.delivery.idle)
+        await until(lambda: not self.corridor.scheduler.admission.running and self.all_stored() and self.all_sent())
+
+    def all_stored(self) -> bool:
+        """Whether every result that was handed over is stored (what waits for company is not kept waiting)."""
+        intake = self.corridor.intake
+        if intake.backlog:
+            intake._hurry()
+        return intake._line.done == intake._line.given and not intake._turn.locked()
+
+    def all_sent(self) -> bool:
+        """Whether nothing is being sent, recorded or looked for."""
+        delivery = self.corridor.delivery
+        return delivery._resting and not delivery._sending and not delivery._wake.is_set()
 
     async def go(self, seconds: float, step: float = 1.0) -> None:
         """Let that much time pass, with everything that comes of it."""

@@ -40,6 +40,18 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
+async def rest(clock: Clock, seconds: float, wake: asyncio.Event) -> None:
+    """Return after that many seconds of this clock, or as soon as `wake` is set."""
+    pause = asyncio.ensure_future(clock.sleep(seconds))
+    woken = asyncio.ensure_future(wake.wait())
+    try:
+        await asyncio.wait((pause, woken), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        pause.cancel()
+        woken.cancel()
+        await asyncio.gather(pause, woken, return_exceptions=True)
+
+
 def new_id() -> str:
     """A fresh opaque id: 20 characters that sort by time of making, 50 random bits, lower case and digits."""
     number = (time.time_ns() // 1_000_000 << 50) | int.from_bytes(os.urandom(7)) >> 6

@@ -45,6 +45,9 @@ faults = Counter("tocsin_faults_total", "Faults of our own that a loop survived"
 loop_lag = Gauge("tocsin_event_loop_lag_seconds", "Latest measured lag of the event loop", registry=REGISTRY)
 loop_lag_max = Gauge("tocsin_event_loop_lag_max_seconds", "Largest lag of the last minute", registry=REGISTRY)
 intake_results = Counter("tocsin_intake_results_total", "Results taken in", registry=REGISTRY)
+results_set_aside = Counter(
+    "tocsin_results_set_aside_total", "Results kept without a judgement, or not at all, for a fault", registry=REGISTRY
+)
 intake_seconds = Histogram(
     "tocsin_intake_batch_seconds", "Time from a batch's first result to its commit", registry=REGISTRY,
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),

@@ -57,7 +57,7 @@ async def test_a_crash_right_after_the_commit_still_tells(tmp_path: Path) -> Non
         watched = await world.watch(target={"url": "http://10.0.0.1/"})
         await world.clock.advance(2)
         place.status = "down"
-        await until(lambda: watched.incident is not None and world.corridor.intake.idle, clock=world.clock)
+        await until(lambda: watched.incident is not None and world.all_stored(), clock=world.clock)
         await world.crash()
         assert sink.posts == []
         await world.start()
@@ -152,7 +152,7 @@ async def test_a_long_spool_is_replayed_before_anything_is_judged_or_sent(
         await world.start()
         place = Place(world)
         place.status = "down"
-        await until(lambda: world.corridor.delivery.idle, clock=world.clock)
+        await until(lambda: world.all_sent(), clock=world.clock)
         await world.go(60)
         again = world.corridor.watchlist.get(watched.monitor.id)
         assert sink.events == ["incident.opened"]

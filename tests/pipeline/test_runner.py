@@ -77,6 +77,20 @@ async def test_run_now_checks_stores_judges_and_answers(world: World) -> None:
     assert answer["results"][0].id in {r.id for r in stored}
 
 
+async def test_a_failure_that_somebody_asked_for_is_repeated_like_any_other(world: World) -> None:
+    place = Place(world)
+    place.status = "up"
+    watched = await world.watch(interval_s=3600, retry_interval_s=5, retries=1, failure_threshold=2)
+    await until(lambda: watched.verdict is not None and watched.verdict.value == "up", clock=world.clock)
+    place.status = "down"
+    answer = await world.corridor.runner.run_now(watched.monitor.id)
+    assert [r.status for r in answer["results"]] == ["down"]
+    assert watched.verdict is not None
+    assert watched.verdict.value == "up"
+    await world.go(7)
+    assert (watched.verdict.value, watched.last["local"].attempt) == ("down", 1)
+
+
 async def test_run_now_waits_for_the_run_that_is_on(world: World) -> None:
     place = Place(world)
     place.gate = asyncio.Event()
@@ -114,7 +128,7 @@ async def test_a_trial_stores_nothing(world: World) -> None:
     outcome = await world.corridor.runner.try_check(Order("http", target))
     assert outcome.status == "down"
     assert len(world.corridor.watchlist) == 0
-    assert world.corridor.intake.idle
+    assert world.all_stored()
 
 
 async def test_a_cycle_checks_every_active_monitor_of_the_workspace(world: World) -> None:

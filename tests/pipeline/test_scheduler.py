@@ -166,12 +166,12 @@ async def test_what_waited_longer_than_an_interval_is_invalid_and_accuses_nobody
 async def test_a_full_writer_holds_starts_back(world: World, monkeypatch: object) -> None:
     place = Place(world)
     scheduler = world.corridor.scheduler
-    scheduler._intake._buffer = [None] * 30_000  # type: ignore[attr-defined]
+    scheduler._intake._line._results = [None] * 30_000  # type: ignore[attr-defined]
     await world.watch(interval_s=60)
     await world.clock.advance(1)
     assert place.runs == []
     assert scheduler.holding is not None
-    scheduler._intake._buffer = []  # type: ignore[attr-defined]
+    scheduler._intake._line._results = []  # type: ignore[attr-defined]
     await world.go(1)
     assert len(place.runs) == 1
     assert scheduler.holding is None

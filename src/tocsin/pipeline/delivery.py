@@ -17,7 +17,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from tocsin import notifiers, telemetry
-from tocsin.clock import Clock, new_id
+from tocsin.clock import Clock, new_id, rest
 from tocsin.core.alert import Channel, Message, OutboxRow, test_message
 from tocsin.errors import DeliveryFailed, StoreUnavailable
 from tocsin.net import Net
@@ -75,11 +75,6 @@ class Delivery:
         self._task = asyncio.create_task(self._deliver(), name="delivery")
         self.pulse.begin(self._task)
 
-    @property
-    def idle(self) -> bool:
-        """Whether nothing is being sent, recorded or looked for."""
-        return self._resting and not self._sending and not self._wake.is_set()
-
     async def stop(self, grace_s: float) -> None:
         """Claim nothing more; let what is being sent end and be recorded."""
         self.pulse.end()
@@ -131,16 +126,11 @@ class Delivery:
 
     async def _rest(self, seconds: float) -> None:
         """Until somebody nudges, or so many seconds have passed."""
-        sleep = asyncio.ensure_future(self._clock.sleep(seconds))
-        wake = asyncio.ensure_future(self._wake.wait())
         self._resting = True
         try:
-            await asyncio.wait((sleep, wake), return_when=asyncio.FIRST_COMPLETED)
+            await rest(self._clock, seconds, self._wake)
         finally:
             self._resting = False
-            sleep.cancel()
-            wake.cancel()
-            await asyncio.gather(sleep, wake, return_exceptions=True)
 
     async def _look(self) -> float:
         """Start what is due; how long to rest."""

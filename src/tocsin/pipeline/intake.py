@@ -7,16 +7,17 @@ wait for company, up to a quarter of a second. A round that could not be stored 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import partial
 
 from tocsin import telemetry
-from tocsin.clock import Clock
+from tocsin.clock import Clock, rest
 from tocsin.core.alert import OutboxRow
 from tocsin.core.result import CheckResult, iso
-from tocsin.errors import Conflict
-from tocsin.pipeline.judgement import Draft, Judgement, live_data, steady
+from tocsin.errors import Conflict, StoreUnavailable
+from tocsin.pipeline.judgement import Draft, Judgement, Told, live_data, steady, without_body
+from tocsin.pipeline.line import Line
 from tocsin.pipeline.live import Live, event
 from tocsin.pipeline.pulse import Pulse
 from tocsin.pipeline.watchlist import Watched, Watchlist
@@ -33,6 +34,8 @@ FULL = 1000
 KEPT = 50_000
 """Results kept while nothing can be stored; older ones are dropped and counted."""
 AGAIN_S = 1.0
+APART = 64
+"""How often a round that failed is taken apart before what is left of it waits for the next one."""
 RACES = 3
 SILENT_S = 30.0
 """Longer than this no result may wait while no round succeeds."""
@@ -49,14 +52,13 @@ class Intake:
     ) -> None:  # fmt: skip
         self._store, self._watchlist, self._judgement = store, watchlist, judgement
         self._live, self._clock = live, clock
-        self._buffer: list[CheckResult] = []
-        self._round: asyncio.Future[None] | None = None
+        self._line = Line()
         self._turn = asyncio.Lock()
-        self._wake = asyncio.Event()
-        self._timer: asyncio.TimerHandle | None = None
+        self._wake, self._ending = asyncio.Event(), asyncio.Event()
+        self._timer: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._first = 0.0
-        self._stopping = False
+        self._ended = False
         self.pulse = Pulse("intake", "results have not been taken in", SILENT_S, clock.monotonic)
         self.dropped = 0
         self.stored: Callable[[Sequence[OutboxRow], bool], None] = lambda rows, spooled: None
@@ -65,64 +67,56 @@ class Intake:
     @property
     def backlog(self) -> int:
         """Results that wait for their round."""
-        return len(self._buffer)
-
-    @property
-    def idle(self) -> bool:
-        """Whether everything handed over is stored."""
-        return not self._buffer and not self._turn.locked()
+        return len(self._line)
 
     def start(self) -> None:
         """Begin to take rounds."""
         self._task = asyncio.create_task(self._rounds(), name="intake")
         self.pulse.begin(self._task)
-        if not self._buffer:
+        if not self._line:
             self.pulse.rest()
 
     async def stop(self) -> None:
-        """Take what is left in, then end (also what came before the start)."""
-        if self._task is None and self._buffer:
+        """Take what is left in, then end (also what came before the start). Who waits for more is told so."""
+        if self._task is None and self._line:
             self.start()
         self.pulse.end()
-        self._stopping = True
-        self._wake.set()
+        self._ending.set()
+        self._hurry()
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
-        if self._timer is not None:
-            self._timer.cancel()
+        self._end()
 
     def offer(self, result: CheckResult) -> None:
         """Hand over a result without waiting for the commit."""
-        if not self._buffer:
+        if not self._line:
             self._first = self._clock.monotonic()
             self.pulse.wake()
-        self._buffer.append(result)
+        self._line.join((result,))
         watched = self._watchlist.find(result.monitor_id)
-        if len(self._buffer) >= ENOUGH or (watched is not None and not steady(watched, result)):
+        if len(self._line) >= FULL or (watched is not None and not _steady(watched, result)):
             self._hurry()
         elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(WAIT_S, self._hurry)
+            self._timer = asyncio.create_task(self._hurry_soon(), name="intake timer")
 
     async def take_in(self, results: Sequence[CheckResult]) -> None:
         """Take results in and return when they are stored (in the database or the spool) and judged.
 
         Safe to repeat: what is known drops out. Raises what the store raised when they could not be kept anywhere;
-        they are then tried again by themselves."""
+        they are then tried again by themselves. StoreUnavailable after the stop."""
         if not results:
             return
-        self._buffer.extend(results)
+        self._must_go_on()
         self.pulse.wake()
-        await self.flushed()
+        first = self._line.join(results)
+        self._hurry()
+        await self._line.wait(first)
 
     async def flushed(self) -> None:
         """Return when everything handed over until now is stored."""
-        if not self._buffer:
-            async with self._turn:
-                return
-        if self._round is None:
-            self._round = asyncio.get_running_loop().create_future()
+        self._must_go_on()
         self._hurry()
-        await asyncio.shield(self._round)
+        await self._line.wait(self._line.done)
 
     async def apply(self, work: Callable[[Draft, datetime], None], *, by: str = "tocsin") -> None:
         """Do a change of memory that is no result (acknowledge, close …): `work` writes it into a draft, which is
@@ -130,48 +124,119 @@ class Intake:
         async with self._turn:
             await self._settle(work, by)
 
+    def _must_go_on(self) -> None:
+        if self._ended:
+            raise StoreUnavailable("the server stops: results are not taken in any more")
+
     def _hurry(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         self._wake.set()
 
-    async def _rounds(self) -> None:
-        while not (self._stopping and not self._buffer):
-            await self._wake.wait()
-            self._wake.clear()
-            if not self._buffer:
-                self.pulse.rest()
-                continue
-            self.pulse.wake()
-            results = self._buffer[:FULL]
-            del self._buffer[:FULL]
-            waiter: asyncio.Future[None] | None = None
-            if self._buffer:
-                self._wake.set()
-            else:
-                waiter, self._round = self._round, None
-            try:
-                async with self._turn:
-                    await self._settle(partial(self._fold_in, results), "tocsin")
-            except Exception as error:  # noqa: BLE001 (whatever hinders a round, the results are kept and tried again)
-                self._put_back(results, error)
-                failed, self._round = waiter or self._round, None
-                if failed is not None:
-                    failed.set_exception(error)
-                    failed.exception()
-                if self._stopping:
-                    return
-                await asyncio.sleep(AGAIN_S)
-                self._wake.set()
-            else:
-                self.pulse.beat() if self._buffer else self.pulse.rest()
-                telemetry.intake_seconds.observe(max(0.0, self._clock.monotonic() - self._first))
-                if waiter is not None:
-                    waiter.set_result(None)
+    async def _hurry_soon(self) -> None:
+        await self._clock.sleep(WAIT_S)
+        self._timer = None
+        self._wake.set()
 
-    def _fold_in(self, results: list[CheckResult], draft: Draft, now: datetime) -> None:
-        self._judgement.fold_in(draft, results, now)
+    async def _rounds(self) -> None:
+        try:
+            while self._line or not self._ending.is_set():
+                await self._wake.wait()
+                self._wake.clear()
+                if not self._line:
+                    continue
+                self.pulse.wake()
+                if not await self._round():
+                    if self._ending.is_set():
+                        return
+                    await rest(self._clock, AGAIN_S, self._ending)
+                if self._line:
+                    self._wake.set()
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        """Nobody shall wait for a round that does not come."""
+        self._ended = True
+        if self._line:
+            log.error("intake.not_stored_at_the_end", results=len(self._line))
+        self._line.fail(
+            StoreUnavailable("the server stops: this could not be stored any more"), self._line.done, self._line.given
+        )
+
+    async def _round(self) -> bool:
+        """Take in what is first in line; whether all of it is done with."""
+        results = self._line.take(FULL)
+        try:
+            await self._take(results)
+        except StoreUnavailable as error:
+            self._put_back(results, len(results), error)
+            return False
+        except Exception as error:  # noqa: BLE001 (whatever hinders a round, the results are kept)
+            return await self._take_apart(results, error)
+        self._pass(len(results))
+        telemetry.intake_seconds.observe(max(0.0, self._clock.monotonic() - self._first))
+        return True
+
+    async def _take(self, results: Sequence[CheckResult]) -> None:
+        async with self._turn:
+            await self._settle(lambda draft, now: self._judgement.fold_in(draft, results, now), "tocsin")
+
+    async def _take_apart(self, results: list[CheckResult], error: Exception) -> bool:
+        """Take a failed round in by halves, and those that fail by halves again; whether all of it is done with.
+
+        A result that fails alone while others do not is set aside. When all fail it is not their fault: they are kept.
+        """
+        self.pulse.fault("intake.round_failed", results=len(results))
+        parts, alone, taken = deque(_halves(results)), list[tuple[CheckResult, Exception]](), 0
+        for _ in range(APART):
+            if not parts:
+                break
+            part = parts.popleft()
+            try:
+                await self._take(part)
+            except StoreUnavailable as away:
+                error = away
+                parts.appendleft(part)
+                break
+            except Exception as fault:  # noqa: BLE001 (see _round)
+                error = fault
+                if len(part) > 1:
+                    parts.extendleft(reversed(_halves(part)))
+                else:
+                    alone.append((part[0], fault))
+            else:
+                taken += len(part)
+        numbers = {id(result): n for n, result in enumerate(results, self._line.done)}
+        for result, fault in alone if taken else ():
+            if not await self._set_aside(result, fault):
+                number = numbers[id(result)]
+                self._line.fail(fault, number, number + 1)
+        left = [*(() if taken else (result for result, _ in alone)), *(result for part in parts for result in part)]
+        self._pass(len(results) - len(left))
+        if left:
+            self._put_back(left, len(left), error)
+        return not left
+
+    async def _set_aside(self, result: CheckResult, error: Exception) -> bool:
+        """Keep a result that could not be taken in, without a judgement; whether that was possible."""
+        telemetry.results_set_aside.inc()
+        what = {"monitor": result.monitor_id, "location": result.location, "slot": iso(result.scheduled_at)}
+        log.error("intake.set_aside", **what, exc_info=error)
+        try:
+            async with self._turn:
+                await self._settle(lambda draft, _: draft.results.append(without_body(result)), "tocsin")
+        except Exception as again:  # noqa: BLE001 (nothing more can be done with it)
+            self.dropped += 1
+            log.error("intake.dropped", results=1, **what, error=str(again))  # noqa: TRY400 (its traceback is above)
+            return False
+        return True
+
+    def _pass(self, count: int) -> None:
+        self._line.passed(count)
+        if count:
+            self.pulse.beat() if self._line else self.pulse.rest()
 
     async def _settle(self, work: Callable[[Draft, datetime], None], by: str) -> None:
         """Judge, store, tell. Who loses the race for an open incident decides again from the stored one."""
@@ -197,41 +262,51 @@ class Intake:
                 self._tell(draft, spooled=kept == "spooled")
                 return
 
-    def _put_back(self, results: list[CheckResult], error: Exception) -> None:
-        log.error("intake.not_stored", results=len(results), error=str(error), exc_info=error)
-        self._buffer[:0] = results
-        too_many = len(self._buffer) - KEPT
-        if too_many > 0:
-            del self._buffer[:too_many]
+    def _put_back(self, results: Sequence[CheckResult], count: int, error: Exception) -> None:
+        """Keep results that could not be stored for the next round, and tell who waits for them."""
+        log.error("intake.not_stored", results=count, error=str(error), exc_info=error)
+        line = self._line
+        line.fail(error, line.done, line.done + count)
+        if too_many := line.put_back(results, KEPT):
+            line.fail(error, line.done, line.done + too_many)
+            line.passed(too_many)
             self.dropped += too_many
             log.error("intake.dropped", results=too_many)
 
     def _tell(self, draft: Draft, *, spooled: bool) -> None:
+        """Tell everyone. It is stored already: who cannot be told must not undo that, nor keep others from hearing."""
         telemetry.intake_results.inc(len(draft.results))
-        self.stored(draft.outbox, spooled)
+        self._safely(self.stored, draft.outbox, spooled)
         for result in draft.results:
-            self._note(result)
+            self._safely(self._note, result)
         for told in draft.told:
-            monitor = told.watched.monitor
-            if told.step is not None:
-                for transition in told.step.transitions:
-                    data = live_data(told.step)
-                    log.info(f"intake.incident_{transition.what}", monitor=monitor.id, **data)
-                    kind = f"incident.{transition.what}"
-                    self._live.publish(monitor.workspace_id, event(kind, transition.at, monitor.id, **data))
-                if not told.step.transitions:
-                    now = event("incident.updated", self._clock.now(), monitor.id, **live_data(told.step))
-                    self._live.publish(monitor.workspace_id, now)
-            if told.verdict is not None:
-                v = told.verdict
-                changed = event(
-                    "verdict.changed", v.at, monitor.id, verdict=v.value, since=iso(v.since), reason=v.reason
-                )
-                self._live.publish(monitor.workspace_id, changed)
+            self._safely(self._publish, told)
         for watched in draft.judged.values():
-            self.judged(watched)
+            self._safely(self.judged, watched)
         if draft.incidents:
-            self._watchlist.show()
+            self._safely(self._watchlist.show)
+
+    def _safely(self, tell: Callable[..., None], *what: object) -> None:
+        try:
+            tell(*what)
+        except Exception:  # noqa: BLE001 (see _tell)
+            self.pulse.fault("intake.not_told")
+
+    def _publish(self, told: Told) -> None:
+        monitor = told.watched.monitor
+        if told.step is not None:
+            data = live_data(told.step)
+            for transition in told.step.transitions:
+                log.info("intake.incident_told", what=transition.what, monitor=monitor.id, **data)
+                kind = f"incident.{transition.what}"
+                self._live.publish(monitor.workspace_id, event(kind, transition.at, monitor.id, **data))
+            if not told.step.transitions:
+                now = event("incident.updated", self._clock.now(), monitor.id, **data)
+                self._live.publish(monitor.workspace_id, now)
+        if told.verdict is not None:
+            v = told.verdict
+            changed = event("verdict.changed", v.at, monitor.id, verdict=v.value, since=iso(v.since), reason=v.reason)
+            self._live.publish(monitor.workspace_id, changed)
 
     def _note(self, result: CheckResult) -> None:
         """What the lists and the live pages show of a stored result."""
@@ -264,3 +339,17 @@ class Intake:
                     attempt=result.attempt,
                 ),
             )
+
+
+def _halves(results: list[CheckResult]) -> list[list[CheckResult]]:
+    """Both halves; of a single result that one."""
+    middle = (len(results) + 1) // 2
+    return [half for half in (results[:middle], results[middle:]) if half]
+
+
+def _steady(watched: Watched, result: CheckResult) -> bool:
+    """`steady`; what cannot be told does not hurry: the round will find out."""
+    try:
+        return steady(watched, result)
+    except Exception:  # noqa: BLE001 (a bug in judging one result is the round's matter)
+        return True

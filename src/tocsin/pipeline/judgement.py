@@ -116,30 +116,49 @@ class Judgement:
             if w is None:
                 continue
             draft.touch(w)
-            settled = steady(w, result)
-            if result.location in w.assigned:
-                self._fold(draft, w, result)
-                if not settled:
-                    seen = to_judge.setdefault(w.monitor.id, (w, {}))[1]
-                    seen[result.location] = result
+            if self._fold_safely(draft, w, result):
+                seen = to_judge.setdefault(w.monitor.id, (w, {}))[1]
+                seen[result.location] = result
             draft.results.append(without_body(result))
         for w, seen in to_judge.values():
             fresh = any((now - r.scheduled_at).total_seconds() <= OLD_S for r in seen.values())
-            self._judge_safely(draft, w, now, seen, may_open=fresh)
+            self.judge_safely(draft, w, now, seen, may_open=fresh)
 
-    def _judge_safely(
-        self, draft: Draft, w: Watched, now: datetime, seen: dict[str, CheckResult], *, may_open: bool
-    ) -> None:
-        """Judge one monitor of many: a bug that only its facts wake must not stop the judgement of all."""
+    def _fold_safely(self, draft: Draft, w: Watched, result: CheckResult) -> bool:
+        """Fold one result of many; whether its monitor has to be judged."""
+        known = w.states.get(result.location)
+        try:
+            settled = steady(w, result)
+            if result.location not in w.assigned:
+                return False
+            self._fold(draft, w, result)
+        except Exception:
+            telemetry.faults.labels("judgement").inc()
+            log.exception("judgement.fold_fault", monitor=w.monitor.id, location=result.location)
+            if known is not None:
+                w.states[result.location] = known
+            w.calm = False
+            return False
+        return not settled
+
+    def judge_safely(
+        self, draft: Draft, w: Watched, now: datetime, seen: dict[str, CheckResult] | None = None,
+        *, may_open: bool = True,
+    ) -> bool:  # fmt: skip
+        """Judge one monitor of many, and say whether that was possible: a bug that only its facts wake must not stop
+        the judgement of all."""
         draft.touch(w)
         known, marks = (w.verdict, w.incident, w.gap_from), draft.marks()
         try:
             self.judge(draft, w, now, seen, may_open=may_open)
         except Exception:
+            telemetry.faults.labels("judgement").inc()
             log.exception("judgement.fault", monitor=w.monitor.id)
             draft.cut(marks)
             w.verdict, w.incident, w.gap_from = known
             w.calm = False
+            return False
+        return True
 
     def _fold(self, draft: Draft, w: Watched, result: CheckResult) -> None:
         before = w.states.get(result.location) or LocationState(location=result.location)
