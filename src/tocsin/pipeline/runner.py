@@ -92,6 +92,10 @@ class Runner:
         ended = await asyncio.gather(*(job.done for job in jobs if job.done), return_exceptions=True)
         results = [r for r in ended if isinstance(r, CheckResult)]
         await self._intake.take_in(results)
+        for job, result in zip(jobs, ended, strict=True):
+            if isinstance(result, CheckResult):
+                job.stored = True  # it is by now, so that a failure is repeated like any other
+                self.ended(job, result)
         return {"verdict": watched.verdict, "results": results}
 
     async def try_check(self, order: Order) -> Outcome:
