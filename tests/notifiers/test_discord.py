@@ -13,7 +13,8 @@ from notifiers.sinks import Request, always, discord, http_sink
 from tocsin.errors import DeliveryFailed
 from tocsin.net import Net
 from tocsin.notifiers import send
-from tocsin.notifiers.discord import escape, fitted, payload
+from tocsin.notifiers._fit import fitted
+from tocsin.notifiers.discord import escape, length, payload
 
 texts = st.text(st.characters(codec="utf-8"), max_size=300) | st.text("@*_~`|<>[]#\\ 😀\n", max_size=5000)
 
@@ -39,7 +40,7 @@ def test_whatever_a_message_says_discord_takes_it(title: str, text: str) -> None
 
 @given(texts, st.integers(2, 300))
 def test_cutting_never_leaves_half_an_escape(text: str, limit: int) -> None:
-    made = fitted(text, limit)
+    made = fitted(text, limit, escape, length)
     assert len(made.encode("utf-16-le")) // 2 <= limit
     tail = made.removesuffix("…")
     assert (len(tail) - len(tail.rstrip("\\"))) % 2 == 0

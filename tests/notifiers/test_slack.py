@@ -14,7 +14,8 @@ from notifiers.sinks import Request, always, http_sink, slack
 from tocsin.errors import DeliveryFailed
 from tocsin.net import Net
 from tocsin.notifiers import send
-from tocsin.notifiers.slack import escape, fitted, payload
+from tocsin.notifiers._fit import fitted
+from tocsin.notifiers.slack import escape, payload
 
 texts = st.text(st.characters(codec="utf-8"), max_size=200) | st.text("<>&|!@#*_`~ \n", max_size=4000)
 

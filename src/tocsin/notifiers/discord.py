@@ -10,6 +10,7 @@ from tocsin.core.alert import Message
 from tocsin.core.result import iso
 from tocsin.core.shape import Help, Hidden, Length
 from tocsin.notifiers import Receipt, Way
+from tocsin.notifiers._fit import fitted
 from tocsin.notifiers._post import check_url, post_json
 
 # Discord's own limits, in UTF-16 code units as it counts them.
@@ -39,8 +40,8 @@ async def send(config: Config, message: Message, way: Way) -> Receipt:
 def payload(message: Message) -> dict[str, Any]:
     """The JSON object that Discord takes. Nothing in a name can format or mention."""
     embed: dict[str, Any] = {
-        "title": fitted(message.title, _TITLE_MAX) or "Tocsin",
-        "description": fitted(message.text, _DESCRIPTION_MAX),
+        "title": fitted(message.title, _TITLE_MAX, escape, length) or "Tocsin",
+        "description": fitted(message.text, _DESCRIPTION_MAX, escape, length),
         "color": _COLOURS.get(message.event, _TROUBLE),
         "timestamp": iso(message.at),
         "footer": {"text": f"Tocsin · {message.severity} · {message.key}"},
@@ -56,17 +57,6 @@ def escape(text: str) -> str:
     return "".join(part if number % 2 else _SPECIAL.sub(r"\\\1", part) for number, part in enumerate(parts))
 
 
-def fitted(text: str, limit: int) -> str:
-    """The escaped text, cut before an escape and with "…" where it would be longer than `limit`."""
-    made = escape(text)
-    if _length(made) <= limit:
-        return made
-    low, high = 0, len(text)
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if _length(escape(text[:middle])) < limit else (low, middle - 1)
-    return escape(text[:low]) + "…"
-
-
-def _length(text: str) -> int:
+def length(text: str) -> int:
+    """How long it is as Discord counts."""
     return len(text.encode("utf-16-le", "surrogatepass")) // 2

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from tocsin.core.alert import Message
 from tocsin.core.shape import Help, Hidden, Length
 from tocsin.notifiers import Receipt, Way
+from tocsin.notifiers._fit import fitted
 from tocsin.notifiers._post import check_url, post_json
 
 # Slack's own limits: text of a section block, and what it shows of a message's first line.
@@ -55,18 +55,6 @@ def payload(message: Message) -> dict[str, Any]:
 def escape(text: str) -> str:
     """The text as Slack shows it literally: its three special characters, as Slack asks for them."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def fitted(text: str, limit: int, escaped: Callable[[str], str]) -> str:
-    """The escaped text, cut before an escape and with "…" where it would be longer than `limit`."""
-    made = escaped(text)
-    if len(made) <= limit:
-        return made
-    low, high = 0, len(text)
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if len(escaped(text[:middle])) < limit else (low, middle - 1)
-    return escaped(text[:low]) + "…"
 
 
 def _section(text: str) -> dict[str, Any]:
