@@ -17,11 +17,9 @@ from tocsin.core.consensus import (
     Seat,
     Verdict,
     VerdictValue,
-    ages_at,
     counted_out,
     decide,
     fold,
-    fresh_until,
     needed,
     recompute,
 )
@@ -421,12 +419,8 @@ def test_a_verdict_stands_as_long_as_enough_of_its_votes_are_fresh() -> None:
 
     seats = [voting("a", -100), voting("b", -60), voting("c", -10)]
     verdict = decide(seats, "majority", FRESH_S, None, START)
-    assert fresh_until(verdict) == at(-60 + FRESH_S)
-    assert ages_at(verdict) == at(-100 + FRESH_S)
     assert decide(seats, "majority", FRESH_S, verdict, at(-60 + FRESH_S - 0.001)).value == "up"
     assert decide(seats, "majority", FRESH_S, verdict, at(-60 + FRESH_S)).value == "unknown"
-    nothing = decide([Seat(location="a")], "majority", FRESH_S, None, START)
-    assert (fresh_until(nothing), ages_at(nothing)) == (None, None)
 
 
 @given(rooms, quorums)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
 from msgspec import Struct
@@ -204,25 +204,6 @@ def needed(quorum: Quorum, n: int) -> int:
 def counted_out(verdict: Verdict) -> bool:
     """Whether down can no longer reach quorum, on enough fresh votes."""
     return verdict.f >= verdict.min_fresh and verdict.u >= verdict.n - verdict.k + 1
-
-
-def fresh_until(verdict: Verdict) -> datetime | None:
-    """When so many of its votes will have aged that it no longer stands (if nothing more arrives), or None when it
-    rests on no fresh votes."""
-    ends: dict[tuple[bool, str], datetime] = {}
-    for vote in verdict.votes:
-        if vote.fresh and not vote.quarantined and vote.at is not None:
-            voter = (True, vote.failure_domain) if vote.failure_domain else (False, vote.location)
-            end = vote.at + timedelta(seconds=verdict.fresh_s)
-            ends[voter] = max(end, ends.get(voter, end))
-    latest_first = sorted(ends.values(), reverse=True)
-    return latest_first[verdict.min_fresh - 1] if len(latest_first) >= verdict.min_fresh else None
-
-
-def ages_at(verdict: Verdict) -> datetime | None:
-    """When the next of its fresh votes stops counting, so that it has to be judged again; None when there is none."""
-    ends = [vote.at for vote in verdict.votes if vote.fresh and vote.at is not None]
-    return min(ends) + timedelta(seconds=verdict.fresh_s) if ends else None
 
 
 def _value(tally: Tally, before: VerdictValue | None, *, settled: bool) -> VerdictValue:

@@ -11,11 +11,6 @@ _SECOND = 1_000_000
 _JITTER = 0.1
 
 
-def offset_s(monitor_id: str, location: str, interval_s: int) -> float:
-    """Where in its interval this monitor's slot lies: 0 ≤ offset < interval_s, the same for ever, spread evenly."""
-    return _offset_us(monitor_id, location, interval_s) / _SECOND
-
-
 def slot_at_or_before(monitor_id: str, location: str, interval_s: int, now: datetime) -> datetime:
     """The latest slot that is not after `now` (slots lie at offset + n × interval since 1970)."""
     at = micros(now)
@@ -38,6 +33,7 @@ def retry_at(attempt: int, finished: datetime, retry_interval_s: float, monitor_
 
 
 def _offset_us(monitor_id: str, location: str, interval_s: int) -> int:
+    """Where in its interval this monitor's slot lies: the same for ever, spread evenly."""
     return _hash(f"{monitor_id}\n{location}") % (interval_s * _SECOND)
 
 
