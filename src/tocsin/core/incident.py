@@ -213,42 +213,50 @@ def _look_out(draft: _Draft, new_id: str, evidence: dict[str, Any]) -> None:
     if not _is_down(verdict) or (latest is not None and latest.held):
         return
     reason = verdict.reason if verdict.error is None else verdict.error.message
-    locations = _down_locations(verdict)
-    data = {"verdict": verdict.value, "why": verdict.reason, "locations": list(locations)}
+    data = {"verdict": verdict.value, "why": verdict.reason, "locations": list(_down_locations(verdict))}
     since_s = None if latest is None or latest.resolved_at is None else (now - latest.resolved_at).total_seconds()
     if latest is not None and since_s is not None and since_s <= draft.monitor.reopen_s:
         draft.write("reopened", f"Down again: {reason}", **data)
-        opened = replace(
-            latest,
-            verdict=verdict.value,
-            reason=reason,
-            locations=locations,
-            acknowledged_at=None,
-            acknowledged_by=None,
-            resolved_at=None,
-            resolution=None,
-            over_since=None,
-            reminders=0,
-            evidence=evidence or latest.evidence,
-        )
-        draft.incident = _flip(draft, opened, "reopened")
+        draft.incident = _flip(draft, _back(latest, verdict, reason, evidence), "reopened")
         return
     draft.write("opened", f"Down: {reason}", **data)
-    opened = Incident(
+    draft.incident = _flip(draft, _new(draft, new_id, reason, evidence), "opened")
+
+
+def _back(latest: Incident, verdict: Verdict, reason: str, evidence: dict[str, Any]) -> Incident:
+    """The last incident, open again."""
+    return replace(
+        latest,
+        verdict=verdict.value,
+        reason=reason,
+        locations=_down_locations(verdict),
+        acknowledged_at=None,
+        acknowledged_by=None,
+        resolved_at=None,
+        resolution=None,
+        over_since=None,
+        reminders=0,
+        evidence=evidence or latest.evidence,
+    )
+
+
+def _new(draft: _Draft, new_id: str, reason: str, evidence: dict[str, Any]) -> Incident:
+    """A new incident, which goes on counting where the subject's last one stopped."""
+    latest = draft.incident
+    return Incident(
         id=new_id,
         workspace_id=draft.monitor.workspace_id,
         subject=f"monitor:{draft.monitor.id}",
         monitor_id=draft.monitor.id,
-        verdict=verdict.value,
+        verdict=draft.verdict.value,
         reason=reason,
-        opened_at=now,
+        opened_at=draft.now,
         transition=0 if latest is None else latest.transition,
         unstable=latest is not None and latest.unstable,
         flips=() if latest is None else latest.flips,
-        locations=locations,
+        locations=_down_locations(draft.verdict),
         evidence=evidence,
     )
-    draft.incident = _flip(draft, opened, "opened")
 
 
 def _look_again(draft: _Draft, incident: Incident) -> None:
