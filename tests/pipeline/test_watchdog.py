@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from builders import a_result, until
+from tocsin.core.incident import advance
 from tocsin.errors import NotFound
-from world import Place, World
+from tocsin.pipeline import judgement
+from world import Place, World, database_locked
 
 TOKEN = "abcdefghijklmnop1234"
 PUSH = {"type": "push", "failure_threshold": 1, "target": {"token": TOKEN, "period_s": 60, "grace_s": 10}}
@@ -115,3 +117,47 @@ async def test_after_a_start_everything_is_judged_once_when_it_settled(world: Wo
     assert watched.verdict.value == "up"
     await world.go(10)
     assert watched.verdict.value == "unknown"
+
+
+async def test_a_bug_that_one_monitor_wakes_keeps_no_other_from_being_judged(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Place(world)
+    sick, well = await world.watch(interval_s=10, timeout_s=5), await world.watch(interval_s=10, timeout_s=5)
+    await world.go(11)
+    world.corridor.runner.locations.clear()
+    for watched in (sick, well):
+        world.corridor.scheduler.schedule(watched)
+
+    def break_on(latest: object, monitor: object, *more: object, **named: object) -> object:
+        if monitor is sick.monitor:
+            raise ZeroDivisionError
+        return advance(latest, monitor, *more, **named)
+
+    monkeypatch.setattr(judgement, "advance", break_on)
+    await world.go(40)
+    assert well.verdict.value == "unknown"
+    assert sick.verdict.value == "up"
+    monkeypatch.undo()
+    await world.go(31)
+    assert sick.verdict.value == "unknown"
+
+
+async def test_what_could_not_be_stored_is_judged_again(world: World) -> None:
+    watched = await world.watch(**PUSH)
+    other = await world.watch(interval_s=60, recovery_s=0)
+    spool, elsewhere = world.folder / "spool", world.folder / "elsewhere"
+    with database_locked(world):
+        spool.rename(elsewhere)
+        await world.clock.advance(75, step=1)
+        await until(lambda: world.corridor.watchdog._heap, clock=world.clock)
+    elsewhere.rename(spool)
+    await until(lambda: watched.incident is not None and watched.incident.open, clock=world.clock)
+    assert other.verdict is not None
+
+
+async def test_a_silent_monitor_is_down_each_period(world: World) -> None:
+    watched = await world.watch(**PUSH)
+    await world.corridor.push_call(TOKEN)
+    await world.go(300, step=5)
+    assert watched.tally == b"udddd"

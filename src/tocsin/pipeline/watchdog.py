@@ -19,6 +19,8 @@ LOOK_S = 1.0
 SILENT_S = 30.0
 """Longer than this no look may fail or take."""
 NEVER = datetime.max.replace(tzinfo=UTC) - timedelta(days=1)
+FAULTY = timedelta(seconds=30)
+"""What could not be judged for a bug of ours is tried again after that."""
 SLACK = timedelta(milliseconds=50)
 """Looks that little later than the moment itself, so that it has surely come."""
 
@@ -38,7 +40,7 @@ class Watchdog:
     def start(self) -> None:
         """Begin to look; every monitor is judged once when its settling time is over."""
         for watched in self._watchlist:
-            self.watch(watched)
+            self._watch_safely(watched, not_before=self._clock.now())
         self._task = asyncio.create_task(self._look_on(), name="watchdog")
         self.pulse.begin(self._task)
 
@@ -51,7 +53,9 @@ class Watchdog:
 
     def watch(self, watched: Watched) -> None:
         """Note when this monitor has to be judged again (after a judgement, a call, a change of its configuration)."""
-        due = self._due(watched)
+        self._enter(watched, self._due(watched))
+
+    def _enter(self, watched: Watched, due: datetime) -> None:
         if due >= NEVER:
             return
         entered = self._entered.get(watched.monitor.id)
@@ -60,8 +64,27 @@ class Watchdog:
             heapq.heappush(self._heap, (due, next(self._sequence), watched))
 
     async def look(self) -> None:
-        """Judge what is due now."""
+        """Judge what is due now. Whatever comes of it, each is looked at again when it is due next."""
         now = self._clock.now()
+        seen: list[Watched] = []
+        faulty: set[Watched] = set()
+        try:
+            due, silent = self._sort(now, seen, faulty)
+            try:
+                if silent:
+                    await self._intake.take_in(silent)
+            finally:
+                if due:
+                    await self._intake.apply(lambda draft, at: self._judge_all(draft, due, at, faulty))
+        finally:
+            for watched in seen:
+                self._watch_safely(watched, not_before=now + (FAULTY if watched in faulty else timedelta()))
+
+    def _sort(
+        self, now: datetime, seen: list[Watched], faulty: set[Watched]
+    ) -> tuple[list[Watched], list[CheckResult]]:
+        """Take what is due from the heap (into `seen`): who has to be judged, and the results of push monitors that are
+        silent."""
         due: list[Watched] = []
         silent: list[CheckResult] = []
         while self._heap and self._heap[0][0] <= now:
@@ -69,18 +92,28 @@ class Watchdog:
             if self._entered.get(watched.monitor.id) != moment or watched.gone:
                 continue
             del self._entered[watched.monitor.id]
-            if self._due(watched) > now:
-                self.watch(watched)
-            elif watched.monitor.type == "push" and (result := self._silent(watched, now)) is not None:
-                silent.append(result)
-            else:
-                due.append(watched)
-        if silent:
-            await self._intake.take_in(silent)
-        if due:
-            await self._intake.apply(lambda draft, at: self._judge_all(draft, due, at))
-        for watched in due:
-            self.watch(watched)
+            seen.append(watched)
+            try:
+                if self._due(watched) > now:
+                    continue
+                if watched.monitor.type == "push" and (result := self._silent(watched, now)) is not None:
+                    silent.append(result)
+                else:
+                    due.append(watched)
+            except Exception:  # noqa: BLE001 (one monitor's bug must not keep the others from being judged)
+                self.pulse.fault("watchdog.entry_fault", monitor=watched.monitor.id)
+                faulty.add(watched)
+        return due, silent
+
+    def _watch_safely(self, watched: Watched, not_before: datetime) -> None:
+        if watched.gone:
+            return
+        try:
+            due = self._due(watched)
+        except Exception:  # noqa: BLE001 (see _sort)
+            self.pulse.fault("watchdog.entry_fault", monitor=watched.monitor.id)
+            due = not_before = self._clock.now() + FAULTY
+        self._enter(watched, max(due, not_before))
 
     async def push_call(
         self, token: str, status: str = "up", *, message: str = "", ping_ms: float | None = None, run_id: str = ""
@@ -106,10 +139,10 @@ class Watchdog:
         self.watch(watched)
         return result
 
-    def _judge_all(self, draft: Draft, due: list[Watched], now: datetime) -> None:
+    def _judge_all(self, draft: Draft, due: list[Watched], now: datetime, faulty: set[Watched]) -> None:
         for watched in due:
-            if not watched.gone:
-                self._judgement.judge(draft, watched, now)
+            if not watched.gone and not self._judgement.judge_safely(draft, watched, now):
+                faulty.add(watched)
 
     def _due(self, watched: Watched) -> datetime:
         """When time alone may change this monitor's answer; NEVER when it may not."""
