@@ -136,3 +136,17 @@ def test_limits_hold_and_nobody_is_forgotten(hosts: list[str], total: int, each:
             look()
     assert sorted(line.hosts()) == sorted(hosts)
     assert line.admission.running == line.admission.waiting == 0
+
+
+def test_what_waits_is_dropped_at_the_host_where_it_waits() -> None:
+    line = Line(max_per_host=1)
+    moved, other = watched("old"), a_job("old")
+    for job in (Job(moved, "local", START, 0.0), Job(moved, "europe", START, 0.0), other):
+        line.admission.submit(job)
+    line.admission.admit()
+    moved.host = "new"
+    assert [job.location for job in line.admission.forget(moved)] == ["europe"]
+    assert line.admission.forget(moved) == []
+    assert line.admission.waiting == 1
+    line.admission.finished(line.started[0])
+    assert line.started[1:] == [other]

@@ -191,6 +191,22 @@ async def test_a_pause_stops_checks_and_a_resume_starts_them_at_once(world: Worl
     assert len(place.runs) == 1
 
 
+async def test_what_still_waits_for_a_monitor_is_not_checked_once_it_moved_and_paused(world: World) -> None:
+    place = Place(world)
+    place.gate = asyncio.Event()
+    world.corridor.scheduler.admission.max_concurrent = 1
+    await world.watch(target={"url": "http://busy/"}, interval_s=60)
+    await world.clock.advance(0.2)
+    watched = await world.watch(target={"url": "http://old/"}, interval_s=60)
+    await world.clock.advance(0.2)
+    assert watched.running == {"local"}
+    await world.rewrite(replace(watched.monitor, target={"url": "http://new/"}, paused=True))
+    place.gate.set()
+    await world.go(2)
+    assert place.runs == ["http://busy/"]
+    assert watched.running == set()
+
+
 async def test_a_deleted_monitor_is_not_checked_any_more(world: World) -> None:
     place = Place(world)
     watched = await world.watch(interval_s=5, timeout_s=1)

@@ -17,7 +17,7 @@ from tocsin.core.result import CheckResult
 from tocsin.pipeline.watchlist import Watched
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Job:
     """One check to be run. `due` is when it should start, on the clock's monotonic scale.
 
@@ -49,6 +49,7 @@ class Admission:
         self.waiting = 0
         self._running_at: dict[str, int] = {}
         self._waiting_at: dict[str, deque[Job]] = {}
+        self._waiting_for: dict[Watched, list[Job]] = {}
         self._turn: deque[str] = deque()
 
     def submit(self, job: Job, *, first: bool = False) -> None:
@@ -60,6 +61,7 @@ class Admission:
             if self._running_at.get(host, 0) < self.max_per_host:
                 self._turn.appendleft(host) if first else self._turn.append(host)
         queue.appendleft(job) if first else queue.append(job)
+        self._waiting_for.setdefault(job.watched, []).append(job)
         self.waiting += 1
 
     def admit(self) -> None:
@@ -71,6 +73,7 @@ class Admission:
             host = self._turn.popleft()
             queue = self._waiting_at[host]
             job = queue.popleft()
+            self._no_longer_waits(job)
             self.waiting -= 1
             self.running += 1
             room -= 1
@@ -96,21 +99,25 @@ class Admission:
             self.admit()
 
     def forget(self, watched: Watched) -> list[Job]:
-        """Drop what waits for this monitor; the dropped jobs."""
-        queue = self._waiting_at.get(watched.host)
-        if queue is None:
-            return []
-        dropped = [job for job in queue if job.watched is watched]
-        if dropped:
-            kept = deque(job for job in queue if job.watched is not watched)
-            self.waiting -= len(dropped)
+        """Drop what waits for this monitor, at whatever host it was when it began to wait; the dropped jobs."""
+        dropped = self._waiting_for.pop(watched, [])
+        self.waiting -= len(dropped)
+        for host in {job.host for job in dropped}:
+            kept = deque(job for job in self._waiting_at[host] if job.watched is not watched)
             if kept:
-                self._waiting_at[watched.host] = kept
-            else:
-                del self._waiting_at[watched.host]
-                if watched.host in self._turn:
-                    self._turn.remove(watched.host)
+                self._waiting_at[host] = kept
+                continue
+            del self._waiting_at[host]
+            if host in self._turn:
+                self._turn.remove(host)
         return dropped
+
+    def _no_longer_waits(self, job: Job) -> None:
+        jobs = self._waiting_for[job.watched]
+        if len(jobs) == 1:
+            del self._waiting_for[job.watched]
+        else:
+            jobs.remove(job)
 
     def show(self) -> None:
         """Export how many run and wait."""
