@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 from msgspec import json
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 from builders import a_result, at
 from tocsin import telemetry
 from tocsin.core.uptime import uptime
+from tocsin.pipeline.backfill import _verdicts
 from world import Place, World
 
 
@@ -155,3 +157,25 @@ async def test_open_incidents_are_exported(world: World) -> None:
     await world.store.of("ws").write(lambda s: s.monitors.delete(watched.monitor.id))
     await world.corridor.removed(watched.monitor.id)
     assert telemetry.active_incidents._value.get() == telemetry.active_monitors._value.get() == 0
+
+
+async def test_backfill_leaves_the_loop_its_turns(world: World) -> None:
+    Place(world)
+    watched = await world.watch(interval_s=60)
+    await world.go(2)
+    past = [
+        a_result("down" if n % 7 == 0 else "up", monitor=watched.monitor, at=at(60 * n - 700_000)) for n in range(6000)
+    ]
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    turning = asyncio.create_task(turn())
+    decided = await _verdicts(watched, past)
+    turning.cancel()
+    assert turns >= 6000 // 200 - 1
+    assert decided
