@@ -17,7 +17,7 @@ import msgspec
 from tocsin.core.shape import loads, read
 from tocsin.errors import Denied, Invalid, NotFound
 from tocsin.telemetry import logger
-from tocsin.web import auth, limits, pages, query
+from tocsin.web import auth, limits, pages, query, site
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.problem import Refused, problem, problem_of
 
@@ -49,7 +49,7 @@ class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def answer(parts: Parts, route: Route, asked: Asked, path: Mapping[str, str]) -> Reply:
     """The reply to this request, whatever happens; `path` holds the parameters of its path."""
     now, caller = parts.clock.now(), auth.Caller()
-    secure = _is_secure(parts, asked)
+    secure = site.is_secure(parts, asked.scheme, asked.headers)
     client = limits.client_address(asked.peer, asked.headers, parts.settings["TRUSTED_PROXIES"])
     try:
         _check_path(path)
@@ -119,7 +119,7 @@ async def _caller(
 def _allow(parts: Parts, route: Route, asked: Asked, caller: auth.Caller) -> None:
     auth.allow(caller.principal, route.permission)
     if asked.method in _WRITES and (route.kind == "page" or caller.by_cookie):
-        auth.check_origin(parts, asked.headers, by_cookie=caller.by_cookie)
+        site.check_origin(parts, asked.scheme, asked.headers, by_cookie=caller.by_cookie)
 
 
 async def _take(route: Route, asked: Asked, call: Call) -> None:
@@ -184,9 +184,3 @@ def _cookies(header: str) -> dict[str, str]:
             name, _, value = part.strip().partition("=")
             cookies.setdefault(name, value.strip('"'))
     return cookies
-
-
-def _is_secure(parts: Parts, asked: Asked) -> bool:
-    if parts.settings["TRUSTED_PROXIES"] > 0 and (said := asked.headers.get("x-forwarded-proto")):
-        return said.rpartition(",")[2].strip().lower() == "https"
-    return asked.scheme in ("https", "wss")

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -173,26 +172,3 @@ def _of_key(key: ApiKey) -> Principal:
         kind="api_key", workspace_id=key.workspace_id, role=key.role, user_id=None, name=key.name, key_id=key.id,
         scopes=key.scopes,
     )  # fmt: skip
-
-
-def check_origin(parts: Parts, headers: Mapping[str, str], *, by_cookie: bool) -> None:
-    """Return if a write comes from one of our own pages; raises Denied otherwise.
-
-    A browser names the Origin of every write. One that is not ours is refused, with or without a cookie; none at all is
-    fine for programs, which send no cookie."""
-    origin = headers.get("origin")
-    if origin is None and by_cookie and headers.get("sec-fetch-site") != "same-origin":
-        raise Denied("a write with a cookie needs an Origin header")
-    if origin is not None and not is_own_origin(parts, origin, headers.get("host", "")):
-        raise Denied("a write from another site is refused")
-
-
-def is_own_origin(parts: Parts, origin: str, host: str) -> bool:
-    """Whether a page with this origin is one of ours: the base URL's, or the host the caller asked for."""
-    try:
-        there, ours = urlsplit(origin), urlsplit(parts.settings.base_url)
-    except ValueError:
-        return False
-    if there.scheme not in ("http", "https") or not there.netloc or there.path or there.query:
-        return False
-    return (there.scheme, there.netloc) == (ours.scheme, ours.netloc) or there.netloc.lower() == host.lower()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -19,7 +20,7 @@ from tocsin.core.access import Principal, may
 from tocsin.core.shape import Length, loads, read
 from tocsin.errors import Invalid, StoreUnavailable
 from tocsin.telemetry import logger
-from tocsin.web import auth, limits
+from tocsin.web import auth, limits, site
 from tocsin.web.query import pairs
 
 if TYPE_CHECKING:
@@ -43,17 +44,26 @@ class Wanted(Struct, frozen=True, kw_only=True):
     subscribe: Annotated[tuple[Annotated[str, Length(1, 80)], ...], Length(0, _MOST_TOPICS)]
 
 
-async def serve(
-    parts: Parts, headers: Mapping[str, str], query: bytes, peer: str, receive: Receive, send: Send
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A live connection as it was asked for."""
+
+    headers: Mapping[str, str]
+    query: bytes
+    peer: str
+    scheme: str
+
+
+async def serve(parts: Parts, asked: Asked, receive: Receive, send: Send) -> None:
     """Speak with one live connection until it ends."""
-    client = limits.client_address(peer, headers, parts.settings["TRUSTED_PROXIES"])
+    headers = asked.headers
+    client = limits.client_address(asked.peer, headers, parts.settings["TRUSTED_PROXIES"])
     await receive()  # websocket.connect
     origin = headers.get("origin")
-    if origin is not None and not auth.is_own_origin(parts, origin, headers.get("host", "")):
+    if origin is not None and not site.is_own_origin(parts, origin, asked.scheme, headers):
         await _close(send, _POLICY, "another site's page")
         return
-    who = _bearer_of(parts, query)
+    who = _bearer_of(parts, asked.query)
     if who is None or not may(who, "read"):
         await _close(send, _POLICY, "no ticket, or one that was used or is too old")
         return

@@ -11,7 +11,7 @@ from typing import Any
 
 from tocsin import telemetry
 from tocsin.clock import new_id
-from tocsin.web import live, openapi, pages
+from tocsin.web import live, openapi, pages, site
 from tocsin.web.answer import Asked, answer, failed
 from tocsin.web.api import ROUTES as API
 from tocsin.web.call import Reply, Route
@@ -58,7 +58,7 @@ async def _http(parts: Parts, table: Table, scope: Scope, receive: Receive, send
         else:
             path = route.path
             reply = await answer(parts, route, asked, values)
-        secure = asked.scheme == "https" or parts.settings.base_url.startswith("https:")
+        secure = site.is_secure(parts, asked.scheme, asked.headers)
         status, headers, body = packed(reply, asked.method, asked.headers, secure=secure)
         headers.append((b"x-request-id", new_id().encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -83,7 +83,8 @@ async def _websocket(parts: Parts, scope: Scope, receive: Receive, send: Send) -
         return
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
     client = scope["client"]
-    await live.serve(parts, headers, scope["query_string"], client[0] if client else "", receive, send)
+    asked = live.Asked(headers, scope["query_string"], client[0] if client else "", scope["scheme"])
+    await live.serve(parts, asked, receive, send)
 
 
 def _asked(scope: Scope, receive: Receive) -> Asked:

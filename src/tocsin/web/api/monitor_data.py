@@ -16,6 +16,7 @@ from tocsin.core.plain import as_list, as_map, found
 from tocsin.core.shape import Help, Length, Name, Range
 from tocsin.errors import Invalid, NotFound, Problem
 from tocsin.settings import Settings
+from tocsin.web import tokens
 from tocsin.web.api.given import check_kept_secrets
 
 Number = int | float
@@ -222,7 +223,7 @@ def _with_token(given: dict[str, Any], old: Monitor | None) -> dict[str, Any]:
     token = given.get("token", "")
     if token == "":
         return given | {"token": push.new_token()}
-    if token != before:
+    if isinstance(token, str) and not tokens.same(token, str(before or "")):
         raise Invalid(Problem("target.token", "nothing, or an empty text for a new one: the server makes it", "***"))
     return given
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Struct
 
 from tocsin.core.shape import Help, Hidden, Length
-from tocsin.web import signin
+from tocsin.web import signin, site
 from tocsin.web.call import Call, Reply, Route
 
 Email = Annotated[str, Length(1, 254), Help("e-mail address")]
@@ -54,6 +54,7 @@ async def _see_setup(call: Call) -> Reply:
 
 async def _setup(call: Call) -> Reply:
     wanted: SetupIn = call.body
+    site.check_setup(call.parts, call.headers)
     given = await signin.setup(
         call.parts, email=wanted.email, password=wanted.password, workspace=wanted.workspace,
         setup_token=wanted.setup_token, client=call.client, now=call.now, agent=call.headers.get("user-agent", ""),

@@ -9,7 +9,7 @@ from typing import Any
 from tocsin import checks, notifiers
 from tocsin.core.shape import read
 from tocsin.errors import Conflict, Denied, Invalid, NotFound
-from tocsin.web import signin
+from tocsin.web import signin, site
 from tocsin.web.api import channels as channels_api
 from tocsin.web.api import monitors
 from tocsin.web.call import Call, Reply, Route
@@ -54,6 +54,7 @@ async def show(call: Call) -> Reply:
 
 async def account(call: Call) -> Reply:
     """Make the first account and sign it in."""
+    site.check_setup(call.parts, call.headers)
     email, workspace = view.first(call, "email"), view.first(call, "workspace")
     password = next((v for k, v in call.form if k == "password"), "")
     kept: dict[str, Any] = {"email": email, "workspace": workspace}
