@@ -21,7 +21,7 @@ import uvicorn
 import uvloop
 
 from tocsin import __version__, telemetry
-from tocsin.app import folder, gate, port
+from tocsin.app import folder, port
 from tocsin.app.keys import derive
 from tocsin.clock import Clock, SystemClock
 from tocsin.net import Net
@@ -30,6 +30,7 @@ from tocsin.net.http import HttpEngine
 from tocsin.pipeline.corridor import Corridor
 from tocsin.settings import Settings
 from tocsin.store import Store
+from tocsin.web import gate
 from tocsin.web.parts import Parts
 from tocsin.web.routes import application
 from tocsin.web.warm import warm

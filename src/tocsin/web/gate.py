@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import ipaddress
 from http import HTTPStatus
 from typing import ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from tocsin.app import port
 from tocsin.web import limits
 
 
@@ -92,7 +92,7 @@ class Gate(HttpToolsProtocol):
     def _one_too_many(self) -> bool:
         if not self.per_address or self.client is None:
             return False
-        if not self.loopback_too and port.only_loopback(self.client[0]):
+        if not self.loopback_too and _is_loopback(self.client[0]):
             return False
         mine = _name(self.client[0])
         # Live connections have left this class, but stay in uvicorn's set: so they are looked up there, not counted here.
@@ -130,6 +130,11 @@ class Gate(HttpToolsProtocol):
 def limited(per_address: int) -> type[Gate]:
     """The gate of a server that takes at most so many connections from one address (0: any number)."""
     return type("Gate", (Gate,), {"per_address": per_address})
+
+
+@functools.lru_cache(20_000)
+def _is_loopback(address: str) -> bool:
+    return ipaddress.ip_address(address).is_loopback
 
 
 @functools.lru_cache(20_000)

@@ -11,8 +11,8 @@ import pytest
 from websockets.asyncio.client import connect
 
 from real import FIRST, ask, given, running
-from tocsin.app.gate import Gate
 from tocsin.app.server import Running
+from tocsin.web.gate import Gate
 
 
 @pytest.fixture
