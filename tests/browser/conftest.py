@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from needs import program
@@ -24,6 +25,14 @@ addEventListener("securitypolicyviolation", (e) => {
   console.error(`CSP ${e.violatedDirective} ${e.blockedURI} ${e.sourceFile}`);
 });
 """
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of this room run on one loop, on which the browser lives."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
 @dataclass(slots=True)
@@ -54,7 +63,7 @@ class Site:
             writer.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def site() -> AsyncIterator[Site]:
     made = Site()
     listening = await asyncio.start_server(made.answer, "127.0.0.1", 0)
@@ -63,7 +72,7 @@ async def site() -> AsyncIterator[Site]:
     listening.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def house(tmp_path: Path) -> AsyncIterator[server.Running]:
     """A server that answers, with nobody's account in it yet."""
     chosen = settings.read(
@@ -124,16 +133,24 @@ class Reader:
         await self.page.wait_for_url("**/setup/monitor")
 
 
-@pytest.fixture
-async def reader(house: server.Running) -> AsyncIterator[Reader]:
-    chromium = program("chromium", "chromium-browser", "google-chrome")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def chromium() -> AsyncIterator[Browser]:
+    """One Chromium for the whole run: starting it takes longer than most tests."""
+    path = program("chromium", "chromium-browser", "google-chrome")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=ARGS)
-        context = await browser.new_context(viewport={"width": 1280, "height": 800}, timezone_id="UTC")
-        await context.add_init_script(WATCH)
-        page = await context.new_page()
-        page.set_default_timeout(20_000)
-        made = Reader(browser, context, page, house.url)
-        made.listen(page)
-        yield made
+        browser = await playwright.chromium.launch(executable_path=path, args=ARGS)
+        yield browser
         await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def reader(house: server.Running, chromium: Browser) -> AsyncIterator[Reader]:
+    """A person with cookies and storage of their own."""
+    context = await chromium.new_context(viewport={"width": 1280, "height": 800}, timezone_id="UTC")
+    await context.add_init_script(WATCH)
+    page = await context.new_page()
+    page.set_default_timeout(20_000)
+    made = Reader(chromium, context, page, house.url)
+    made.listen(page)
+    yield made
+    await context.close()
