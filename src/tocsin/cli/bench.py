@@ -40,7 +40,7 @@ def _counts(text: str) -> tuple[int, ...]:
 
 async def _measure(counts: tuple[int, ...], *, as_json: bool) -> int:
     from tocsin import telemetry
-    from tocsin.app.cycle import Cycle, measure
+    from tocsin.cli.bench_cycle import Cycle, measure
 
     telemetry.set_up_logging("warning")
 
