@@ -95,7 +95,7 @@ def _shown_config(parts: Parts, monitor: Monitor, *, writes: bool) -> dict[str, 
         )
         while len(parts.memory.configs) > MOST_CONFIGS:
             parts.memory.configs.pop(next(iter(parts.memory.configs)))
-    return known[2 if writes else 1]
+    return known[2] if writes else known[1]
 
 
 def _hidden(monitor: Monitor, *, private: bool) -> Any:
