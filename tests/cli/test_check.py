@@ -258,16 +258,47 @@ def test_wrong_usage_is_2_with_a_clear_sentence(words: list[str], says: str, cap
     assert "Traceback" not in err
 
 
-def test_what_could_not_be_judged_is_3(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
-    from tocsin.checks import ping
+# In a process of its own, for its limit: once as it should be, so that everything is imported; then with no descriptor
+# left but the three that an event loop is made of.
+SHORT = """
+import os, resource, sys
+from tocsin.cli.main import run
 
-    async def broken(target: Any, net: Any) -> Any:
-        raise RuntimeError("a mistake of ours")
+words = ["check", "tcp", sys.argv[1]]
+first = run(words)
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+held = []
+try:
+    while True:
+        held.append(os.open("/dev/null", os.O_RDONLY))
+except OSError:
+    pass
+for _ in range(3):
+    os.close(held.pop())
+sys.exit(10 * first + run(words))
+"""
 
-    monkeypatch.setattr(ping, "check", broken)
-    checks.kind.cache_clear()
-    code, out, _ = run(capsys, "ping", "127.0.0.1")
-    checks.kind.cache_clear()
+
+FAULTY = '''
+from dataclasses import dataclass
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A check type with a mistake of ours in it."""
+    host: str
+
+async def check(target, net):
+    raise RuntimeError("a mistake of ours")
+'''
+
+
+def test_what_could_not_be_judged_is_3(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "a_faulty_check_type.py").write_text(FAULTY)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(checks.REGISTRY, "faulty", "a_faulty_check_type")
+    code, out, _ = run(capsys, "faulty", "127.0.0.1")
     assert code == 3
     assert out.startswith("? invalid  127.0.0.1")
 
@@ -347,3 +378,34 @@ def test_a_plain_http_check_starts_without_the_log_and_the_metrics(url: str):
     outcome, modules = imported(["http", f"{url}/page"])
     assert outcome["status"] == "up"
     assert sorted(modules & set(NEVER)) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--expect-status", "999"), "assertion 1, value: expected status codes from 100 to 599"),
+        (("--keyword", "ok", "--max-response-ms", "-1"), "assertion 2, value: expected a number, at least 0, found -1"),
+        (("--cert-warn-days", "-3"), "assertion 1, value: expected a number, at least 0"),
+    ],
+)
+def test_limits_that_nothing_could_meet_are_wrong_usage(
+    words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+):
+    assert tocsin(["check", "http", "http://127.0.0.1:9/", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_the_help_says_what_an_option_does_in_plain_words(capsys: pytest.CaptureFixture[str]):
+    assert tocsin(["check", "http", "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "--no-verify accept any certificate" in shown
+    assert "--no-follow do not follow redirects" in shown
+    assert " not: " not in shown
+
+
+def test_a_ping_is_shown_with_its_units(capsys: pytest.CaptureFixture[str]):
+    code = tocsin(["check", "ping", "127.0.0.1", "--count", "1"])
+    shown = capsys.readouterr().out
+    assert code == 0, shown
+    assert "loss      0 %" in shown
+    assert all(line.endswith(" ms") for line in shown.splitlines() if line.split()[0] in ("fastest", "average"))
