@@ -1,5 +1,4 @@
-"""What a route is, what a handler gets and gives. Handlers are plain functions of a Call;
-only routes.py and live.py know ASGI."""
+"""What a route is, what its function gets (a Call) and gives (a Reply); only routes.py and live.py know ASGI."""
 
 from __future__ import annotations
 
