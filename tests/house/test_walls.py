@@ -94,6 +94,7 @@ SECRET_ENDINGS = ("token", "secret", "password", "signature", "digest", "_hash",
 COMPARED_OPENLY = {
     "net/icmp.py": {"token"},  # the bytes that an echo brings back in the open
     "web/pages/overview.py": {"signature"},
+    "web/api/monitor_data.py": {"token"},  # what a writer sends, with what the same writer may read anyway
 }
 """Names with such an ending that hold nothing secret, a file at a time."""
 
