@@ -152,7 +152,7 @@ async def test_a_long_spool_is_replayed_before_anything_is_judged_or_sent(
         await world.start()
         place = Place(world)
         place.status = "down"
-        await until(lambda: world.all_sent(), clock=world.clock)
+        await until(world.all_sent, clock=world.clock)
         await world.go(60)
         again = world.corridor.watchlist.get(watched.monitor.id)
         assert sink.events == ["incident.opened"]
