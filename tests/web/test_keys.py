@@ -33,8 +33,15 @@ async def test_nobody_makes_a_key_for_more_than_they_may(alice: Alice) -> None:
     bob = alice.house.caller(token)
     assert (await bob.post("/api/v1/api-keys", {"name": "x", "role": "ADMIN"})).status == 403
     assert (await bob.post("/api/v1/api-keys", {"name": "x"})).data["role"] == "USER"
-    narrow = (await bob.post("/api/v1/api-keys", {"name": "n", "scopes": ["write"]})).data["key"]
-    assert (await alice.house.caller(narrow).post("/api/v1/api-keys", {"name": "wide"})).status == 403
+
+
+async def test_no_key_makes_another(alice: Alice) -> None:
+    for wanted in ({"name": "all"}, {"name": "admin", "scopes": ["admin"]}, {"name": "write", "scopes": ["write"]}):
+        key = (await alice.api.post("/api/v1/api-keys", wanted)).data["key"]
+        answer = await alice.house.caller(key).post("/api/v1/api-keys", {"name": "child", "scopes": ["read"]})
+        assert answer.status == 403, answer.text
+        assert "signed-in person" in answer.data["detail"]
+    assert len((await alice.api.get("/api/v1/api-keys")).data["items"]) == 3
 
 
 async def test_others_keys_are_the_admins_business(alice: Alice) -> None:

@@ -21,7 +21,7 @@ Scope = Literal["read", "operate", "write", "admin", "metrics"]
 
 
 class KeyIn(Struct, frozen=True, kw_only=True):
-    """A key to be made. It never may more than who makes it."""
+    """A key to be made. It never may more than the person who makes it."""
 
     name: Annotated[Name, Length(1, 100), Help("what it is for")]
     role: Annotated[UserRole | None, Help("what it may at most; left out: as its maker")] = None
@@ -67,13 +67,14 @@ def key_json(key: ApiKey) -> dict[str, Any]:
 
 
 async def create(parts: Parts, who: Principal, data: dict[str, Any], now: datetime) -> tuple[ApiKey, str]:
-    """(the key's record, the key itself): the only time that anybody sees it."""
+    """(the key's record, the key itself): the only time that anybody sees it. Denied to API keys: one that leaked could
+    make others, which outlive it."""
+    if who.kind != "session":
+        raise Denied("only a signed-in person can make API keys")
     wanted = read(KeyIn, data)
     role = wanted.role or who.role
     if not BY_ROLE[role] <= BY_ROLE[who.role]:
         raise Denied(f"a {who.role.lower()} cannot make a key for {role.lower()}")
-    if who.kind == "api_key" and who.scopes and not (wanted.scopes and set(wanted.scopes) <= set(who.scopes)):
-        raise Denied("a key with scopes can only make keys with scopes of its own")
     if wanted.expires_at is not None and wanted.expires_at <= now:
         raise Invalid(Problem("expires_at", "a time to come", iso(wanted.expires_at) or ""))
     secret = tokens.new_api_key()
