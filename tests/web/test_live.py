@@ -105,3 +105,27 @@ async def test_an_address_has_so_many_connections(alice: Alice, url: str, monkey
             async with connect(f"{url}?ticket={await ticket(alice.api)}"):
                 pass
     assert LIMIT == 256
+
+
+@pytest.mark.parametrize("gone", [RuntimeError("Unexpected ASGI message 'websocket.send'"), ConnectionResetError()])
+@pytest.mark.parametrize("at", ["websocket.accept", "websocket.send"])
+async def test_a_browser_that_leaves_while_it_is_told_is_no_error(
+    alice: Alice, caplog: pytest.LogCaptureFixture, gone: Exception, at: str
+) -> None:
+    said = iter([{"type": "websocket.connect"}, {"type": "websocket.receive", "text": '{"subscribe":["workspace"]}'}])
+    tried: list[str] = []
+
+    async def receive() -> dict[str, str]:
+        if (message := next(said, None)) is None:
+            await asyncio.Event().wait()
+        return message or {}
+
+    async def send(message: dict[str, str]) -> None:
+        tried.append(message["type"])
+        if message["type"] == at:
+            raise gone
+
+    asked = live.Asked({}, f"ticket={await ticket(alice.api)}".encode(), "203.0.113.9", "ws")
+    await live.serve(alice.house.parts, asked, receive, send)
+    assert tried[-1] == at
+    assert [r for r in caplog.records if r.levelname in ("ERROR", "CRITICAL")] == []

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -71,8 +71,9 @@ async def serve(parts: Parts, asked: Asked, receive: Receive, send: Send) -> Non
         if not granted:
             await _close(send, _TRY_LATER, "too many live connections")
             return
-        await send({"type": "websocket.accept"})
-        await _speak(parts, who, receive, send)
+        with suppress(OSError, RuntimeError):  # gone before it began
+            await send({"type": "websocket.accept"})
+            await _speak(parts, who, receive, send)
 
 
 def _bearer_of(parts: Parts, query: bytes) -> Principal | None:
@@ -167,14 +168,18 @@ async def _tell(subscription: Subscription, send: Send) -> Closing:
 
 
 async def _send(send: Send, event: dict[str, Any]) -> None:
-    async with asyncio.timeout(SEND_S):
-        await send({"type": "websocket.send", "text": msgspec.json.encode(event).decode()})
+    """Send one event; raises OSError or TimeoutError when the caller is gone or does not take it."""
+    try:
+        async with asyncio.timeout(SEND_S):
+            await send({"type": "websocket.send", "text": msgspec.json.encode(event).decode()})
+    except RuntimeError as error:  # what the server says of a connection that has been closed meanwhile
+        raise ConnectionResetError(str(error)) from error
 
 
 async def _watch(parts: Parts, who: Principal) -> Closing:
     """Look every few seconds whether the caller is still who they were."""
     while True:
-        await asyncio.sleep(LOOK_AGAIN_S)
+        await parts.clock.sleep(LOOK_AGAIN_S)
         try:
             if not await auth.still(parts, who, parts.clock.now()):
                 return _POLICY, "signed out, or another role"
