@@ -397,8 +397,30 @@ async def test_credentials_stay_on_their_host(net: Net) -> None:
     assert first.header("authorization") == "Basic " + base64.b64encode(b"u:pw").decode()
     assert (first.header("cookie"), first.header("x-api-key"), first.header("host")) == ("a=b", "k", "shown.example")
     assert [second.header(n) for n in ("authorization", "cookie", "x-api-key")] == [None, None, None]
-    assert second.header("x-plain") == "p"
+    assert second.header("x-plain") is None
     assert second.header("host") == f"localhost:{elsewhere.port}"
+
+
+@pytest.mark.parametrize("status", ["307 x", "308 x"])
+async def test_what_a_request_says_stays_on_its_host(net: Net, status: str) -> None:
+    async def lead_away(talk: Talk) -> None:
+        await talk.answer(status, b"", f"Location: {elsewhere.url('/x', host='localhost')}")
+
+    headers = {
+        "Apikey": "k",
+        "X-Signature": "s",
+        "Content-Type": "text/plain",
+        "Accept": "text/html",
+        "User-Agent": "me",
+    }
+    async with serving(hostile.good) as elsewhere, serving(lead_away) as server:
+        outcome = await look(net, server.url(), method="POST", headers=headers, body="card=4111")
+        first, second = server.talks[0], elsewhere.talks[0]
+    assert outcome.status == "up"
+    assert (first.body, first.header("x-signature")) == (b"card=4111", "s")
+    assert (second.head.split(b" ")[0], second.body) == (b"POST", b"")
+    assert [second.header(n) for n in ("apikey", "x-signature", "content-type")] == [None, None, None]
+    assert [second.header(n) for n in ("accept", "user-agent")] == ["text/html", "me"]
 
 
 async def test_credentials_and_cookies_go_along_on_the_same_host(net: Net) -> None:

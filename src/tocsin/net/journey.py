@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import math
-import re
 import time
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -31,7 +30,7 @@ from tocsin.net.url import Url
 _ALWAYS = ("Expect:",)  # never wait for a 100
 _DEFAULTS = (("User-Agent", f"Tocsin/{__version__}"), ("Accept", "*/*"))
 _PLAIN = (*(f"{name}: {value}" for name, value in _DEFAULTS), *_ALWAYS)
-_SECRET_NAME = re.compile(r"auth|cookie|token|secret|session|api-?key|password", re.IGNORECASE)
+_ANYWHERE = ("accept", "accept-encoding", "accept-language", "cache-control", "origin", "user-agent")  # hold no secret
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -170,7 +169,7 @@ class Journey:
     def _may_follow(self, status: int, target: Url) -> bool:
         request = self.request
         return not (
-            (request.only_this_host and target.host != self.url.host)
+            (request.only_this_host and not _same_place(self.url, target))
             or (request.keep_method and status not in (307, 308))
         )
 
@@ -180,6 +179,8 @@ class Journey:
         if (status == 303 and self.method != "HEAD") or (status in (301, 302) and self.method == "POST"):
             self.method, self.body = "GET", None
         self.trusted = self.trusted and _same_place(self.start, target)
+        if not self.trusted and self.body:
+            self.body = b""  # what it says was meant for the first place
         self.url = target
         self.redirects += 1
 
@@ -283,7 +284,7 @@ class Journey:
         given = {name.lower() for name, _ in request.headers}
         lines = [f"{name}: {value}" for name, value in _DEFAULTS if name.lower() not in given]
         for name, value in request.headers:
-            if not self.trusted and (_SECRET_NAME.search(name) or name.lower() == "host"):
+            if not self.trusted and name.lower() not in _ANYWHERE:
                 continue
             if self.redirects and name.lower() == "host":
                 continue
