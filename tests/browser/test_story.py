@@ -37,8 +37,8 @@ async def test_from_nothing_to_a_resolved_incident(reader: Reader, site: Site) -
     stay = await page.evaluate("window.stay = Math.random()")
 
     site.code = 503
-    await expect(page.locator(".strip h2")).to_contain_text("127.0.0.1 is down")
-    await expect(page.locator("h1")).to_have_text("127.0.0.1 is down.")
+    await expect(page.locator(".strip h2")).to_contain_text("/health is down")
+    await expect(page.locator("h1")).to_have_text(f"127.0.0.1:{site.port}/health is down.")
     await expect(page).to_have_title("1 open · Overview · Tocsin")
     assert "bell-ring" in (await page.get_attribute("link[rel=icon]", "href") or "")
     assert await page.evaluate("window.stay") == stay, "the page was loaded again"
@@ -58,6 +58,89 @@ async def test_from_nothing_to_a_resolved_incident(reader: Reader, site: Site) -
     await reader.go("/")
     await expect(page.locator("h1")).to_have_text("All quiet.")
     assert [c for c in reader.complaints if "422" not in c] == []
+
+
+async def test_what_is_closed_by_hand_is_never_said_to_be_up(reader: Reader, site: Site) -> None:
+    page = reader.page
+    await reader.begin()
+    site.code = 503
+    wanted = {"name": "Shop", "type": "http", "target": {"url": site.url()}, "interval_s": 1, "timeout_s": 0.5}
+    made = await reader.call("/monitors", wanted | {"retries": 0})
+    await reader.go("/")
+    await page.click(".strip h2 a")
+    await page.click("#resolve")
+    await expect(page.locator("h1")).to_have_text("Shop: closed by hand, still down")
+    await expect(page.locator("#timeline")).to_contain_text(f"Closed by hand by {EMAIL}")
+    await expect(page.locator("#timeline")).not_to_contain_text("resolved by")
+    for path in ("/", f"/monitors/{made['id']}"):
+        await reader.go(path)
+        await expect(page.locator("#strips, #held").first).to_contain_text("nobody is told until it has been up")
+    site.code = 200
+    await expect(page.locator("#held")).to_have_count(0)
+    await page.click("#history a[href^='/incidents/']:not(.push)")
+    await expect(page.locator("h1")).to_have_text("Shop: closed")
+
+
+async def test_figures_say_how_much_of_the_time_is_known(reader: Reader, site: Site) -> None:
+    page = reader.page
+    await reader.begin()
+    wanted = {"name": "", "type": "http", "target": {"url": site.url()}, "interval_s": 1, "timeout_s": 0.5}
+    made = await reader.call("/monitors", wanted | {"name": "Shop"})
+    await reader.go("/")
+    row = page.locator(".watchlist .group .r")
+    await expect(row.locator(".under").first).to_contain_text("of ")
+    assert "0.0" in (await row.locator("[title^=Known]").first.get_attribute("title") or "")
+    await reader.go(f"/monitors/{made['id']}")
+    await expect(page.locator(".vitals")).to_contain_text("known, 0.0")
+    shown = await page.locator(".vitals div", has_text="uptime, 24 h").locator("dd").inner_text()
+    assert shown == "100 %"
+
+
+async def test_a_wrong_present_password_is_said_at_its_field(reader: Reader) -> None:
+    page = reader.page
+    await reader.begin()
+    await reader.go("/settings")
+    for current, new, wrong in (("not it", PASSWORD + "!", "#e-current"), (PASSWORD, "short", "#e-new")):
+        await page.fill("#f-current", current)
+        await page.fill("#f-new", new)
+        await page.click("form[action='/settings/password'] button")
+        await expect(page.locator(".err")).to_have_count(1)
+        await expect(page.locator(wrong)).to_be_visible()
+    await page.fill("#f-current", PASSWORD)
+    await page.fill("#f-new", PASSWORD + "!")
+    await page.click("form[action='/settings/password'] button")
+    await expect(page.locator("#done")).to_contain_text("Password changed")
+
+
+async def test_a_monitor_without_a_name_is_called_after_its_address(reader: Reader, site: Site) -> None:
+    page = reader.page
+    await reader.begin()
+    await reader.call("/channels", {"name": "Ops", "type": "webhook", "config": {"url": site.url("/hook")}})
+    await reader.go("/monitors/new")
+    await reader.ready()
+    box = page.locator("input[name=channels]")
+    await expect(box).to_be_disabled()
+    await page.click("text=Chosen ones")
+    await expect(box).to_be_enabled()
+    await page.fill("[name='target.url']", site.url("/shop"))
+    await page.click("text=Save paused")
+    await expect(page.locator("h1")).to_have_text(f"127.0.0.1:{site.port}/shop")
+
+
+async def test_a_small_screen_leads_everywhere(reader: Reader) -> None:
+    page = reader.page
+    await reader.begin()
+    await page.set_viewport_size({"width": 390, "height": 800})
+    await reader.go("/")
+    await page.click("[aria-label='New monitor']")
+    await page.wait_for_url("**/monitors/new")
+    await page.click(".tabbar >> text=Settings")
+    for word, path in (("Audit log", "audit"), ("System", "system")):
+        await page.click(f".tabs >> text={word}")
+        await page.wait_for_url(f"**/settings/{path}")
+    await page.click("[aria-label='Find or do anything'] >> visible=true")
+    await expect(page.locator("#palette input")).to_be_visible()
+    await expect(page.locator("#palette > footer")).to_be_hidden()
 
 
 async def test_sign_in_says_no_and_comes_back_to_where_one_was_going(reader: Reader, site: Site) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tocsin import checks
 from tocsin.core.shape import read
 from tocsin.errors import Invalid
-from tocsin.web.pages.address import guess
+from tocsin.web.pages.address import guess, name_of
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,29 @@ def test_the_type_is_worked_out(text: str, type_: str, target: dict[str, object]
     assert (kind, found) == (type_, target)
     assert name
     read(checks.kind(kind).target, found)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("http://127.0.0.1:8080/health?x=1", "127.0.0.1:8080/health"),
+        ("https://me:secret@shop.example/", "shop.example"),
+        ("localhost:5432", "localhost:5432"),
+        ("[2001:db8::1]:53", "[2001:db8::1]:53"),
+        ("tls://mail.example", "mail.example"),
+        ("smtp://mail.example:587", "mail.example:587"),
+        ("ping://192.0.2.7", "192.0.2.7"),
+    ],
+)
+def test_its_name_keeps_port_and_path_and_no_secret(text: str, name: str) -> None:
+    assert guess(text)[2] == name
+
+
+@pytest.mark.parametrize(
+    ("type_", "target"), [("http", {"url": ""}), ("http", {"url": "http://[x"}), ("tcp", {}), ("push", {"token": "t"})]
+)
+def test_a_target_that_says_no_place_gives_no_name(type_: str, target: dict[str, object]) -> None:
+    assert name_of(type_, target) == ""
 
 
 @pytest.mark.parametrize("text", ["", "   ", "two words", "gopher://x", "tcp://host-without-port", "http", "x" * 3000])

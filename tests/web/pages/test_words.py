@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tocsin.web.pages import plain_words, words
 from tocsin.web.pages.look import tally
@@ -33,10 +35,61 @@ def test_the_form_is_said_back_in_sentences() -> None:
         "Every 60 s from here, check https://shop.example."
         " Expect that the status is 200 to 299 and the total time under 800 ms."
     )
-    assert "3 times in a row" in said[1]
+    assert said[1] == (
+        "A first failure is checked again after 15 s, then at its usual times; when 3 in a row have failed, it is down:"
+        " about 1 min after the first failure."
+    )
     assert said[2] == "Tell Ops and Mail."
     assert "30 min" in said[3]
     assert plain_words.sentences(data, "x", [])[2].startswith("Nobody is told")
+
+
+@pytest.mark.parametrize(
+    ("fails", "retries", "pause", "text"),
+    [
+        (1, 1, 15, "One failure and it is down."),
+        (2, 1, 15, "A first failure is checked again after 15 s; if that fails too, it is down: about 15 s after the"),
+        (
+            3,
+            2,
+            15,
+            "A first failure is checked again after 15 s, 2 times; if all of them fail too, it is down: about 30 s",
+        ),
+        (
+            3,
+            5,
+            10,
+            "A first failure is checked again after 10 s, 2 times; if all of them fail too, it is down: about 20 s",
+        ),
+        (4, 1, 15, "when 4 in a row have failed, it is down: about 1 min after"),
+        (2, 0, 15, "When 2 checks in a row have failed, it is down: about 1 min after the first failure."),
+        (3, 0, 15, "about 2 min after the first failure."),
+    ],
+)
+def test_when_it_is_down_is_said_for_every_combination(fails: int, retries: int, pause: int, text: str) -> None:
+    data = {
+        "type": "tcp", "interval_s": 60, "timeout_s": 10, "retries": retries, "retry_interval_s": pause,
+        "failure_threshold": fails,
+    }  # fmt: skip
+    assert text in plain_words.sentences(data, "x", None)[1]
+
+
+@given(st.integers(1, 12), st.integers(0, 6), st.integers(10, 120), st.integers(1, 60))
+def test_the_time_until_it_is_down_is_that_of_the_checks(fails: int, retries: int, interval: int, pause: int) -> None:
+    found = plain_words.down_after_s(fails, retries, interval, pause)
+    every = sorted(
+        slot * interval + again * pause
+        for slot in range(fails)
+        for again in range(retries + 1)
+        if again == 0 or again * pause < interval
+    )
+    assert found == every[fails - 1]
+
+
+def test_a_push_monitor_is_down_when_no_call_comes() -> None:
+    data = {"type": "push", "target": {"period_s": 3600, "grace_s": 300}, "failure_threshold": 1, "interval_s": 60}
+    said = plain_words.sentences(data, "", None)
+    assert said[:2] == ["A job should call us every 1 h.", "When no call has come for 1 h 5 min, it is down."]
 
 
 def test_a_tally_puts_runs_in_one_segment_newest_at_the_right() -> None:

@@ -61,14 +61,18 @@ def told(outcome: Mapping[str, Any]) -> Tried:
         "down": f"It is down{time and ', seen' + time}",
         "invalid": "We could not judge it",
     }
-    text = outcome["error"]["message"] if outcome["error"] else ""
+    failed = tuple(failure(a) for a in outcome["assertions"] if not a["ok"])
+    error = outcome["error"]
+    text = (
+        "" if not error or (error["type"] == "assertion" and failed) else error["message"]
+    )  # the rules say it already
     return Tried(
         st=st,
         title=titles[status],
         text=text[:1].upper() + text[1:],
         phases=phases.of(timing),
         tls=outcome["tls"],
-        failed=tuple(failure(a) for a in outcome["assertions"] if not a["ok"]),
+        failed=failed,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from tocsin.core.monitor import Monitor
 from tocsin.store import Session
 from tocsin.web.api import monitors
 from tocsin.web.call import Call, Reply, Route
@@ -29,7 +30,7 @@ def step_of(span_s: int, interval_s: int) -> int:
 
 
 async def figures(call: Call) -> Reply:
-    """{step_s, from, to, at: [s], lines: [{name, avg, p95, low, high, count}], bands: [{from, to, value}]}."""
+    """{step_s, from, to, at: [s], lines: [{name, avg, p95, low, high, count}], bands: [{from, to, value}], limits: [ms]}."""
     watched = monitors.watched(call.parts, call.who, call.path["id"])
     wanted: Wanted = call.query or Wanted()
     span = _SPANS[wanted.range if wanted.range in RANGES else "3h"]
@@ -56,7 +57,28 @@ async def figures(call: Call) -> Reply:
         for i in intervals
         if i.value in ("down", "unknown")
     ]
-    return Reply(data={"step_s": step, "from": first, "to": last, "at": at, "lines": lines, "bands": bands})
+    return Reply(
+        data={
+            "step_s": step,
+            "from": first,
+            "to": last,
+            "at": at,
+            "lines": lines,
+            "bands": bands,
+            "limits": limits(watched.monitor),
+        }
+    )
+
+
+def limits(monitor: Monitor) -> list[float]:
+    """The response times, ms, that its rules allow at most."""
+    return sorted(
+        {
+            float(a.value)
+            for a in monitor.assertions
+            if a.type == "response_time_ms" and a.op in ("lt", "lte") and isinstance(a.value, (int, float))
+        }
+    )
 
 
 ROUTES = [

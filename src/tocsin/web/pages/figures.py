@@ -9,23 +9,25 @@ from functools import cache
 
 from markupsafe import Markup
 
+from tocsin.core.uptime import Uptime, uptime
 from tocsin.errors import StoreUnavailable
 from tocsin.pipeline.watchlist import Watched
+from tocsin.store import Session
 from tocsin.web.call import Call
 from tocsin.web.pages import look, words
 from tocsin.web.pages.look import Look
 
-FRESH, SOON = timedelta(seconds=30), timedelta(seconds=5)
-_MOST = 1000
+FRESH, SOON = timedelta(seconds=30), timedelta(seconds=3)
+_MOST, _FEW = 1000, 100
 
 
 @dataclass(frozen=True, slots=True)
 class Uptimes:
-    """Shares of time, 0 to 1, by monitor, over a day and over 30 days; `failed` when the database did not answer."""
+    """Uptimes by monitor, over a day and over 30 days; `failed` when the database did not answer."""
 
     at: datetime
-    day: dict[str, float | None]
-    month: dict[str, float | None]
+    day: dict[str, Uptime]
+    month: dict[str, Uptime]
     failed: bool = False
 
 
@@ -44,30 +46,64 @@ def kept() -> Kept:
 
 async def uptimes(call: Call) -> Uptimes:
     """Uptimes of every monitor of the caller's workspace, at most half a minute old."""
-    workspace = call.who.workspace_id
+    workspace, now = call.who.workspace_id, call.now
     known = kept().by_workspace.get(workspace)
-    ids = [w.monitor.id for w in call.parts.corridor.watchlist.of(workspace)]
-    if known is not None and call.now - known.at < (FRESH if all(known.day.get(i) is not None for i in ids) else SOON):
+    watched = list(call.parts.corridor.watchlist.of(workspace))
+    if known is not None and now - known.at < _lasts(known, watched):
         return known
-    store = call.parts.store.of(workspace)
+    ids = [w.monitor.id for w in watched]
     try:
-        day = await store.read(lambda s: s.rollups.uptimes(ids, timedelta(days=1)))
-        month = await store.read(lambda s: s.rollups.uptimes(ids, timedelta(days=30)))
+        made = await call.parts.store.of(workspace).read(lambda s: _judged(s, ids, now))
     except StoreUnavailable:
-        return Uptimes(call.now, known.day if known else {}, known.month if known else {}, failed=True)
+        return Uptimes(now, known.day if known else {}, known.month if known else {}, failed=True)
     if len(kept().by_workspace) >= _MOST:
         kept().by_workspace.clear()
-    made = kept().by_workspace[workspace] = Uptimes(call.now, day, month)
+    kept().by_workspace[workspace] = made
     return made
+
+
+def _lasts(known: Uptimes, watched: Sequence[Watched]) -> timedelta:
+    """How long figures are kept: few are cheap to make anew, and so is a first figure that is missing."""
+    few = len(watched) <= _FEW or not all(_told(known, w) for w in watched)
+    return SOON if few else FRESH
+
+
+def _told(known: Uptimes, watched: Watched) -> bool:
+    """Whether the kept figures say something of this monitor, as far as there is something to say."""
+    share = known.day.get(watched.monitor.id)
+    judged = watched.verdict is not None and watched.verdict.value != "unknown" and not watched.monitor.paused
+    return share is not None and (share.uptime is not None or not judged)
+
+
+def _judged(s: Session, ids: Sequence[str], now: datetime) -> Uptimes:
+    """Uptimes from the intervals of verdicts: the same figures that a monitor's own page shows."""
+    day, month = now - timedelta(days=1), now - timedelta(days=30)
+    intervals = s.verdicts.intervals_of(ids, month, now)
+    return Uptimes(
+        now,
+        {id: uptime([i for i in found if i.end is None or i.end > day], day, now) for id, found in intervals.items()},
+        {id: uptime(found, month, now) for id, found in intervals.items()},
+    )
+
+
+def partly(share: Uptime, *, least: float = 0.9999) -> str:
+    """How long an uptime is known for, "2 min", when that is less than `least` of its time; else ""."""
+    return "" if share.coverage >= least else words.span(share.up_s + share.down_s)
+
+
+def bounds(share: Uptime) -> str:
+    """What the uptime can be at worst and at best, with what is not known counted as down or up."""
+    return f"{words.percent(share.worst)} to {words.percent(share.best)} %"
 
 
 @dataclass(frozen=True, slots=True)
 class Vital:
-    """A figure and its label; `st` when it needs a look."""
+    """A figure and its label; `st` when it needs a look, `note` is its second line."""
 
     label: str
     figure: Markup | str
     st: str = ""
+    note: str = ""
 
 
 def vitals(call: Call, pairs: Sequence[tuple[Watched, Look]], uptime: Uptimes) -> list[Vital]:
@@ -76,17 +112,32 @@ def vitals(call: Call, pairs: Sequence[tuple[Watched, Look]], uptime: Uptimes) -
     watched = [w for w, s in pairs if s.st != "paused"]
     down, other = states.count("down") + states.count("acked"), states.count("partial") + states.count("slow")
     times = sorted(t for w in watched if (t := look.response(w)) is not None)
-    known = [u for w in watched if (u := uptime.day.get(w.monitor.id)) is not None]
+    known = [u for w in watched if (u := uptime.day.get(w.monitor.id)) is not None and u.uptime is not None]
     made = [Vital(f"up of {len(watched)}", str(states.count("up")))]
     made.append(Vital("down", str(down), "down" if down else ""))
     made.append(Vital("partial or slow", str(other), "slow" if other else ""))
     made.append(Vital("median response", words.with_unit(times[len(times) // 2] if times else None)))
     if known:
-        made.append(Vital("uptime, 24 h", Markup("{} <small>%</small>").format(words.percent(sum(known) / len(known)))))
+        made.append(_mean(known, len(watched)))
     rate = sum(60 / w.monitor.interval_s * max(1, len(w.states)) for w in watched)
     made.append(Vital("checks per minute", f"{rate:,.0f}"))
     made.append(Vital("location" if len(locations(pairs)) == 1 else "locations", str(len(locations(pairs)))))
     return made
+
+
+def of_uptime(name: str, share: Uptime) -> Vital:
+    """A monitor's uptime as a figure: how much of the time is known is always said beside it."""
+    figure = Markup("{} <small>%</small>").format(words.percent(share.uptime))
+    known = partly(share)
+    return Vital(name, figure, note=f"of {known} known, {bounds(share)}" if known else "")
+
+
+def _mean(known: Sequence[Uptime], number: int) -> Vital:
+    """The day's uptime of all monitors together."""
+    mean = sum(u.uptime or 0 for u in known) / len(known)
+    covered = sum(u.coverage for u in known) / number
+    seen = "" if covered >= 0.995 else f"of {words.span(covered * 86_400)} known"
+    return Vital("uptime, 24 h", Markup("{} <small>%</small>").format(words.percent(mean)), note=seen)
 
 
 def locations(pairs: Sequence[tuple[Watched, Look]]) -> set[str]:

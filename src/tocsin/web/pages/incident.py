@@ -3,47 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Literal
 
 from msgspec import Struct
 
-from tocsin.core.incident import Entry, Incident
+from tocsin.core.incident import Incident
 from tocsin.core.plain import as_list, as_map
 from tocsin.errors import Conflict, Invalid
-from tocsin.pipeline.watchlist import Watched
 from tocsin.store.outbox import Delivery
 from tocsin.web.api import incidents, notifications
 from tocsin.web.call import Call, Reply, Route
-from tocsin.web.pages import attempt, figures, view, words
-
-GLYPHS = {
-    "opened": "down",
-    "reopened": "down",
-    "resolved": "ok",
-    "location_joined": "partial",
-    "blind": "nodata",
-    "unstable": "slow",
-}
-KINDS = {
-    "opened": "Opened",
-    "reopened": "Opened again",
-    "resolved": "Resolved",
-    "acknowledged": "Acknowledged",
-    "assigned": "Assigned",
-    "comment": "Note",
-    "notified": "Told",
-    "escalated": "Escalated",
-    "severity": "Severity",
-    "location_joined": "Fails at one more place",
-    "location_left": "Works again at one place",
-    "blind": "No data",
-    "sighted": "Data again",
-    "unstable": "Up and down all the time",
-    "calm": "Calm again",
-}
+from tocsin.web.pages import attempt, figures, incident_words, view, words
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -97,14 +69,6 @@ def _name_of(call: Call, monitor_id: str | None) -> str:
     return watched.monitor.name if watched is not None and ours else "A deleted monitor"
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """One thing that is known, most telling first."""
-
-    head: str
-    text: str
-
-
 async def show(call: Call) -> Reply:
     """One incident."""
     return await _page(call)
@@ -114,9 +78,6 @@ async def _page(call: Call, *, error: str = "", note: str = "", status: int = 20
     incident, timeline = await incidents.whole(call.parts, call.who, call.path["id"])
     log, _ = await notifications.select(call.parts, call.who, notifications.Filter(incident=incident.id, limit=50))
     watched = call.parts.corridor.watchlist.find(incident.monitor_id)
-    places = watched.verdict if watched is not None else None
-    sure = f" from {places.d} of {places.n} locations" if incident.open and places is not None and places.n > 1 else ""
-    over = incident.resolved_at
     return view.page(
         call,
         "incident.html",
@@ -125,13 +86,14 @@ async def _page(call: Call, *, error: str = "", note: str = "", status: int = 20
         i=incident,
         w=watched,
         name=_name(call, incident),
-        sure=sure,
-        lasted=((over or call.now) - incident.opened_at) / timedelta(seconds=1),
+        heading=incident_words.heading(incident, watched),
+        over=incident_words.over(incident),
+        held=incident_words.HELD,
+        began=incident.began_at(),
+        lasted=round(((incident.resolved_at or call.now) - incident.began_at()) / timedelta(seconds=1)),
         log=log,
-        timeline=list(reversed(timeline)),
-        glyphs=GLYPHS,
-        kinds=KINDS,
-        facts=_facts(incident, watched),
+        timeline=[incident_words.line(e) for e in reversed(timeline)],
+        facts=incident_words.facts(incident, watched),
         rows=_rules(incident),
         seen=_seen(incident),
         next=_next(log, call),
@@ -139,37 +101,7 @@ async def _page(call: Call, *, error: str = "", note: str = "", status: int = 20
         channels={c.id: c.name for c in call.parts.corridor.watchlist.channels(call.who.workspace_id)},
         error=error,
         note=note,
-        people=_people(timeline),
     )
-
-
-def _facts(incident: Incident, watched: Watched | None) -> list[Fact]:
-    """What the checks say, no guesses beyond them."""
-    made, kept = list[Fact](), incident.evidence
-    error = _part(kept, "error")
-    told = {
-        "dns": "The name does not resolve.",
-        "connection_refused": "The address refuses connections.",
-        "timeout": "It does not answer in time.",
-        "tls": "The secure connection fails.",
-        "connection_reset": "It hangs up in the middle.",
-        "protocol": "It answers, but not as its protocol says.",
-        "assertion": "It answers, but not with what was expected.",
-        "network": "It cannot be reached.",
-    }
-    if error.get("type") in told:
-        made.append(Fact(told[error["type"]], str(error.get("message") or "")))
-    if (code := _part(kept, "response").get("status_code")) is not None:
-        made.append(Fact(f"The answer was {code}.", ""))
-    if kept.get("ip"):
-        made.append(Fact("Answered by", str(kept["ip"])))
-    if incident.open and watched is not None and watched.verdict is not None:
-        made.append(Fact("Now:", watched.verdict.reason))
-    return made
-
-
-def _part(kept: Mapping[str, Any], name: str) -> dict[str, Any]:
-    return as_map(kept.get(name)) or {}
 
 
 def _rules(incident: Incident) -> list[dict[str, Any]]:
@@ -198,10 +130,6 @@ def _next(log: Sequence[Delivery], call: Call) -> str:
         return ""
     names = {c.id: c.name for c in call.parts.corridor.watchlist.channels(call.who.workspace_id)}
     return words.listed(sorted({names.get(r.channel_id, "a deleted channel") for r in waiting}))
-
-
-def _people(timeline: Sequence[Entry]) -> list[str]:
-    return sorted({e.by for e in timeline if e.by})
 
 
 async def acknowledge(call: Call) -> Reply:

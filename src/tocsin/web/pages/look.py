@@ -47,12 +47,20 @@ def look(watched: Watched) -> Look:
     if verdict.value == "down":
         if incident is not None and incident.open and incident.acknowledged_at is not None:
             return Look("acked", "Down, acknowledged", verdict.since)
+        if held(watched):
+            return Look("acked", "Down, closed by hand", verdict.since)
         return Look("down", "Down", verdict.since)
     if verdict.value == "partial":
         return Look("partial", f"Partial, {verdict.u} of {verdict.n}", verdict.since)
     if verdict.value == "degraded":
         return Look("slow", _degraded(watched), verdict.since)
     return Look("up", "Up", verdict.since)
+
+
+def held(watched: Watched) -> bool:
+    """Whether its incident was closed by hand while it is down: nobody is told until it has been up."""
+    incident = watched.incident
+    return incident is not None and incident.held and not incident.open and not watched.monitor.paused
 
 
 def _degraded(watched: Watched) -> str:

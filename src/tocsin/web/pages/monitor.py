@@ -20,7 +20,7 @@ from tocsin.store.results import StoredResult
 from tocsin.store.rollups import LatencyStats
 from tocsin.web.api import monitors
 from tocsin.web.call import Call, Reply, Route
-from tocsin.web.pages import attempt, figures, look, monitor_edit, phases, view, words
+from tocsin.web.pages import attempt, figures, incident_words, look, monitor_edit, phases, view, words
 from tocsin.web.pages.figures import Vital
 
 DONE = {
@@ -94,6 +94,7 @@ async def show(call: Call) -> Reply:
         words=monitor_edit.words_of(call, monitor_edit.of(watched.monitor)),
         explain=_votes(call, watched),
         seen_of=seen_of,
+        held=incident_words.HELD if look.held(watched) else "",
         push_url=monitors.push_url(call.parts, watched.monitor) if view.frame(call).can_write else None,
     )
 
@@ -131,7 +132,7 @@ def _vitals(call: Call, watched: Watched, told: Told) -> list[Vital]:
         made.append(Vital("95th percentile, 24 h", words.with_unit(told.stats.p95)))
     for name, share in (("uptime, 24 h", told.day), ("uptime, 30 d", told.month)):
         if share is not None and share.uptime is not None:
-            made.append(Vital(name, Markup("{} <small>%</small>").format(words.percent(share.uptime))))
+            made.append(figures.of_uptime(name, share))
     for result in watched.last.values():
         if result.outcome.seen.tls is not None and (left := result.outcome.seen.tls.days_left) is not None:
             made.append(Vital("certificate days left", str(int(left)), "slow" if left < 14 else ""))

@@ -14,7 +14,7 @@ from tocsin.core.shape import dump, fields, hide, read
 from tocsin.errors import Conflict, Invalid, NotFound
 from tocsin.web.api import monitors
 from tocsin.web.call import Call, Reply, Route
-from tocsin.web.pages import attempt, form, plain_words, rules, view
+from tocsin.web.pages import address, attempt, form, plain_words, rules, view
 
 NUMBERS = (
     "interval_s",
@@ -184,7 +184,7 @@ async def create(call: Call) -> Reply:
         raise NotFound(f"there is no check type {data['type']}")
     data["paused"] = view.first(call, "save") == "paused"
     try:
-        made = await monitors.create(call.parts, call.who, data)
+        made = await monitors.create(call.parts, call.who, data | {"name": _name(data)})
     except Invalid as error:
         return _form(call, _start(call, data["type"]) | data, view.problems(error), status=422)
     except Conflict as error:
@@ -204,12 +204,17 @@ async def change(call: Call) -> Reply:
     data = typed(call)
     data["type"] = monitor.type
     try:
-        await monitors.change(call.parts, call.who, monitor.id, data)
+        await monitors.change(call.parts, call.who, monitor.id, data | {"name": _name(data)})
     except Invalid as error:
         return _form(call, of(monitor) | data, view.problems(error), monitor=monitor, status=422)
     except Conflict as error:
         return _form(call, of(monitor) | data, {}, monitor=monitor, said=f"{str(error).capitalize()}.", status=409)
     return view.see_other(f"/monitors/{monitor.id}?did=saved")
+
+
+def _name(data: Mapping[str, Any]) -> str:
+    """The name that was typed, or one made of the address."""
+    return data["name"] or address.name_of(data["type"], data["target"])
 
 
 def _known(call: Call) -> Monitor:

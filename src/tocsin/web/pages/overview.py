@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -12,9 +12,10 @@ from typing import Any
 from markupsafe import Markup
 from msgspec import Struct
 
+from tocsin.core.uptime import Uptime
 from tocsin.pipeline.watchlist import Watched
 from tocsin.web.call import Call, Reply, Route
-from tocsin.web.pages import figures, look, view
+from tocsin.web.pages import figures, incident_words, look, view, words
 from tocsin.web.pages.headline import headline
 from tocsin.web.pages.look import Look
 
@@ -56,7 +57,7 @@ class Rows:
     def of(self, watched: Watched, seen: Look, uptime: figures.Uptimes) -> Markup:
         """The row of one monitor."""
         monitor = watched.monitor
-        letters, day, month = figures.letters(watched), uptime.day.get(monitor.id), uptime.month.get(monitor.id)
+        letters, day, month = figures.letters(watched), _share(uptime.day, monitor.id), _share(uptime.month, monitor.id)
         checked = look.checked_at(watched)
         signature = (monitor.version, seen, letters, checked, day, month)
         known = self.kept.get(monitor.id)
@@ -80,6 +81,23 @@ class Rows:
             self.kept.clear()
         self.kept[monitor.id] = (signature, row)
         return row
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """An uptime in a row: its figure, how long it is known for ("" when all of the time), and its bounds."""
+
+    figure: str
+    known: str = ""
+    bounds: str = ""
+
+
+def _share(shares: Mapping[str, Uptime], id: str) -> Share:
+    share = shares.get(id)
+    if share is None or share.uptime is None:
+        return Share(words.percent(None))
+    known = figures.partly(share, least=0.995)
+    return Share(words.percent(share.uptime), known, figures.bounds(share) if known else "")
 
 
 @cache
@@ -160,6 +178,7 @@ class Strip:
     opened_at: datetime
     acknowledged_at: datetime | None
     acknowledged_by: str | None
+    held: str = ""
 
 
 def _strips(call: Call) -> list[Strip]:
@@ -177,12 +196,23 @@ def _strips(call: Call) -> list[Strip]:
                 "down" if loud else "slow",
                 f"{name} is {'down' if loud else 'not well'}{places}",
                 incident.reason,
-                incident.opened_at,
+                incident.began_at(),
                 incident.acknowledged_at,
                 incident.acknowledged_by,
             )
         )
-    return made
+    return made + [_quiet(w) for w in watchlist.of(call.who.workspace_id) if look.held(w)][:20]
+
+
+def _quiet(watched: Watched) -> Strip:
+    """What was closed by hand while it is down: nobody is told, so it must be seen."""
+    incident = watched.incident
+    assert incident is not None
+    title = f"{watched.monitor.name}{incident_words.heading(incident, watched)}"
+    closed = incident.resolved_at or incident.opened_at
+    return Strip(
+        incident.id, "down", title, incident.reason, incident.began_at(), closed, None, held=incident_words.HELD
+    )
 
 
 async def live(call: Call) -> Reply:

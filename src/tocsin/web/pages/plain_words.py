@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tocsin.core.plain import as_map
 from tocsin.web.pages import rules, words
 
 _QUORUM = {"majority": "most locations", "any": "any location", "all": "all locations"}
@@ -27,7 +28,8 @@ def _what(data: Mapping[str, Any], shown: str) -> str:
         else "from here"
     )
     if data.get("type") == "push":
-        return f"A job should call us every {words.every(_number(data.get('interval_s')))}."
+        target = as_map(data.get("target")) or {}
+        return f"A job should call us every {words.every(_number(target.get('period_s')))}."
     parts = [rules.sentence(a) for a in data.get("assertions") or ()]
     if data.get("type") == "http" and not any(a.get("type") == "status_code" for a in data.get("assertions") or ()):
         parts.insert(0, "the status is 200 to 299")
@@ -37,15 +39,62 @@ def _what(data: Mapping[str, Any], shown: str) -> str:
 
 
 def _when(data: Mapping[str, Any]) -> str:
-    fails, interval = int(_number(data.get("failure_threshold"))), _number(data.get("interval_s"))
-    retries, pause = int(_number(data.get("retries"))), _number(data.get("retry_interval_s"))
-    again = f", each tried {words.count(retries, 'more time')} after {words.every(pause)}" if retries else ""
-    where = ""
-    if data.get("monitoring_type") == "global" and len(data.get("locations") or ()) > 1:
-        where = f" at {_QUORUM.get(str(data.get('quorum')), str(data.get('quorum')) + ' locations')}"
-    notice = max(0, fails - 1) * interval + retries * pause + _number(data.get("timeout_s"))
-    row = f"{fails} times in a row" if fails > 1 else "once"
-    return f"If it fails {row}{again}{where}, open an incident: at most {words.span(notice)} after the first failure."
+    if data.get("type") == "push":
+        return _silent(data)
+    fails, retries = max(1, int(_number(data.get("failure_threshold")))), int(_number(data.get("retries")))
+    interval, pause = _number(data.get("interval_s")), _number(data.get("retry_interval_s"))
+    after = down_after_s(fails, retries, interval, pause)
+    again = min(retries, fails - 1) if pause < interval else 0
+    if fails == 1:
+        made = "One failure and it is down"
+    elif again == 0:
+        made = (
+            f"When {fails} checks in a row have failed, it is down: about {words.span(after)} after the first failure"
+        )
+    else:
+        made = _again(fails, again, pause) + f", it is down: about {words.span(after)} after the first failure"
+    return f"{made}{_where(data)}."
+
+
+def _again(fails: int, again: int, pause: float) -> str:
+    """How a first failure is made sure of: attempts count towards the failures in a row."""
+    first = f"A first failure is checked again after {words.every(pause)}"
+    if again == 1 and fails == 2:
+        return f"{first}; if that fails too"
+    if again >= fails - 1:
+        return f"{first}, {again} times; if all of them fail too"
+    often = "" if again == 1 else f", {again} times"
+    return f"{first}{often}, then at its usual times; when {fails} in a row have failed"
+
+
+def down_after_s(fails: int, retries: int, interval_s: float, pause_s: float) -> float:
+    """How long after the first failure the last needed one comes, when each check fails at once: every interval begins
+    with a check and has its repeats, as far as they fit before the next."""
+    times = [0.0]
+    fitting = [n * pause_s for n in range(1, min(retries, fails) + 1) if n * pause_s < interval_s]
+    rounds = 0
+    while len(times) < fails:
+        begin = rounds * interval_s
+        times += ([begin] if rounds else []) + [begin + late for late in fitting]
+        rounds += 1
+    return times[fails - 1]
+
+
+def _silent(data: Mapping[str, Any]) -> str:
+    target = as_map(data.get("target")) or {}
+    fails, silent = (
+        int(_number(data.get("failure_threshold"))),
+        _number(target.get("period_s")) + _number(target.get("grace_s")),
+    )
+    row = "" if fails <= 1 else f" {fails} times in a row"
+    return f"When no call has come for {words.span(silent)}{row}, it is down." if silent else ""
+
+
+def _where(data: Mapping[str, Any]) -> str:
+    if data.get("monitoring_type") != "global" or len(data.get("locations") or ()) < 2:
+        return ""
+    said = _QUORUM.get(str(data.get("quorum")), f"{data.get('quorum')} locations")
+    return f". An incident opens when {said} {'says' if said == 'any location' else 'say'} so"
 
 
 def _whom(data: Mapping[str, Any], channels: Sequence[str] | None) -> str:

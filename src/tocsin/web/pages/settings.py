@@ -64,11 +64,9 @@ async def password(call: Call) -> Reply:
         given = await signin.change_password(call.parts, call.who, current=current, new=new, now=call.now)
     except Invalid as error:
         told = view.problems(error)
-        return await _page(
-            call,
-            errors={"new": told.get("password.new") or told.get("password") or " ".join(told.values())},
-            status=422,
-        )
+        if "password.current" in told:
+            return await _page(call, errors={"current": "That is not the present password."}, status=422)
+        return await _page(call, errors={"new": " ".join(told.values())}, status=422)
     except TooMany as error:
         wait = max(1, math.ceil(error.retry_after_s))
         return await _page(call, errors={"current": f"Too many tries. Try again in {wait} s."}, status=429)

@@ -29,7 +29,7 @@ async def index(call: Call) -> Reply:
     settings = call.parts.settings
     shown: list[tuple[str, str, str]] = []
     if view.frame(call).can_admin:
-        shown = [(k, _plain(settings.values[k]), s) for k, s in settings.sources.items() if s != "default"]
+        shown = [(f"TOCSIN_{k}", _plain(settings.values[k]), s) for k, s in settings.sources.items() if s != "default"]
     return view.page(
         call,
         "system.html",

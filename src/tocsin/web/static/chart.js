@@ -39,6 +39,20 @@ function ground(u) {
   c.restore();
 }
 
+// A limit on the scale is a dashed line with its figure; one above the scale is named at the edge.
+function limit(u) {
+  const c = u.ctx, { left, top, width } = u.bbox, px = devicePixelRatio, ink = token("--ink-2");
+  c.save();
+  c.font = `${12 * px}px system-ui`; c.fillStyle = c.strokeStyle = ink; c.textAlign = "right"; c.lineWidth = px;
+  data.limits.forEach((value, n) => {
+    const y = u.valToPos(value, "y", true), off = y < top;
+    if (!off) { c.setLineDash([2 * px, 3 * px]); c.beginPath(); c.moveTo(left, y); c.lineTo(left + width, y); c.stroke(); }
+    const at = off ? top + (12 + 14 * n) * px : y - top < 16 * px ? y + 14 * px : y - 4 * px;
+    c.fillText(`limit ${ms(value)}${off ? " ↑" : ""}`, left + width - 4 * px, at);
+  });
+  c.restore();
+}
+
 function tip() {
   let el = null;
   return { hooks: {
@@ -78,7 +92,7 @@ function draw() {
   plot?.destroy();
   box.replaceChildren();
   const seen = data.lines.flatMap((l) => l.avg).filter((v) => v != null);
-  box.setAttribute("aria-label", seen.length ? `Response time from ${both(data.from)} to ${both(data.to)}: between ${ms(Math.min(...seen))} and ${ms(Math.max(...seen))}.` : "No response time in this range.");
+  box.setAttribute("aria-label", seen.length ? `Response time from ${both(data.from)} to ${both(data.to)}: between ${ms(Math.min(...seen))} and ${ms(Math.max(...seen))}.${data.limits.map((l) => ` The limit is ${ms(l)}.`).join("")}` : "No response time in this range.");
   document.getElementById("chart-caption").textContent = `Each point is ${data.step_s < 120 ? "a minute" : data.step_s < 7200 ? `${data.step_s / 60} min` : `${data.step_s / 3600} h`}${many ? "" : ", average with its range"}. Gaps are checks with no response.`;
   plot = new uPlot({
     width: box.clientWidth, height: 272, padding: [12, 28, 0, 0],
@@ -89,7 +103,7 @@ function draw() {
       { stroke: ink3, grid: { show: false }, ticks: { stroke: line, width: 1 }, font: "12px system-ui", values: (u, t) => t.map((v) => data.to - data.from > 90000 ? dm.format(v * 1000) : hm.format(v * 1000)) },
       { stroke: ink3, grid: { stroke: line, width: 1 }, ticks: { show: false }, font: "12px system-ui", size: 56, values: (u, t) => t.map((v) => v ? ms(v) : "0") },
     ],
-    hooks: { drawClear: [ground] },
+    hooks: { drawClear: [ground], draw: [limit] },
   }, columns, box);
   const body = document.querySelector("#plot-table tbody");
   if (body.closest("details").open) table(body);

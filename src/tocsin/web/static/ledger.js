@@ -93,6 +93,7 @@ export function ledger(connection) {
     cells.forEach((cell, i) => {
       const was = old.children[i], ago = cell.querySelector("[data-ago]");
       if (ago && was.firstElementChild?.dataset.ago) { was.firstElementChild.dataset.ago = ago.dataset.ago; return; }
+      if (was.title !== cell.title) was.title = cell.title;
       if (was.innerHTML === cell.innerHTML) return;
       const inside = was.contains(document.activeElement);
       was.replaceChildren(...cell.childNodes);

@@ -36,11 +36,11 @@ export function live() {
     socket.addEventListener("open", () => {
       const topic = document.body.dataset.topic || "workspace";
       socket.send(JSON.stringify({ subscribe: topic.split(" ") }));
-      const back = ever;
       ever = true;
       on = true; wait = 500; heard = Date.now();
       show();
-      if (back) listeners.forEach((l) => l({ type: "reconnected" }));
+      // The first time, too: something may have happened since the page was drawn.
+      listeners.forEach((l) => l({ type: "reconnected" }));
     });
     socket.addEventListener("message", (m) => {
       heard = Date.now();

@@ -20,10 +20,10 @@ export function rules() {
     });
     list.addEventListener("change", (ev) => { const row = ev.target.closest(".rule"); if (row) named(row); });
   }
-  // Who ticks a channel has chosen.
-  for (const box of document.querySelectorAll("input[name=channels]")) {
-    box.addEventListener("change", () => { if (box.checked) document.querySelector("[name=channels_mode][value=chosen]").checked = true; });
-  }
+  // The channels' boxes mean something only where channels are chosen.
+  const chosen = document.querySelector("[name=channels_mode][value=chosen]");
+  const boxes = () => { for (const box of document.querySelectorAll("input[name=channels]")) box.disabled = !chosen.checked; };
+  if (chosen) { boxes(); for (const mode of chosen.form.elements.channels_mode) mode.addEventListener("change", boxes); }
   // Destructive forms ask once more, naming what happens.
   document.addEventListener("submit", (ev) => {
     const ask = ev.submitter?.dataset.ask ?? ev.target.dataset.ask;

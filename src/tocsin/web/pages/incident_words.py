@@ -1,0 +1,128 @@
+"""An incident in words: what its page is headed with, what is known of it, and its timeline line by line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tocsin.core.incident import RECOVERED, Entry, Incident
+from tocsin.core.plain import as_map
+from tocsin.pipeline.watchlist import Watched
+
+HELD = "Closed by hand: nobody is told until it has been up."
+_KINDS = {
+    "opened": "Opened",
+    "reopened": "Opened again",
+    "resolved": "Resolved",
+    "acknowledged": "Acknowledged",
+    "assigned": "Assigned",
+    "comment": "Note",
+    "notified": "Told",
+    "escalated": "Escalated",
+    "severity": "Severity",
+    "location_joined": "Fails at one more place",
+    "location_left": "Works again at one place",
+    "blind": "No data",
+    "sighted": "Data again",
+    "unstable": "Up and down all the time",
+    "calm": "Calm again",
+}
+_GLYPHS = {
+    "opened": "down",
+    "reopened": "down",
+    "resolved": "ok",
+    "location_joined": "partial",
+    "blind": "nodata",
+    "unstable": "slow",
+}
+_TOLD = {
+    "dns": "The name does not resolve.",
+    "connection_refused": "The address refuses connections.",
+    "timeout": "It does not answer in time.",
+    "tls": "The secure connection fails.",
+    "connection_reset": "It hangs up in the middle.",
+    "protocol": "It answers, but not as its protocol says.",
+    "assertion": "It answers, but not with what was expected.",
+    "network": "It cannot be reached.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One thing that is known, most telling first."""
+
+    head: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the timeline: what, by whom, and the words to it (`quote`: somebody's own)."""
+
+    at: datetime
+    head: str
+    by: str
+    text: str
+    quote: bool
+    glyph: str
+
+
+def heading(incident: Incident, watched: Watched | None) -> str:
+    """What the page is headed with, after the monitor's name: how it stands now, never better than it is."""
+    verdict = watched.verdict if watched is not None else None
+    if incident.open:
+        where = f" from {verdict.d} of {verdict.n} locations" if verdict is not None and verdict.n > 1 else ""
+        return f" {'is down' if incident.verdict == 'down' else 'is not well'}{where}"
+    if incident.held:
+        return ": closed by hand, still down"
+    if incident.resolution != RECOVERED:
+        return ": closed"
+    return " was down" if verdict is not None and verdict.value == "down" else " is up again"
+
+
+def over(incident: Incident) -> str:
+    """How it ended: "" when by itself, else by whose hand and why."""
+    if incident.open or incident.resolution == RECOVERED:
+        return ""
+    text = incident.resolution or ""
+    return text.replace("resolved by ", "closed by ", 1) if text.startswith("resolved by ") else text
+
+
+def facts(incident: Incident, watched: Watched | None) -> list[Fact]:
+    """What the checks say, no guesses beyond them."""
+    made, kept = list[Fact](), incident.evidence
+    error, code = part(kept, "error"), part(kept, "response").get("status_code")
+    if error.get("type") in _TOLD:
+        made.append(Fact(_TOLD[error["type"]], str(error.get("message") or "")))
+    if code is not None:
+        made.append(Fact(f"The answer was {code}."))
+    if kept.get("ip"):
+        answered = code is not None or error.get("type") in ("assertion", "protocol")
+        made.append(Fact("Answered by" if answered else "Asked", f"{kept['ip']}"))
+    if incident.open and watched is not None and watched.verdict is not None:
+        made.append(Fact("Now:", watched.verdict.reason))
+    return made
+
+
+def part(kept: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """One part of the evidence, empty when it is not there."""
+    return as_map(kept.get(name)) or {}
+
+
+def line(entry: Entry) -> Line:
+    """An entry of the timeline, each thing said once."""
+    head, text = _KINDS.get(entry.kind, entry.kind), entry.text
+    if entry.kind == "assigned":
+        head, text = text[:1].upper() + text[1:] if text else head, ""
+    elif entry.kind == "acknowledged":
+        text = ""
+    elif entry.kind == "resolved" and text.startswith("Closed: "):
+        head, text = "Closed by hand" if entry.by else "Closed", text.removeprefix("Closed: ")
+        if text == f"resolved by {entry.by}":
+            text = ""
+    elif text == head:
+        text = ""
+    glyph = "" if head.startswith("Closed") else _GLYPHS.get(entry.kind, "")
+    return Line(entry.at, head, entry.by or "", text, entry.kind == "comment", glyph)
