@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 from hypothesis import given
@@ -10,7 +11,7 @@ from msgspec.structs import replace
 
 from builders import an_outbox_row, until
 from tocsin.core.alert import OutboxRow
-from tocsin.pipeline.delivery import LONGEST_WAIT_S, backoff_s
+from tocsin.pipeline.delivery import LONGEST_WAIT_S, SEND_LIMIT_S, STOP_S, backoff_s
 from tocsin.store.batch import Batch
 from world import World, webs
 
@@ -128,3 +129,48 @@ async def test_spooled_messages_are_sent_from_memory_and_not_again_from_the_data
         assert len(sink.posts) == 1
         assert await state(world, row) == "sent"
         assert row.created_at + timedelta(seconds=60) < world.clock.now()
+
+
+async def test_an_old_failure_does_not_switch_off_a_channel_that_was_corrected_meanwhile(world: World) -> None:
+    async with webs(2) as (gone, sink):
+        channel = await world.tell(gone)
+        gone.status, gone.hang = 410, asyncio.Event()
+        row = await intend(world, channel_id=channel.id)
+        await until(lambda: gone.posts, clock=world.clock)
+        corrected = replace(channel, config={"url": sink.url}, updated_at=world.clock.now())
+        await world.store.of("ws").write(lambda s: s.channels.replace(corrected))
+        await world.corridor.channels_changed("ws")
+        gone.hang.set()
+        await until(lambda: sink.posts, clock=world.clock)
+        await world.quiet()
+        kept = await world.store.of("ws").read(lambda s: s.channels.get(channel.id))
+        assert kept == corrected
+        assert [p["key"] for p in sink.posts] == [row.key]
+        assert await state(world, row) == "sent"
+
+
+async def test_a_failure_that_comes_as_its_channel_changes_switches_nothing_off(world: World) -> None:
+    async with webs(1) as (gone,):
+        channel = await world.tell(gone)
+        corrected = replace(channel, name="Corrected", updated_at=world.clock.now())
+        await world.store.of("ws").write(lambda s: s.channels.replace(corrected))
+        await world.corridor.delivery._disable(channel, "410 Gone")
+        assert await world.store.of("ws").read(lambda s: s.channels.get(channel.id)) == corrected
+        await world.store.of("ws").write(lambda s: s.channels.delete(channel.id))
+        await world.corridor.delivery._disable(corrected, "410 Gone")
+        assert await world.store.of("ws").read(lambda s: s.channels.all()) == []
+
+
+async def test_a_stop_lets_a_message_in_flight_arrive_and_be_recorded(world: World) -> None:
+    async with webs(1) as (sink,):
+        channel = await world.tell(sink)
+        sink.hang = asyncio.Event()
+        row = await intend(world, channel_id=channel.id)
+        await until(lambda: sink.posts, clock=world.clock)
+        stopped = asyncio.create_task(world.corridor.stop())
+        await until(lambda: world.corridor.delivery._stopping)
+        other = await intend(world, channel_id=channel.id, subject="monitor:other")
+        sink.hang.set()
+        await until(stopped.done)
+        assert (await state(world, row), await state(world, other)) == ("sent", "pending")
+    assert STOP_S > SEND_LIMIT_S

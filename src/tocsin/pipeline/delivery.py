@@ -19,19 +19,21 @@ from msgspec.structs import replace
 from tocsin import notifiers, telemetry
 from tocsin.clock import Clock, new_id, rest
 from tocsin.core.alert import Channel, Message, OutboxRow, test_message
-from tocsin.errors import DeliveryFailed, StoreUnavailable
+from tocsin.errors import DeliveryFailed, NotFound, StoreUnavailable
 from tocsin.net import Net
 from tocsin.pipeline.live import Live, event
 from tocsin.pipeline.pulse import Pulse
 from tocsin.pipeline.watchlist import Watchlist
 from tocsin.secret import Secret
-from tocsin.store import Store
+from tocsin.store import Session, Store
 from tocsin.store.batch import OutboxOutcome
 
 log = telemetry.logger("tocsin.delivery")
 
 LEASE_S = 60.0
 SEND_LIMIT_S = 20.0
+STOP_S = SEND_LIMIT_S + 2.0
+"""How long a stop waits for what is being sent and recorded."""
 LOOK_S = 1.0
 """Looks at the outbox at least so often while something waits there."""
 IDLE_LOOK_S = 15.0
@@ -75,14 +77,18 @@ class Delivery:
         self._task = asyncio.create_task(self._deliver(), name="delivery")
         self.pulse.begin(self._task)
 
-    async def stop(self, grace_s: float) -> None:
-        """Claim nothing more; let what is being sent end and be recorded."""
+    async def hold(self) -> None:
+        """Begin to send nothing more."""
         self.pulse.end()
         self._stopping = True
-        self.nudge()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+
+    async def stop(self, grace_s: float = STOP_S) -> None:
+        """Begin nothing more; let what is being sent end and be recorded. What is cut off is sent again after the next
+        start, so the grace is as long as a send may take."""
+        await self.hold()
         if self._sending:
             await asyncio.wait(self._sending.values(), timeout=grace_s)
         for task in tuple(self._sending.values()):
@@ -226,7 +232,7 @@ class Delivery:
         if ok:
             telemetry.delivery_seconds.labels(channel.type).observe(max(0.0, late_s + took_ms / 1000))
             await self._settle(row, state="sent", ok=True, took_ms=took_ms)
-        elif outcome == "permanent":
+        elif outcome == "permanent" and self._watchlist.channel(row.workspace_id, row.channel_id) == channel:
             await self._settle(row, state="failed", error=detail, took_ms=took_ms)
             await self._disable(channel, detail)
         else:
@@ -287,21 +293,31 @@ class Delivery:
             kind = "notification.sent" if done.ok else "notification.failed"
             self._live.publish(row.workspace_id, event(kind, done.at, row.monitor_id, **data))
 
-    async def _disable(self, channel: Channel, reason: str) -> None:
-        """Permanent trouble: stop using the channel, and say so."""
-        log.error("delivery.channel_disabled", channel=channel.id, reason=reason)
+    async def _disable(self, used: Channel, reason: str) -> None:
+        """Permanent trouble: stop using the channel, and say so. Not when it was changed or deleted meanwhile: the
+        trouble was that of what it had been."""
         now = self._clock.now()
+
+        def switch_off(s: Session) -> bool:
+            stored = s.channels.get(used.id)
+            if stored != used:
+                return False
+            s.channels.replace(replace(stored, enabled=False, disabled_reason=reason, updated_at=now))
+            return True
+
         try:
-            await self._store.of(channel.workspace_id).write(
-                lambda s: s.channels.replace(
-                    replace(s.channels.get(channel.id), enabled=False, disabled_reason=reason, updated_at=now)
-                )
-            )
-            await self._watchlist.load_channels(channel.workspace_id)
+            disabled = await self._store.of(used.workspace_id).write(switch_off)
+            await self._watchlist.load_channels(used.workspace_id)
+        except NotFound:
+            disabled = False
         except StoreUnavailable:
-            log.exception("delivery.channel_not_disabled", channel=channel.id)
-        gone = event("channel.disabled", now, channel=channel.id, name=channel.name, reason=reason)
-        self._live.publish(channel.workspace_id, gone)
+            log.exception("delivery.channel_not_disabled", channel=used.id)
+            disabled = False
+        if not disabled:
+            return
+        log.error("delivery.channel_disabled", channel=used.id, reason=reason)
+        gone = event("channel.disabled", now, channel=used.id, name=used.name, reason=reason)
+        self._live.publish(used.workspace_id, gone)
 
 
 def backoff_s(key: str, attempts: int) -> float:
