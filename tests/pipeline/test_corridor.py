@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from datetime import timedelta
 
+import pytest
 from msgspec import json
 from msgspec.structs import replace
 
-from builders import a_result, at
+from builders import a_result, at, until
 from tocsin import telemetry
 from tocsin.core.uptime import uptime
+from tocsin.pipeline import watchlist
 from tocsin.pipeline.backfill import _verdicts
+from tocsin.pipeline.corridor import Corridor
 from world import Place, World
 
 
@@ -179,3 +183,57 @@ async def test_backfill_leaves_the_loop_its_turns(world: World) -> None:
     turning.cancel()
     assert turns >= 6000 // 200 - 1
     assert decided
+
+
+async def test_a_part_that_cannot_be_stopped_does_not_keep_the_others_running(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Place(world)
+    watched = await world.watch(interval_s=60)
+    await world.go(2)
+    c = world.corridor
+
+    async def break_down(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(c.scheduler, "stop", break_down)
+    monkeypatch.setattr(c.watchdog, "stop", break_down)
+    c.intake.offer(a_result("up", monitor=watched.monitor, at=world.clock.now()))
+    await c.stop()
+    assert c.intake.backlog == 0
+    assert c.delivery._task is not None
+    assert c.delivery._task.done()
+    assert c.lag._task is None
+    monkeypatch.undo()
+    await c.scheduler.stop()
+    await c.watchdog.stop()
+
+
+async def test_what_is_done_while_the_spool_is_read_anew_is_not_overwritten(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(world)
+    watched = await world.watch(interval_s=60, failure_threshold=1)
+    await world.go(2)
+    place.status = "down"
+    await world.corridor.runner.run_now(watched.monitor.id)
+    assert watched.incident.open
+    reading, go_on, read = threading.Event(), threading.Event(), watchlist._read
+
+    def read_slowly(*more: object) -> object:
+        known = read(*more)
+        reading.set()
+        go_on.wait(10)
+        return known
+
+    monkeypatch.setattr(watchlist, "_read", read_slowly)
+    monkeypatch.setattr(Corridor, "_receive", lambda _: None)
+    catching_up = asyncio.create_task(world.corridor._catch_up())
+    await until(reading.is_set)
+    response = world.corridor.response
+    acknowledged = asyncio.create_task(response.acknowledge("ws", watched.incident.id, "bob@example.org"))
+    await until(lambda: acknowledged.done() or world.corridor.intake._turn._waiters)
+    go_on.set()
+    await until(lambda: catching_up.done() and acknowledged.done())
+    assert watched.incident.acknowledged_by == "bob@example.org"
+    assert watched.incident == await world.store.of("ws").read(lambda s: s.incidents.get(watched.incident.id))

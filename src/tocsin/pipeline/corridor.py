@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -35,7 +35,11 @@ log = telemetry.logger("tocsin.corridor")
 REPLAY_WAIT_S = 8.0
 """How long a start waits for what a crash left on the spool."""
 GRACE_S = 5.0
-"""How long checks and messages in flight may take to end when we stop."""
+"""How long checks in flight may take to end when we stop; messages get as long as a send may take."""
+
+
+AGAIN_S = 1.0
+"""How long after a failure it is tried again to catch up."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -122,12 +126,28 @@ class Corridor:
         return not self.store.spooled
 
     async def _catch_up(self) -> None:
+        """Wait for the spool, read anew what was judged and told, then let results in and messages out."""
         log.warning("corridor.catching_up", batches=self.store.spooled)
-        while not await self._replayed(60.0):
-            log.warning("corridor.catching_up", batches=self.store.spooled)
-        await self.watchlist.reread()
+        while True:
+            if not await self._replayed(60.0):
+                log.warning("corridor.catching_up", batches=self.store.spooled)
+                continue
+            try:
+                if await self.intake.between_rounds(self._reread):
+                    break
+            except Exception:
+                log.exception("corridor.not_caught_up")
+            await self.clock.sleep(AGAIN_S)
         self._receive()
+        self.watchdog.watch_all()
         log.info("corridor.caught_up")
+
+    async def _reread(self) -> bool:
+        """Whether what was judged and told could be read anew: not when a change made meanwhile is on the spool too."""
+        if self.store.spooled:
+            return False
+        await self.watchlist.reread()
+        return True
 
     async def stop(self) -> None:
         """Stop in order, nothing lost: no new checks, those in flight end or are cancelled, results are stored,
@@ -136,13 +156,21 @@ class Corridor:
         if self._catching_up is not None:
             self._catching_up.cancel()
             await asyncio.gather(self._catching_up, return_exceptions=True)
-        await self.scheduler.stop()
-        await self.runner.stop(GRACE_S)
-        await self.watchdog.stop()
-        await self.housekeeping.stop()
-        await self.intake.stop()
-        await self.delivery.stop(GRACE_S)
-        await self.lag.stop()
+        steps: tuple[tuple[str, Callable[[], Awaitable[None]]], ...] = (
+            ("delivery", self.delivery.hold),
+            ("scheduler", self.scheduler.stop),
+            ("runner", lambda: self.runner.stop(GRACE_S)),
+            ("watchdog", self.watchdog.stop),
+            ("housekeeping", self.housekeeping.stop),
+            ("intake", self.intake.stop),
+            ("delivery", self.delivery.stop),
+            ("lag meter", self.lag.stop),
+        )
+        for part, step in steps:
+            try:
+                await step()
+            except Exception:
+                log.exception("corridor.stop_fault", part=part)
         self.live.close()
 
     async def changed(self, monitor_id: str) -> Watched:

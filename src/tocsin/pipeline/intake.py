@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from typing import TypeVar
 
 from tocsin import telemetry
 from tocsin.clock import Clock, rest
@@ -24,6 +25,7 @@ from tocsin.pipeline.watchlist import Watched, Watchlist
 from tocsin.store import Store
 
 log = telemetry.logger("tocsin.intake")
+T = TypeVar("T")
 
 WAIT_S = 0.25
 """How long steady results wait: a commit writes some 10 KB however few its results."""
@@ -123,6 +125,11 @@ class Intake:
         stored and told like a round. When another writer opened or closed the incident meanwhile, `work` runs again."""
         async with self._turn:
             await self._settle(work, by)
+
+    async def between_rounds(self, work: Callable[[], Awaitable[T]]) -> T:
+        """What `work` gives, done while nothing is judged or stored: memory and store agree, and stay as they are."""
+        async with self._turn:
+            return await work()
 
     def _must_go_on(self) -> None:
         if self._ended:

@@ -39,8 +39,7 @@ class Watchdog:
 
     def start(self) -> None:
         """Begin to look; every monitor is judged once when its settling time is over."""
-        for watched in self._watchlist:
-            self._watch_safely(watched, not_before=self._clock.now())
+        self.watch_all()
         self._task = asyncio.create_task(self._look_on(), name="watchdog")
         self.pulse.begin(self._task)
 
@@ -50,6 +49,11 @@ class Watchdog:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+
+    def watch_all(self) -> None:
+        """Note for every monitor when it has to be judged again (all of them were read anew)."""
+        for watched in self._watchlist:
+            self._watch_safely(watched, not_before=self._clock.now())
 
     def watch(self, watched: Watched) -> None:
         """Note when this monitor has to be judged again (after a judgement, a call, a change of its configuration)."""

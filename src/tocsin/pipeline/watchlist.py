@@ -151,12 +151,14 @@ class Watchlist:
         self.show()
 
     async def reread(self) -> None:
-        """Read what was judged and told again: the store has caught up with its spool."""
+        """Read what was judged and told again: the store has caught up with its spool. Nothing may be judged meanwhile
+        (`Intake.between_rounds`): it would be overwritten."""
         known = await self._store.everything().read(lambda s: _read(s, s.monitors.all()))
         for fresh in self._built(known, self._clock.now()):
             watched = self._watched.get(fresh.monitor.id)
             if watched is not None:
-                watched.states, watched.verdict, watched.incident = fresh.states, fresh.verdict, fresh.incident
+                watched.states = {place: state for place, state in fresh.states.items() if place in watched.assigned}
+                watched.verdict, watched.incident = fresh.verdict, fresh.incident
                 watched.tally, watched.gap_from, watched.calm = fresh.tally, fresh.gap_from, False
 
     async def load_channels(self, workspace_id: str) -> None:
