@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from builders import START, a_channel, a_monitor, a_verdict, an_incident, at
-from tocsin.core.alert import Channel, OutboxRow, message_json, notification_key, rows_for, told_by
+from tocsin.core.alert import Channel, OutboxRow, message_json, notification_key, remembering, rows_for, told_by
 from tocsin.core.alert import test_message as a_test_message
 from tocsin.core.incident import Incident, Step, Transition, What
 from tocsin.core.wording import listed, moment, one_line, span
@@ -201,6 +202,36 @@ def test_a_resolve_goes_only_where_its_opening_went() -> None:
     quiet = a_monitor(id="shop", notify_on_resolve=False)
     assert told("resolved", resolved(60), UP, monitor=quiet) == ()
     assert len(told("opened", an_open(), monitor=quiet)) == 1
+
+
+def ids(rows: tuple[OutboxRow, ...]) -> list[str]:
+    return [row.channel_id for row in rows]
+
+
+def test_what_comes_of_an_opening_goes_exactly_where_it_went() -> None:
+    channels = tuple(a_channel(id=id, default=False) for id in ("a", "b", "c"))
+    before, after = a_monitor(id="shop", channels=("a", "b")), a_monitor(id="shop", channels=("b", "c"))
+    opening = (Transition(number=1, what="opened", at=START),)
+    incident = remembering(an_open(), opening, before, channels)
+    assert incident.told_channels == ("a", "b")
+    assert ids(told("reminder", incident, monitor=after, channels=channels)) == ["a", "b"]
+    over = replace(incident, resolved_at=at(60), resolution="recovered", transition=2)
+    assert ids(told("resolved", over, UP, monitor=after, channels=channels)) == ["a", "b"]
+    assert ids(told("calm", over, UP, monitor=after, channels=channels)) == ["a", "b"]
+    assert ids(told("unstable", over, UP, monitor=after, channels=channels)) == ["a", "b", "c"]
+    off = (replace(channels[0], enabled=False), *channels[2:])
+    assert ids(told("resolved", over, UP, monitor=after, channels=off)) == []
+    assert ids(told("reopened", incident, monitor=after, channels=channels)) == ["b", "c"]
+    again = (Transition(number=3, what="reopened", at=START),)
+    assert remembering(incident, again, after, channels).told_channels == ("b", "c")
+
+
+def test_who_joins_after_an_opening_that_nobody_heard_hears_no_end_of_it() -> None:
+    nobody = remembering(an_open(), (Transition(number=1, what="opened", at=START),), a_monitor(channels=()), ())
+    assert nobody.told_channels == ()
+    over = replace(nobody, resolved_at=at(60), resolution="recovered", transition=2)
+    assert told("resolved", over, UP) == ()
+    assert ids(told("unstable", an_open())) == ["ops"]
 
 
 def test_nothing_to_tell_makes_no_rows() -> None:

@@ -216,6 +216,27 @@ async def test_deleting_a_failing_monitor_closes_its_incident_and_says_so(tmp_pa
         assert not kept.open
 
 
+async def test_who_heard_of_the_outage_hears_of_its_end_though_the_monitor_has_come_to_tell_others(
+    tmp_path: Path,
+) -> None:
+    async with webs(2) as (first, second), a_world(tmp_path) as world:
+        place = Place(world)
+        a, b = await world.tell(first), await world.tell(second)
+        watched = await world.watch(target={"url": "http://10.0.0.1/"}, channels=(a.id,), reminder_s=60)
+        await world.go(2)
+        await down(world, place, watched)
+        await world.rewrite(replace(watched.monitor, channels=(b.id,)))
+        await world.go(65)
+        await world.stop()
+        await world.start()
+        place = Place(world)
+        watched = world.corridor.watchlist.get(watched.monitor.id)
+        await up(world, place, watched)
+        await world.go(5)
+        assert first.events == ["incident.opened", "incident.reminder", "incident.resolved"]
+        assert second.events == []
+
+
 async def test_reminders_come_where_asked_for_and_end_with_the_acknowledgement(tmp_path: Path) -> None:
     async with webs(1) as (sink,), a_world(tmp_path) as world:
         place = Place(world)

@@ -104,9 +104,9 @@ def rows_for(
     base_url: str = "",
     shown: str = "",
 ) -> tuple[OutboxRow, ...]:
-    """The outbox rows of a step: for each transition, one for each enabled channel the monitor tells.
+    """The outbox rows of a step: for each transition, one for each channel that hears of it (see `audience`).
 
-    A resolve goes only where its opening went: not to a channel made after that, and only if monitor.notify_on_resolve.
+    A resolve is told only if monitor.notify_on_resolve.
     `shown` is the monitor's target for people, without secrets; `base_url` is where our pages are.
     """
     incident = step.incident
@@ -117,9 +117,7 @@ def rows_for(
         if transition.what == "resolved" and not monitor.notify_on_resolve:
             continue
         message = _message(transition, incident, monitor, verdict, now, base_url=base_url, shown=shown)
-        for channel in told_by(monitor, channels):
-            if transition.what == "resolved" and _came_later(channel, incident):
-                continue
+        for channel in audience(transition, incident, monitor, channels):
             key = notification_key(
                 monitor.workspace_id, channel.id, incident.subject, transition.number, transition.what, transition.step
             )
@@ -138,6 +136,39 @@ def rows_for(
                 )
             )
     return tuple(rows)
+
+
+def remembering(
+    incident: Incident, transitions: Sequence[Transition], monitor: Monitor, channels: Sequence[Channel]
+) -> Incident:
+    """The incident that knows who was told of its opening by these transitions."""
+    for transition in transitions:
+        if transition.what in ("opened", "reopened", "unstable"):
+            told = tuple(channel.id for channel in audience(transition, incident, monitor, channels))
+            incident = replace(incident, told_channels=told)
+    return incident
+
+
+def audience(
+    transition: Transition, incident: Incident, monitor: Monitor, channels: Sequence[Channel]
+) -> list[Channel]:
+    """Who hears of it. An opening: whom the monitor tells now. What comes of it (reminders, its end, the calm): exactly
+    who heard of the opening, as far as they still exist and are enabled, whatever the monitor has come to tell. That it
+    is unstable, where that takes the place of an end: both."""
+    now, told = told_by(monitor, channels), incident.told_channels
+    if told is None:
+        later = transition.what == "resolved"
+        return [channel for channel in now if not (later and _came_later(channel, incident))]
+    before = [c for c in channels if c.id in told and c.enabled and c.workspace_id == monitor.workspace_id]
+    match transition.what:
+        case "opened" | "reopened":
+            return now
+        case "unstable" if incident.open:
+            return now
+        case "unstable" | "escalated":
+            return sorted({c.id: c for c in (*before, *now)}.values(), key=_id)
+        case "reminder" | "resolved" | "calm":
+            return sorted(before, key=_id)
 
 
 def told_by(monitor: Monitor, channels: Sequence[Channel]) -> list[Channel]:

@@ -48,7 +48,9 @@ class Incident(Struct, frozen=True, kw_only=True):
     opened it was over (waiting for recovery_s), None while it lasts. `held`: resolved by hand while the verdict was
     still down, so nothing opens until it has left down. `flips`: times of the last openings and resolutions, newest
     last, for flap detection. `told`: its latest opening was handed to the outbox, `last_told_at` when that or a later
-    message of the trouble was. `locations`: who says down. `evidence`: what was seen when it opened (redacted, small).
+    message of the trouble was. `told_channels`: who heard of that opening, and so hears of what comes of it; None
+    before anybody did (and where an older version opened it). `locations`: who says down. `evidence`: what was seen
+    when it opened (redacted, small).
     """
 
     id: str
@@ -74,6 +76,7 @@ class Incident(Struct, frozen=True, kw_only=True):
     told: bool = False
     reminders: int = 0
     last_told_at: datetime | None = None
+    told_channels: tuple[str, ...] | None = None
     flips: tuple[datetime, ...] = ()
     locations: tuple[str, ...] = ()
     evidence: dict[str, Any] = {}
@@ -253,6 +256,7 @@ def _new(draft: _Draft, new_id: str, reason: str, evidence: dict[str, Any]) -> I
         opened_at=draft.now,
         transition=0 if latest is None else latest.transition,
         unstable=latest is not None and latest.unstable,
+        told_channels=latest.told_channels if latest is not None and latest.unstable else None,
         flips=() if latest is None else latest.flips,
         locations=_down_locations(draft.verdict),
         evidence=evidence,

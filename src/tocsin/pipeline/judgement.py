@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from tocsin import telemetry
 from tocsin.clock import new_id
-from tocsin.core.alert import OutboxRow, rows_for
+from tocsin.core.alert import OutboxRow, remembering, rows_for
 from tocsin.core.consensus import LocationState, Verdict, fold
 from tocsin.core.incident import Incident, Step, advance
 from tocsin.core.result import CheckResult
@@ -198,7 +198,8 @@ class Judgement:
 
     def take_step(self, draft: Draft, w: Watched, step: Step, now: datetime) -> None:
         """Keep and tell a step of a monitor's incident."""
-        if not step.changed or step.incident is None:
+        incident = step.incident
+        if not step.changed or incident is None:
             return
         draft.touch(w)
         verdict = w.verdict or w.judge(now)
@@ -206,9 +207,10 @@ class Judgement:
         if step.transitions:
             channels = self._watchlist.channels(w.monitor.workspace_id)
             rows = rows_for(step, w.monitor, verdict, channels, now, base_url=self._base_url, shown=w.shown)
-        opens = step.incident.open and (w.incident is None or not w.incident.open)
-        w.incident = step.incident
-        draft.incidents.append(IncidentChange(incident=step.incident, entries=step.entries, opens=opens))
+            incident = remembering(incident, step.transitions, w.monitor, channels)
+        opens = incident.open and (w.incident is None or not w.incident.open)
+        w.incident = incident
+        draft.incidents.append(IncidentChange(incident=incident, entries=step.entries, opens=opens))
         draft.outbox.extend(rows)
         draft.told.append(Told(w, step=step))
 
