@@ -291,7 +291,7 @@ class Journey:
             if self.body is None and name.lower() in ("content-type", "content-length") and request.body is not None:
                 continue
             lines.append(f"{name}: {value}" if value else f"{name};")
-        if self.body is not None and "content-type" not in given:
+        if self.body is not None and ("content-type" not in given or not self.trusted):
             lines.append("Content-Type:")  # libcurl would call it a form
         login = request.login
         if login is not None and self.trusted and "authorization" not in given:
