@@ -16,9 +16,9 @@ from tocsin import telemetry
 from tocsin.clock import new_id
 from tocsin.core.alert import OutboxRow, remembering, rows_for
 from tocsin.core.consensus import LocationState, Verdict, fold
+from tocsin.core.evidence import evidence
 from tocsin.core.incident import Incident, Step, advance
 from tocsin.core.result import CheckResult
-from tocsin.pipeline.evidence import evidence
 from tocsin.pipeline.watchlist import Watched, Watchlist
 from tocsin.store.batch import Batch, IncidentChange, StateChange, VerdictChange
 

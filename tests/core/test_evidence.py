@@ -8,8 +8,8 @@ from msgspec import json
 
 from builders import a_monitor, a_result, a_verdict
 from tocsin.core.consensus import Vote
+from tocsin.core.evidence import EXCERPT, evidence
 from tocsin.core.result import Timing
-from tocsin.pipeline.evidence import EXCERPT, evidence
 
 SECRET = "hunter2-very-secret"
 
