@@ -32,7 +32,7 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     found = read(tmp_path, "[tocsin]\nport = 4000\nhost = '0.0.0.0'\n", TOCSIN_PORT="4001")
     assert (found["PORT"], found["HOST"]) == (4001, "0.0.0.0")
     assert found.sources["PORT"] == "environment (TOCSIN_PORT)"
-    assert found.sources["HOST"].endswith("tocsin.toml (host)")
+    assert found.sources["HOST"].endswith("tocsin.toml: host")
 
 
 def test_a_file_is_found_by_its_variable(tmp_path: Path) -> None:
@@ -68,6 +68,11 @@ def test_an_empty_variable_is_not_set(tmp_path: Path) -> None:
         ({"TOCSIN_SECRET_KEY": "short"}, "TOCSIN_SECRET_KEY: expected at least 32 characters"),
         ({"TOCSIN_DATABASE_URL": "mysql://u:p@h/d"}, "TOCSIN_DATABASE_URL: expected postgresql"),
         ({"TOCSIN_LOCATION": "  "}, "TOCSIN_LOCATION: expected a name"),
+        ({"TOCSIN_BASE_URL": "watch.example"}, "TOCSIN_BASE_URL: expected an http:// or https:// URL"),
+        ({"TOCSIN_BASE_URL": "ftp://watch.example"}, "TOCSIN_BASE_URL: expected an http:// or https:// URL"),
+        ({"TOCSIN_BASE_URL": "https://a:b@watch.example"}, "TOCSIN_BASE_URL: expected"),
+        ({"TOCSIN_BASE_URL": "https://watch.example:x"}, "TOCSIN_BASE_URL: expected"),
+        ({"TOCSIN_BASE_URL": "https:///x"}, "TOCSIN_BASE_URL: expected"),
         (
             {"TOCSIN_MINIMUM_INTERVAL_S": "120"},
             "TOCSIN_DEFAULT_INTERVAL_S: expected at least TOCSIN_MINIMUM_INTERVAL_S (120), found 60",
@@ -87,7 +92,13 @@ def test_what_is_wrong_is_named(tmp_path: Path, environment: dict[str, str], mes
         ("[tocsin]\nPORT = 1\n", "expected a known setting"),
         ("port = 1\n", "expected one table [tocsin]"),
         ("[tocsin\n", "expected TOML"),
-        ("[tocsin]\nport = 'x'\n", "port: expected a whole number"),
+        ("[tocsin]\nport = 'x'\n", "tocsin.toml: port: expected a whole number"),
+        ("[tocsin]\nlocation = ' '\n", "tocsin.toml: location: expected a name"),
+        ("[tocsin]\nbase_url = 'watch.example'\n", "tocsin.toml: base_url: expected an http:// or https:// URL"),
+        (
+            "[tocsin]\nminimum_interval_s = 120\ndefault_interval_s = 90\n",
+            "tocsin.toml: default_interval_s: expected at least ",
+        ),
         ("[tocsin]\nport = true\n", "port: expected a whole number"),
         ("[tocsin]\nhost = 1\n", "host: expected text"),
     ],

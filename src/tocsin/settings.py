@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 from tocsin.errors import SettingsError
 from tocsin.secret import Secret
@@ -116,7 +116,7 @@ def read(environment: Mapping[str, str] | None = None, file: Path | None = None)
     given: dict[str, tuple[Any, str, str]] = {}
     if file is not None:
         for name, value in _from_file(file).items():
-            given[name.upper()] = (value, str(file), name)
+            given[name.upper()] = (value, str(file), f"{file}: {name}")
     known = {s.variable: (s.key, 1.0) for s in SETTINGS} | {n: (s.key, unit) for s in SETTINGS for n, unit in s.also}
     for name in sorted(known, key=lambda n: n.startswith("TOCSIN_")):
         if name in env and env[name] != "":
@@ -130,12 +130,12 @@ def read(environment: Mapping[str, str] | None = None, file: Path | None = None)
     for s in SETTINGS:
         if s.key in given:
             value, source, name = given[s.key]
-            values[s.key], sources[s.key] = _fit(s, value, name), f"{source} ({name})"
+            values[s.key], sources[s.key] = _fit(s, value, name), name if source != "environment" else f"environment ({name})"
         else:
             values[s.key], sources[s.key] = s.default, "default"
     if values["DATA_DIR"] is None:
         values["DATA_DIR"] = default_data_dir(env)
-    _agree(values)
+    _agree(values, {s.key: given[s.key][2] if s.key in given else s.variable for s in SETTINGS})
     return Settings(values, sources)
 
 
@@ -220,18 +220,35 @@ def _fit(s: Setting, value: Any, name: str) -> Any:
     return Path(value).expanduser().absolute() if s.kind == "path" else value
 
 
-def _agree(values: dict[str, Any]) -> None:
-    """What one setting says of another."""
+def _agree(values: dict[str, Any], names: dict[str, str]) -> None:
+    """What one setting says of another, and what a kind alone cannot say; `names` are what each was given as."""
     if values["DEFAULT_INTERVAL_S"] < values["MINIMUM_INTERVAL_S"]:
         raise SettingsError(
-            f"TOCSIN_DEFAULT_INTERVAL_S: expected at least TOCSIN_MINIMUM_INTERVAL_S ({values['MINIMUM_INTERVAL_S']}),"
-            f" found {values['DEFAULT_INTERVAL_S']}"
+            f"{names['DEFAULT_INTERVAL_S']}: expected at least {names['MINIMUM_INTERVAL_S']}"
+            f" ({values['MINIMUM_INTERVAL_S']}), found {values['DEFAULT_INTERVAL_S']}"
         )
     if not values["LOCATION"].strip():
-        raise SettingsError("TOCSIN_LOCATION: expected a name, found nothing")
+        raise SettingsError(f"{names['LOCATION']}: expected a name, found nothing")
     key = values["SECRET_KEY"]
     if key is not None and len(key.reveal()) < 32:
-        raise SettingsError("TOCSIN_SECRET_KEY: expected at least 32 characters, found fewer")
+        raise SettingsError(f"{names['SECRET_KEY']}: expected at least 32 characters, found fewer")
     url = values["DATABASE_URL"]
     if url is not None and not url.reveal().startswith(("postgresql://", "postgres://", "sqlite:")):
-        raise SettingsError("TOCSIN_DATABASE_URL: expected postgresql://… or sqlite:///path, found another scheme")
+        raise SettingsError(
+            f"{names['DATABASE_URL']}: expected postgresql://… or sqlite:///path, found another scheme"
+        )
+    if values["BASE_URL"] and not _is_web_address(values["BASE_URL"]):
+        raise SettingsError(
+            f"{names['BASE_URL']}: expected an http:// or https:// URL without query, found {values['BASE_URL']!r}"
+        )
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        port_is_sound = parts.port != 0
+    except ValueError:
+        return False
+    sound = text.isprintable() and " " not in text and "\\" not in text
+    bare = not (parts.query or parts.fragment or "@" in parts.netloc or "?" in text or "#" in text)
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and port_is_sound and sound and bare

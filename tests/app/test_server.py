@@ -45,7 +45,7 @@ async def test_own_port_is_refused_to_checks(tmp_path: Path) -> None:
         token = (await ask(server.port, "POST", "/api/v1/setup", FIRST))[1]["access_token"]
         order = {"type": "tcp", "target": {"host": "127.0.0.1", "port": server.port}}
         status, seen = await ask(server.port, "POST", "/api/v1/checks", order, token)
-    assert (status, seen["status"], seen["error"]["type"]) == (200, "down", "network")
+    assert (status, seen["status"], seen["error"]["type"]) == (200, "invalid", "network")
 
 
 async def test_what_was_stored_is_there_after_a_restart(tmp_path: Path) -> None:
@@ -125,6 +125,27 @@ def test_a_signal_ends_it_gracefully_with_0(tmp_path: Path, number: signal.Signa
     assert "Traceback" not in log
     log_file = tmp_path / "data" / "tocsin.db-wal"
     assert not log_file.exists() or log_file.stat().st_size == 0, "the file was closed in order"
+
+
+def test_two_signals_at_once_are_one(tmp_path: Path) -> None:
+    with process(tmp_path) as (server, _):
+        server.send_signal(signal.SIGTERM)
+        server.send_signal(signal.SIGTERM)
+        server.send_signal(signal.SIGINT)
+        _, log = server.communicate(timeout=20)
+    assert server.returncode == 0
+    assert "server.stopped_at_once" not in log
+
+
+def test_a_folder_that_others_can_look_into_is_warned_about_once(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir(mode=0o755)
+    (tmp_path / "data").chmod(0o755)
+    with process(tmp_path) as (server, _):
+        server.send_signal(signal.SIGTERM)
+        _, log = server.communicate(timeout=20)
+    assert log.count("server.data_folder_open") == 1
+    assert "chmod 700" in log
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o755
 
 
 def test_after_kill_9_it_starts_again(tmp_path: Path) -> None:

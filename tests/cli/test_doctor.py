@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +44,9 @@ async def test_beside_a_running_server_it_says_so(tmp_path: Path) -> None:
     async with running(made):
         findings = await examine(made)
     assert [f for f in findings if f.state == "failed"] == []
-    assert "a server is running" in of(findings, "locking", "data folder").detail
+    held = of(findings, "locking", "data folder").detail
+    assert "a server is running: process" in held
+    assert "stop it" not in held
     assert of(findings, "database", "quick check").detail.startswith("ok")
 
 
@@ -90,3 +94,30 @@ def test_a_database_that_does_not_answer_is_a_finding(
     assert code == 1
     assert [f["state"] for f in seen["findings"] if f["area"] == "database"] == ["failed"]
     assert "canary" not in json.dumps(seen)
+
+
+def test_a_missing_driver_is_a_finding_with_its_remedy(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TOCSIN_DATABASE_URL", "postgresql://u:canary@127.0.0.1:9/d")
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    _, seen = doctor(capsys)
+    (found,) = [f for f in seen["findings"] if f["area"] == "database"]
+    assert found["detail"].startswith("TOCSIN_DATABASE_URL: expected the driver")
+    assert "install tocsin[postgresql]" in found["detail"]
+
+
+@pytest.mark.parametrize("command", [["serve"], ["reset-password", "a@example.org"]])
+def test_without_the_driver_nothing_starts(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TOCSIN_DATABASE_URL", "postgresql://u:canary@127.0.0.1:9/d")
+    monkeypatch.setenv("TOCSIN_PORT", "0")
+    monkeypatch.setenv("TOCSIN_SECRET_KEY", "k" * 40)
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    monkeypatch.setattr("sys.stdin", io.StringIO("a different sentence\n"))
+    assert run(command) == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert [line for line in said if line.startswith("tocsin: ")] == [
+        "tocsin: TOCSIN_DATABASE_URL: expected the driver for PostgreSQL, found it not installed: install tocsin[postgresql]"
+    ]

@@ -49,7 +49,7 @@ def test_a_wrong_setting_is_one_line_and_no_traceback(tmp_path: Path) -> None:
         [sys.executable, "-m", "tocsin", "serve", "--config", str(file)], capture_output=True, text=True, timeout=30
     )
     assert done.returncode == 2
-    assert done.stderr == "tocsin: port: expected a whole number, found 'x'\n"
+    assert done.stderr == f"tocsin: {file}: port: expected a whole number, found 'x'\n"
 
 
 def test_settings_are_listed_without_secrets(
@@ -74,3 +74,14 @@ def test_output_into_a_closed_pipe_is_no_traceback() -> None:
         timeout=30,
     )
     assert "Traceback" not in done.stderr
+
+
+def test_settings_without_a_value_are_all_called_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TOCSIN_DATA_DIR", str(tmp_path))
+    assert run(["settings"]) == 0
+    shown = capsys.readouterr().out
+    assert "TOCSIN_BASE_URL = not set  [default]" in shown
+    assert "TOCSIN_SMTP_URL = not set  [default]" in shown
+    assert '""' not in shown

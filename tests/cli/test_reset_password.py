@@ -30,3 +30,20 @@ def test_the_password_is_read_from_standard_input(
     said = capsys.readouterr()
     assert "nobody here has the address" in said.err
     assert "different sentence" not in said.err + said.out
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_without_a_database_nothing_is_asked_and_nothing_written(
+    there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    if there:
+        data.mkdir()
+    monkeypatch.setenv("TOCSIN_DATA_DIR", str(data))
+    typed = io.StringIO("a different sentence\n")
+    monkeypatch.setattr("sys.stdin", typed)
+    assert run(["reset-password", FIRST["email"]]) == 2
+    assert capsys.readouterr().err.startswith("tocsin: TOCSIN_DATA_DIR: expected the database of a server at ")
+    assert typed.read() != ""
+    assert data.exists() == there
+    assert not there or list(data.iterdir()) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import shutil
 import socket
@@ -24,7 +25,6 @@ async def test_the_tour_tells_of_the_outage_and_of_its_end(tmp_path: Path) -> No
     assert found is not None
     async with running(given(tmp_path)) as server:
         changed = {
-            "127.0.0.1:3001": f"127.0.0.1:{server.port}",
             "8900": str(free_port()),
             "8901": str(free_port()),
             "/tmp/tocsin-tour": str(tmp_path / "tour"),
@@ -34,7 +34,12 @@ async def test_the_tour_tells_of_the_outage_and_of_its_end(tmp_path: Path) -> No
             assert old in script
             script = script.replace(old, new)
         tour = await asyncio.create_subprocess_exec(
-            "bash", "-c", script, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+            "bash",
+            "-c",
+            script,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={**os.environ, "PORT": str(server.port)},
         )
         output, _ = await asyncio.wait_for(tour.communicate(), 90)
     assert tour.returncode == 0, output.decode()

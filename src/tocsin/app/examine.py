@@ -46,6 +46,8 @@ async def examine(settings: Settings) -> list[Finding]:
     for area, look in areas:
         try:
             findings += await look(settings)
+        except SettingsError as error:
+            findings.append(Finding(area, "settings", "failed", str(error)))
         except Exception as error:  # noqa: BLE001 - the doctor reports it
             findings.append(Finding(area, "examination", "failed", f"{type(error).__name__}: {error}"))
     return findings
@@ -102,7 +104,12 @@ async def _locking(settings: Settings) -> list[Finding]:
     held = await asyncio.to_thread(holder, database)
     if held is None:
         return [Finding("locking", "data folder", "ok", "nobody uses it now")]
-    return [Finding("locking", "data folder", "ok", f"a server is running: {held.partition('found that ')[2] or held}")]
+    return [Finding("locking", "data folder", "ok", f"a server is running: {_who(held)}")]
+
+
+def _who(held: str) -> str:
+    """Of the refusal that a second server would get, what was found: not what to do about it."""
+    return (held.partition("found that ")[2] or held).partition(" (")[0]
 
 
 async def _database(settings: Settings) -> list[Finding]:

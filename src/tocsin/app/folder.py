@@ -28,6 +28,12 @@ def prepare(settings: Settings) -> Path:
     return folder
 
 
+def open_to_others(folder: Path) -> int:
+    """The permissions of the folder when others on this machine can look into it, else 0."""
+    mode = folder.stat().st_mode & 0o777
+    return mode if mode & 0o077 else 0
+
+
 def master_key(settings: Settings) -> bytes:
     """The key that every other key is derived from: TOCSIN_SECRET_KEY, else secret.key, made when there is none yet.
 

@@ -5,18 +5,30 @@ from __future__ import annotations
 from tocsin.app import folder
 from tocsin.app.keys import derive
 from tocsin.clock import SystemClock
-from tocsin.errors import NotFound
+from tocsin.errors import NotFound, SettingsError
 from tocsin.settings import Settings
 from tocsin.store import Store
 from tocsin.web import passwords
 from tocsin.web.memory import Memory
 
 
+def check_database(settings: Settings) -> None:
+    """Return when there is a database to look into; raises SettingsError otherwise. Nothing is written."""
+    file = settings.database_file
+    if file is not None and not (file.is_file() and file.stat().st_size):
+        key = next((k for k in ("DATABASE_URL", "DATABASE_PATH") if settings[k] is not None), "DATA_DIR")
+        raise SettingsError(f"TOCSIN_{key}: expected the database of a server at {file}, found nothing")
+    sealed = settings.data_dir / folder.KEY_FILE
+    if settings["SECRET_KEY"] is None and not sealed.exists():
+        raise SettingsError(f"TOCSIN_DATA_DIR: expected the key of a server at {sealed}, found nothing")
+
+
 async def reset_password(settings: Settings, email: str, password: str) -> None:
     """Give this person a new password and end all their sessions.
 
-    Raises NotFound for an unknown address, Invalid for a password that is too short, SettingsError when a server is
-    running on the same data folder."""
+    Raises NotFound for an unknown address, Invalid for a password that is too short, SettingsError when there is no
+    database or a server is running on the same data folder."""
+    check_database(settings)
     passwords.check(password)
     clock = SystemClock()
     store = await Store.open(

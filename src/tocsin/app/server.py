@@ -39,6 +39,8 @@ log = telemetry.logger("tocsin.app")
 
 GRACE_S = 10
 """How long open requests may take to finish once we stop."""
+SAME_SIGNAL_S = 1.0
+"""A second signal within this time is the first one again (a terminal and a supervisor that both tell us)."""
 
 
 @dataclass(slots=True)
@@ -85,6 +87,8 @@ async def start(settings: Settings, *, clock: Clock | None = None) -> Running:
 
 async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> tuple[Parts, socket.socket]:
     data = folder.prepare(settings)
+    if mode := folder.open_to_others(data):  # an operator may want it so, or it is on a file system without modes
+        log.warning("server.data_folder_open", folder=str(data), mode=f"{mode:04o}", remedy=f"chmod 700 {data}")
     master = folder.master_key(settings)
     host: str = settings["HOST"]
     listening = port.bind(host, settings["PORT"])
@@ -175,11 +179,16 @@ async def _until_told(settings: Settings) -> int:
     loop = asyncio.get_running_loop()
     told = asyncio.Event()
 
+    first_at = 0.0
+
     def on_signal() -> None:
-        if told.is_set():  # the second one: every acknowledged result is on disk already, so leaving at once loses none
-            log.warning("server.stopped_at_once")
+        nonlocal first_at
+        if not told.is_set():
+            first_at = loop.time()
+            told.set()
+        elif loop.time() - first_at >= SAME_SIGNAL_S:
+            log.warning("server.stopped_at_once")  # every acknowledged result is on disk already: this loses none
             os._exit(1)
-        told.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)

@@ -18,7 +18,9 @@ def run(argv: list[str]) -> int:
         " that is removed afterwards.",
         allow_abbrev=False,
     )
-    made.add_argument("what", choices=["cycle"], help="cycle: check, judge and store many monitors once")
+    made.add_argument(
+        "what", choices=["cycle"], metavar="cycle", help="check, judge and store many monitors once, each count in turn"
+    )
     made.add_argument(
         "--monitors",
         type=_counts,
@@ -32,10 +34,10 @@ def run(argv: list[str]) -> int:
 
 
 def _counts(text: str) -> tuple[int, ...]:
-    counts = tuple(int(part) for part in text.split(","))
-    if not all(1 <= count <= 10_000 for count in counts):
-        raise argparse.ArgumentTypeError("expected numbers from 1 to 10000")
-    return counts
+    parts = text.split(",")
+    if not all(part.isascii() and part.isdigit() and 1 <= int(part[:9]) <= 10_000 for part in parts):
+        raise argparse.ArgumentTypeError(f"expected numbers from 1 to 10000 with commas between, found {text!r}")
+    return tuple(int(part) for part in parts)
 
 
 async def _measure(counts: tuple[int, ...], *, as_json: bool) -> int:

@@ -31,6 +31,10 @@ _RENAMED = {
     "headers": "--header",
     "record_type": "--type",
 }
+_LEFT_OFF = {
+    "verify_tls": "accept any certificate",
+    "follow_redirects": "do not follow redirects: a redirect is the answer",
+}
 
 
 def run(argv: Sequence[str]) -> int:
@@ -159,7 +163,9 @@ def _add(parser: argparse.ArgumentParser, shape: FieldShape) -> None:
     elif shape.kind == "boolean":
         if shape.default:
             off = option if option.startswith("--no-") else "--no-" + option[2:]
-            parser.add_argument(off, dest=place, action="store_const", const=False, help=f"not: {text}")
+            parser.add_argument(
+                off, dest=place, action="store_const", const=False, help=_LEFT_OFF.get(shape.name, f"not: {text}")
+            )
         else:
             parser.add_argument(option, dest=place, action="store_const", const=True, help=text)
     elif shape.kind == "choice":

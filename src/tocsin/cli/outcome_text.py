@@ -8,7 +8,10 @@ from tocsin.core.plain import as_list, clip, found
 from tocsin.core.result import AssertionResult, Outcome, Timing, TlsFacts
 
 _MARK = {"up": "●", "degraded": "◐", "down": "○", "invalid": "?"}
-_FACTS = {"ttl_s": "ttl", "avg_ms": "average", "min_ms": "fastest", "max_ms": "slowest", "jitter_ms": "jitter"}
+_FACTS = {
+    "ttl_s": "ttl", "avg_ms": "average", "min_ms": "fastest", "max_ms": "slowest", "jitter_ms": "jitter",
+    "loss_percent": "loss",
+}  # fmt: skip
 
 
 def block(outcome: Outcome) -> str:
@@ -68,8 +71,10 @@ def _plain(name: str, value: Any) -> str:
         return clip(", ".join(str(v) for v in items), 300) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    unit = " ms" if name.endswith("_ms") else " s" if name.endswith("_s") else ""
-    return clip(str(value), 300) + unit
+    if name.endswith("_ms") and isinstance(value, (int, float)):
+        return _ms(value)
+    unit = " s" if name.endswith("_s") else " %" if name.endswith("_percent") else ""
+    return clip(f"{value:g}" if unit and isinstance(value, float) else str(value), 300) + unit
 
 
 def _assertion(a: AssertionResult) -> str:

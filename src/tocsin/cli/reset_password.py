@@ -20,11 +20,13 @@ def run(argv: list[str]) -> int:
     made.add_argument("email", help="the address they sign in with")
     args = made.parse_args(argv)
     settings = read_settings(args)
+    from tocsin.app.recovery import check_database, reset_password
+
+    check_database(settings)  # before anybody types a password for nothing
     password = _ask()
     if password is None:
         print("tocsin: the two passwords differ", file=sys.stderr)
         return 1
-    from tocsin.app.recovery import reset_password
 
     try:
         asyncio.run(reset_password(settings, args.email, password))

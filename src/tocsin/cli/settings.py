@@ -17,7 +17,7 @@ def run(argv: list[str]) -> int:
     rows = [
         {
             "setting": s.variable,
-            "value": None if settings[s.key] is None else str(settings[s.key]),
+            "value": None if settings[s.key] in (None, "") else str(settings[s.key]),
             "source": settings.sources[s.key],
             "help": s.help,
         }
@@ -27,6 +27,6 @@ def run(argv: list[str]) -> int:
         print(json.dumps({"settings": rows}, indent=2))
         return 0
     for row in rows:
-        value = "not set" if row["value"] is None else row["value"] or '""'
+        value = "not set" if row["value"] is None else row["value"]
         print(f"{row['setting']} = {value}  [{row['source']}]\n    {row['help']}")
     return 0

@@ -61,8 +61,9 @@ def assertions(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def option_of(field: str) -> str:
-    """How people know the assertion whose field this is ("assertion[1].value")."""
-    return field.replace("assertion[", "condition ").replace("].", ", ").rstrip("]")
+    """How people know the assertion whose field this is: "assertion[0].value" is "assertion 1, value"."""
+    number, _, rest = field.removeprefix("assertion[").partition("]")
+    return f"assertion {int(number) + 1}" + (", " + rest.lstrip(".") if rest else "") if number.isdigit() else field
 
 
 def _status(text: str) -> dict[str, Any]:

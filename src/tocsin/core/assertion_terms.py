@@ -49,16 +49,16 @@ def entries(value: Any) -> list[Any]:
 def range_of(entry: Any) -> tuple[int, int] | None:
     """The status codes of one entry (200, "200", "200-299", "2xx"), or None when it is none."""
     if isinstance(entry, int) and not isinstance(entry, bool):
-        return (entry, entry) if 100 <= entry <= 999 else None
+        return (entry, entry) if 100 <= entry <= 599 else None
     if not isinstance(entry, str) or not entry.isascii():
         return None
     if len(entry) == 3 and entry[0].isdigit() and entry[1:].lower() == "xx":
-        return (int(entry[0]) * 100, int(entry[0]) * 100 + 99) if entry[0] != "0" else None
+        return (int(entry[0]) * 100, int(entry[0]) * 100 + 99) if entry[0] in "12345" else None
     low, dash, high = entry.partition("-")
     if not (low.isdigit() and len(low) == 3 and (not dash or (high.isdigit() and len(high) == 3))):
         return None
     pair = (int(low), int(high or low))
-    return pair if 100 <= pair[0] <= pair[1] else None
+    return pair if 100 <= pair[0] <= pair[1] <= 599 else None
 
 
 def is_number(value: Any) -> bool:
@@ -134,7 +134,7 @@ def _value_problems(a: Assertion, where: str) -> list[Problem]:
     match a.type:
         case "status_code":
             codes = entries(value)
-            expected = 'status codes such as 301, "200-299" or "2xx"'
+            expected = 'status codes from 100 to 599 such as 301, "200-299" or "2xx"'
             if not 0 < len(codes) <= 50:
                 return [Problem(where, expected, found(value))]
             return [Problem(where, expected, found(e)) for e in codes if range_of(e) is None][:1]
@@ -155,4 +155,4 @@ def _value_problems(a: Assertion, where: str) -> list[Problem]:
             good = 0 < len(given) <= 50 and all(isinstance(e, str) and 0 < len(e) <= MAX_TEXT for e in given)
             return [] if good else [Problem(where, "an answer or a list of answers, as text", found(value))]
         case _:
-            return [] if is_number(value) else [Problem(where, "a number", found(value))]
+            return [] if is_number(value) and value >= 0 else [Problem(where, "a number, at least 0", found(value))]

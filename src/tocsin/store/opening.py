@@ -32,7 +32,7 @@ def lock(path: Path) -> int:
         holder = os.pread(file, 32, 0).decode(errors="replace").strip() or "unknown"
         os.close(file)
         raise SettingsError(
-            f"DATA_DIR: expected a data folder that no other server uses, found that process {holder} has "
+            f"TOCSIN_DATA_DIR: expected a data folder that no other server uses, found that process {holder} has "
             f"{path.parent} "
             "(stop it, or set TOCSIN_DATA_DIR to another folder)"
         ) from error
@@ -44,7 +44,7 @@ def lock(path: Path) -> int:
 def prepare_sqlite(path: Path, *, create: bool) -> None:
     """Make the file and its tables when they are not there, check it, bring its tables up to this program."""
     if not path.exists() and not create:
-        raise SettingsError(f"DATABASE_PATH: expected a database at {path}, found nothing")
+        raise SettingsError(f"TOCSIN_DATABASE_PATH: expected a database at {path}, found nothing")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _check_whole(path)
@@ -52,7 +52,9 @@ def prepare_sqlite(path: Path, *, create: bool) -> None:
             bring_up(connection, str(path))
         path.chmod(0o600)
     except (OSError, sqlite3.OperationalError) as error:
-        raise SettingsError(f"DATABASE_PATH: expected a file at {path} that can be written, found: {error}") from error
+        raise SettingsError(
+            f"TOCSIN_DATABASE_PATH: expected a file at {path} that can be written, found: {error}"
+        ) from error
 
 
 def _check_whole(path: Path) -> None:
@@ -75,7 +77,7 @@ def _check_whole(path: Path) -> None:
         found = str(error)
     if found != "ok":
         raise SettingsError(
-            f"DATABASE_PATH: expected a whole database, found that {path} is damaged ({found}). Put back a backup, "
+            f"TOCSIN_DATABASE_PATH: expected a whole database, found that {path} is damaged ({found}). Put back a backup, "
             "or save what "
             f"can be read with: sqlite3 {path} .recover | sqlite3 new.db"
         )
@@ -93,7 +95,7 @@ def bring_up(connection: Connection, shown: str) -> None:
     if head is None:
         if inspect(connection).has_table("monitors"):
             raise SettingsError(
-                f"DATABASE_URL: expected a database of Tocsin or an empty one, found other tables in {shown}"
+                f"TOCSIN_DATABASE_URL: expected a database of Tocsin or an empty one, found other tables in {shown}"
             )
         from tocsin.store import schema  # only to make them: our statements are text
 

@@ -51,7 +51,7 @@ class PostgresDatabase:
         except Exception as error:
             await engine.dispose()
             raise SettingsError(
-                f"DATABASE_URL: expected a PostgreSQL that answers at {shown}, found: {error}"
+                f"TOCSIN_DATABASE_URL: expected a PostgreSQL that answers at {shown}, found: {error}"
             ) from error
         return cls(engine)
 
@@ -123,12 +123,20 @@ class PostgresDatabase:
 
 
 def driver_url(url: str) -> URL:
-    """SQLAlchemy's form of a postgresql:// URL; libpq's `sslmode` becomes asyncpg's `ssl`."""
+    """SQLAlchemy's form of a postgresql:// URL; libpq's `sslmode` becomes asyncpg's `ssl`. SettingsError when it is none,
+    or when the driver is not installed."""
+    try:
+        import asyncpg  # noqa: F401 # pyright: ignore[reportMissingTypeStubs, reportUnusedImport]
+        import greenlet  # noqa: F401 # pyright: ignore[reportUnusedImport]
+    except ImportError as error:
+        raise SettingsError(
+            "TOCSIN_DATABASE_URL: expected the driver for PostgreSQL, found it not installed: install tocsin[postgresql]"
+        ) from error
     try:
         parsed = make_url(url).set(drivername="postgresql+asyncpg")
     except ArgumentError as error:
         raise SettingsError(
-            "DATABASE_URL: expected postgresql://user:password@host/name, found something else"
+            "TOCSIN_DATABASE_URL: expected postgresql://user:password@host/name, found something else"
         ) from error
     mode = parsed.query.get("sslmode")
     return parsed if mode is None else parsed.difference_update_query(["sslmode"]).update_query_dict({"ssl": mode})

@@ -21,7 +21,7 @@ class Seal:
 
     def __init__(self, key: bytes) -> None:
         if len(key) != 32:
-            raise SettingsError(f"SECRET_KEY: expected a sealing key of 32 bytes, found {len(key)}")
+            raise SettingsError(f"TOCSIN_SECRET_KEY: expected a sealing key of 32 bytes, found {len(key)}")
         self._cipher = AESGCM(key)
 
     def close(self, value: Any, about: str) -> bytes:
@@ -39,7 +39,7 @@ class Seal:
             data = self._cipher.decrypt(sealed[1 : 1 + _NONCE], sealed[1 + _NONCE :], about.encode())
         except InvalidTag as error:
             raise SettingsError(
-                f"SECRET_KEY: expected the key that sealed {about}, found another one "
+                f"TOCSIN_SECRET_KEY: expected the key that sealed {about}, found another one "
                 "(put back the secret.key that belongs to this database)"
             ) from error
         return msgspec.json.decode(data)

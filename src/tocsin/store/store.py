@@ -359,11 +359,13 @@ def _sqlite_path(url: str) -> Path | None:
     if url.startswith("sqlite:///"):
         path = Path(unquote(url.removeprefix("sqlite:///").partition("?")[0]))
         if not path.is_absolute():
-            raise SettingsError(f"DATABASE_PATH: expected an absolute path (sqlite:////…), found {path}")
+            raise SettingsError(f"TOCSIN_DATABASE_PATH: expected an absolute path (sqlite:////…), found {path}")
         return path
     if url.startswith(("postgresql://", "postgres://")):
         return None
-    raise SettingsError(f"DATABASE_URL: expected sqlite:////… or postgresql://…, found {url.partition(':')[0]!r}")
+    raise SettingsError(
+        f"TOCSIN_DATABASE_URL: expected sqlite:////… or postgresql://…, found {url.partition(':')[0]!r}"
+    )
 
 
 async def _open_database(url: str, path: Path | None, create: bool) -> Database:

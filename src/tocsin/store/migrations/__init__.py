@@ -17,7 +17,7 @@ def upgrade(connection: Connection, head: str | None, shown: str) -> None:
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if head is not None and head not in known:
         raise SettingsError(
-            f"DATABASE_URL: expected tables this program knows (up to {max(known)}), found {head} in {shown}: they "
+            f"TOCSIN_DATABASE_URL: expected tables this program knows (up to {max(known)}), found {head} in {shown}: they "
             "were made by a "
             "newer Tocsin. Start that version, or put back a backup from before the upgrade"
         )
