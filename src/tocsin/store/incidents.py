@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -113,6 +114,16 @@ class Incidents:
         )
         found = [_incident(row[0]) for row in rows[:limit]]
         return found, write_cursor(micros(found[-1].opened_at), found[-1].id) if len(rows) > limit else None
+
+    def touching(self, monitor_id: str, start: datetime, end: datetime) -> int:
+        """How many of the monitor's incidents were open at some time between `start` and `end`."""
+        where, mine = self._s.mine()
+        row = self._s.row(
+            f"SELECT count(*) FROM incidents WHERE {where} AND monitor_id = ? AND opened_at < ?"
+            " AND (resolved_at IS NULL OR resolved_at > ?)",
+            *mine, monitor_id, micros(end), micros(start),
+        )  # fmt: skip
+        return 0 if row is None else int(row[0])
 
     def open_all(self) -> list[Incident]:
         """Every open incident, oldest first."""

@@ -45,7 +45,6 @@ class Span(Struct, frozen=True, kw_only=True):
     window: Annotated[str | None, Length(0, 8), Help("1h, 24h, 7d, 30d, 90d, 1y …; 24h when nothing is said")] = None
     from_: datetime | None = field(default=None, name="from")
     to: datetime | None = None
-    location: Annotated[str | None, Length(0, 64)] = None
 
 
 class SeriesSpan(Struct, frozen=True, kw_only=True):
@@ -159,16 +158,14 @@ async def page(
 
 
 async def uptime_of(
-    parts: Parts, who: Principal, monitor_id: str, start: datetime, end: datetime, location: str | None = None
+    parts: Parts, who: Principal, monitor_id: str, start: datetime, end: datetime
 ) -> tuple[Uptime, LatencyStats, int]:
     """(uptime by verdicts, figures of the answers, how many incidents touched the stretch)."""
     watched(parts, who, monitor_id)
 
     def read(s: Any) -> tuple[Any, LatencyStats, int]:
-        found, _ = s.incidents.list(monitor=monitor_id, limit=500)
-        touched = sum(i.opened_at < end and (i.resolved_at is None or i.resolved_at > start) for i in found)
-        stats = s.rollups.stats(monitor_id, start, end, location)
-        return s.verdicts.intervals(monitor_id, start, end), stats, touched
+        touched = s.incidents.touching(monitor_id, start, end)
+        return s.verdicts.intervals(monitor_id, start, end), s.rollups.stats(monitor_id, start, end), touched
 
     intervals, stats, touched = await parts.store.of(who.workspace_id).read(read)
     return uptime(intervals, start, end), stats, touched
@@ -275,7 +272,7 @@ async def _index(call: Call) -> Reply:
 async def _share(call: Call) -> Reply:
     wanted: Span = call.query
     start, end = stretch(wanted.window, wanted.from_, wanted.to, call.now)
-    found = await uptime_of(call.parts, call.who, call.path["id"], start, end, wanted.location)
+    found = await uptime_of(call.parts, call.who, call.path["id"], start, end)
     window = wanted.window or (None if wanted.from_ or wanted.to else "24h")
     return Reply(data=uptime_json(*found, start, end, window))
 
