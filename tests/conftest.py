@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 
 import pytest
-import structlog
 from hypothesis import HealthCheck, Phase, settings
 
 # CI must not fail by chance: the same examples each time, and no deadline on a busy machine. Nothing is explained, since
@@ -16,15 +15,6 @@ _QUIET = [HealthCheck.too_slow]
 settings.register_profile("ci", derandomize=True, deadline=None, phases=_PHASES, suppress_health_check=_QUIET)
 settings.register_profile("here", deadline=None, phases=_PHASES, suppress_health_check=_QUIET)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
-
-# Where no test sets the log up: no local variables in tracebacks, which take seconds to draw.
-structlog.configure(
-    processors=[
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
-    ]
-)
 
 
 @pytest.fixture(autouse=True, scope="session")
