@@ -145,6 +145,10 @@ def writes(w: World) -> dict[str, Callable[[Session], Any]]:
         "outbox.claim": lambda s: s.outbox.claim(at(9), 30, 10, "thief"),
         "outbox.settle": lambda s: s.outbox.settle([done]),
         "outbox.drop": lambda s: s.outbox.drop("ws", "c", "gone"),
+        "verdicts.expire": lambda s: s.verdicts.expire(START + FAR),
+        "changes.expire": lambda s: s.changes.expire(
+            START - FAR
+        ),  # it has rows of its own; test_judgement goes further
         "outbox.expire": lambda s: s.outbox.expire(START + FAR),
     }
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from builders import a_channel, a_result, a_state, a_verdict, an_incident, an_outbox_row, at
 from store.conftest import Opener, keep_monitor
@@ -231,3 +233,33 @@ async def test_a_reopened_incident_is_not_set_back_by_what_is_older(store: Store
     ws = store.of("ws")
     assert await ws.read(lambda s: s.incidents.get(opened.id)) == acknowledged
     assert await ws.read(lambda s: s.incidents.timeline(opened.id)) == [late]
+
+
+async def test_what_is_past_its_retention_is_forgotten(store: Store) -> None:
+    monitor = await keep_monitor(store)
+    for value, seconds in (("up", 0), ("down", 600), ("up", 900)):
+        await store.commit(Batch(id="b", verdicts=(verdict(monitor, value, seconds),)))
+    everything = store.everything()
+    assert await everything.write(lambda s: s.verdicts.expire(at(700))) == 1
+    assert await everything.write(lambda s: s.verdicts.expire(at(99_999))) == 1  # the one that lasts stays
+    assert (await store.of("ws").read(lambda s: s.verdicts.open_all())).keys() == {monitor.id}
+    kept = len((await everything.read(lambda s: s.changes.list()))[0])
+    assert kept > 0
+    await store.of("elsewhere").write(lambda s: s.changes.expire(at(10**9)))
+    ours = (await store.of("ws").read(lambda s: s.changes.list()))[0]
+    assert ours
+    await everything.write(lambda s: s.changes.expire(at(10**9)))
+    assert (await everything.read(lambda s: s.changes.list()))[0] == []
+
+
+async def test_what_a_database_refuses_is_no_outage(store: Store) -> None:
+    """Text that PostgreSQL cannot hold: the asker is told, the breaker stays closed for everybody else."""
+    for _ in range(6):
+        for ask in (
+            store.of("ws").read(lambda s: s.accounts.user_by_email("a\0b")),
+            store.of("ws").write(lambda s: s.channels.add(a_channel(id="c\0", name="c\0"))),
+        ):
+            with contextlib.suppress(DBAPIError, Conflict):
+                await ask
+    assert store.breaker.state == "closed"
+    assert await store.of("ws").read(lambda s: s.accounts.setup_done())

@@ -24,6 +24,10 @@ LEAST, MOST = 20_000, 200_000
 FORGET_EVERY_S = 3600.0
 SILENT_S = 2 * 3600.0
 """Longer than this nothing may take or fail."""
+YEARS = timedelta(days=730)
+"""How long verdicts, the audit log and hourly rollups are kept (daily ones, incidents: for ever)."""
+SIGN_INS = timedelta(days=7)
+"""How long a sign-in that is over stays on record."""
 SLICE = 5000
 PAUSE_S = 0.2
 """Between slices, so that results get through."""
@@ -75,8 +79,11 @@ class Housekeeping:
         """Delete what is past its retention, in slices: how many rows."""
         now = self._clock.now()
         gone = await self._slices(lambda s: s.results.expire(now - self._retention, SLICE))
-        gone += await self._store.everything().write(lambda s: s.rollups.expire(hours_before=now - timedelta(days=730)))
-        gone += await self._store.everything().write(lambda s: s.outbox.expire(now - self._retention))
+        long_ago, everything = now - YEARS, self._store.everything()
+        gone += await everything.write(lambda s: s.rollups.expire(hours_before=long_ago))
+        gone += await everything.write(lambda s: s.outbox.expire(now - self._retention))
+        gone += await everything.write(lambda s: s.sessions.expire(now - SIGN_INS))
+        gone += await everything.write(lambda s: s.verdicts.expire(long_ago) + s.changes.expire(long_ago))
         if gone:
             log.info("housekeeping.forgotten", rows=gone)
         return gone
@@ -85,7 +92,7 @@ class Housekeeping:
         gone = 0
         while count := await self._store.everything().write(work):
             gone += count
-            await asyncio.sleep(PAUSE_S)
+            await self._clock.sleep(PAUSE_S)
         return gone
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[int]], pulse: Pulse) -> None:

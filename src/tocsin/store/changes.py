@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from tocsin.core.account import Change
-from tocsin.core.result import from_micros
+from tocsin.core.result import from_micros, micros
 from tocsin.store.cursor import read_cursor, write_cursor
 
 if TYPE_CHECKING:
@@ -19,6 +20,11 @@ class Changes:
 
     def __init__(self, session: Session) -> None:
         self._s = session
+
+    def expire(self, before: datetime) -> int:
+        """How many entries from before then were forgotten."""
+        where, values = self._s.mine()
+        return self._s.run(f"DELETE FROM changes WHERE at < ? AND {where}", micros(before), *values)
 
     def list(self, limit: int = 100, cursor: str | None = None) -> tuple[list[Change], str | None]:
         """A page of the log and the cursor of the next one."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, InterfaceError
 
 T = TypeVar("T")
 Undo = list[Callable[[], object]]
@@ -96,14 +96,26 @@ def run_group(connection: Connection, group: list[Job]) -> None:
                 connection.rollback()
 
 
+_SQLITE_AWAY = frozenset((5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 26))
+"""Busy, locked, no memory, read-only, interrupted, I/O error, corrupt, full, cannot open, locking, not a database."""
+_POSTGRES_AWAY = ("08", "53", "55", "57", "58", "28", "3D", "40", "25006", "XX")
+"""SQLSTATEs: connection, resources, not in a state to, operator, system, sign-in, no such database, rolled back, read-only,
+internal."""
+
+
 def is_outage(error: BaseException) -> bool:
-    """Whether the database cannot be used now (locked, full, away), rather than refusing what was asked."""
+    """Whether the database cannot be used now (locked, full, away), rather than refusing what was asked.
+
+    Only what is known to be an outage is one: whatever else it says is about the statement, and must not keep anybody
+    else from the database."""
     if isinstance(error, OSError | TimeoutError):
         return True
     if not isinstance(error, DBAPIError):
         return False
-    if isinstance(error, IntegrityError | ProgrammingError | DataError):
-        return False
-    text = str(error.orig)
-    bug = "no such table" in text or "no such column" in text or "syntax error" in text or "has no column" in text
-    return isinstance(error, InterfaceError) or not bug
+    if error.connection_invalidated:
+        return True
+    if (code := getattr(error.orig, "sqlite_errorcode", None)) is not None:
+        return code & 0xFF in _SQLITE_AWAY
+    if state := getattr(error.orig, "sqlstate", None):
+        return str(state).startswith(_POSTGRES_AWAY)
+    return isinstance(error, InterfaceError)

@@ -258,7 +258,7 @@ class Results:
         """How many results older than this went, at most about `limit` at once: call again until it gives 0. Results of
         deleted monitors go too."""
         s, at = self._s, micros(before)
-        where, values = ("1 = 1", ()) if s.workspace_id is None else ("workspace_id = ?", (s.workspace_id,))
+        where, values = s.mine()
         gone = 0
         for (monitor,) in s.rows(f"SELECT key FROM monitors WHERE {where} ORDER BY key", *values):
             gone += self._clear(monitor, at, limit - gone)

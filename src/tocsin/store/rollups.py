@@ -197,9 +197,7 @@ class Rollups:
         edges = [(_TABLES[MINUTE], minutes_before or s.now - MINUTES_KEPT)]
         if hours_before is not None:
             edges.append((_TABLES[HOUR], hours_before))
-        where, values = ("1 = 1", ()) if s.workspace_id is None else (
-            "workspace = (SELECT key FROM workspaces WHERE id = ?)", (s.workspace_id,)
-        )  # fmt: skip
+        where, values = s.mine_by_number()
         for table, before in edges:
             gone += s.run(f"DELETE FROM {table} WHERE at < ? AND {where}", int(before.timestamp()), *values)
         return gone

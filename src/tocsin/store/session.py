@@ -106,6 +106,12 @@ class Session:
         """The condition that names this session's workspace, and its parameters: ("workspace_id = ?", (id,))."""
         return ("1 = 1", ()) if self.workspace_id is None else (f"{column} = ?", (self.workspace_id,))
 
+    def mine_by_number(self) -> tuple[str, tuple[str, ...]]:
+        """`mine` for the tables that name the workspace by its number."""
+        if self.workspace_id is None:
+            return "1 = 1", ()
+        return "workspace = (SELECT key FROM workspaces WHERE id = ?)", (self.workspace_id,)
+
     def own(self, workspace_id: str) -> str:
         """The same id, when rows of that workspace may be touched here; else NotFound."""
         if self.workspace_id is not None and workspace_id != self.workspace_id:

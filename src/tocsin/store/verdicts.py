@@ -108,6 +108,11 @@ class Verdicts:
             found[places[row[4]]].append(_interval(row, None if at is None else from_micros(at)))
         return found
 
+    def expire(self, before: datetime) -> int:
+        """How many intervals that ended before then were forgotten."""
+        where, values = self._s.mine_by_number()
+        return self._s.run(f"DELETE FROM verdicts WHERE ended < ? AND {where}", micros(before), *values)
+
 
 def _interval(row: tuple[Any, ...], newest: datetime | None) -> Interval:
     value, began = cast(VerdictValue, row[0]), from_micros(row[1])
