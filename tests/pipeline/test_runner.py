@@ -197,3 +197,16 @@ async def test_a_cycle_survives_a_run_that_never_ends(world: World) -> None:
     await world.clock.advance(100)
     figures = await asyncio.wait_for(cycle, 5)
     assert figures["total"] == 0
+
+
+async def test_a_bug_in_the_follow_up_leaves_nobody_waiting(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    Place(world)
+    watched = await world.watch()
+    await world.go(1)
+
+    def break_down(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(world.corridor.runner, "ended", break_down)
+    answer = await asyncio.wait_for(world.corridor.runner.run_now(watched.monitor.id), 5)
+    assert [r.status for r in answer["results"]] == ["up"]

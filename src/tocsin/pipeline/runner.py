@@ -95,7 +95,7 @@ class Runner:
         for job, result in zip(jobs, ended, strict=True):
             if isinstance(result, CheckResult):
                 job.stored = True  # it is by now, so that a failure is repeated like any other
-                self.ended(job, result)
+                self._follow_up(job, result)
         return {"verdict": watched.verdict, "results": results}
 
     async def try_check(self, order: Order) -> Outcome:
@@ -160,9 +160,17 @@ class Runner:
             raise
         finally:
             self._free(job)
-        self.ended(job, result)
+        self._follow_up(job, result)
         if job.done is not None and not job.done.done():
             job.done.set_result(result)
+
+    def _follow_up(self, job: Job, result: CheckResult) -> None:
+        """Tell the scheduler; its fault must not keep the result from who waits for it."""
+        try:
+            self.ended(job, result)
+        except Exception:
+            telemetry.faults.labels("runner").inc()
+            log.exception("runner.not_followed_up", monitor=job.watched.monitor.id)
 
     def _free(self, job: Job) -> None:
         watched = job.watched
