@@ -149,7 +149,7 @@ def test_absent_is_not_null():
 
 def test_a_missing_field_and_a_wrong_whole():
     assert problems(Target, {}) == {"host": ("a host name", "nothing")}
-    assert problems(Target, []) == {"": ("an object", "an empty list")}
+    assert problems(Target, []) == {"": ("an object", "[]")}
 
 
 def test_a_rule_over_several_fields_speaks_of_its_field():
@@ -181,8 +181,8 @@ def test_many_problems_are_capped():
 @pytest.mark.parametrize(
     ("text", "field", "says"),
     [
-        ('{"a":1,"b":2,"a":3}', "a", "twice"), ('{"x":{"k k":1,"k k":1}}', '["k k"]', "twice"), ("[NaN]", "", "NaN"),
-        ("[-Infinity]", "", "Infinity"), ("1e999", "", "1e999"), ("9223372036854775808", "", "9223372036854775808"),
+        ('{"a":1,"b":2,"a":3}', "a", "twice"), ('{"x":{"k k":1,"k k":1}}', '["k k"]', "twice"), ("[NaN]", "[0]", "NaN"),
+        ("[-Infinity]", "[0]", "Infinity"), ("1e999", "", "1e999"), ("9223372036854775808", "", "9223372036854775808"),
         ("1" * 5000, "", "111"), ('["\\ud800"]', "[0]", "\\ud800"), ('["a\\u0000b"]', "[0]", "\\u0000"), ('{"a": "\\u001b[2J"}', "a", "\\u001b"),
         ('{"a\\u0007": 1}', "", "\\u0007"), ("[" * 33 + "]" * 33, "[0]" * 32, "more"),
         ("[" * 100_000, "", "more"), (b'"\xff"', "", "position 1"), ("", "", "nothing"), ("[1,]", "", "line 1"), ("1 2", "", "line 1"),
@@ -359,3 +359,17 @@ def test_fields_are_what_forms_need():
 def test_a_type_that_outside_data_cannot_have_is_a_mistake_of_ours():
     with pytest.raises(TypeError):
         read(set[int], [])
+
+
+def test_a_number_that_is_none_is_named_by_its_place():
+    with pytest.raises(Invalid) as refused:
+        loads('{"interval_s": NaN, "timeout_s": 1e999, "deep": [{"a": 99999999999999999999999}]}')
+    assert [(p.field, p.found) for p in refused.value.problems] == [
+        ("interval_s", "NaN"), ("timeout_s", "1e999"), ("deep[0].a", "99999999999999999999999"),
+    ]  # fmt: skip
+
+
+def test_what_is_too_long_is_told_its_limit():
+    with pytest.raises(Invalid) as refused:
+        read(Annotated[str, Length(1, 200)], "x" * 201, where="name")
+    assert str(refused.value) == "name: expected at most 200 characters, found 201 characters"

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from builders import a_channel, a_message
 from notifiers.sinks import Request, always, discord, http_sink
-from tocsin.errors import DeliveryFailed
+from tocsin.core.shape import read
+from tocsin.errors import DeliveryFailed, Invalid
 from tocsin.net import Net
 from tocsin.notifiers import send
 from tocsin.notifiers._fit import fitted
-from tocsin.notifiers.discord import escape, length, payload
+from tocsin.notifiers.discord import Config, escape, length, payload
 
 texts = st.text(st.characters(codec="utf-8"), max_size=300) | st.text("@*_~`|<>[]#\\ 😀\n", max_size=5000)
 
@@ -62,3 +63,12 @@ async def test_a_deleted_webhook_fails_for_good(net: Net) -> None:
         with pytest.raises(DeliveryFailed, match="Unknown Webhook") as failed:
             await send(a_channel(type="discord", config={"url": sink.url}), a_message(), net)
     assert failed.value.permanent
+
+
+@pytest.mark.parametrize("url", ["http://hooks.example.org/canary", "http://8.8.8.8/canary"])
+def test_its_secret_address_is_not_sent_in_the_clear(url: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        read(Config, {"url": url}, where="config")
+    assert str(refused.value) == "config.url: expected an https:// URL (its address is a secret), found ***"
+    for near in ("http://127.0.0.1:8080/x", "http://localhost/x", "http://10.1.2.3/x", "https://hooks.example.org/x"):
+        assert read(Config, {"url": near}).url == near

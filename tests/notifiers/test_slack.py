@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from builders import a_channel, a_message
 from notifiers.sinks import Request, always, http_sink, slack
-from tocsin.errors import DeliveryFailed
+from tocsin.core.shape import read
+from tocsin.errors import DeliveryFailed, Invalid
 from tocsin.net import Net
 from tocsin.notifiers import send
 from tocsin.notifiers._fit import fitted
-from tocsin.notifiers.slack import escape, payload
+from tocsin.notifiers.slack import Config, escape, payload
 
 texts = st.text(st.characters(codec="utf-8"), max_size=200) | st.text("<>&|!@#*_`~ \n", max_size=4000)
 
@@ -58,3 +59,12 @@ async def test_slacks_refusals(net: Net, status: int, word: bytes, permanent: bo
     assert failed.value.permanent is permanent
     assert failed.value.retry_after_s == (None if permanent else 30.0)
     assert "secret-token" not in str(failed.value)
+
+
+@pytest.mark.parametrize("url", ["http://hooks.example.org/canary", "http://8.8.8.8/canary"])
+def test_its_secret_address_is_not_sent_in_the_clear(url: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        read(Config, {"url": url}, where="config")
+    assert str(refused.value) == "config.url: expected an https:// URL (its address is a secret), found ***"
+    for near in ("http://127.0.0.1:8080/x", "http://localhost/x", "http://10.1.2.3/x", "https://hooks.example.org/x"):
+        assert read(Config, {"url": near}).url == near

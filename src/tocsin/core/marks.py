@@ -223,6 +223,8 @@ def _expected(node: Node) -> str:
             return f"a list of {len(node.options)}"
         case "map":
             return f"an object with at most {m.max_length} fields" if m.max_length is not None else "an object"
+        case "object" if 0 < len(node.members) <= 4:
+            return "an object with " + ", ".join(member.name for member in node.members)
         case "union":
             return " or ".join(dict.fromkeys(o.says for o in node.options))
         case _:

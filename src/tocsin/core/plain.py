@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 from tocsin.errors import Invalid, Problem
 
@@ -59,20 +59,25 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def _no_constant(text: str) -> NoReturn:
-    raise Invalid(Problem("", "a number that JSON has", text))
+class _NoNumber:
+    """Stands for a number that we do not take, until `check_plain` has said where it is."""
+
+    def __init__(self, expected: str, text: str) -> None:
+        self.expected, self.text = expected, clip(text)
 
 
-def _finite(text: str) -> float:
+def _no_constant(text: str) -> _NoNumber:
+    return _NoNumber("a number that JSON has", text)
+
+
+def _finite(text: str) -> float | _NoNumber:
     value = float(text)
-    if math.isinf(value):
-        raise Invalid(Problem("", "a number that fits a double", clip(text)))
-    return value
+    return _NoNumber("a number that fits a double", text) if math.isinf(value) else value
 
 
-def _whole(text: str) -> int:
+def _whole(text: str) -> int | _NoNumber:
     if len(text) > 20 or not SMALLEST <= (value := int(text)) <= LARGEST:
-        raise Invalid(Problem("", "a whole number of at most 63 bits", clip(text)))
+        return _NoNumber("a whole number of at most 63 bits", text)
     return value
 
 
@@ -97,6 +102,8 @@ def check_plain(
     elif isinstance(data, float):
         if not math.isfinite(data):
             wrong("a finite number", str(data))
+    elif isinstance(data, _NoNumber):
+        wrong(data.expected, data.text)
     elif items is None and entries is None:
         wrong("plain data", type(data).__name__)
     elif depth <= 0:
@@ -178,11 +185,9 @@ def found(value: object) -> str:
     """A short JSON-like rendering of what was found."""
     items, entries = as_list(value), as_map(value)
     if items is not None:
-        return f"a list of {len(items)}" if items else "an empty list"
+        return f"a list of {len(items)}" if items else "[]"
     if entries is not None:
-        return (
-            f"an object with {len(entries)} field{'s' if len(entries) != 1 else ''}" if entries else "an empty object"
-        )
+        return f"an object with {len(entries)} field{'s' if len(entries) != 1 else ''}" if entries else "{}"
     match value:
         case None:
             return "null"

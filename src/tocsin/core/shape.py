@@ -81,6 +81,10 @@ def _read(node: Node, data: object, where: str, problems: list[Problem]) -> Any:
 
 def _text(node: Node, data: object, where: str, problems: list[Problem]) -> Any:
     m = node.marks
+    if type(data) is str and len(data) > (most := m.max_length or MAX_TEXT):
+        if len(problems) < MAX_PROBLEMS:
+            problems.append(Problem(where, f"at most {most} characters", f"{len(data)} characters"))
+        return None
     if type(data) is not str or not m.min_length <= len(data) <= (m.max_length or MAX_TEXT):
         return _wrong(node, data, where, problems, "" if type(data) is str else node.says)
     if not sound(data):

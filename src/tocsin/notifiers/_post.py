@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, cast
@@ -18,12 +19,25 @@ _AGAIN = frozenset((408, 425, 429))
 _LONGEST_WAIT_S = 3600.0
 
 
-def check_url(url: str, *, hidden: bool = False) -> None:
-    """Raise Invalid unless it is an http or https URL; one that is hidden is not repeated in the problem."""
+def check_url(url: str, *, hidden: bool = False, secure: bool = False) -> None:
+    """Raise Invalid unless it is an http or https URL; one that is hidden is not repeated in the problem. With `secure`
+    plain http is for loopback and private addresses alone (a receiver of one's own, to try it out)."""
+    shown = "***" if hidden else url[:80]
     try:
-        parse(url)
+        found = parse(url)
     except ValueError as error:
-        raise Invalid(Problem("url", f"a URL that is sound (it {error})", "***" if hidden else url[:80])) from None
+        raise Invalid(Problem("url", f"a URL that is sound (it {error})", shown)) from None
+    if secure and found.scheme != "https" and not _near(found.host):
+        raise Invalid(Problem("url", "an https:// URL (its address is a secret)", shown))
+
+
+def _near(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return False
 
 
 async def post_json(

@@ -29,7 +29,7 @@ class Config:
     url: Annotated[str, Hidden, Length(1, 2048), Help("the webhook's address, https://discord.com/api/webhooks/…")]
 
     def __post_init__(self) -> None:
-        check_url(self.url, hidden=True)
+        check_url(self.url, hidden=True, secure=True)
 
 
 async def send(config: Config, message: Message, way: Way) -> Receipt:

@@ -27,7 +27,7 @@ class Config:
     ]
 
     def __post_init__(self) -> None:
-        check_url(self.url, hidden=True)
+        check_url(self.url, hidden=True, secure=True)
 
 
 async def send(config: Config, message: Message, way: Way) -> Receipt:
