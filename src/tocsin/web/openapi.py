@@ -187,16 +187,10 @@ def _page(doc: dict[str, Any]) -> str:
     from tocsin.web.pages.assets import assets
 
     groups: dict[str, list[str]] = {}
-    links: dict[str, list[str]] = {}
     for path, operations in doc["paths"].items():
         for method, op in operations.items():
-            tag = op["tags"][0]
-            groups.setdefault(tag, []).append(_section(path, method, op))
-            name = escape(op["operationId"])
-            links.setdefault(tag, []).append(
-                f'<li><a href="#{name}"><code>{method.upper()} {escape(path)}</code></a></li>'
-            )
-    index = "".join(f"<h3>{escape(tag)}</h3><ul>{''.join(items)}</ul>" for tag, items in links.items())
+            groups.setdefault(op["tags"][0], []).append(_section(path, method, op))
+    index = " · ".join(f'<a href="#tag-{escape(tag)}">{escape(tag)}</a>' for tag in groups)
     body = "".join(f'<h2 id="tag-{escape(tag)}">{escape(tag)}</h2>{"".join(items)}' for tag, items in groups.items())
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>API · Tocsin</title>'
@@ -205,7 +199,7 @@ def _page(doc: dict[str, Any]) -> str:
         f"<h1>Tocsin API</h1><p>{escape(doc['info']['description'])}</p><p>Version {escape(doc['info']['version'])} · "
         '<a href="/api/v1/openapi.json">OpenAPI document</a> · <a href="/">Back to Tocsin</a></p>'
         "<p>Send <code>Authorization: Bearer</code> with an access token of <code>POST /api/v1/auth/login</code> or "
-        f'an API key.</p><nav aria-label="Routes">{index}</nav>{body}</main></body></html>'
+        f'an API key.</p><nav aria-label="Routes"><p>{index}</p></nav>{body}</main></body></html>'
     )
 
 
@@ -229,9 +223,9 @@ def _section(path: str, method: str, op: dict[str, Any]) -> str:
     answer = f"<h4>Answer</h4>{_fields(good)}" if good.get("properties") else ""
     name = escape(op["operationId"])
     return (
-        f'<section id="{name}"><h3><code>{method.upper()} {escape(path)}</code></h3><p>{escape(op["summary"])}. '
-        f"{escape(op.get('description', ''))}</p>{table}{body}{answer}<details>"
-        f"<summary>Statuses</summary><ul>{answers}</ul></details></section>"
+        f'<details class="route" id="{name}"><summary><h3><code>{method.upper()} {escape(path)}</code></h3> '
+        f"{escape(op['summary'])}</summary><p>{escape(op.get('description', ''))}</p>{table}{body}{answer}"
+        f"<h4>Statuses</h4><ul>{answers}</ul></details>"
     )
 
 

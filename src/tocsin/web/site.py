@@ -73,7 +73,7 @@ def is_own_origin(parts: Parts, origin: str, scheme: str, headers: Mapping[str, 
         return False
     if _place(there) == _place(ours):
         return True
-    if asked is None or there.hostname == ours.hostname:
+    if asked is None or (there.hostname == ours.hostname and there.scheme != ours.scheme):
         return False
     same = there.netloc.lower() == asked.netloc.lower()
     return same and _is_known(parts, there) and (there.scheme == "https" or not arrived_secure(parts, scheme, headers))
