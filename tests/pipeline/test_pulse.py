@@ -80,7 +80,8 @@ async def test_a_monitor_that_cannot_be_scheduled_does_not_stop_the_others(
     monkeypatch.setattr(world.corridor.runner, "submit", break_on)
     place.runs.clear()
     await world.go(16)
-    assert place.runs == ["http://well/"] * 3
+    assert len(place.runs) >= 3
+    assert set(place.runs) == {"http://well/"}
     assert world.corridor.status()["stalled"] == []
     monkeypatch.undo()
     await world.go(6)
