@@ -289,7 +289,10 @@ def test_what_unstable_and_calm_say_keeps_a_listener_right() -> None:
 
 
 def test_the_reason_of_an_end_is_why_it_ended() -> None:
-    assert told("resolved", resolved(60), UP)[0].message.reason == "The only location says up"
+    assert (
+        told("resolved", resolved(60), UP)[0].message.reason
+        == f"over: {resolved(60).reason} (The only location says up)"
+    )
     assert told("resolved", resolved(60, resolution="deleted"), UP)[0].message.reason == "deleted"
 
 
@@ -300,11 +303,13 @@ def test_late_messages_say_so() -> None:
 
 def test_the_test_button_sends_a_message_about_nothing() -> None:
     channel = a_channel(name="Ops")
-    one, two = a_test_message(channel, START), a_test_message(channel, START + timedelta(microseconds=1))
+    one, two = (a_test_message(channel, moment, base_url="") for moment in (START, START + timedelta(microseconds=1)))
     assert one.key != two.key
     shown = message_json(one)
     assert (shown["event"], shown["monitor"], shown["incident"], shown["verdict"]) == ("test", None, None, None)
     assert one.title == "Test message for Ops"
+    linked = a_test_message(channel, START, base_url="https://t.example/")
+    assert (one.url, linked.url) == ("", "https://t.example/channels")
     assert json.loads(json.dumps(shown)) == shown
 
 

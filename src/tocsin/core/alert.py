@@ -44,7 +44,7 @@ class Channel(Struct, frozen=True, kw_only=True):
 
 class Message(Struct, frozen=True, kw_only=True):
     """What a notifier renders: plain values, no secrets. `monitor`: {id, name, type, target}; `incident`: {id,
-    severity, verdict, opened_at, acknowledged_at, resolved_at, duration_s}; `url`: the incident's page, or empty."""
+    severity, verdict, opened_at, acknowledged_at, resolved_at, duration_s}; `url`: its page, or empty."""
 
     event: Event
     key: str
@@ -186,7 +186,7 @@ def told_by(monitor: Monitor, channels: Sequence[Channel]) -> list[Channel]:
     )
 
 
-def test_message(channel: Channel, now: datetime) -> Message:
+def test_message(channel: Channel, now: datetime, *, base_url: str) -> Message:
     """What a channel's test button sends."""
     title, text = wording.test_words(channel.name)
     return Message(
@@ -200,6 +200,7 @@ def test_message(channel: Channel, now: datetime) -> Message:
         verdict=None,
         reason="somebody asked for a test message",
         at=now,
+        url=f"{base_url.rstrip('/')}/channels" if base_url else "",
     )
 
 
@@ -261,7 +262,7 @@ def _reason(incident: Incident, verdict: Verdict | None) -> str:
         return incident.reason
     if incident.resolution != RECOVERED:
         return incident.resolution or ""
-    return incident.reason if verdict is None else verdict.reason
+    return f"over: {incident.reason}" + (f" ({verdict.reason})" if verdict is not None else "")
 
 
 def _event(transition: Transition, incident: Incident) -> Event:

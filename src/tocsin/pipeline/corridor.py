@@ -78,6 +78,7 @@ class Corridor:
             watchlist, runner, intake, store, clock, lag, max_concurrent=max_concurrent, max_per_host=max_per_host
         )
         delivery = Delivery(store, watchlist, live, net, clock, smtp_url=smtp_url)
+        delivery.base_url = base_url
         watchdog = Watchdog(watchlist, intake, judgement, clock)
         intake.stored, intake.judged = delivery.handed, watchdog.watch
         return cls(

@@ -59,6 +59,7 @@ class Delivery:
     ) -> None:
         self._store, self._watchlist, self._live = store, watchlist, live
         self._net, self._clock, self._smtp_url = net, clock, smtp_url
+        self.base_url = ""
         self._name = new_id()
         self._known: OrderedDict[str, OutboxRow] = OrderedDict()
         self._own: set[str] = set()
@@ -113,7 +114,7 @@ class Delivery:
 
     async def test(self, channel: Channel) -> dict[str, Any]:
         """Send a test message now: {ok, detail, took_ms}. Nothing is stored."""
-        message = test_message(channel, self._clock.now())
+        message = test_message(channel, self._clock.now(), base_url=self.base_url)
         ok, detail, took_ms, _ = await self._attempt(channel, message)
         return {"ok": ok, "detail": detail, "took_ms": took_ms}
 
