@@ -130,7 +130,10 @@ def read(environment: Mapping[str, str] | None = None, file: Path | None = None)
     for s in SETTINGS:
         if s.key in given:
             value, source, name = given[s.key]
-            values[s.key], sources[s.key] = _fit(s, value, name), name if source != "environment" else f"environment ({name})"
+            values[s.key], sources[s.key] = (
+                _fit(s, value, name),
+                name if source != "environment" else f"environment ({name})",
+            )
         else:
             values[s.key], sources[s.key] = s.default, "default"
     if values["DATA_DIR"] is None:
@@ -234,9 +237,7 @@ def _agree(values: dict[str, Any], names: dict[str, str]) -> None:
         raise SettingsError(f"{names['SECRET_KEY']}: expected at least 32 characters, found fewer")
     url = values["DATABASE_URL"]
     if url is not None and not url.reveal().startswith(("postgresql://", "postgres://", "sqlite:")):
-        raise SettingsError(
-            f"{names['DATABASE_URL']}: expected postgresql://… or sqlite:///path, found another scheme"
-        )
+        raise SettingsError(f"{names['DATABASE_URL']}: expected postgresql://… or sqlite:///path, found another scheme")
     if values["BASE_URL"] and not _is_web_address(values["BASE_URL"]):
         raise SettingsError(
             f"{names['BASE_URL']}: expected an http:// or https:// URL without query, found {values['BASE_URL']!r}"
