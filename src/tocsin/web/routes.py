@@ -16,9 +16,11 @@ from tocsin.web.answer import Asked, answer, failed
 from tocsin.web.api import ROUTES as API
 from tocsin.web.call import Reply, Route
 from tocsin.web.health import ROUTES as HEALTH
+from tocsin.web.monitoring import ROUTES as MONITORING
 from tocsin.web.parts import Parts
 from tocsin.web.problem import Refused
 from tocsin.web.push import ROUTES as PUSH
+from tocsin.web.site_stats import ROUTES as SITE_STATS
 from tocsin.web.table import Table
 from tocsin.web.wire import packed
 
@@ -26,7 +28,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
-_DESCRIBED: list[Route] = [*API, *HEALTH, *PUSH]
+_DESCRIBED: list[Route] = [*API, *HEALTH, *MONITORING, *SITE_STATS, *PUSH]
 ROUTES: list[Route] = [*_DESCRIBED, *openapi.routes(_DESCRIBED), *pages.ROUTES]
 LIVE = "/api/v1/live"
 
