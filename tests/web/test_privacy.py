@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hostile import Talk, serving
 from web.conftest import Alice
 
 SECRETS = ("s3cret-query", "s3cret-body", "s3cret-header", "s3cret-password")
@@ -37,3 +38,21 @@ async def test_secrets_in_a_request_are_for_those_who_may_write(alice: Alice) ->
     for place in ("/", f"/monitors/{made['id']}"):
         text = (await browser.get(place, accept="text/html")).text
         assert not [s for s in SECRETS if s in text], place
+
+
+async def test_where_a_redirect_ended_is_shown_without_its_querys_values(alice: Alice) -> None:
+    async def script(talk: Talk) -> None:
+        if talk.path == "/":
+            await talk.answer("302 Found", b"", "Location: /in?ticket=s3cret-query")
+        else:
+            await talk.answer()
+
+    async with serving(script) as server:
+        target = {"url": server.url()}
+        made = (await alice.api.post("/api/v1/monitors", HTTP | {"target": target, "paused": False, "interval_s": 3600})).data
+        await alice.api.post(f"/api/v1/monitors/{made['id']}/run")
+    _, token = await alice.house.person("viewer@example.org", "VIEWER", alice.workspace_id)
+    path = f"/api/v1/monitors/{made['id']}/results"
+    assert "s3cret-query" in (await alice.api.get(path)).text
+    seen = (await alice.house.caller(token).get(path)).data["items"][0]
+    assert seen["final_url"] == server.url("/in?ticket=…")

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 from msgspec import Struct, field
 
-from tocsin.core.access import Principal
-from tocsin.core.plain import found
+from tocsin.core.access import Principal, may
+from tocsin.core.plain import found, quiet_url
 from tocsin.core.result import CheckError, CheckResult, Observation, Outcome, Status, Timing, iso
 from tocsin.core.shape import Help, Length, Range
 from tocsin.core.uptime import Uptime, uptime
@@ -266,7 +266,12 @@ def _outcome(type_: str, shown: str, past: Past, home: str) -> Outcome:
 
 async def _index(call: Call) -> Reply:
     found, cursor = await page(call.parts, call.who, call.path["id"], call.query)
-    return Reply(data={"items": [result_json(r) for r in found], "next_cursor": cursor})
+    items = [result_json(r) for r in found]
+    if not may(call.who, "write"):
+        for item in items:
+            if item.get("final_url"):
+                item["final_url"] = quiet_url(item["final_url"])
+    return Reply(data={"items": items, "next_cursor": cursor})
 
 
 async def _share(call: Call) -> Reply:
