@@ -49,7 +49,9 @@ async def test_where_a_redirect_ended_is_shown_without_its_querys_values(alice: 
 
     async with serving(script) as server:
         target = {"url": server.url()}
-        made = (await alice.api.post("/api/v1/monitors", HTTP | {"target": target, "paused": False, "interval_s": 3600})).data
+        made = (
+            await alice.api.post("/api/v1/monitors", HTTP | {"target": target, "paused": False, "interval_s": 3600})
+        ).data
         await alice.api.post(f"/api/v1/monitors/{made['id']}/run")
     _, token = await alice.house.person("viewer@example.org", "VIEWER", alice.workspace_id)
     path = f"/api/v1/monitors/{made['id']}/results"

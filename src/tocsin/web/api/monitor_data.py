@@ -48,7 +48,7 @@ class MonitorIn(Struct, frozen=True, kw_only=True):
     paused: bool = False
     tags: Annotated[tuple[Tag, ...], Length(0, 30)] = ()
     parents: Annotated[tuple[Id, ...], Length(0, 30), Help("monitors it depends on")] = ()
-    assertions: Annotated[tuple[dict[str, Any], ...], Length(0, 50), Help("conditions a check must meet")] = ()
+    assertions: Annotated[tuple[dict[str, Any], ...], Length(0, 50), Help("assertions that a check must meet")] = ()
     channels: Annotated[tuple[Id, ...] | None, Length(0, 50), Help("left out: every default channel; []: nobody")] = (
         None
     )
