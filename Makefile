@@ -47,7 +47,7 @@ test: $(VENV)/.for-development ## all tests but the long ones; what CI runs
 
 coverage: $(VENV)/.for-development ## the same tests, and how much of the code they ran
 	@rm -f .coverage .coverage.*
-	@$(BIN)/coverage run -m pytest -ra $(SPREAD) $(ARGS)
+	@$(BIN)/coverage run -m pytest -ra -m "not soak and not untraced" $(SPREAD) $(ARGS)
 	@$(BIN)/coverage combine -q && $(BIN)/coverage report
 
 soak: $(VENV)/.for-development ## the long tests: faults, seeds, fuzz
@@ -60,4 +60,4 @@ docs: $(VENV)/.for-development ## write the generated parts of docs/
 	@$(BIN)/python docs/generate.py
 
 clean: ## remove .venv and caches (never data/)
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.*

@@ -368,12 +368,14 @@ def imported(words: list[str]) -> tuple[dict[str, Any], set[str]]:
     return json.loads(outcome), set(seen.split()[1:])
 
 
+@pytest.mark.untraced
 def test_it_starts_light():
     outcome, modules = imported(["tcp", f"127.0.0.1:{hostile.refused_port()}"])
     assert outcome["error"]["type"] == "connection_refused"
     assert sorted(modules & {*NEVER, *NOT_FOR_TCP}) == []
 
 
+@pytest.mark.untraced
 def test_a_plain_http_check_starts_without_the_log_and_the_metrics(url: str):
     outcome, modules = imported(["http", f"{url}/page"])
     assert outcome["status"] == "up"

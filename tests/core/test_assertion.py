@@ -341,6 +341,7 @@ def test_what_is_saved_can_always_be_judged(data: dict[str, Any]):
     assert result.type == data["type"]
 
 
+@pytest.mark.untraced
 def test_the_default_status_assertion_is_cheap():
     rounds = 20_000
     judge(STATUS_2XX, PAGE, NOW)
