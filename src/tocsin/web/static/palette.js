@@ -17,7 +17,9 @@ export function palette() {
     list.innerHTML = await reply.text();
     choose(0);
   }
-  box.addEventListener("toggle", (ev) => { if (ev.newState === "open") { input.value = ""; input.focus(); ask(); } });
+  // `beforetoggle` comes at once and `autofocus` moves the focus at once; `toggle` comes a task later, when letters may be there already.
+  box.addEventListener("beforetoggle", (ev) => { if (ev.newState === "open") { input.value = ""; list.replaceChildren(); } });
+  box.addEventListener("toggle", (ev) => { if (ev.newState === "open") ask(); });
   input.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(ask, 80); });
   input.addEventListener("keydown", (ev) => {
     const all = options(), at = all.findIndex((o) => o.getAttribute("aria-selected") === "true");
