@@ -113,7 +113,7 @@ def test_a_foreign_machine_may_use_our_port_number() -> None:
 def test_own_ports_may_be_added_later() -> None:
     egress = Egress("private")
     assert allowed(egress, "127.0.0.1", 8080)
-    egress.own.add(("127.0.0.1", 8080))
+    egress.listens("127.0.0.1", 8080)
     assert not allowed(egress, "127.0.0.1", 8080)
 
 

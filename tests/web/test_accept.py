@@ -59,7 +59,7 @@ async def test_a_change_names_all_that_is_wrong_too(alice: Alice) -> None:
 async def test_a_place_that_nobody_may_contact_is_refused_when_saved(
     alice: Alice, type_: str, target: dict[str, Any], field: str
 ) -> None:
-    alice.house.parts.net.egress.own.add(("127.0.0.1", 3001))
+    alice.house.parts.net.egress.listens("127.0.0.1", 3001)
     answer = await alice.api.post("/api/v1/monitors", GOOD | {"type": type_, "target": target, "timeout_s": 70})
     assert answer.fields == ["timeout_s", field]
     assert "does not contact" in answer.data["errors"][1]["expected"]
@@ -85,7 +85,7 @@ async def test_a_name_that_does_not_resolve_yet_is_taken(alice: Alice) -> None:
 async def test_a_channel_that_leads_where_nobody_may_go_is_refused(
     alice: Alice, type_: str, config: dict[str, Any], field: str
 ) -> None:
-    alice.house.parts.net.egress.own.add(("127.0.0.1", 3001))
+    alice.house.parts.net.egress.listens("127.0.0.1", 3001)
     answer = await alice.api.post("/api/v1/channels", {"name": "x", "type": type_, "config": config})
     assert answer.fields == [field]
     assert "canary" not in answer.text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType
@@ -152,13 +152,16 @@ def micros(at: datetime) -> int:
 
 def from_micros(us: int) -> datetime:
     """The aware UTC datetime of `us` microseconds since 1970."""
-    seconds, rest = divmod(us, 1_000_000)
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest)
+    return _EPOCH + timedelta(microseconds=us)
 
 
 def iso(at: datetime | None) -> str | None:
     """ISO 8601 with milliseconds and `Z`, as every JSON of ours shows it."""
-    return None if at is None else at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if at is None:
+        return None
+    if at.tzinfo is not UTC:
+        at = at.astimezone(UTC)
+    return at.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def outcome_json(outcome: Outcome) -> dict[str, Any]:

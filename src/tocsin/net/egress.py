@@ -91,8 +91,14 @@ class Egress:
 
     def __init__(self, mode: Mode = "private", own: Iterable[tuple[str | None, int]] = ()) -> None:
         self.mode: Mode = mode
-        self.own: set[tuple[str | None, int]] = set(own)
+        self._own: dict[int, set[str | None]] = {}
+        for ip, port in own:
+            self.listens(ip, port)
         self._known: dict[str, str | None] = {}
+
+    def listens(self, ip: str | None, port: int) -> None:
+        """Say that this server listens there too (ip None: at any of its addresses)."""
+        self._own.setdefault(port, set()).add(ip)
 
     def check(self, ip: str, port: int) -> None:
         """Return when this address may be contacted; else raise EgressRefused, whose message names the rule."""
@@ -104,7 +110,7 @@ class Egress:
             self._known[ip] = reason
         if reason is not None:
             raise EgressRefused(f"{ip} is {reason}, which this server does not contact")
-        if self.own and any(p == port for _, p in self.own) and self._is_own(ip, port):
+        if port in self._own and self._is_own(ip, port):
             raise EgressRefused(f"{ip} port {port} is a port of this server itself, which it does not contact")
 
     def check_name(self, host: str) -> None:
@@ -127,8 +133,7 @@ class Egress:
 
     def _is_own(self, ip: str, port: int) -> bool:
         forms = [str(form) for form in unwrap(ipaddress.ip_address(ip))]
-        ours = [i for i, p in self.own if p == port]
-        for listening in ours:
+        for listening in self._own[port]:
             if listening is None or ipaddress.ip_address(listening).is_unspecified:
                 if any(_is_this_machine(form) for form in forms):
                     return True

@@ -49,6 +49,7 @@ class Multi:
         self._thread: threading.Thread | None = None
         self._wake = -1
         self._woken = False
+        self._calling = False
         self._stopping = False
         self._orders: deque[Transfer] = deque()
         self._done: deque[Transfer] = deque()
@@ -62,16 +63,26 @@ class Multi:
             loop = asyncio.get_running_loop()
             self._begin(loop)
         transfer.future = loop.create_future()
-        self._orders.append(transfer)
-        self._rouse()
+        self._order(transfer, loop)
         try:
             await transfer.future
         except asyncio.CancelledError:
             transfer.cancelled = True
-            self._orders.append(transfer)
-            self._rouse()
+            self._order(transfer, loop)
             raise
         return transfer
+
+    def _order(self, transfer: Transfer, loop: asyncio.AbstractEventLoop) -> None:
+        """Leave it to the thread, which is woken once for all that is ordered in this turn of the loop."""
+        self._orders.append(transfer)
+        if not self._calling:
+            self._calling = True
+            loop.call_soon(self._call)
+
+    def _call(self) -> None:
+        self._calling = False
+        if self._thread is not None:
+            self._rouse()
 
     def close(self) -> None:
         """End the thread and every transfer in it."""
@@ -99,7 +110,7 @@ class Multi:
             os.close(wake)
             raise
         self._loop, self._wake = loop, wake
-        self._stopping = self._woken = self._delivering = self._broken = False
+        self._stopping = self._woken = self._calling = self._delivering = self._broken = False
         self._thread = threading.Thread(target=self._live, args=(loop, engine), name="http", daemon=True)
         self._thread.start()
 

@@ -82,6 +82,13 @@ def family_of(host: str) -> int | None:
         return None
 
 
+@functools.lru_cache(4096)
+def _literal(host: str, port: int) -> Address | None:
+    """Where a host that is an address as it stands is; None for any other."""
+    family = family_of(host)
+    return None if family is None or ascii_host(host) != host else Address(host, port, family)
+
+
 class _Lookup:
     """One name being asked for; everybody who wants it awaits the same future."""
 
@@ -111,6 +118,10 @@ class Resolver:
 
         Addresses that the guard refuses refuse the whole name: which one we would get must not be left to luck.
         Raises CheckFailed (dns), EgressRefused, or CheckInvalid when this machine is too short of something to ask."""
+        plain = _literal(host, port) if not pins else None
+        if plain is not None and ip_version is None:
+            self._egress.check(plain.ip, port)
+            return [plain]
         name = ascii_host(host)
         self._egress.check_name(name)
         found = _pinned(pins, name, port)

@@ -214,10 +214,8 @@ class Rollups:
 
     def stats(self, monitor_id: str, start: datetime, end: datetime, location: str | None = None) -> LatencyStats:
         """The figures of the whole stretch, to the hour (to the minute within the last 48 hours)."""
-        whole = Sum()
-        for one in self._sums(monitor_id, start, end, _span_step(start, end), location).values():
-            whole.merge(one)
-        return LatencyStats(**whole.figures())
+        sums = self._sums(monitor_id, start, end, _span_step(start, end), location, whole=True)
+        return LatencyStats(**sums.get(0, Sum()).figures())
 
     def uptimes(self, monitor_ids: Sequence[str], window_s: float | timedelta) -> dict[str, float | None]:
         """For lists: the share of checks up or degraded of those judged, 0..1, None when there were none. From days
@@ -284,7 +282,10 @@ class Rollups:
             s.memory.keep_rolled(span, mark, known)
         return known if len(known) == len(monitors) else {monitor: known[monitor] for monitor in monitors}
 
-    def _sums(self, monitor_id: str, start: datetime, end: datetime, step: int, location: str | None) -> dict[int, Sum]:
+    def _sums(
+        self, monitor_id: str, start: datetime, end: datetime, step: int, location: str | None, *, whole: bool = False
+    ) -> dict[int, Sum]:  # fmt: skip
+        """The sums of each step by its first second; with `whole` all in one, at 0."""
         s, place = self._s, self._s.places.of(monitor_id)
         spot = None if location is None else s.places.known_location(location)
         if location is not None and spot is None:
@@ -294,7 +295,9 @@ class Rollups:
         spots = [spot] if spot is not None else list(s.places.location_names())
         found: dict[int, Sum] = {}
         if step % MINUTE:
-            self._add_raw(found, s.rows(f"SELECT {_RAW} FROM results WHERE {where} AND {span}", *mine_then), spot, step)
+            self._add_raw(
+                found, s.rows(f"SELECT {_RAW} FROM results WHERE {where} AND {span}", *mine_then), spot, step, whole
+            )
         else:
             for level, first, last in self._levels(start, end, step):
                 for one_spot in spots:
@@ -303,18 +306,20 @@ class Rollups:
                         f"WHERE {where} AND location = ? AND at >= ? AND at < ? ORDER BY at",
                         *mine, one_spot, first, last,
                     ):  # fmt: skip
-                        at = row[0] // step * step
+                        at = 0 if whole else row[0] // step * step
                         one = found.get(at)
                         if one is None:
                             one = found[at] = Sum()
                         one.add_stored(row[1:])
-        self._add_raw(found, tail_rows(s, place.monitor, _RAW, f"{where} AND {span}", mine_then), spot, step)
+        self._add_raw(found, tail_rows(s, place.monitor, _RAW, f"{where} AND {span}", mine_then), spot, step, whole)
         return found
 
-    def _add_raw(self, found: dict[int, Sum], rows: Sequence[Any], spot: int | None, step: int) -> None:
+    def _add_raw(
+        self, found: dict[int, Sum], rows: Sequence[Any], spot: int | None, step: int, whole: bool
+    ) -> None:  # fmt: skip
         for row in rows:
             if spot is None or row[1] == spot:
-                at = row[0] // 1_000_000 // step * step
+                at = 0 if whole else row[0] // 1_000_000 // step * step
                 one = found.get(at)
                 if one is None:
                     one = found[at] = Sum()
