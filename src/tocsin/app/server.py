@@ -13,7 +13,7 @@ import secrets
 import signal
 import socket
 from collections.abc import Generator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -171,6 +171,7 @@ def serve(settings: Settings) -> int:
     telemetry.set_up_logging(
         settings["LOG_LEVEL"], json=settings["LOG_FORMAT"] == "json", error_file=settings.data_dir / "errors.log"
     )
+    _share_heaps()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_until_told(settings))
 
@@ -219,6 +220,16 @@ def welcome(running: Running) -> str:
     else:
         lines.append(f"  First time? Open {running.url}/setup to make your account.")
     return "\n".join([*lines, "  Ctrl+C stops it.", ""])
+
+
+def _share_heaps() -> None:
+    """Let all threads allocate from two heaps. glibc gives each thread one of its own, and what one of them once needed (for
+    a large page, a large answer) stays with it: a tenth of the memory of a server that was used."""
+    import ctypes
+
+    arena_max = -8  # M_ARENA_MAX of <malloc.h>
+    with suppress(OSError, AttributeError):  # another C library: it has no such thing
+        ctypes.CDLL(None).mallopt(arena_max, 2)
 
 
 def _settle_memory() -> None:

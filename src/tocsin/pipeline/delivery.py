@@ -30,7 +30,8 @@ from tocsin.store.batch import OutboxOutcome
 
 log = telemetry.logger("tocsin.delivery")
 
-LEASE_S = 60.0
+LEASE_S = 30.0
+"""Half as long again as a send may take: what a killed sender held goes out that soon."""
 SEND_LIMIT_S = 20.0
 STOP_S = SEND_LIMIT_S + 2.0
 """How long a stop waits for what is being sent and recorded."""
