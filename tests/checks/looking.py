@@ -6,7 +6,6 @@ from typing import Any
 
 from tocsin import checks
 from tocsin.clock import SystemClock
-from tocsin.core.assertion import check_assertions
 from tocsin.core.result import Outcome, outcome_json
 from tocsin.core.shape import read
 from tocsin.net import Egress, Net
@@ -14,7 +13,7 @@ from tocsin.net import Egress, Net
 
 async def look(type_: str, *, timeout_s: float = 5, net: Net | None = None, rules: Any = (), **target: Any) -> Outcome:
     """The outcome of one check of plain data, as the API would run it."""
-    given = check_assertions(list(rules), check_type=type_)
+    given = checks.check_assertions(list(rules), type_)
     order = checks.Order(type_, read(checks.kind(type_).target, target), timeout_s, given)
     if net is not None:
         outcome = await checks.run(order, net, SystemClock())

@@ -176,9 +176,10 @@ def test_every_wrong_assertion_is_named_and_a_list_is_needed():
 
 
 def test_an_assertion_that_the_check_type_cannot_meet_is_refused():
+    offered = ("response_time_ms",)
     with pytest.raises(Invalid, match="what a ping check can meet"):
-        check_assertions([{"type": "body", "op": "contains", "value": "x"}], check_type="ping")
-    assert check_assertions([{"type": "response_time_ms", "op": "lt", "value": 5}], check_type="ping")
+        check_assertions([{"type": "body", "op": "contains", "value": "x"}], offered=offered, check_type="ping")
+    assert check_assertions([{"type": "response_time_ms", "op": "lt", "value": 5}], offered=offered)
 
 
 @pytest.mark.parametrize(

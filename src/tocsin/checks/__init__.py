@@ -36,15 +36,16 @@ REGISTRY: dict[str, str] = {
 class Kind(Struct, frozen=True):
     """A check type: its Target dataclass, its `check` coroutine, and what it is for in one line.
 
-    A kind's module may also have `summary(target) -> str` (the target in one line, no secrets), `DEFAULTS`, the
-    assertions that hold when a monitor has none of their type, and `GRACE_S`: the check ends by itself in time, so that
-    `run` need only stand behind it, that much later."""
+    A kind's module may also have `summary(target) -> str` (the target in one line, no secrets), `OFFERS`, the types of
+    assertions it can meet beside the response time, `DEFAULTS`, the assertions that hold when a monitor has none of their
+    type, and `GRACE_S`: the check ends by itself in time, so that `run` need only stand behind it, that much later."""
 
     name: str
     target: type[Any]
     check: Callable[[Any, Net], Awaitable[Observation]]
     label: str
     summary: Callable[[Any], str]
+    offers: tuple[str, ...] = ("response_time_ms",)
     defaults: tuple[Assertion, ...] = ()
     grace_s: float = 0.0
 
@@ -63,7 +64,18 @@ def kind(name: str) -> Kind:
     label = (module.Target.__doc__ or name).strip().splitlines()[0].rstrip(".")
     summary = getattr(module, "summary", _summary)
     defaults: tuple[Assertion, ...] = tuple(getattr(module, "DEFAULTS", ()))
-    return Kind(name, module.Target, module.check, label, summary, defaults, getattr(module, "GRACE_S", 0.0))
+    offers = (*getattr(module, "OFFERS", ()), "response_time_ms")
+    return Kind(name, module.Target, module.check, label, summary, offers, defaults, getattr(module, "GRACE_S", 0.0))
+
+
+def check_assertions(data: object, name: str | None, where: str = "assertions") -> tuple[Assertion, ...]:
+    """Assertions from plain data, fit to be judged by a check of that type (None: by whatever type can). Raises Invalid
+    with one Problem for each thing wrong."""
+    from tocsin.core import assertion_terms
+
+    if name is None:
+        return assertion_terms.check_assertions(data, where=where)
+    return assertion_terms.check_assertions(data, offered=kind(name).offers, check_type=name, where=where)
 
 
 def show(type: str, target: Any) -> str:

@@ -18,6 +18,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.reversename
 
+from tocsin.checks._terms import CaFile
 from tocsin.core.assertion import judge
 from tocsin.core.monitor import Assertion
 from tocsin.core.plain import clip
@@ -27,9 +28,10 @@ from tocsin.errors import CheckFailed, CheckInvalid, Invalid, Problem
 from tocsin.net import Net, TlsWish
 from tocsin.net.progress import progress
 
+OFFERS = ("dns_answer",)
+
 RecordType = Literal["A", "AAAA", "CNAME", "MX", "NS", "TXT", "SOA", "SRV", "CAA", "PTR"]
 _MOST_ANSWERS = 100
-_PEM = r"\s*-----BEGIN [\s\S]*"
 _RESOLV_CONF = Path("/etc/resolv.conf")
 _NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)  # an answer is judged without the time
 
@@ -51,7 +53,7 @@ class Target:
     ] = "NOERROR"
     authenticated: Annotated[bool, Help("The server must have validated the answer by DNSSEC (AD flag)")] = False
     verify_tls: Annotated[bool, Help("The certificate of a TLS server must be valid")] = True
-    ca_file: Annotated[str | None, Pattern(_PEM, "PEM text"), Help("Authorities to trust instead, PEM")] = None
+    ca_file: CaFile = None
     ip_version: Annotated[Literal[4, 6] | None, Help("Reach the server only over IPv4 or only over IPv6")] = None
 
     def __post_init__(self) -> None:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
+from tocsin.checks._terms import CaFile, ClientCert, ClientKey, IpVersion, VerifyTls
 from tocsin.core.monitor import Assertion
 from tocsin.core.plain import found, quiet_url
 from tocsin.core.result import Observation
@@ -16,14 +17,13 @@ from tocsin.net.http import HttpRequest, Login
 from tocsin.net.resolve import split_pin
 from tocsin.net.url import parse
 
+OFFERS = ("status_code", "body", "header", "json_path", "json_schema", "body_bytes", "certificate_days")
 DEFAULTS = (Assertion(type="status_code", op="in", value=["200-299"]),)
 
 GRACE_S = 0.3  # libcurl keeps the deadline
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
-_PEM = r"\s*-----BEGIN [\s\S]*"
-_PEM_SAYS = "PEM text that begins with -----BEGIN (the text itself, not a path)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,15 +43,11 @@ class Target:
     )
     follow_redirects: Annotated[bool, Help("Follow redirects")] = True
     max_redirects: Annotated[int, Range(0, 20), Help("How many redirects are followed")] = 10
-    ip_version: Annotated[Literal[4, 6] | None, Help("Use only IPv4 or only IPv6")] = None
-    verify_tls: Annotated[bool, Help("The certificate must be valid")] = True
-    ca_file: Annotated[
-        str | None, Pattern(_PEM, _PEM_SAYS), Help("Authorities to trust instead of the system's, PEM")
-    ] = None
-    client_cert: Annotated[str | None, Pattern(_PEM, _PEM_SAYS), Help("Client certificate, PEM")] = None
-    client_key: Annotated[str | None, Hidden, Pattern(_PEM, _PEM_SAYS), Help("Key of the client certificate, PEM")] = (
-        None
-    )
+    ip_version: IpVersion = None
+    verify_tls: VerifyTls = True
+    ca_file: CaFile = None
+    client_cert: ClientCert = None
+    client_key: ClientKey = None
     resolve: Annotated[list[str], Length(0, 20), Help("Addresses to use, as HOST:PORT:ADDRESS")] = field(
         default_factory=list[str]
     )

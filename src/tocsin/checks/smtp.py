@@ -6,36 +6,37 @@ import base64
 import ipaddress
 import time
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from msgspec.structs import replace
 
+from tocsin.checks._terms import CaFile, Host, IpVersion, Password, Port, ServerName, User, VerifyTls, wish
 from tocsin.core.plain import clip
 from tocsin.core.result import Observation
-from tocsin.core.shape import Help, Hidden, Length, Pattern, Range
+from tocsin.core.shape import Help, Pattern
 from tocsin.errors import CheckFailed, Invalid, Problem
-from tocsin.net import Connection, Net, TlsWish, smtp
+from tocsin.net import Connection, Net, smtp
 
-_PEM = r"\s*-----BEGIN [\s\S]*"
+OFFERS = ("certificate_days",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """A mail server that should greet and, when asked, encrypt and let a user in."""
 
-    host: Annotated[str, Length(1, 253), Help("Host name or address")]
-    port: Annotated[int, Range(1, 65535), Help("Port")] = 25
+    host: Host
+    port: Port = 25
     starttls: Annotated[bool, Help("The server must offer STARTTLS, and its certificate must be valid")] = False
     tls: Annotated[bool, Help("Speak TLS from the start (port 465)")] = False
-    user: Annotated[str | None, Length(1, 500), Help("Sign in as this user")] = None
-    password: Annotated[str | None, Hidden, Length(1, 1000), Help("The user's password")] = None
+    user: User = None
+    password: Password = None
     helo: Annotated[str, Pattern(r"[A-Za-z0-9.\-\[\]:]{1,253}", "a host name"), Help("Our name in EHLO")] = (
         "tocsin.invalid"
     )
-    verify_tls: Annotated[bool, Help("The certificate must be valid")] = True
-    server_name: Annotated[str | None, Length(1, 253), Help("Name for TLS, when it is not the host")] = None
-    ca_file: Annotated[str | None, Pattern(_PEM, "PEM text"), Help("Authorities to trust instead, PEM")] = None
-    ip_version: Annotated[Literal[4, 6] | None, Help("Use only IPv4 or only IPv6")] = None
+    verify_tls: VerifyTls = True
+    server_name: ServerName = None
+    ca_file: CaFile = None
+    ip_version: IpVersion = None
 
     def __post_init__(self) -> None:
         """What the marks cannot say. Raises Invalid."""
@@ -49,8 +50,8 @@ class Target:
 
 async def check(target: Target, net: Net) -> Observation:
     """Greet as a mail server would, and leave."""
-    wish = TlsWish(verify=target.verify_tls, server_name=target.server_name or target.host, ca_file=target.ca_file)
-    at_once = wish if target.tls else None
+    wanted = wish(target)
+    at_once = wanted if target.tls else None
     async with net.connect(target.host, target.port, tls=at_once, ip_version=target.ip_version) as connection:
         began = time.perf_counter()
         banner = await smtp.greeting(connection)
@@ -58,7 +59,7 @@ async def check(target: Target, net: Net) -> Observation:
         offered = await smtp.hello(connection, target.helo)
         if target.starttls:
             await smtp.ask_for_tls(connection, offered)
-            await connection.start_tls(wish)
+            await connection.start_tls(wanted)
             offered = await smtp.hello(connection, target.helo)
         facts: dict[str, Any] = {
             "banner": clip(" ".join(banner.lines), 200),

@@ -5,18 +5,31 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
+from tocsin.checks._terms import (
+    CaFile,
+    ClientCert,
+    ClientKey,
+    Host,
+    IpVersion,
+    Port,
+    ServerName,
+    Tls,
+    VerifyTls,
+    wish,
+)  # fmt: skip
 from tocsin.core.pattern import check_pattern, search
 from tocsin.core.plain import clip
 from tocsin.core.result import Observation
-from tocsin.core.shape import Help, Hidden, Length, Pattern, Range
+from tocsin.core.shape import Help, Length
 from tocsin.errors import CheckFailed, Invalid, Problem
-from tocsin.net import Connection, Net, TlsWish
+from tocsin.net import Connection, Net
 from tocsin.net.progress import progress
 
+OFFERS = ("certificate_days", "body", "body_bytes")
+
 _MOST = 65_536
-_PEM = r"\s*-----BEGIN [\s\S]*"
 _ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|[\s\S])")
 _ESCAPES = {"r": b"\r", "n": b"\n", "t": b"\t", "0": b"\0", "\\": b"\\"}
 
@@ -27,19 +40,19 @@ class Target:
 
     Step i sends send[i] (nothing when empty) and then waits for expect[i] (for nothing when empty)."""
 
-    host: Annotated[str, Length(1, 253), Help("Host name or address")]
-    port: Annotated[int, Range(1, 65535), Help("Port")]
+    host: Host
+    port: Port
     send: Annotated[
         tuple[str, ...], Length(0, 20), Help(r"What each step sends; \r \n \t \0 \xNN \\ are understood")
     ] = ()
     expect: Annotated[tuple[str, ...], Length(0, 20), Help("Regular expression that each step waits for")] = ()
-    tls: Annotated[bool, Help("Speak TLS")] = False
-    verify_tls: Annotated[bool, Help("The certificate must be valid")] = True
-    server_name: Annotated[str | None, Length(1, 253), Help("Name for TLS, when it is not the host")] = None
-    ca_file: Annotated[str | None, Pattern(_PEM, "PEM text"), Help("Authorities to trust instead, PEM")] = None
-    client_cert: Annotated[str | None, Pattern(_PEM, "PEM text"), Help("Client certificate, PEM")] = None
-    client_key: Annotated[str | None, Hidden, Pattern(_PEM, "PEM text"), Help("Its key, PEM")] = None
-    ip_version: Annotated[Literal[4, 6] | None, Help("Use only IPv4 or only IPv6")] = None
+    tls: Tls = False
+    verify_tls: VerifyTls = True
+    server_name: ServerName = None
+    ca_file: CaFile = None
+    client_cert: ClientCert = None
+    client_key: ClientKey = None
+    ip_version: IpVersion = None
 
     def __post_init__(self) -> None:
         """What the marks cannot say. Raises Invalid."""
@@ -69,8 +82,8 @@ def _bytes(text: str) -> bytes | None:
 
 async def check(target: Target, net: Net) -> Observation:
     """Connect, go through the steps, hang up. What was received is the body."""
-    wish = _wish(target) if target.tls else None
-    async with net.connect(target.host, target.port, tls=wish, ip_version=target.ip_version) as connection:
+    wanted = wish(target) if target.tls else None
+    async with net.connect(target.host, target.port, tls=wanted, ip_version=target.ip_version) as connection:
         received = bytearray()
         for i in range(max(len(target.send), len(target.expect))):
             if i < len(target.send) and target.send[i]:
@@ -78,16 +91,6 @@ async def check(target: Target, net: Net) -> Observation:
             if i < len(target.expect) and target.expect[i]:
                 await _hear(connection, target.expect[i], i, received)
         return _seen(connection, received)
-
-
-def _wish(target: Target) -> TlsWish:
-    return TlsWish(
-        verify=target.verify_tls,
-        server_name=target.server_name or target.host,
-        ca_file=target.ca_file,
-        client_cert=target.client_cert,
-        client_key=target.client_key,
-    )
 
 
 def _seen(connection: Connection, received: bytearray) -> Observation:

@@ -16,7 +16,6 @@ from typing import Any
 
 from tocsin import checks
 from tocsin.cli import outcome_text, sugar
-from tocsin.core.assertion_terms import check_assertions
 from tocsin.core.plain import found
 from tocsin.core.result import Outcome, outcome_json
 from tocsin.core.shape import FieldShape, fields, read
@@ -55,7 +54,7 @@ def run(argv: Sequence[str]) -> int:
             type=name,
             target=target,
             timeout_s=args.timeout,
-            assertions=check_assertions(given, check_type=name, where="assertion"),
+            assertions=checks.check_assertions(given, name, "assertion"),
         )
     except Invalid as error:
         return _refuse(*(_as_option(p, name) for p in error.problems))

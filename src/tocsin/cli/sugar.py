@@ -6,7 +6,7 @@ import argparse
 import re
 from typing import Any
 
-from tocsin.core.assertion_terms import OFFERS
+from tocsin import checks
 from tocsin.core.shape import loads
 from tocsin.errors import Invalid
 
@@ -17,7 +17,7 @@ _COMPARISON = re.compile(r"\s*(==|!=|<=|>=|=~|<|>|\scontains\s)\s*")
 
 def add_options(parser: argparse.ArgumentParser, check_type: str) -> None:
     """The options for assertions that a check of this type can meet."""
-    offered = OFFERS.get(check_type, ("response_time_ms",))
+    offered = checks.kind(check_type).offers
     group = parser.add_argument_group("what must hold")
 
     def add(option: str, needs: str, metavar: str, text: str, convert: Any, *, keep: bool = True) -> None:

@@ -27,14 +27,6 @@ OPS: dict[str, tuple[str, ...]] = {
     "certificate_days": _ORDER_OPS,
     "dns_answer": ("eq", "contains"),
 }
-# What each check type has to offer; a type that is not named offers its response time alone.
-OFFERS: dict[str, tuple[str, ...]] = {
-    "http": tuple(t for t in OPS if t != "dns_answer"),
-    "dns": ("dns_answer", "response_time_ms"),
-    "tls": ("certificate_days", "response_time_ms"),
-    "tcp": ("certificate_days", "response_time_ms", "body", "body_bytes"),
-    "smtp": ("certificate_days", "response_time_ms"),
-}
 
 
 def entries(value: Any) -> list[Any]:
@@ -67,11 +59,11 @@ def is_number(value: Any) -> bool:
 
 
 def check_assertions(
-    data: object, *, check_type: str | None = None, where: str = "assertions"
+    data: object, *, offered: Sequence[str] = tuple(OPS), check_type: str = "", where: str = "assertions"
 ) -> tuple[Assertion, ...]:
     """Assertions from plain data, fit to be judged. Raises Invalid with one Problem for each thing wrong: unknown type,
-    an op or value that the type does not have, a pattern, path or schema that cannot be used, a type that `check_type`
-    cannot meet."""
+    an op or value that the type does not have, a pattern, path or schema that cannot be used, a type that is not among
+    those `offered` by the check type."""
     if not isinstance(data, (list, tuple)):
         raise Invalid(Problem(where, "a list of assertions", found(data)))
     items = cast("Sequence[Any]", data)
@@ -86,7 +78,10 @@ def check_assertions(
         except Invalid as error:
             problems += error.problems
             continue
-        wrong = _problems(assertion, place, check_type)
+        wrong = _problems(assertion, place)
+        if not wrong and assertion.type not in offered:
+            can = f"what a {check_type} check can meet: {', '.join(offered)}"
+            wrong = [Problem(f"{place}.type", can, found(assertion.type))]
         problems += wrong
         made.append(assertion)
     if problems:
@@ -94,12 +89,9 @@ def check_assertions(
     return tuple(made)
 
 
-def _problems(a: Assertion, where: str, check_type: str | None) -> list[Problem]:
+def _problems(a: Assertion, where: str) -> list[Problem]:
     if a.type not in OPS:
         return [Problem(f"{where}.type", "one of " + ", ".join(OPS), found(a.type))]
-    offered = OFFERS.get(check_type, ("response_time_ms",)) if check_type is not None else tuple(OPS)
-    if a.type not in offered:
-        return [Problem(f"{where}.type", f"what a {check_type} check can meet: {', '.join(offered)}", found(a.type))]
     if a.op not in OPS[a.type]:
         return [Problem(f"{where}.op", " or ".join(OPS[a.type]), found(a.op))]
     problems: list[Problem] = []

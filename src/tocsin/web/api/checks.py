@@ -9,7 +9,6 @@ from msgspec import Struct
 from tocsin import checks
 from tocsin.core import shape
 from tocsin.core.access import Principal
-from tocsin.core.assertion import check_assertions
 from tocsin.core.plain import as_list, as_map, found
 from tocsin.core.result import outcome_json
 from tocsin.core.shape import Help, Length, Range
@@ -63,7 +62,7 @@ async def check_once(parts: Parts, who: Principal, data: dict[str, Any]) -> dict
         problems.extend(error.problems)
     try:
         known = name if isinstance(name, str) and name in checks.REGISTRY else None
-        assertions = check_assertions(stated, check_type=known) if stated else ()
+        assertions = checks.check_assertions(stated, known) if stated else ()
     except Invalid as error:
         problems.extend(error.problems)
     if wanted is None or problems:

@@ -10,7 +10,6 @@ from msgspec import Struct
 from tocsin import checks
 from tocsin.checks import push
 from tocsin.core import shape
-from tocsin.core.assertion import check_assertions
 from tocsin.core.monitor import Assertion, Monitor
 from tocsin.core.plain import as_list, as_map, found
 from tocsin.core.shape import Help, Length, Name, Range
@@ -141,7 +140,7 @@ def read_config(settings: Settings, data: dict[str, Any], old: Monitor | None = 
         kind_name = None
     assertions: tuple[Assertion, ...] = ()
     if given:
-        assertions = _tried(lambda: check_assertions(given, check_type=kind_name), problems) or ()
+        assertions = _tried(lambda: checks.check_assertions(given, kind_name), problems) or ()
     fields = {name: getattr(wanted, name) for name in CONFIGURED}
     fields |= {"target": target, "assertions": assertions, "name": wanted.name.strip()}
     fields |= {"tags": tuple(dict.fromkeys(wanted.tags)), "parents": tuple(dict.fromkeys(wanted.parents))}

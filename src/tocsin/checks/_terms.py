@@ -1,0 +1,47 @@
+"""Fields that many Targets have, each said once, and the way to speak TLS that they spell out."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Protocol
+
+from tocsin.core.shape import Help, Hidden, Length, Pattern, Range
+from tocsin.net import TlsWish
+
+_PEM = Pattern(r"\s*-----BEGIN [\s\S]*", "PEM text that begins with -----BEGIN (the text itself, not a path)")
+
+Host = Annotated[str, Length(1, 253), Help("Host name or address")]
+Port = Annotated[int, Range(1, 65535), Help("Port")]
+IpVersion = Annotated[Literal[4, 6] | None, Help("Use only IPv4 or only IPv6")]
+Tls = Annotated[bool, Help("Speak TLS")]
+VerifyTls = Annotated[bool, Help("The certificate must be valid")]
+ServerName = Annotated[str | None, Length(1, 253), Help("Name for TLS, when it is not the host")]
+CaFile = Annotated[str | None, _PEM, Help("Authorities to trust instead of the system's, PEM")]
+ClientCert = Annotated[str | None, _PEM, Help("Client certificate, PEM")]
+ClientKey = Annotated[str | None, Hidden, _PEM, Help("Key of the client certificate, PEM")]
+User = Annotated[str | None, Length(1, 500), Help("Sign in as this user")]
+Password = Annotated[str | None, Hidden, Length(1, 1000), Help("The user's password")]
+
+
+class SpeaksTls(Protocol):
+    """A Target with the fields that say how to speak TLS (those of a client certificate may be missing)."""
+
+    @property
+    def host(self) -> str: ...
+    @property
+    def verify_tls(self) -> bool: ...
+    @property
+    def server_name(self) -> str | None: ...
+    @property
+    def ca_file(self) -> str | None: ...
+
+
+def wish(target: SpeaksTls, *alpn: str) -> TlsWish:
+    """How this target wants TLS to be spoken."""
+    return TlsWish(
+        verify=target.verify_tls,
+        server_name=target.server_name or target.host,
+        ca_file=target.ca_file,
+        client_cert=getattr(target, "client_cert", None),
+        client_key=getattr(target, "client_key", None),
+        alpn=alpn,
+    )
