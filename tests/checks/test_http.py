@@ -685,3 +685,18 @@ def test_wrong_targets_name_each_field(data: dict[str, Any], fields: set[str]) -
 def test_the_summary_shows_method_and_url_only() -> None:
     target = read(checks.kind("http").target, {"url": "http://x/", "method": "POST", "token": "t", "auth": "bearer"})
     assert checks.show("http", target) == "POST http://x/"
+
+
+async def test_a_handle_that_is_used_again_goes_where_the_next_url_says(net: Net) -> None:
+    """A named host, then an address, then the name again: each gets its own answer, over one pool of handles."""
+
+    async def other(talk: Talk) -> None:
+        await talk.answer("200 OK", b"other")
+
+    async with serving(hostile.good) as one, serving(other) as two:
+        for _ in range(3):
+            named = await look(net, one.url(host="localhost"), ip_version=4)
+            plain = await look(net, two.url(), headers={"Authorization": "Bearer of-two"})
+            assert (named.seen.body, plain.seen.body) == (b"ok", b"other")
+    assert len(one.talks) == len(two.talks) == 3
+    assert all(talk.header("authorization") is None for talk in one.talks)

@@ -187,3 +187,18 @@ async def test_words_smuggled_in_before_the_handshake_are_refused():
     async with serving(script, read=False) as server:
         outcome = await look("tls", host="127.0.0.1", port=server.port, starttls="smtp", timeout_s=2)
     assert why(outcome) == ("down", "protocol", "tls")
+
+
+async def test_a_chain_that_ends_before_the_leaf_is_what_counts() -> None:
+    above = issue("Short Authority", by=authority(), authority=True, days=5)
+    beside = issue("Old Root", authority=True, days=-3)
+    leaf = issue("127.0.0.1", by=above, days=80, send=(above.cert, beside.cert))
+    rule = {"type": "certificate_days", "op": "gte", "value": 14, "on_fail": "degrade"}
+    async with serving(hostile.good, tls=leaf.context(), read=False) as server:
+        outcome = await look("tls", host="127.0.0.1", port=server.port, ca_file=authority().pem, rules=[rule])
+    assert outcome.seen.tls is not None
+    assert outcome.seen.tls.verified
+    assert round(outcome.seen.tls.days_left or 0) == 80
+    assert outcome.seen.tls.chain_not_after == above.cert.not_valid_after_utc
+    assert outcome.status == "degraded"
+    assert outcome.assertions[0].actual < 6

@@ -13,7 +13,7 @@ from tocsin.core.result import Observation
 from tocsin.core.shape import Help, Hidden, Length, Pattern, Private, Range
 from tocsin.errors import CheckFailed, Invalid, Problem
 from tocsin.net import Net
-from tocsin.net.http import HttpRequest, Login
+from tocsin.net.http import Grant, HttpRequest, Login
 from tocsin.net.resolve import split_pin
 from tocsin.net.url import parse
 
@@ -56,10 +56,17 @@ class Target:
     )
     http_version: Annotated[Literal["1.1", "2", "3"] | None, Help("Speak only this version of HTTP")] = None
     cors_origin: Annotated[str | None, Length(1, 500), Help("Send this Origin; the answer must allow it")] = None
-    auth: Annotated[Literal["none", "basic", "bearer", "digest"], Help("How to authenticate")] = "none"
+    auth: Annotated[Literal["none", "basic", "bearer", "digest", "oauth2"], Help("How to authenticate")] = "none"
     username: Annotated[str, Length(0, 500), Help("User name for basic and digest")] = ""
     password: Annotated[str, Hidden, Length(0, 1000), Help("Password for basic and digest")] = ""
     token: Annotated[str, Hidden, Length(0, 8192), Help("Token for bearer")] = ""
+    token_url: Annotated[str, Length(0, 8192), Help("Where oauth2 gets its token (client credentials)")] = ""
+    client_id: Annotated[str, Length(0, 500), Help("Client for oauth2")] = ""
+    client_secret: Annotated[str, Hidden, Length(0, 1000), Help("The client's secret")] = ""
+    scope: Annotated[str, Length(0, 1000), Help("Scopes for oauth2, with spaces between")] = ""
+    credentials_in: Annotated[
+        Literal["header", "body"], Help("Where the token's server wants the client's credentials")
+    ] = "header"
 
     def __post_init__(self) -> None:
         """What the marks cannot say. Raises Invalid."""
@@ -85,12 +92,26 @@ class Target:
                 problems.append(Problem(name, "one line", "***"))
         if self.auth == "bearer" and not self.token:
             problems.append(Problem("token", "a token, as auth is bearer", "nothing"))
+        if self.auth == "oauth2":
+            problems += self._oauth2_problems()
         if self.auth in ("basic", "digest") and not self.username:
             problems.append(Problem("username", f"a user name, as auth is {self.auth}", "nothing"))
         if self.client_key and not self.client_cert:
             problems.append(Problem("client_cert", "a certificate for the key", "nothing"))
         if problems:
             raise Invalid(*problems)
+
+    def _oauth2_problems(self) -> list[Problem]:
+        problems = [
+            Problem(name, f"{what}, as auth is oauth2", "nothing")
+            for name, what in (("client_id", "a client"), ("client_secret", "its secret"))
+            if not getattr(self, name)
+        ]
+        try:
+            parse(self.token_url)
+        except ValueError as error:
+            problems.append(Problem("token_url", "an http or https URL, as auth is oauth2", f"one that {error}"))
+        return problems
 
 
 def summary(target: Target) -> str:
@@ -101,13 +122,34 @@ def summary(target: Target) -> str:
 
 async def check(target: Target, net: Net) -> Observation:
     """Fetch it; the status is for the assertions to judge."""
-    seen = await net.http.fetch(_request(target))
+    seen = await (_with_token(target, net) if target.auth == "oauth2" else net.http.fetch(_request(target)))
     if target.cors_origin is not None:
         _allow(target.cors_origin, seen)
     return seen
 
 
-def _request(target: Target) -> HttpRequest:
+async def _with_token(target: Target, net: Net) -> Observation:
+    """Fetch it with a token of client credentials. One that was kept and is no longer accepted is asked for anew, once."""
+    grant = Grant(
+        url=target.token_url,
+        client_id=target.client_id,
+        client_secret=target.client_secret,
+        scope=target.scope,
+        in_body=target.credentials_in == "body",
+        verify_tls=target.verify_tls,
+        ca_file=target.ca_file,
+    )
+    while True:
+        token, kept = await net.http.tokens.get(grant)
+        seen = await net.http.fetch(_request(target, Login(scheme="bearer", token=token)))
+        if seen.status_code != 401 or seen.redirects:
+            return seen
+        net.http.tokens.forget(grant)
+        if not kept:
+            return seen
+
+
+def _request(target: Target, login: Login | None = None) -> HttpRequest:
     headers = tuple(target.headers.items())
     if target.cors_origin is not None:
         headers = (*(h for h in headers if h[0].lower() != "origin"), ("Origin", target.cors_origin))
@@ -127,12 +169,12 @@ def _request(target: Target) -> HttpRequest:
         proxy=target.proxy,
         http_version=target.http_version,
         max_body=target.max_body,
-        login=_login(target),
+        login=login or _login(target),
     )
 
 
 def _login(target: Target) -> Login | None:
-    if target.auth == "none":
+    if target.auth in ("none", "oauth2"):
         return None
     return Login(scheme=target.auth, user=target.username, password=target.password, token=target.token)
 

@@ -326,7 +326,8 @@ def _certificate_days(seen: _Seen) -> float | None:
     tls = seen.observation.tls
     if tls is None or tls.not_after is None:
         return None
-    return round((tls.not_after - seen.now).total_seconds() / 86_400, 2)
+    ends = min(tls.not_after, tls.chain_not_after or tls.not_after)
+    return round((ends - seen.now).total_seconds() / 86_400, 2)
 
 
 def _dns_answer(a: Assertion) -> _Judge:

@@ -46,7 +46,9 @@ class Timing(Struct, frozen=True, omit_defaults=True):
 
 
 class TlsFacts(Struct, frozen=True, kw_only=True):
-    """What the TLS handshake showed, also when verification failed. `chain`: subjects' summaries, leaf first."""
+    """What the TLS handshake showed, also when verification failed. `chain`: subjects' summaries, leaf first, as sent.
+    `chain_not_after`: when the first certificate between the leaf and the trusted authority expires, if that is before the
+    leaf does."""
 
     protocol: str | None = None
     cipher: str | None = None
@@ -59,6 +61,7 @@ class TlsFacts(Struct, frozen=True, kw_only=True):
     fingerprint_sha256: str = ""
     verified: bool = False
     chain: tuple[dict[str, Any], ...] = ()
+    chain_not_after: datetime | None = None
 
 
 class AssertionResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -206,6 +209,7 @@ def tls_json(tls: TlsFacts) -> dict[str, Any]:
         "fingerprint_sha256": tls.fingerprint_sha256,
         "verified": tls.verified,
         "chain": list(tls.chain),
+        "chain_not_after": iso(tls.chain_not_after),
     }
 
 

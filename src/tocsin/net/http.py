@@ -11,9 +11,10 @@ from tocsin.errors import CheckFailed, CheckInvalid, DeliveryFailed, EgressRefus
 from tocsin.net import url as urls
 from tocsin.net.journey import Heard, HttpRequest, Journey, Login, Way
 from tocsin.net.multi import Multi
+from tocsin.net.oauth import Grant, Tokens
 from tocsin.net.progress import progress
 
-__all__ = ["HttpEngine", "HttpReply", "HttpRequest", "Login"]
+__all__ = ["Grant", "HttpEngine", "HttpReply", "HttpRequest", "Login"]
 
 _REPLY_LIMIT = 65_536
 
@@ -33,6 +34,7 @@ class HttpEngine:
     def __init__(self) -> None:
         self._multi = Multi()
         self._heard = Heard()
+        self.tokens = Tokens(self)
         self._way: Way | None = None
 
     def use(self, way: Way) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import ipaddress
 import math
+import re
 import time
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -12,11 +14,13 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
+import pycurl
 from msgspec.structs import replace as struct_replace
 
 from tocsin import __version__
+from tocsin.core.plain import clip
 from tocsin.core.result import Observation, Timing, TlsFacts
-from tocsin.errors import CheckFailed, EgressRefused
+from tocsin.errors import CheckFailed, CheckInvalid, EgressRefused
 from tocsin.net import url as urls
 from tocsin.net.egress import Egress
 from tocsin.net.fault import fault_of, no_socket, phase_of
@@ -31,6 +35,7 @@ _ALWAYS = ("Expect:",)  # never wait for a 100
 _DEFAULTS = (("User-Agent", f"Tocsin/{__version__}"), ("Accept", "*/*"))
 _PLAIN = (*(f"{name}: {value}" for name, value in _DEFAULTS), *_ALWAYS)
 _ANYWHERE = ("accept", "accept-encoding", "accept-language", "cache-control", "origin", "user-agent")  # hold no secret
+_STATUS_LINE = re.compile(r"HTTP/(1\.[01]|2|3) [1-9]\d\d(\s|$)")  # libcurl reads 200 out of "HTTP/3.7 2000"
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -140,16 +145,27 @@ class Journey:
                 raise CheckFailed(
                     "network", f"refused: {refused}", phase=self.here.phase
                 ) from None  # the target's doing
-            headers = _headers(done.header_lines)
-            if done.code:
+            headers, line = _headers(done.header_lines)
+            location = next((value for name, value in headers if name == "location"), None)
+            leads_on = self.request.follow_redirects and done.status in _REDIRECTS and location is not None
+            if done.code and not (leads_on and done.code == pycurl.E_PARTIAL_FILE):  # where it leads was said in whole
                 fault = fault_of(done, self.facts, self.here.timeout_s or self.request.timeout_s)
                 if isinstance(fault, CheckFailed):
                     fault.observation = self._seen(done, headers)
                 raise fault
-            if not self.request.follow_redirects or done.status not in _REDIRECTS:
-                return self._seen(done, headers)
-            location = next((value for name, value in headers if name == "location"), None)
-            if location is None:
+            if not _STATUS_LINE.match(line):
+                message = f"the answer is not HTTP: expected a status line, found {clip(line, 60)!r}"
+                raise CheckFailed("protocol", message, phase="ttfb", observation=self._seen(done, headers))
+            wanted = self.request.http_version
+            if wanted in ("2", "3") and done.http_version != wanted:
+                found = f"HTTP/{done.http_version}" if done.http_version else "another one"
+                raise CheckFailed(
+                    "protocol",
+                    f"expected HTTP/{wanted}, found {found}",
+                    phase="ttfb",
+                    observation=self._seen(done, headers),
+                )
+            if not leads_on or location is None:
                 return self._seen(done, headers)
             try:
                 target = urls.join(self.url, location)
@@ -227,8 +243,9 @@ class Journey:
         )
         here.ip = None if address is None else address.ip
         done = await self.multi.run(transfer)
-        if address is not None and done.ip is not None and done.ip != address.ip:
-            self.way.egress.check(done.ip, address.port)  # libcurl was told one address; this is what it really used
+        if address is not None and done.ip is not None and not _same_address(done.ip, address.ip):
+            # What was asked for is not what was reached: whatever came of it says nothing of the target.
+            raise CheckInvalid(f"the HTTP engine connected to {done.ip} where it was told {address.ip}")
         self._count(done)
         return done
 
@@ -339,6 +356,11 @@ class Journey:
         return replace(special, proxy=f"{scheme}://{at}:{port}", proxy_login=login)
 
 
+def _same_address(one: str, other: str) -> bool:
+    """Whether two texts are one address (IPv6 has several forms of each)."""
+    return one == other or ipaddress.ip_address(one) == ipaddress.ip_address(other)
+
+
 def _same_place(start: Url, target: Url) -> bool:
     """Whether credentials for `start` may go to `target`: same host, and same port or from http up to https."""
     if start.host != target.host or (start.scheme == "https" and target.scheme == "http"):
@@ -346,17 +368,18 @@ def _same_place(start: Url, target: Url) -> bool:
     return start.port == target.port or (start.port, target.port) == (80, 443)
 
 
-def _headers(lines: Sequence[bytes]) -> tuple[tuple[str, str], ...]:
-    """The headers of the last answer among these lines (1xx answers and a proxy's come before it)."""
+def _headers(lines: Sequence[bytes]) -> tuple[tuple[tuple[str, str], ...], str]:
+    """The headers of the last answer among these lines (1xx answers and a proxy's come before it), and its status line."""
     found: list[tuple[str, str]] = []
+    status_line = ""
     for line in b"".join(lines).decode("latin-1").split("\n"):
         if line.startswith("HTTP/"):
-            found = []
+            found, status_line = [], line
             continue
         name, colon, value = line.partition(":")
         if colon and len(found) < MAX_HEADERS:
             found.append((name.strip().lower(), value.strip()))
-    return tuple(found)
+    return tuple(found), status_line
 
 
 def _keep_cookies(jar: dict[str, dict[str, str]], host: str, headers: Sequence[tuple[str, str]]) -> None:

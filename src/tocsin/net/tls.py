@@ -7,6 +7,7 @@ import hashlib
 import ipaddress
 import os
 import ssl
+import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -107,6 +108,7 @@ def _read_chain(ders: Sequence[bytes]) -> TlsFacts:
     from cryptography import x509
 
     chain: list[dict[str, Any]] = []
+    certs: list[x509.Certificate] = []
     leaf: x509.Certificate | None = None
     for i, der in enumerate(ders):
         fingerprint = hashlib.sha256(der).hexdigest()
@@ -121,6 +123,7 @@ def _read_chain(ders: Sequence[bytes]) -> TlsFacts:
             chain.append({"subject": "", "issuer": "", "not_after": None, "fingerprint_sha256": fingerprint})
             continue
         chain.append({**summary, "fingerprint_sha256": fingerprint})
+        certs.append(cert)
         leaf = cert if i == 0 else leaf
     if leaf is None:
         return TlsFacts(fingerprint_sha256=chain[0]["fingerprint_sha256"], chain=tuple(chain))
@@ -132,7 +135,42 @@ def _read_chain(ders: Sequence[bytes]) -> TlsFacts:
         not_after=leaf.not_valid_after_utc,
         fingerprint_sha256=chain[0]["fingerprint_sha256"],
         chain=tuple(chain),
+        chain_not_after=_weakest(leaf, certs),
     )
+
+
+def _weakest(leaf: x509.Certificate, sent: Sequence[x509.Certificate]) -> datetime | None:
+    """When the first certificate that the leaf's way up needs expires, if that is before the leaf does. What was sent
+    beside the way, or beyond the first authority that this machine trusts, does not count: servers send expired roots
+    for old clients' sake."""
+    way: list[x509.Certificate] = []
+    at = leaf
+    while at.issuer != at.subject:
+        above = next((c for c in sent if c.subject == at.issuer and c is not leaf and c not in way), None)
+        if above is None:
+            break
+        way.append(above)
+        at = above
+    soon = [c for c in way if c.not_valid_after_utc < leaf.not_valid_after_utc]
+    if not soon:
+        return None
+    trusted = _trusted_subjects()
+    needed = [c for i, c in enumerate(way) if not any(w.subject.public_bytes() in trusted for w in way[: i + 1])]
+    return min((c.not_valid_after_utc for c in needed if c in soon), default=None)
+
+
+@functools.cache
+def _trusted_subjects() -> frozenset[bytes]:
+    """The names (DER) of the authorities that this machine trusts; read when a chain first asks for it."""
+    from cryptography import x509
+
+    bundle = ca_bundle()
+    if bundle is None:
+        return frozenset()
+    with open(bundle, "rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # some authority's number is not as it should be, which is not our matter
+        certs = x509.load_pem_x509_certificates(file.read())
+    return frozenset(cert.subject.public_bytes() for cert in certs)
 
 
 def _name(name: x509.Name) -> str:

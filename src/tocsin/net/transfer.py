@@ -25,6 +25,7 @@ _VERSION_OF = {
     pycurl.CURL_HTTP_VERSION_3: "3",
 }
 MAX_HEADERS = 200
+_WIRE_BEYOND = 1 << 20  # what compression, chunks and what is on its way may add to the body's own limit
 _SPOKEN = b"SSL connection using "
 _LONGEST_CONNECT_MS = 3_600_000  # the total timeout ends it long before
 
@@ -105,6 +106,8 @@ class Transfer:
         self.body, self.body_bytes, self.truncated = b"".join(sink.chunks), sink.size, sink.truncated
         if code == pycurl.E_WRITE_ERROR and sink.truncated:
             self.code = 0
+        if code == pycurl.E_ABORTED_BY_CALLBACK and sink.flooded:
+            self.code, self.text = pycurl.E_BAD_CONTENT_ENCODING, "far more came than it decodes to"
         self.status = get(pycurl.RESPONSE_CODE)
         self.ip = get(pycurl.PRIMARY_IP) or None
         self.connect_us = (
@@ -137,14 +140,20 @@ def _chain(info: list[list[tuple[str, str]]]) -> list[bytes]:
 class _Sink:
     """Where a handle puts what it receives: header lines as they come, the body up to a limit."""
 
-    __slots__ = ("chunks", "limit", "lines", "size", "spoken", "truncated")
+    __slots__ = ("chunks", "flooded", "limit", "lines", "size", "spoken", "truncated")
 
     def __init__(self) -> None:
         self.lines: list[bytes] = []
         self.chunks: list[bytes] = []
         self.size = self.limit = 0
-        self.truncated = False
+        self.truncated = self.flooded = False
         self.spoken: tuple[str, str] | None = None
+
+    def watch(self, _: int, received: int, *__: int) -> bool:
+        """Whether to end it: far more came over the wire than what it decodes to may be long (blocks of nothing, chunks
+        of one byte with long names), and `write` would never see it."""
+        self.flooded = received > self.limit + _WIRE_BEYOND
+        return self.flooded
 
     def hear(self, kind: int, text: bytes) -> None:
         """What libcurl says of its work: only there does it name the TLS version and the cipher."""
@@ -185,7 +194,7 @@ class TransferPool:
             return
         sink: _Sink = handle.sink
         sink.lines.clear()
-        sink.chunks, sink.size, sink.truncated = [], 0, False
+        sink.chunks, sink.size, sink.truncated, sink.flooded = [], 0, False, False
         special = transfer.special is not None or transfer.listen
         if special or transfer.method != "GET" or transfer.request_body is not None:
             handle.reset()
@@ -232,6 +241,8 @@ def _constant(handle: Any) -> None:
     put(pycurl.OPT_CERTINFO, 1)
     put(pycurl.HEADERFUNCTION, handle.sink.lines.append)  # libcurl itself ends a flood at 300 KB
     put(pycurl.WRITEFUNCTION, handle.sink.write)
+    put(pycurl.NOPROGRESS, 0)
+    put(pycurl.XFERINFOFUNCTION, handle.sink.watch)
     if bundle := ca_bundle():
         put(pycurl.CAINFO, bundle)
 
@@ -245,7 +256,10 @@ def _set_up(handle: Any, transfer: Transfer) -> None:
         put(pycurl.CONNECTTIMEOUT_MS, transfer.connect_timeout_ms)
     if transfer.connect_to != handle.connect_to:
         handle.connect_to = transfer.connect_to
-        put(pycurl.CONNECT_TO, [] if transfer.connect_to is None else [transfer.connect_to])
+        if transfer.connect_to is None:
+            handle.unsetopt(pycurl.CONNECT_TO)  # an empty list would leave the last place in force
+        else:
+            put(pycurl.CONNECT_TO, [transfer.connect_to])
     if handle.headers != transfer.headers:
         handle.headers = transfer.headers
         put(pycurl.HTTPHEADER, [line.encode() for line in transfer.headers])

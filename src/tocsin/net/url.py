@@ -12,6 +12,7 @@ from tocsin.net.resolve import ascii_host
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 _BAD = re.compile(r"[\x00-\x20\x7f\\]")
+_NO_HOST = re.compile(r"https?:(?!//[^/?#])", re.IGNORECASE)
 _SAFE = "/%:@!$&'()*+,;=?-._~[]|"
 MAX_URL = 8192
 
@@ -66,4 +67,7 @@ def parse(text: str) -> Url:
 
 def join(at: Url, location: str) -> Url:
     """Where a redirect from `at` leads. Raises ValueError as `parse` does."""
-    return parse(urljoin(str(at), location.strip()))
+    place = location.strip()
+    if _NO_HOST.match(place):  # urljoin would put ours in
+        raise ValueError("has no host")
+    return parse(urljoin(str(at), place))
