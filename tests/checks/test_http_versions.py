@@ -1,5 +1,7 @@
 """http over HTTP/1.1, 2 and 3 against a real server of all three (hypercorn, aioquic): the same facts, no silent change."""
 
+# ruff: noqa: E501
+
 from __future__ import annotations
 
 import socket

@@ -37,3 +37,21 @@ def test_a_credential_is_found_in_every_form_it_takes_on_the_wire() -> None:
         assert secret not in without(f"you sent {secret}, did you", found)
     assert "https://shop.example/" not in found
     assert [len(s) for s in found] == sorted((len(s) for s in found), reverse=True)
+
+
+def test_values_of_a_query_are_credentials_too() -> None:
+    found = credentials({"url": "https://shop.example/?key=s3cr%20et&format=json&x=1&u=0123456789ab#part"})
+    assert set(found) == {"s3cr%20et", "s3cr et", "0123456789ab"}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("found Bearer abcdef… and more", "found *** and more"),
+        ("found Bea…; header: expected a, found Bearer abcdefghij", "found Bea…; header: expected a, found ***"),
+        ("found Bear…; later Bearer abcdefghi…", "found ***…; later ***…"),
+        ("nothing of it…", "nothing of it…"),
+    ],
+)
+def test_a_credential_that_was_cut_off_is_hidden_too(text: str, shown: str) -> None:
+    assert without(text, ["Bearer abcdefghij"]).replace("***…", "***") == shown.replace("***…", "***")

@@ -3,6 +3,8 @@
 `PORT` in an answer stands for the server's own port. An answer is a list of what the first, the second … request on a
 fresh connection gets; the last one is for all that follow."""
 
+# ruff: noqa: E501
+
 from __future__ import annotations
 
 import gzip

@@ -1,5 +1,7 @@
 """The verdict and reason of an http check are those of curl, for every raw answer; where they are not, here stands why."""
 
+# ruff: noqa: E501
+
 from __future__ import annotations
 
 import asyncio

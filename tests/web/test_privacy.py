@@ -58,3 +58,45 @@ async def test_where_a_redirect_ended_is_shown_without_its_querys_values(alice: 
     assert "s3cret-query" in (await alice.api.get(path)).text
     seen = (await alice.house.caller(token).get(path)).data["items"][0]
     assert seen["final_url"] == server.url("/in?ticket=…")
+
+
+async def test_a_target_that_echoes_credentials_shows_none(alice: Alice) -> None:
+    """Not in errors, assertions, results, explain, incidents, evidence, messages or pages."""
+
+    async def echo(talk: Talk) -> None:
+        await talk.answer("200 OK", talk.head, f"X-Echo: {talk.header('authorization')}")
+
+    secrets = ("s3cret-header", "s3cret-token-0123456789", "s3cret-query")
+    assertions = [
+        {"type": "body", "op": "contains", "value": "never there"},
+        {"type": "header", "name": "x-echo", "op": "eq", "value": "else"},
+    ]
+    async with serving(echo) as server:
+        target = {
+            "url": server.url("/?key=s3cret-query"), "auth": "bearer", "token": "s3cret-token-0123456789",
+            "headers": {"X-Api": "s3cret-header"},
+        }  # fmt: skip
+        monitor = HTTP | {"target": target, "paused": False, "interval_s": 3600, "assertions": assertions}
+        made = (await alice.api.post("/api/v1/monitors", monitor)).data
+        path = f"/api/v1/monitors/{made['id']}"
+        ran = [await alice.api.post(f"{path}/run") for _ in range(2)]
+    assert ran[1].data["verdict"] == "down"
+    for answer in ran:
+        assert not [s for s in secrets[:2] if s in answer.text]  # the URL is shown to those who may write it
+    _, token = await alice.house.person("viewer@example.org", "VIEWER", alice.workspace_id)
+    viewer = alice.house.caller(token)
+    (incident,) = (await viewer.get("/api/v1/incidents")).data["items"]
+    for place in (
+        path,
+        f"{path}/results",
+        f"{path}/explain",
+        f"/api/v1/incidents/{incident['id']}",
+        "/api/v1/audit-log",
+    ):
+        text = (await viewer.get(place)).text
+        assert not [s for s in secrets if s in text], place
+    browser = alice.house.caller()
+    browser.cookies["tocsin_session"] = token
+    for place in ("/", f"/monitors/{made['id']}", f"/incidents/{incident['id']}"):
+        text = (await browser.get(place, accept="text/html")).text
+        assert not [s for s in secrets if s in text], place

@@ -9,7 +9,7 @@ import math
 import re
 import time
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
@@ -22,6 +22,7 @@ from tocsin.core.plain import clip
 from tocsin.core.result import Observation, Timing, TlsFacts
 from tocsin.errors import CheckFailed, CheckInvalid, EgressRefused
 from tocsin.net import url as urls
+from tocsin.net.cookies import cookies_for, keep_cookies
 from tocsin.net.egress import Egress
 from tocsin.net.fault import fault_of, no_socket, phase_of
 from tocsin.net.multi import Multi
@@ -153,18 +154,7 @@ class Journey:
                 if isinstance(fault, CheckFailed):
                     fault.observation = self._seen(done, headers)
                 raise fault
-            if not _STATUS_LINE.match(line):
-                message = f"the answer is not HTTP: expected a status line, found {clip(line, 60)!r}"
-                raise CheckFailed("protocol", message, phase="ttfb", observation=self._seen(done, headers))
-            wanted = self.request.http_version
-            if wanted in ("2", "3") and done.http_version != wanted:
-                found = f"HTTP/{done.http_version}" if done.http_version else "another one"
-                raise CheckFailed(
-                    "protocol",
-                    f"expected HTTP/{wanted}, found {found}",
-                    phase="ttfb",
-                    observation=self._seen(done, headers),
-                )
+            self._held_to(done, headers, line)
             if not leads_on or location is None:
                 return self._seen(done, headers)
             try:
@@ -179,6 +169,18 @@ class Journey:
                 raise self._lost(done, headers, f"more than {self.request.max_redirects} redirects")
             self._turn_to(target, done.status, headers)
 
+    def _held_to(self, done: Transfer, headers: tuple[tuple[str, str], ...], line: str) -> None:
+        """Raise CheckFailed (protocol) for an answer that is not HTTP, or not of the version that was asked for."""
+        wanted, spoken = self.request.http_version, done.http_version
+        expected, found = "", ""
+        if not _STATUS_LINE.match(line):
+            expected, found = "a status line of HTTP", repr(clip(line, 60))
+        elif wanted in ("2", "3") and spoken != wanted:
+            expected, found = f"HTTP/{wanted}", f"HTTP/{spoken}"
+        if expected:
+            message = f"expected {expected}, found {found}"
+            raise CheckFailed("protocol", message, phase="ttfb", observation=self._seen(done, headers))
+
     def _lost(self, done: Transfer, headers: tuple[tuple[str, str], ...], message: str) -> CheckFailed:
         return CheckFailed("protocol", message, phase="transfer", observation=self._seen(done, headers))
 
@@ -191,7 +193,7 @@ class Journey:
 
     def _turn_to(self, target: Url, status: int, headers: tuple[tuple[str, str], ...]) -> None:
         """Take the next hop: what goes along, and what stays behind."""
-        _keep_cookies(self.cookies, self.url.host, headers)
+        keep_cookies(self.cookies, self.url.host, headers)
         if (status == 303 and self.method != "HEAD") or (status in (301, 302) and self.method == "POST"):
             self.method, self.body = "GET", None
         self.trusted = self.trusted and _same_place(self.start, target)
@@ -316,7 +318,7 @@ class Journey:
                 lines.append("Authorization: Basic " + b64encode(f"{login.user}:{login.password}".encode()).decode())
             elif login.scheme == "bearer":
                 lines.append(f"Authorization: Bearer {login.token}")
-        if self.cookies and (cookies := _cookies_for(self.cookies, self.url.host)):
+        if self.cookies and (cookies := cookies_for(self.cookies, self.url.host)):
             lines.append("Cookie: " + cookies)
         return (*lines, *_ALWAYS)
 
@@ -380,26 +382,3 @@ def _headers(lines: Sequence[bytes]) -> tuple[tuple[tuple[str, str], ...], str]:
         if colon and len(found) < MAX_HEADERS:
             found.append((name.strip().lower(), value.strip()))
     return tuple(found), status_line
-
-
-def _keep_cookies(jar: dict[str, dict[str, str]], host: str, headers: Sequence[tuple[str, str]]) -> None:
-    for name, value in headers:
-        if name != "set-cookie":
-            continue
-        pair, *rest = value.split(";")
-        key, _, content = pair.strip().partition("=")
-        attributes = {k.strip().lower(): v.strip() for k, _, v in (a.partition("=") for a in rest)}
-        domain = attributes.get("domain", "").lstrip(".").lower()
-        place = "." + domain if domain.count(".") and (host == domain or host.endswith("." + domain)) else host
-        if attributes.get("max-age") == "0":
-            jar.get(place, {}).pop(key, None)
-        elif key and len(jar.get(place, {})) < 50:
-            jar.setdefault(place, {})[key] = content
-
-
-def _cookies_for(jar: Mapping[str, Mapping[str, str]], host: str) -> str:
-    found: dict[str, str] = {}
-    for place, cookies in jar.items():
-        if place == host or (place.startswith(".") and (host == place[1:] or host.endswith(place))):
-            found.update(cookies)
-    return "; ".join(f"{k}={v}" for k, v in found.items())

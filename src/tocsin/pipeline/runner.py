@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from tocsin import telemetry
 from tocsin.checks import Order
 from tocsin.clock import Clock
+from tocsin.core.redaction import redacted
 from tocsin.core.result import STATUSES, CheckError, CheckResult, Observation, Outcome
 from tocsin.errors import Conflict
 from tocsin.pipeline.admission import Admission, Job
@@ -194,7 +195,7 @@ class Runner:
         else:
             order = Order(monitor.type, watched.target, float(monitor.timeout_s), monitor.assertions, job.location)
             since = self._lag.now()
-            outcome = self._fair(await self._ask(job.location, order), since)
+            outcome = redacted(self._fair(await self._ask(job.location, order), since), watched.secrets)
         self._figures.count(outcome, late_s)
         return CheckResult(
             workspace_id=monitor.workspace_id,

@@ -19,6 +19,7 @@ from tocsin.core.alert import Channel
 from tocsin.core.consensus import LocationState, Seat, Verdict, decide
 from tocsin.core.incident import Incident
 from tocsin.core.monitor import Monitor
+from tocsin.core.redaction import credentials
 from tocsin.core.result import CheckResult
 from tocsin.errors import Invalid, NotFound
 from tocsin.store import Session, Store
@@ -57,6 +58,14 @@ class Watched:
     gap_from: datetime | None = None
     generation: int = 0
     gone: bool = False
+    _secrets: tuple[Monitor, list[str]] | None = None
+
+    @property
+    def secrets(self) -> list[str]:
+        """Every text of its target that may be a credential (core.redaction), found once for each configuration."""
+        if self._secrets is None or self._secrets[0] is not self.monitor:
+            self._secrets = self.monitor, credentials(self.monitor.target)
+        return self._secrets[1]
 
     @property
     def subject(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -10,12 +11,13 @@ from msgspec.structs import replace
 from tocsin import notifiers
 from tocsin.clock import new_id
 from tocsin.core import shape
-from tocsin.core.access import Principal
+from tocsin.core.access import Principal, may
 from tocsin.core.alert import Channel
 from tocsin.core.plain import as_map, found
 from tocsin.core.result import iso
 from tocsin.core.shape import Help, Length, Name
-from tocsin.errors import Invalid, NotFound, Problem
+from tocsin.errors import Conflict, Invalid, NotFound, Problem
+from tocsin.store import Session
 from tocsin.web.api.given import as_object, check_kept_secrets
 from tocsin.web.api.reach import refused
 from tocsin.web.call import Call, Reply, Route
@@ -61,12 +63,16 @@ class Tested(Struct, frozen=True, kw_only=True):
     took_ms: float
 
 
-def channel_json(channel: Channel) -> dict[str, Any]:
-    """A channel as JSON data, secrets as ***."""
+def channel_json(channel: Channel, *, writes: bool) -> dict[str, Any]:
+    """A channel as JSON data, secrets as ***; for those who may not write only the host of a webhook's address, since
+    whoever knows all of it can post there."""
+    config: dict[str, Any]
     try:
         config = shape.hide(notifiers.kind(channel.type).config, channel.config)
     except NotFound:
         config = {}
+    if not writes and isinstance(url := config.get("url"), str) and "://" in url:
+        config = config | {"url": f"{urlsplit(url).scheme}://{urlsplit(url).netloc.rpartition('@')[2]}/…"}
     return {
         "id": channel.id, "name": channel.name, "type": channel.type, "config": config, "default": channel.default,
         "enabled": channel.enabled, "disabled_reason": channel.disabled_reason, "created_at": iso(channel.created_at),
@@ -142,7 +148,8 @@ async def change(parts: Parts, who: Principal, channel_id: str, data: dict[str, 
     permanent error had switched off."""
     old = channel_of(parts, who, channel_id)
     current: dict[str, Any] = {
-        "name": old.name, "type": old.type, "config": {}, "default": old.default, "enabled": old.enabled
+        "name": old.name, "type": old.type, "config": {}, "default": old.default,
+        "enabled": old.enabled or old.disabled_reason is not None,
     }  # fmt: skip
     wanted, config = await read_channel(parts, current | data, old)
     default = old.default if wanted.default is None else wanted.default
@@ -150,7 +157,13 @@ async def change(parts: Parts, who: Principal, channel_id: str, data: dict[str, 
         old, name=wanted.name.strip(), type=wanted.type, config=config, default=default, enabled=wanted.enabled,
         disabled_reason=None, updated_at=parts.clock.now(),
     )  # fmt: skip
-    await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.channels.replace(channel))
+
+    def keep(s: Session) -> None:
+        if s.channels.get(channel_id) != old:
+            raise Conflict("the channel was changed meanwhile: look at it and try again")
+        s.channels.replace(channel)
+
+    await parts.store.of(who.workspace_id, by=who.name).write(keep)
     await parts.corridor.channels_changed(who.workspace_id)
     return channel
 
@@ -176,20 +189,26 @@ def visible(parts: Parts, who: Principal) -> list[Channel]:
 
 
 async def _index(call: Call) -> Reply:
-    return Reply(data={"items": [channel_json(c) for c in visible(call.parts, call.who)], "next_cursor": None})
+    writes = may(call.who, "write")
+    shown = [channel_json(c, writes=writes) for c in visible(call.parts, call.who)]
+    return Reply(data={"items": shown, "next_cursor": None})
 
 
 async def _make(call: Call) -> Reply:
     channel = await create(call.parts, call.who, as_object(call.data))
-    return Reply(data=channel_json(channel), status=201, headers={"location": f"/api/v1/channels/{channel.id}"})
+    return Reply(
+        data=channel_json(channel, writes=True), status=201, headers={"location": f"/api/v1/channels/{channel.id}"}
+    )
 
 
 async def _show(call: Call) -> Reply:
-    return Reply(data=channel_json(channel_of(call.parts, call.who, call.path["id"])))
+    channel = channel_of(call.parts, call.who, call.path["id"])
+    return Reply(data=channel_json(channel, writes=may(call.who, "write")))
 
 
 async def _edit(call: Call) -> Reply:
-    return Reply(data=channel_json(await change(call.parts, call.who, call.path["id"], as_object(call.data))))
+    channel = await change(call.parts, call.who, call.path["id"], as_object(call.data))
+    return Reply(data=channel_json(channel, writes=True))
 
 
 async def _remove(call: Call) -> Reply:

@@ -9,7 +9,12 @@ from tocsin.core import shape
 from tocsin.core.plain import as_map, found
 from tocsin.errors import Invalid, Problem
 
-_WHERE = ("url", "host", "server", "smtp_url", "base_url", "proxy", "token_url")
+_WHERE = (
+    "url", "host", "port", "server", "server_name", "smtp_url", "base_url", "proxy", "token_url", "resolve", "ca_file",
+)  # fmt: skip
+"""Fields that say where a secret is sent, or to whom it is trusted there."""
+_KEPT_PRIVATE = ("verify_tls", "tls", "starttls")
+"""Fields without which anybody on the way could read it."""
 
 
 def as_object(data: Any) -> dict[str, Any]:
@@ -32,10 +37,26 @@ def check_kept_secrets(
         name for name in fresh
         if name != "secret" and shown[name] != fresh[name] == old.get(name) and typed.get(name) != fresh[name]
     ]  # fmt: skip
+    if not kept:
+        return
+    usual = {f.name: f.default for f in shape.fields(type_)}
     for name in _WHERE:
-        if kept and name not in kept and _place(fresh.get(name)) != _place(old.get(name)):
+        now, before = (_place(data.get(name, usual.get(name))) for data in (fresh, old))
+        if name not in kept and now != before and not _upgrade(before, now):
             raise Invalid(Problem(f"{where}.{kept[0]}", f"typed again, because {name} leads elsewhere now", "***"))
+    for name in _KEPT_PRIVATE:
+        if old.get(name, usual.get(name)) and not fresh.get(name, usual.get(name)):
+            raise Invalid(Problem(f"{where}.{kept[0]}", f"typed again, because {name} is off now", "***"))
 
 
 def _place(value: Any) -> Any:
-    return urlsplit(value).netloc.lower() if isinstance(value, str) and "://" in value else value
+    """What of a field says where: of a URL its scheme and host."""
+    if isinstance(value, str) and "://" in value:
+        parts = urlsplit(value)
+        return f"{parts.scheme}://{parts.netloc}".lower()
+    return value or None
+
+
+def _upgrade(before: Any, now: Any) -> bool:
+    """Whether it is the same host, by https now."""
+    return isinstance(before, str) and before.startswith("http://") and now == before.replace("http", "https", 1)

@@ -14,6 +14,7 @@ from tocsin.core import shape
 from tocsin.core.access import Principal, may
 from tocsin.core.consensus import Verdict, Vote, recompute
 from tocsin.core.monitor import Monitor
+from tocsin.core.plain import quiet_url
 from tocsin.core.result import CheckResult, iso, outcome_json
 from tocsin.core.shape import Help, Length, Range
 from tocsin.errors import NotFound
@@ -135,6 +136,14 @@ def result_json(result: CheckResult) -> dict[str, Any]:
     )
 
 
+def quieted(shown: dict[str, Any], who: Principal) -> dict[str, Any]:
+    """A result's JSON data as this caller may see it: where a redirect ended, without its query's values for those who may
+    not write."""
+    if shown.get("final_url") and not may(who, "write"):
+        return shown | {"final_url": quiet_url(shown["final_url"])}
+    return shown
+
+
 def select(parts: Parts, who: Principal, wanted: Filter) -> tuple[list[Watched], str | None]:
     """(a page of monitors by name, cursor of the next): from memory."""
     rows = [w for w in parts.corridor.watchlist.of(who.workspace_id) if _fits(w, wanted)]
@@ -234,7 +243,8 @@ async def run_now(parts: Parts, who: Principal, monitor_id: str) -> dict[str, An
     w = watched(parts, who, monitor_id)
     ran = await parts.corridor.runner.run_now(w.monitor.id)
     verdict: Verdict | None = ran["verdict"]
-    return {"verdict": verdict.value if verdict else "unknown", "results": [result_json(r) for r in ran["results"]]}
+    results = [quieted(result_json(r), who) for r in ran["results"]]
+    return {"verdict": verdict.value if verdict else "unknown", "results": results}
 
 
 async def explain(parts: Parts, who: Principal, monitor_id: str) -> dict[str, Any]:

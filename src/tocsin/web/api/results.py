@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 from msgspec import Struct, field
 
-from tocsin.core.access import Principal, may
-from tocsin.core.plain import found, quiet_url
+from tocsin.core.access import Principal
+from tocsin.core.plain import found
 from tocsin.core.result import CheckError, CheckResult, Observation, Outcome, Status, Timing, iso
 from tocsin.core.shape import Help, Length, Range
 from tocsin.core.uptime import Uptime, uptime
@@ -17,7 +17,7 @@ from tocsin.errors import Invalid, Problem
 from tocsin.store.results import StoredResult, result_json
 from tocsin.store.rollups import LatencyStats, Point
 from tocsin.web.api.accept import known_locations
-from tocsin.web.api.monitors import watched
+from tocsin.web.api.monitors import quieted, watched
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.parts import Parts
 
@@ -266,11 +266,7 @@ def _outcome(type_: str, shown: str, past: Past, home: str) -> Outcome:
 
 async def _index(call: Call) -> Reply:
     found, cursor = await page(call.parts, call.who, call.path["id"], call.query)
-    items = [result_json(r) for r in found]
-    if not may(call.who, "write"):
-        for item in items:
-            if item.get("final_url"):
-                item["final_url"] = quiet_url(item["final_url"])
+    items = [quieted(result_json(r), call.who) for r in found]
     return Reply(data={"items": items, "next_cursor": cursor})
 
 

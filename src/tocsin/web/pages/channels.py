@@ -127,7 +127,7 @@ async def create(call: Call) -> Reply:
 async def edit(call: Call) -> Reply:
     """The form of a channel that exists, its secrets hidden."""
     channel = channels.channel_of(call.parts, call.who, call.path["id"])
-    return _form(call, channels.channel_json(channel), {}, channel=channel)
+    return _form(call, channels.channel_json(channel, writes=True), {}, channel=channel)
 
 
 async def change(call: Call) -> Reply:

@@ -188,7 +188,8 @@ async def add_channel(call: Call) -> Reply:
             made = await channels_api.create(call.parts, call.who, data)
     except Invalid as error:
         return _channel(call, data, errors=view.problems(error), status=422)
-    return _channel(call, channels_api.channel_json(made), tested=await channels.send_test(call, made.id), made=made)
+    shown = channels_api.channel_json(made, writes=True)
+    return _channel(call, shown, tested=await channels.send_test(call, made.id), made=made)
 
 
 _WRITE: dict[str, Any] = {"kind": "page", "permission": "write", "tag": "pages"}
