@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any, Literal, cast
 from urllib.parse import quote, unquote, urlsplit
@@ -105,6 +106,10 @@ class Settings:
         shown = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host  # noqa: S104
         return (self["BASE_URL"] or f"http://{shown}:{self['PORT']}").rstrip("/")
 
+    def reached_at(self, port: int) -> str:
+        """`base_url` of a server that listens on this port, which the system chose when PORT is 0."""
+        return self.base_url if self["BASE_URL"] else self.base_url.removesuffix(f":{self['PORT']}") + f":{port}"
+
 
 def read(environment: Mapping[str, str] | None = None, file: Path | None = None) -> Settings:
     """The settings: the environment wins over the file (`file`, else the one TOCSIN_CONFIG names), the file over the
@@ -121,7 +126,7 @@ def read(environment: Mapping[str, str] | None = None, file: Path | None = None)
     for name in sorted(known, key=lambda n: n.startswith("TOCSIN_")):
         if name in env and env[name] != "":
             key, unit = known[name]
-            given[key] = (_in_our_unit(name, env[name], unit), "environment", name)
+            given[key] = (_in_our_unit(name, key, env[name], unit), "environment", name)
     for name in env:
         if name.startswith("TOCSIN_") and name not in known and name not in ("TOCSIN_CONFIG",):
             raise SettingsError(_unknown(name, list(known)))
@@ -181,13 +186,17 @@ def _unknown(name: str, known: list[str]) -> str:
     )
 
 
-def _in_our_unit(name: str, text: str, unit: float) -> Any:
+def _in_our_unit(name: str, key: str, text: str, unit: float) -> Any:
     if unit == 1.0:
         return text
     try:
         value = float(text) * unit
     except ValueError:
-        raise SettingsError(f"{name}: expected a number of milliseconds, found {text!r}") from None
+        value = inf
+    if not isfinite(value):
+        raise SettingsError(f"{name}: expected a number of milliseconds, found {text!r}")
+    if value != int(value) and _BY_KEY[key].kind == "int":
+        raise SettingsError(f"{name}: expected whole seconds as milliseconds, such as 5000, found {text!r}")
     return str(int(value)) if value == int(value) else str(value)
 
 
@@ -238,10 +247,26 @@ def _agree(values: dict[str, Any], names: dict[str, str]) -> None:
     url = values["DATABASE_URL"]
     if url is not None and not url.reveal().startswith(("postgresql://", "postgres://", "sqlite:")):
         raise SettingsError(f"{names['DATABASE_URL']}: expected postgresql://… or sqlite:///path, found another scheme")
+    mail = values["SMTP_URL"]
+    if mail is not None and not _is_mail_server(mail.reveal()):
+        raise SettingsError(
+            f"{names['SMTP_URL']}: expected smtp://user:password@host:587 or smtps://…, found another form"
+        )
+    for host in filter(None, (word.strip() for word in values["ALLOWED_HOSTS"].split(","))):
+        if "/" in host or " " in host:
+            raise SettingsError(f"{names['ALLOWED_HOSTS']}: expected names such as watch.example.org, found {host!r}")
     if values["BASE_URL"] and not _is_web_address(values["BASE_URL"]):
         raise SettingsError(
             f"{names['BASE_URL']}: expected an http:// or https:// URL without query, found {values['BASE_URL']!r}"
         )
+
+
+def _is_mail_server(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("smtp", "smtps") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _is_web_address(text: str) -> bool:

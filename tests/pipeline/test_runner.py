@@ -210,3 +210,21 @@ async def test_a_bug_in_the_follow_up_leaves_nobody_waiting(world: World, monkey
     monkeypatch.setattr(world.corridor.runner, "ended", break_down)
     answer = await asyncio.wait_for(world.corridor.runner.run_now(watched.monitor.id), 5)
     assert [r.status for r in answer["results"]] == ["up"]
+
+
+async def test_run_now_ends_when_its_monitor_is_paused_meanwhile(world: World) -> None:
+    """One check of the host runs, one of another monitor waits its turn: whoever waits for that one hears the end."""
+    place = Place(world)
+    place.gate = asyncio.Event()
+    world.corridor.scheduler.admission.max_per_host = 1
+    first = await world.watch(name="first")
+    second = await world.watch(name="second")
+    await until(lambda: second.running and place.now, clock=world.clock)
+    asked = asyncio.create_task(world.corridor.runner.run_now(second.monitor.id))
+    await until(lambda: second.idle, clock=world.clock)
+    await world.rewrite(replace(second.monitor, paused=True))
+    with pytest.raises(Conflict, match="paused"):
+        await asyncio.wait_for(asked, 5)
+    place.gate.set()
+    await world.quiet()
+    assert first.last["local"].status == "up"

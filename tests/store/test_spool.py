@@ -92,3 +92,15 @@ def test_a_full_disk_refuses_without_harming_what_is_there(tmp_path: Path) -> No
     spool.append(b"z")
     assert drain(spool) == [b"x" * 1000, b"z"]
     spool.close()
+
+
+def test_zeros_at_a_files_end_are_no_records(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.append(b"one")
+    spool.close()
+    (segment,) = tmp_path.glob("*.spool")
+    segment.write_bytes(segment.read_bytes() + bytes(4096))
+    (tmp_path / "note.spool").write_bytes(b"somebody's")
+    again = Spool(tmp_path)
+    assert again.count == 1
+    assert drain(again) == [b"one"]

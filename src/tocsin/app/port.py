@@ -41,9 +41,10 @@ def _explained(error: OSError, host: str, port: int) -> SettingsError:
     return SettingsError(f"TOCSIN_HOST: expected an address of this machine, found {host!r} ({error.strerror})")
 
 
-def own(host: str, port: int) -> tuple[str | None, int]:
+def own(listening: socket.socket) -> tuple[str | None, int]:
     """What the egress guard must refuse as our own: (address, port), the address None when we listen on all of them."""
-    return (None if host in ("0.0.0.0", "::", "") else host, port)  # noqa: S104
+    address, port = listening.getsockname()[:2]
+    return (None if ipaddress.ip_address(address).is_unspecified else address, port)
 
 
 def only_loopback(host: str) -> bool:

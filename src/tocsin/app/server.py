@@ -80,7 +80,7 @@ async def start(settings: Settings, *, clock: Clock | None = None) -> Running:
             await asyncio.sleep(0.005)
         if serving.done():
             await serving
-        url = settings.base_url if settings["PORT"] else settings.base_url.removesuffix(":0") + f":{number}"
+        url = settings.reached_at(number)
         return Running(parts, url, number, http, serving, closing.pop_all())
     raise AssertionError
 
@@ -102,10 +102,10 @@ async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> t
         retry_delay_s=settings["DB_RETRY_DELAY_MS"] / 1000,
     )
     closing.push_async_callback(store.close)
-    net = Net(egress=Egress(settings["EGRESS"], own={port.own(host, listening.getsockname()[1])}), http=HttpEngine())
+    net = Net(egress=Egress(settings["EGRESS"], own={port.own(listening)}), http=HttpEngine())
     await net.start()
     closing.push_async_callback(net.close)
-    corridor = _corridor(settings, clock, store, net)
+    corridor = _corridor(settings, clock, store, net, settings.reached_at(listening.getsockname()[1]))
     await corridor.start()
     closing.push_async_callback(corridor.stop)
     token = None if port.only_loopback(host) or await _is_set_up(store) else secrets.token_urlsafe(18)
@@ -121,7 +121,7 @@ async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> t
     return parts, listening
 
 
-def _corridor(settings: Settings, clock: Clock, store: Store, net: Net) -> Corridor:
+def _corridor(settings: Settings, clock: Clock, store: Store, net: Net, base_url: str) -> Corridor:
     return Corridor.build(
         store=store,
         net=net,
@@ -129,7 +129,7 @@ def _corridor(settings: Settings, clock: Clock, store: Store, net: Net) -> Corri
         location=settings["LOCATION"],
         max_concurrent=settings["MAX_CONCURRENT_CHECKS"],
         max_per_host=settings["MAX_CONCURRENT_PER_HOST"],
-        base_url=settings.base_url,
+        base_url=base_url,
         smtp_url=settings["SMTP_URL"],
         retention_days=settings["RETENTION_DAYS"],
     )

@@ -87,7 +87,8 @@ def _as_option(problem: Problem, name: str) -> str:
     if field == "assertion":
         return f"{sugar.option_of(problem.field)}: expected {problem.expected}, found {problem.found}"
     title, positional = _positional(fields(checks.kind(name).target))
-    option = title if field == positional or (title == "HOST:PORT" and field == "port") else _option(field)
+    shape = next((s for s in fields(checks.kind(name).target) if s.name == field), None)
+    option = title if field == positional or (title == "HOST:PORT" and field == "port") else _option_of(field, shape)
     return f"{option}: expected {problem.expected}, found {problem.found}"
 
 
@@ -99,6 +100,12 @@ def _positional(shapes: Sequence[FieldShape]) -> tuple[str, str]:
         return "HOST:PORT", "host"
     first = shapes[0]
     return (first.name.upper(), first.name) if first.kind == "text" and first.required else ("", "")
+
+
+def _option_of(field: str, shape: FieldShape | None) -> str:
+    """The option that fills this field: a secret comes from a file, never from a command line that others can see."""
+    secret = shape is not None and shape.marks.hidden and shape.kind == "text" and field != "proxy"
+    return f"{_option(field)}-file" if secret and field not in _FILES else _option(field)
 
 
 def _option(field: str) -> str:
@@ -271,7 +278,7 @@ def _host_port(text: str, *, required: bool) -> tuple[str, int | None]:
     bare = not colon or (":" in host and not host.startswith("["))
     if bare and not required:
         return text.strip("[]"), None
-    if bare or not port.isascii() or not port.isdigit() or not host:
+    if bare or not port.isascii() or not port.isdigit() or len(port) > 5 or not host:
         expected = "HOST:PORT, such as example.org:443 or [2001:db8::1]:443"
         raise Invalid(Problem("host", expected, found(text)))
     return (host[1:-1] if host.startswith("[") and host.endswith("]") else host), int(port)

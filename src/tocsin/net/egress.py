@@ -27,7 +27,7 @@ _NEVER = _networks(
     ("168.63.129.16/32", "a cloud metadata address"),
     ("100.100.100.200/32", "a cloud metadata address"),
     ("192.0.0.192/32", "a cloud metadata address"),
-    ("fd00:ec2::254/128", "a cloud metadata address"),
+    ("fd00:ec2::/32", "a cloud metadata address"),
     ("fd20:ce::254/128", "a cloud metadata address"),
     ("169.254.0.0/16", "a link-local address"),
     ("fe80::/10", "a link-local address"),

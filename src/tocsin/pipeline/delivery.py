@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 from collections import Counter, OrderedDict, deque
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from msgspec.structs import replace
@@ -30,8 +30,7 @@ from tocsin.store.batch import OutboxOutcome
 
 log = telemetry.logger("tocsin.delivery")
 
-LEASE_S = 30.0
-"""Half as long again as a send may take: what a killed sender held goes out that soon."""
+LEASE_S = 60.0
 SEND_LIMIT_S = 20.0
 STOP_S = SEND_LIMIT_S + 2.0
 """How long a stop waits for what is being sent and recorded."""
@@ -69,6 +68,8 @@ class Delivery:
         self._busy: Counter[tuple[str, str]] = Counter()
         self._turns: dict[tuple[str, str], deque[OutboxRow]] = {}
         self._held: set[str] = set()
+        self._waiting: tuple[int, datetime | None] = (0, None)
+        self._count_at = datetime.min.replace(tzinfo=UTC)
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stopping = self._resting = False
@@ -121,6 +122,11 @@ class Delivery:
 
     # The loop -------------------------------------------------------------------------------------------------------
     async def _deliver(self) -> None:
+        if self._store.alone:  # nobody else sends: what a killed sender held need not wait for its lease
+            try:
+                await self._store.everything().write(lambda s: s.outbox.release())
+            except StoreUnavailable:
+                log.exception("delivery.leases_kept")
         while not self._stopping:
             self._wake.clear()
             pause = IDLE_LOOK_S
@@ -150,9 +156,10 @@ class Delivery:
             rows, away = [], True
         for row in (*rows, *self._due_in_memory(now, everything=away)):
             self._begin(row)
-        waiting = len(self._known) + len(rows)
+        if away:
+            self._waiting = len(self._known), min((row.created_at for row in self._known.values()), default=None)
+        waiting, oldest = self._waiting
         telemetry.outbox_pending.set(waiting)
-        oldest = min((row.created_at for row in self._known.values()), default=None)
         telemetry.outbox_age.set(0 if oldest is None else max(0.0, (now - oldest).total_seconds()))
         return 0.0 if len(rows) >= CLAIM else LOOK_S if waiting else IDLE_LOOK_S
 
@@ -161,7 +168,11 @@ class Delivery:
         store = self._store.everything()
         if len(self._held) >= HELD:
             return []
-        if not await store.read(lambda s: _anything_due(s.outbox.next_at(), now)):
+        if now >= self._count_at:  # many messages make many looks, and the figures need not be that fresh
+            self._waiting = await store.read(lambda s: (s.outbox.pending_count(), s.outbox.oldest()))
+            self._count_at = now + timedelta(seconds=LOOK_S)
+        next_at = await store.read(lambda s: s.outbox.next_at())
+        if not _anything_due(next_at, now):
             return []
         rows = await store.write(lambda s: s.outbox.claim(now, LEASE_S, CLAIM, self._name))
         settled = [self._done[row.key] for row in rows if row.key in self._done]

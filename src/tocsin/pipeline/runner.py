@@ -14,7 +14,7 @@ from tocsin.checks import Order
 from tocsin.clock import Clock
 from tocsin.core.redaction import redacted
 from tocsin.core.result import STATUSES, CheckError, CheckResult, Observation, Outcome
-from tocsin.errors import Conflict
+from tocsin.errors import Conflict, NotFound
 from tocsin.pipeline.admission import Admission, Job
 from tocsin.pipeline.intake import Intake
 from tocsin.pipeline.lag import LagMeter
@@ -79,13 +79,15 @@ class Runner:
         A check that is running is waited for first. Raises NotFound; Conflict when it is paused or cannot be run."""
         watched = self._watchlist.get(monitor_id)
         places = self.places(watched)
-        if watched.monitor.paused:
-            raise Conflict("the monitor is paused: resume it first")
         if watched.monitor.type == "push" or not places:
             raise Conflict("nothing to run: it is not checked from here")
         jobs: list[Job] = []
         for place in places:
             await self._idle(watched, place)
+            if watched.gone:
+                raise NotFound(f"there is no monitor {monitor_id} any more")
+            if watched.monitor.paused:
+                raise Conflict("the monitor is paused: resume it first")
             jobs.append(self._asked_for(watched, place, stored=False))
         for job in jobs:
             self.submit(job, first=True)
@@ -178,10 +180,7 @@ class Runner:
         watched.running.discard(job.location)
         self.admission.finished(job)
         if watched.idle:
-            waiters, watched.idle = watched.idle, []
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_result(None)
+            watched.wake()
 
     async def _result(self, job: Job) -> CheckResult:
         watched, monitor = job.watched, job.watched.monitor

@@ -103,7 +103,7 @@ class Scheduler:
         monitor, moment = watched.monitor, self._clock.now()
         watched.next_at = None
         places = self._runner.places(watched)
-        active = not (monitor.paused or watched.gone or monitor.type == "push")
+        active = self._is_run(watched)
         self._set_rate(monitor.id, len(places) / monitor.interval_s if active else 0.0)
         if not active:
             return
@@ -227,11 +227,17 @@ class Scheduler:
         if rate:
             self._rates[monitor_id] = rate
 
+    @staticmethod
+    def _is_run(watched: Watched) -> bool:
+        """Whether it has slots at all: a push monitor is called."""
+        return not (watched.monitor.paused or watched.gone or watched.monitor.type == "push")
+
     def _drop_waiting(self, watched: Watched) -> None:
         for job in self.admission.forget(watched):
             watched.running.discard(job.location)
             if job.done is not None:
                 job.done.cancel()
+        watched.wake()
 
     def _watch_for_jumps(self, offset: float) -> None:
         """A wall clock that was set moves every slot: schedule anew, without a burst."""
@@ -278,7 +284,7 @@ class Scheduler:
         if not noted:
             return
         self.gap_s = max(0.0, (self._clock.now() - datetime.fromisoformat(noted)).total_seconds())
-        slots = sum(int(self.gap_s // w.monitor.interval_s) for w in self._watchlist if not w.monitor.paused)
+        slots = sum(int(self.gap_s // w.monitor.interval_s) for w in self._watchlist if self._is_run(w))
         self._miss(slots)
         if self.gap_s > 2 * WATERMARK_EVERY_S:
             log.warning("scheduler.gap", seconds=round(self.gap_s), slots=slots)

@@ -71,6 +71,13 @@ class Watched:
     def subject(self) -> str:
         return f"monitor:{self.monitor.id}"
 
+    def wake(self) -> None:
+        """Tell those who wait until nothing of it runs to look again."""
+        waiters, self.idle = self.idle, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
     def judge(self, now: datetime) -> Verdict:
         """The verdict from the present states."""
         states = self.states

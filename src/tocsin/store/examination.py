@@ -41,7 +41,9 @@ def examine_file(path: Path) -> Examined:
 
 
 async def examine_server(url: str) -> str:
-    """The version of the PostgreSQL server at this URL. Raises what the driver raises when it does not answer."""
+    """The version of the PostgreSQL server at this URL. Raises what the driver raises when it does not answer,
+    SettingsError when there is no driver."""
+    opening.require_postgres_driver()
     from sqlalchemy.ext.asyncio import create_async_engine
 
     from tocsin.store.postgres import driver_url
@@ -60,7 +62,7 @@ def holder(path: Path) -> str | None:
     if not lock.exists():
         return None
     try:
-        os.close(opening.lock(lock))
+        os.close(opening.lock(lock, sign=False))
     except SettingsError as error:
         return str(error)
     return None

@@ -22,8 +22,20 @@ HEAD = "0001"
 _ALWAYS_CHECKED = 256 << 20
 
 
-def lock(path: Path) -> int:
-    """A held lock file (its descriptor: closing it lets go). SettingsError when another process holds it."""
+def require_postgres_driver() -> None:
+    """Return when PostgreSQL can be spoken to; SettingsError when its driver is not installed."""
+    try:
+        import asyncpg  # noqa: F401 # pyright: ignore[reportMissingTypeStubs, reportUnusedImport]
+        import greenlet  # noqa: F401 # pyright: ignore[reportUnusedImport]
+    except ImportError as error:
+        raise SettingsError(
+            "TOCSIN_DATABASE_URL: expected the driver for PostgreSQL, found it not installed: install tocsin[postgresql]"
+        ) from error
+
+
+def lock(path: Path, *, sign: bool = True) -> int:
+    """A held lock file (its descriptor: closing it lets go), with our process number in it unless `sign` is False.
+    SettingsError when another process holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
@@ -36,6 +48,8 @@ def lock(path: Path) -> int:
             f"{path.parent} "
             "(stop it, or set TOCSIN_DATA_DIR to another folder)"
         ) from error
+    if not sign:
+        return file
     os.ftruncate(file, 0)
     os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
     return file

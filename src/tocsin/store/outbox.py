@@ -93,6 +93,13 @@ class Outbox:
         )
         return [msgspec.structs.replace(_row(row), lease_until=until) for row in rows]
 
+    def release(self) -> None:
+        """Let go of every message that somebody held: it can be claimed at once."""
+        where, values = self._s.mine()
+        self._s.run(
+            f"UPDATE outbox SET lease_until = NULL, lease_by = NULL WHERE lease_until IS NOT NULL AND {where}", *values
+        )
+
     def settle(self, outcomes: Sequence[OutboxOutcome]) -> None:
         """Record what came of attempts; twice is the same as once. A row that is done stays as it is."""
         s = self._s

@@ -123,15 +123,8 @@ class PostgresDatabase:
 
 
 def driver_url(url: str) -> URL:
-    """SQLAlchemy's form of a postgresql:// URL; libpq's `sslmode` becomes asyncpg's `ssl`. SettingsError when it is none,
-    or when the driver is not installed."""
-    try:
-        import asyncpg  # noqa: F401 # pyright: ignore[reportMissingTypeStubs, reportUnusedImport]
-        import greenlet  # noqa: F401 # pyright: ignore[reportUnusedImport]
-    except ImportError as error:
-        raise SettingsError(
-            "TOCSIN_DATABASE_URL: expected the driver for PostgreSQL, found it not installed: install tocsin[postgresql]"
-        ) from error
+    """SQLAlchemy's form of a postgresql:// URL; libpq's `sslmode` becomes asyncpg's `ssl`. SettingsError when it is
+    none."""
     try:
         parsed = make_url(url).set(drivername="postgresql+asyncpg")
     except ArgumentError as error:

@@ -1,6 +1,6 @@
 """What the database could not take, on disk: appended, fsynced, replayed in order.
 
-A segment is a file of records: length (4 bytes), CRC-32 (4 bytes), payload. A torn record at a segment's end was never
+A segment is a file of records: length (4 bytes), check sum (4 bytes), payload. A torn record at a segment's end was never
 acknowledged and is passed over. A segment is deleted when all of it was replayed; after a crash in between, all of it
 is replayed again, which must be harmless. Only one record is in memory at a time. Calls must not overlap.
 """
@@ -26,7 +26,7 @@ class Spool:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder = folder
-        self._segments = sorted(folder.glob("*.spool"))
+        self._segments = sorted(file for file in folder.glob("*.spool") if file.stem.isdecimal())
         self._next = int(self._segments[-1].stem) + 1 if self._segments else 1
         self._offset = 0
         self._writing: int | None = None
@@ -39,7 +39,7 @@ class Spool:
     def append(self, payload: bytes) -> None:
         """Keep a payload; it is on the disk when this returns. Raises OSError when the disk does not take it."""
         file = self._writing if self._writing is not None else self._begin()
-        record = _HEADER.pack(len(payload), zlib.crc32(payload)) + payload
+        record = _HEADER.pack(len(payload), _sum(payload)) + payload
         try:
             _write(file, record)
             os.fdatasync(file)
@@ -79,8 +79,14 @@ class Spool:
         """Where a payload went that the database refuses for good: a file an operator can look at."""
         aside = self._folder / "refused"
         aside.mkdir(exist_ok=True, mode=0o700)
-        path = aside / f"{self._next:08d}-{zlib.crc32(payload):08x}.batch"
-        path.write_bytes(payload)
+        path = aside / f"{self._next:08d}-{_sum(payload):08x}.batch"
+        file = os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+        try:
+            _write(file, payload)
+            os.fsync(file)
+        finally:
+            os.close(file)
+        _sync_folder(aside)
         return path
 
     def close(self) -> None:
@@ -93,11 +99,7 @@ class Spool:
         self._next += 1
         self._size = 0
         self._segments.append(path)
-        folder = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _sync_folder(self._folder)
         return self._writing
 
     def _cut(self, file: int) -> None:
@@ -130,10 +132,24 @@ class Spool:
         telemetry.spool_batches.set(self.count)
 
 
+def _sync_folder(folder: Path) -> None:
+    """What is in the folder is there after a power cut."""
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
 def _write(file: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(file, view) :]
+
+
+def _sum(payload: bytes) -> int:
+    """CRC-32 from 1 on: zeros, which a power cut may leave at a file's end, are no record then."""
+    return zlib.crc32(payload, 1)
 
 
 def _read(header: bytes, read: Callable[[int], bytes]) -> bytes | None:
@@ -143,7 +159,7 @@ def _read(header: bytes, read: Callable[[int], bytes]) -> bytes | None:
     if length > _LARGEST:
         return None
     payload = read(length)
-    return payload if len(payload) == length and zlib.crc32(payload) == crc else None
+    return payload if len(payload) == length and _sum(payload) == crc else None
 
 
 def _count(segment: Path) -> int:

@@ -120,6 +120,11 @@ class Store:
         return self._database.backlog
 
     @property
+    def alone(self) -> bool:
+        """Whether no other server can use this database: a SQLite file is locked to one."""
+        return not self._gated
+
+    @property
     def spooled(self) -> int:
         """Batches on the disk that the database does not have yet."""
         return self._spool.count
@@ -374,6 +379,7 @@ async def _open_database(url: str, path: Path | None, create: bool) -> Database:
 
         await asyncio.to_thread(opening.prepare_sqlite, path, create=create)
         return SQLiteDatabase(path)
+    opening.require_postgres_driver()
     from tocsin.store.postgres import PostgresDatabase
 
     return await PostgresDatabase.open(url)

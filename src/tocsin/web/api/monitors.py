@@ -61,7 +61,7 @@ def monitor_json(parts: Parts, who: Principal, w: Watched) -> dict[str, Any]:
     return _shown_config(parts, monitor, writes=writes) | {
         "id": monitor.id,
         "shown": w.shown,
-        "verdict": verdict.value if verdict else "unknown",
+        "verdict": present(w),
         "pending": verdict is None or verdict.pending,
         "since": iso(verdict.since) if verdict else None,
         "reason": verdict.reason if verdict else None,
@@ -74,6 +74,11 @@ def monitor_json(parts: Parts, who: Principal, w: Watched) -> dict[str, Any]:
         "version": monitor.version,
         "push_url": push_url(parts, monitor) if writes else None,
     }
+
+
+def present(w: Watched) -> str:
+    """Its verdict now: unknown while nobody looks."""
+    return "unknown" if w.verdict is None or w.monitor.paused else w.verdict.value
 
 
 def push_url(parts: Parts, monitor: Monitor) -> str | None:
@@ -168,7 +173,7 @@ def _fits(w: Watched, wanted: Filter) -> bool:
         return False
     if wanted.verdict == "paused" and not monitor.paused:
         return False
-    if wanted.verdict not in (None, "paused") and (w.verdict.value if w.verdict else "unknown") != wanted.verdict:
+    if wanted.verdict not in (None, "paused") and present(w) != wanted.verdict:
         return False
     if wanted.q is not None:
         part = wanted.q.casefold()

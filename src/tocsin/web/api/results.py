@@ -25,6 +25,8 @@ _WINDOW = re.compile(r"([1-9][0-9]{0,4})(m|h|d|w|y)")
 _UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 365 * 86_400}
 _LONGEST_S = 10 * 365 * 86_400
 _MOST_POINTS = 5000
+_IN_FULL = timedelta(hours=6)
+"""Steps that rollups of minutes cannot give are added up from the results themselves: no longer stretch of them."""
 _NICE_S = (60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 604_800)
 
 
@@ -284,6 +286,8 @@ async def _figures(call: Call) -> Reply:
     step_s = wanted.step or step_for(start, end)
     if (end - start).total_seconds() / step_s > _MOST_POINTS:
         raise Invalid(Problem("step", f"a step that gives at most {_MOST_POINTS} points", str(step_s)))
+    if step_s % 60 and end - start > _IN_FULL:
+        raise Invalid(Problem("step", f"a multiple of 60 where the stretch is longer than {_IN_FULL}", str(step_s)))
     points = await series(call.parts, call.who, call.path["id"], start, end, step_s, wanted.location)
     return Reply(data=series_json(points, start, end, step_s))
 

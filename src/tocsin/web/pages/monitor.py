@@ -142,7 +142,7 @@ def _vitals(call: Call, watched: Watched, told: Told) -> list[Vital]:
     return made[:8]
 
 
-_VOTES = {"up": ("up", "Up"), "degraded": ("slow", "Slow"), "down": ("down", "Down"), None: ("pending", "Waiting")}
+_VOTES = {"up": ("up", "Up"), "degraded": ("slow", "Degraded"), "down": ("down", "Down"), None: ("pending", "Waiting")}
 
 
 def _places(watched: Watched, told: Told, scale: float) -> list[Place]:
