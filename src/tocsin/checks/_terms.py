@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Protocol
 
+from tocsin.core.plain import found
 from tocsin.core.shape import Help, Hidden, Length, Pattern, Range
+from tocsin.errors import Problem
 from tocsin.net import TlsWish
+from tocsin.net.resolve import split_pin
 
 _PEM = Pattern(r"\s*-----BEGIN [\s\S]*", "PEM text that begins with -----BEGIN (the text itself, not a path)")
 
@@ -18,6 +23,8 @@ ServerName = Annotated[str | None, Length(1, 253), Help("Name for TLS, when it i
 CaFile = Annotated[str | None, _PEM, Help("Authorities to trust instead of the system's, PEM")]
 ClientCert = Annotated[str | None, _PEM, Help("Client certificate, PEM")]
 ClientKey = Annotated[str | None, Hidden, _PEM, Help("Key of the client certificate, PEM")]
+Headers = Annotated[dict[str, str], Length(0, 100), Hidden, Help("Request headers")]
+Pins = Annotated[list[str], Length(0, 20), Help("Addresses to use, as HOST:PORT:ADDRESS")]
 User = Annotated[str | None, Length(1, 500), Help("Sign in as this user")]
 Password = Annotated[str | None, Hidden, Length(1, 1000), Help("The user's password")]
 
@@ -45,3 +52,32 @@ def wish(target: SpeaksTls, *alpn: str) -> TlsWish:
         client_key=getattr(target, "client_key", None),
         alpn=alpn,
     )
+
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
+
+
+def one_line(text: str) -> bool:
+    """Whether the text may stand as the value of a header."""
+    return _VALUE.fullmatch(text) is not None
+
+
+def wrong_headers(headers: Mapping[str, str], field: str = "headers") -> list[Problem]:
+    """A problem for each header that HTTP cannot say."""
+    return [
+        Problem(field, "names of letters, digits and -, values of one line", found(name))
+        for name, value in headers.items()
+        if not _TOKEN.fullmatch(name) or not one_line(value)
+    ]
+
+
+def wrong_pins(pins: Sequence[str], field: str = "resolve") -> list[Problem]:
+    """A problem for each pin that is none."""
+    problems: list[Problem] = []
+    for i, pin in enumerate(pins):
+        try:
+            split_pin(pin)
+        except ValueError:
+            problems.append(Problem(f"{field}[{i}]", "HOST:PORT:ADDRESS", found(pin)))
+    return problems

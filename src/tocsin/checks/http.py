@@ -6,24 +6,31 @@ import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from tocsin.checks._terms import CaFile, ClientCert, ClientKey, IpVersion, VerifyTls
+from tocsin.checks._terms import (
+    CaFile,
+    ClientCert,
+    ClientKey,
+    Headers,
+    IpVersion,
+    Pins,
+    VerifyTls,
+    one_line,
+    wrong_headers,
+    wrong_pins,
+)
 from tocsin.core.monitor import Assertion
-from tocsin.core.plain import found, quiet_url
+from tocsin.core.plain import quiet_url
 from tocsin.core.result import Observation
 from tocsin.core.shape import Help, Hidden, Length, Pattern, Private, Range
 from tocsin.errors import CheckFailed, Invalid, Problem
 from tocsin.net import Net
 from tocsin.net.http import Grant, HttpRequest, Login
-from tocsin.net.resolve import split_pin
 from tocsin.net.url import parse
 
 OFFERS = ("status_code", "body", "header", "json_path", "json_schema", "body_bytes", "certificate_days")
 DEFAULTS = (Assertion(type="status_code", op="in", value=["200-299"]),)
 
 GRACE_S = 0.3  # libcurl keeps the deadline
-
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +41,7 @@ class Target:
     method: Annotated[
         str, Pattern(r"[A-Z][A-Z-]{0,30}", "a method in capitals, such as GET"), Help("Request method")
     ] = "GET"
-    headers: Annotated[dict[str, str], Length(0, 100), Hidden, Help("Request headers")] = field(
-        default_factory=dict[str, str]
-    )
+    headers: Headers = field(default_factory=dict[str, str])
     body: Annotated[str | None, Private, Length(0, 65_536), Help("Request body, sent as UTF-8")] = None
     max_body: Annotated[int, Range(0, 16_777_216), Help("How much of the answer's body is read, decoded bytes")] = (
         1_048_576
@@ -48,9 +53,7 @@ class Target:
     ca_file: CaFile = None
     client_cert: ClientCert = None
     client_key: ClientKey = None
-    resolve: Annotated[list[str], Length(0, 20), Help("Addresses to use, as HOST:PORT:ADDRESS")] = field(
-        default_factory=list[str]
-    )
+    resolve: Pins = field(default_factory=list[str])
     proxy: Annotated[str | None, Hidden, Length(1, 500), Help("Proxy, as http://host:port or socks5://host:port")] = (
         None
     )
@@ -75,20 +78,11 @@ class Target:
             parse(self.url)
         except ValueError as error:
             problems.append(Problem("url", "an http or https URL", f"one that {error}"))
-        problems += [
-            Problem("headers", "names of letters, digits and -, values of one line", found(name))
-            for name, value in self.headers.items()
-            if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value)
-        ]
-        for i, pin in enumerate(self.resolve):
-            try:
-                split_pin(pin)
-            except ValueError:
-                problems.append(Problem(f"resolve[{i}]", "HOST:PORT:ADDRESS", found(pin)))
+        problems += wrong_headers(self.headers) + wrong_pins(self.resolve)
         if self.proxy and not re.fullmatch(r"(http|socks5h?)://\S+", self.proxy):
             problems.append(Problem("proxy", "http://host:port or socks5://host:port", "***"))
         for name in ("token", "cors_origin"):
-            if not _VALUE.fullmatch(getattr(self, name) or ""):
+            if not one_line(getattr(self, name) or ""):
                 problems.append(Problem(name, "one line", "***"))
         if self.auth == "bearer" and not self.token:
             problems.append(Problem("token", "a token, as auth is bearer", "nothing"))

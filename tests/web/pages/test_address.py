@@ -26,6 +26,7 @@ from tocsin.web.pages.address import guess, name_of
         ("192.0.2.7", "ping", {"host": "192.0.2.7"}),
         ("ping://192.0.2.7", "ping", {"host": "192.0.2.7"}),
         ("dns://example.org", "dns", {"name": "example.org"}),
+        ("wss://chat.example/live", "websocket", {"url": "wss://chat.example/live"}),
     ],
 )
 def test_the_type_is_worked_out(text: str, type_: str, target: dict[str, object]) -> None:

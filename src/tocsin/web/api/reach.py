@@ -11,7 +11,7 @@ from tocsin.core.plain import as_list, found
 from tocsin.errors import CheckFailed, CheckInvalid, EgressRefused, Problem
 from tocsin.net import Net
 
-_PORTS = {"http": 80, "https": 443, "smtp": 25, "smtps": 465, "socks5": 1080, "socks5h": 1080}
+_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443, "smtp": 25, "smtps": 465, "socks5": 1080, "socks5h": 1080}
 _PATIENCE_S = 2.0
 
 

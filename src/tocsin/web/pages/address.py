@@ -23,7 +23,7 @@ def guess(text: str) -> tuple[str, dict[str, Any], str]:
 def name_of(type_: str, target: Mapping[str, Any]) -> str:
     """What a monitor of this target is called when nobody named it: host, with the port where one was given, and path;
     "" when the target does not say where it is."""
-    if type_ == "http":
+    if type_ in ("http", "websocket"):
         return _of_url(str(target.get("url") or ""))
     if type_ == "dns":
         return str(target.get("name") or "").strip()[:_LONGEST]
@@ -51,6 +51,8 @@ def _guessed(address: str) -> tuple[str, dict[str, Any]]:
     scheme = scheme.lower()
     if scheme in ("http", "https"):
         return "http", {"url": address}
+    if scheme in ("ws", "wss"):
+        return "websocket", {"url": address}
     host, port = _split(rest.partition("/")[0])
     if scheme == "dns" and host:
         return "dns", {"name": host}
