@@ -29,6 +29,7 @@ REGISTRY: dict[str, str] = {
     "dns": "tocsin.checks.dns",
     "smtp": "tocsin.checks.smtp",
     "websocket": "tocsin.checks.websocket",
+    "grpc": "tocsin.checks.grpc",
     "ping": "tocsin.checks.ping",
     "push": "tocsin.checks.push",
 }
