@@ -21,7 +21,7 @@ def require(name: str, found: object) -> None:
 def program(*names: str) -> str:
     """The path of the first of these programs that is installed (on PATH or where Debian hides PostgreSQL's)."""
     for name in names:
-        if found := shutil.which(name):
+        if found := shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin"):
             return found
         for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
             if (folder / name).is_file():

@@ -30,6 +30,7 @@ REGISTRY: dict[str, str] = {
     "smtp": "tocsin.checks.smtp",
     "websocket": "tocsin.checks.websocket",
     "grpc": "tocsin.checks.grpc",
+    "ssh": "tocsin.checks.ssh",
     "ping": "tocsin.checks.ping",
     "push": "tocsin.checks.push",
 }

@@ -23,6 +23,7 @@ ServerName = Annotated[str | None, Length(1, 253), Help("Name for TLS, when it i
 CaFile = Annotated[str | None, _PEM, Help("Authorities to trust instead of the system's, PEM")]
 ClientCert = Annotated[str | None, _PEM, Help("Client certificate, PEM")]
 ClientKey = Annotated[str | None, Hidden, _PEM, Help("Key of the client certificate, PEM")]
+PrivateKey = Annotated[str | None, Hidden, _PEM, Help("Private key to sign in with, PEM, without a passphrase")]
 Headers = Annotated[dict[str, str], Length(0, 100), Hidden, Help("Request headers")]
 Pins = Annotated[list[str], Length(0, 20), Help("Addresses to use, as HOST:PORT:ADDRESS")]
 User = Annotated[str | None, Length(1, 500), Help("Sign in as this user")]

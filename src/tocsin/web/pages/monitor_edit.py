@@ -36,6 +36,7 @@ SAID = {
     "ping": "loss and round trip",
     "push": "a job calls us",
     "smtp": "mail server greets",
+    "ssh": "host key, sign-in",
     "grpc": "health service says SERVING",
     "websocket": "open, message or ping, close",
 }
