@@ -31,6 +31,7 @@ REGISTRY: dict[str, str] = {
     "websocket": "tocsin.checks.websocket",
     "grpc": "tocsin.checks.grpc",
     "ssh": "tocsin.checks.ssh",
+    "mqtt": "tocsin.checks.mqtt",
     "ping": "tocsin.checks.ping",
     "push": "tocsin.checks.push",
 }

@@ -36,6 +36,7 @@ SAID = {
     "ping": "loss and round trip",
     "push": "a job calls us",
     "smtp": "mail server greets",
+    "mqtt": "sign-in, a message there and back",
     "ssh": "host key, sign-in",
     "grpc": "health service says SERVING",
     "websocket": "open, message or ping, close",
