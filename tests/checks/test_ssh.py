@@ -44,9 +44,11 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
     folder = tmp_path_factory.mktemp("sshd")
     prints: dict[str, str] = {}
     lines = []
-    for kind in ("ed25519", "ecdsa", "rsa", "user"):
+    for kind, size in (("ed25519", []), ("ecdsa", []), ("rsa", ["-b", "2048"]), ("user", [])):
         file = folder / kind
-        subprocess.run([keygen, "-q", "-t", kind if kind != "user" else "ed25519", "-N", "", "-f", file], check=True)
+        subprocess.run(
+            [keygen, "-q", "-t", kind if kind != "user" else "ed25519", *size, "-N", "", "-f", file], check=True
+        )
         prints[kind] = subprocess.run([keygen, "-lf", file], check=True, capture_output=True, text=True).stdout.split()[
             1
         ]
@@ -191,7 +193,7 @@ async def test_no_way_in_common():
 
 
 async def test_a_key_that_is_none(sshd: Sshd):
-    encrypted = asyncssh.generate_private_key("ssh-ed25519").export_private_key(passphrase="s3cret").decode()
+    encrypted = asyncssh.generate_private_key("ssh-ed25519").export_private_key(passphrase="s3cret", rounds=50).decode()
     for key in ("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n", encrypted):
         outcome = await look("ssh", host="127.0.0.1", port=sshd.port, user="me", private_key=key)
         assert why(outcome) == ("down", "protocol", "send")
@@ -209,6 +211,7 @@ async def test_a_key_that_is_none(sshd: Sshd):
 )  # fmt: skip
 async def test_servers_that_are_none(said: bytes, type_: str, says: str):
     async def script(talk: Talk) -> None:
+        await talk.reader.readuntil(b"\n")  # closing with something unread would be a reset
         await talk.send(said)
         if b"SSH-2.0-x" in said:
             await talk.hang()
