@@ -266,6 +266,8 @@ async def test_a_server_slow_in_closing_is_up():
     async with serving(script) as server:
         outcome = await look("websocket", url=f"ws://127.0.0.1:{server.port}/", expect="hi", timeout_s=1)
     assert why(outcome) == ("up", "", None)
+    assert outcome.seen.timing.total is not None
+    assert outcome.seen.timing.total < 400
 
 
 def test_what_is_hidden():

@@ -97,6 +97,7 @@ class Target:
 
 async def check(target: Target, net: Net) -> Observation:
     """Sign in, send something there and back, leave."""
+    came = time.perf_counter()
     wanted = wish(target) if target.tls else None
     async with net.connect(target.host, target.port, tls=wanted, ip_version=target.ip_version) as connection:
         session = _Session(target, connection)
@@ -109,6 +110,7 @@ async def check(target: Target, net: Net) -> Observation:
             await session.send(_PINGREQ, 0, b"")
             await session.wait_for(_PINGRESP)
             session.round_trip(began)
+        session.total = (time.perf_counter() - came) * 1000  # parting is none of it
         await _goodbye(session)
         return session.seen()
 
@@ -120,11 +122,12 @@ class _Session:
         self.target, self.connection = target, connection
         self.v5 = target.mqtt_version == "5"
         self.ttfb: float | None = None
+        self.total: float | None = None
         self.facts: dict[str, Any] = {}
         self._received = 0
 
     def seen(self) -> Observation:
-        timing = replace(self.connection.timing, ttfb=self.ttfb)
+        timing = replace(self.connection.timing, ttfb=self.ttfb, total=self.total)
         return Observation(timing=timing, ip=self.connection.peer, tls=self.connection.tls, facts=self.facts)
 
     def round_trip(self, began: float) -> None:

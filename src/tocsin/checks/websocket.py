@@ -9,7 +9,6 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
@@ -105,6 +104,7 @@ def summary(target: Target) -> str:
 
 async def check(target: Target, net: Net) -> Observation:
     """Open it, say something and hear the answer, close it."""
+    came = time.perf_counter()
     place = _place(target.url)
     wish = None
     if place.scheme == "https":
@@ -122,6 +122,7 @@ async def check(target: Target, net: Net) -> Observation:
         else:
             await _converse(session, target.send, target.expect)
         session.facts["round_trip_ms"] = round((time.perf_counter() - began) * 1000, 3)
+        session.total = (time.perf_counter() - came) * 1000  # parting is none of it
         await _goodbye(session)
         return session.seen()
 
@@ -142,6 +143,7 @@ class _Session:
         self.status: int | None = None
         self.headers: tuple[tuple[str, str], ...] = ()
         self.ttfb: float | None = None
+        self.total: float | None = None
         self.facts: dict[str, Any] = {}
         self.answer: bytes | None = None
         self._received = 0
@@ -151,7 +153,7 @@ class _Session:
         answer = self.answer
         return Observation(
             status_code=self.status,
-            timing=replace(self.connection.timing, ttfb=self.ttfb),
+            timing=replace(self.connection.timing, ttfb=self.ttfb, total=self.total),
             ip=self.connection.peer,
             headers=self.headers,
             body=answer or b"",
@@ -267,16 +269,8 @@ def _refused(session: _Session, first: bytes) -> str:
     why = _WHY_NOT.get(status, "")
     if 300 <= status < 400:
         to = next((value for name, value in session.headers if name == "location"), "")
-        why = f"redirects are not followed{': ' + clip(_quiet(to), 100) if to else ''}"
+        why = f"redirects are not followed{': ' + clip(quiet_url(to), 100) if to else ''}"
     return f"expected 101 (the change to WebSocket), found {said}{f' ({why})' if why else ''}"
-
-
-def _quiet(location: str) -> str:
-    try:
-        urlsplit(location)
-    except ValueError:
-        return "an address that is none"
-    return quiet_url(location)
 
 
 async def _ping(session: _Session) -> None:
