@@ -96,7 +96,7 @@ async def test_who_may_not_publish(broker: dict[str, int]):
     told = await look("mqtt", **given, mqtt_version="5")
     assert why(told) == ("down", "protocol", "transfer")
     assert "the broker does not take our message: not authorized (0x87)" in str(told.error)
-    silent = await look("mqtt", **given, timeout_s=0.5)
+    silent = await look("mqtt", **given, timeout_s=1)
     assert why(silent) == ("down", "timeout", "transfer")
     assert "published to shop/x, but it did not come back (perhaps we may not publish or read there)" in str(
         silent.error

@@ -40,10 +40,11 @@ if TYPE_CHECKING:
 OFFERS = ("body", "body_bytes", "json_path", "header", "certificate_days")
 
 _LINE = 8192
-_CHUNK = 8192  # so that thousands of tiny frames are not read in one go
+_CHUNK = 4096  # so that thousands of tiny frames are not read in one go
 _MOST_LINES = 128
 _MOST_MESSAGE = 65_536
 _MOST_RECEIVED = 1 << 18
+_MOST_FRAMES = 10_000
 _FAREWELL_S = 0.5
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})(?: ([^\r\n]*))?\r?\n")
 _OURS = ("host", "connection", "upgrade", "content-length", "transfer-encoding")
@@ -146,7 +147,7 @@ class _Session:
         self.total: float | None = None
         self.facts: dict[str, Any] = {}
         self.answer: bytes | None = None
-        self._received = 0
+        self._received = self._seen_frames = 0
         self._frames: deque[Frame] = deque()
 
     def seen(self) -> Observation:
@@ -182,8 +183,10 @@ class _Session:
             if not data:
                 raise self.failed("the connection ended without a close frame", "connection_reset")
             self._received += len(data)
-            if self._received > _MOST_RECEIVED:
-                raise self.failed(f"{_MOST_RECEIVED} bytes came, and no answer among them")
+            if self._received > _MOST_RECEIVED or self._seen_frames > _MOST_FRAMES:
+                raise self.failed(
+                    f"{self._received} bytes in {self._seen_frames} frames came, and no answer among them"
+                )
             await self.take(data)
             await asyncio.sleep(0)  # a flood must not hold up the other checks
         return self._frames.popleft()
@@ -193,7 +196,9 @@ class _Session:
         from websockets.frames import Frame
 
         self.protocol.receive_data(data)
-        self._frames.extend(event for event in self.protocol.events_received() if isinstance(event, Frame))
+        frames = [event for event in self.protocol.events_received() if isinstance(event, Frame)]
+        self._seen_frames += len(frames)
+        self._frames.extend(frames)
         if self.protocol.parser_exc is None and self.protocol.close_rcvd is None:
             await self.flush()  # pongs
 
