@@ -274,3 +274,39 @@ def test_targets_that_are_refused(data: dict[str, Any], field: str):
 )  # fmt: skip
 def test_how_a_server_is_written(text: str, pair: tuple[str, int]):
     assert dns._server(text, 53) == pair
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "words"),
+    [
+        ({"expect": ["192.0.2.2"], "expect_mode": "subset"}, "up", ""),
+        ({"expect": ["192.0.2.3"], "expect_mode": "subset"}, "down", "expected 192.0.2.3"),
+        ({"expect": [r"^192\.0\.2\.\d$"], "expect_mode": "regex"}, "up", ""),
+        ({"expect": ["^10"], "expect_mode": "regex"}, "down", "expected an answer like ^10, found 192.0.2.1"),
+        ({"expect": ["192.0.2.2"]}, "down", "expected 192.0.2.2, found"),
+        ({"record_type": "SOA", "min_serial": 1}, "up", ""),
+        ({"record_type": "SOA", "min_serial": 2}, "down", "expected a serial not older than 2, found 1"),
+        ({"record_type": "SOA", "min_serial": 4_294_967_290}, "up", ""),
+    ],
+)
+async def test_what_an_answer_should_be(more: dict[str, Any], status: str, words: str) -> None:
+    async with name_server() as server:
+        outcome = await look("dns", name="a.test", server=server, **more)
+    assert outcome.status == status, outcome.error
+    assert words in str(outcome.error)
+    if more.get("record_type") == "SOA":
+        assert outcome.seen.facts["serial"] == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"expect": ["("], "expect_mode": "regex"}, "expect[0]"),
+        ({"min_serial": 1}, "min_serial"),
+        ({"expect_mode": "x"}, "expect_mode"),
+    ],
+)
+def test_modes_that_make_no_sense(more: dict[str, Any], field: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        read(Target, {"name": "a.test", **more})
+    assert [p.field for p in caught.value.problems] == [field]

@@ -25,6 +25,7 @@ from tocsin.net.shortage import shortage
 REGISTRY: dict[str, str] = {
     "http": "tocsin.checks.http",
     "tcp": "tocsin.checks.tcp",
+    "udp": "tocsin.checks.udp",
     "tls": "tocsin.checks.tls",
     "dns": "tocsin.checks.dns",
     "smtp": "tocsin.checks.smtp",

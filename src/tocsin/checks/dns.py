@@ -21,9 +21,10 @@ import dns.reversename
 from tocsin.checks._terms import CaFile
 from tocsin.core.assertion import judge
 from tocsin.core.monitor import Assertion
+from tocsin.core.pattern import check_pattern, search
 from tocsin.core.plain import clip
 from tocsin.core.result import Observation, Timing
-from tocsin.core.shape import Help, Length, Pattern
+from tocsin.core.shape import Help, Length, Pattern, Range
 from tocsin.errors import CheckFailed, CheckInvalid, Invalid, Problem
 from tocsin.net import Net, TlsWish
 from tocsin.net.progress import progress
@@ -45,7 +46,14 @@ class Target:
         str | None, Pattern(r"[^\s/]{1,260}", "ADDRESS or ADDRESS:PORT"), Help("Server to ask; else the system's first")
     ] = None
     record_type: Annotated[RecordType, Help("Kind of record")] = "A"
-    expect: Annotated[tuple[str, ...], Length(0, 50), Help("The whole answer, in any order")] = ()
+    expect: Annotated[tuple[str, ...], Length(0, 50), Help("What the answer should be")] = ()
+    expect_mode: Annotated[
+        Literal["set", "subset", "regex"],
+        Help("set: the whole answer in any order; subset: among others; regex: each matches some answer"),
+    ] = "set"
+    min_serial: Annotated[
+        int | None, Range(0, 4_294_967_295), Help("SOA: the serial is not older than this (RFC 1982)")
+    ] = None
     protocol: Annotated[Literal["udp", "tcp", "tls"], Help("How to ask")] = "udp"
     rcode: Annotated[
         Literal["NOERROR", "NXDOMAIN", "SERVFAIL", "REFUSED"],
@@ -68,6 +76,13 @@ class Target:
         if self.server is not None and _server(self.server, 53) is None:
             problems.append(
                 Problem("server", "ADDRESS or ADDRESS:PORT, an IPv6 address with a port in [ ]", clip(self.server))
+            )
+        if self.expect_mode == "regex":
+            for i, pattern in enumerate(self.expect):
+                problems += check_pattern(pattern, f"expect[{i}]")
+        if self.min_serial is not None and self.record_type != "SOA":
+            problems.append(
+                Problem("min_serial", f"nothing, as {self.record_type} has no serial", str(self.min_serial))
             )
         if self.expect and self.rcode != "NOERROR":
             problems.append(Problem("expect", f"nothing, as rcode is {self.rcode}", f"{len(self.expect)} answers"))
@@ -228,6 +243,8 @@ def _seen(target: Target, answer: dns.message.Message, exchange: _Exchange) -> O
         "server": f"{exchange.ip or exchange.host} port {exchange.port}",
         "protocol": exchange.protocol,
     }
+    if wanted == dns.rdatatype.SOA and sets:
+        facts["serial"] = int(cast("Any", sets[0])[0].serial)
     if sets:
         facts["ttl_s"] = min(s.ttl for s in sets)
     if exchange.tries > 1:
@@ -254,12 +271,29 @@ def _require(target: Target, answer: dns.message.Message, seen: Observation) -> 
         raise CheckFailed("dns", f"{target.name} has no {target.record_type} record", phase="ttfb", observation=seen)
     if target.expect:
         _require_answers(target, seen)
+    if target.min_serial is not None and not _at_least(seen.facts.get("serial", 0), target.min_serial):
+        found = f"expected a serial not older than {target.min_serial}, found {seen.facts.get('serial')}"
+        raise CheckFailed("assertion", found, observation=seen)
     if target.authenticated and not seen.facts["authenticated"]:
         raise CheckFailed("assertion", "expected an answer validated by DNSSEC, found no AD flag", observation=seen)
 
 
+def _at_least(serial: int, least: int) -> bool:
+    """Whether a zone's serial is that one or newer, as numbers that wrap around (RFC 1982)."""
+    return (serial - least) % 2**32 < 2**31
+
+
 def _require_answers(target: Target, seen: Observation) -> None:
-    expected = Assertion(type="dns_answer", op="eq", value=list(target.expect))
+    if target.expect_mode == "regex":
+        answers = [str(a).encode() for a in seen.facts["answers"]]
+        for pattern in target.expect:
+            if not any(search(pattern, answer).hit for answer in answers):
+                found = b", ".join(answers).decode() or "nothing"
+                message = f"expected an answer like {clip(pattern, 100)}, found {clip(found, 200)}"
+                raise CheckFailed("assertion", message, observation=seen)
+        return
+    op = "eq" if target.expect_mode == "set" else "contains"
+    expected = Assertion(type="dns_answer", op=op, value=list(target.expect))
     (result,) = judge((expected,), seen, _NO_TIME)
     if not result.ok:
         wanted, found = ", ".join(sorted(result.expected)), ", ".join(result.actual) or "nothing"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -20,7 +19,7 @@ from tocsin.checks._terms import (
     wish,
 )  # fmt: skip
 from tocsin.core.pattern import check_pattern, search
-from tocsin.core.plain import clip
+from tocsin.core.plain import clip, escaped
 from tocsin.core.result import Observation
 from tocsin.core.shape import Help, Length
 from tocsin.errors import CheckFailed, Invalid, Problem
@@ -30,8 +29,6 @@ from tocsin.net.progress import progress
 OFFERS = ("certificate_days", "body", "body_bytes")
 
 _MOST = 65_536
-_ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|[\s\S])")
-_ESCAPES = {"r": b"\r", "n": b"\n", "t": b"\t", "0": b"\0", "\\": b"\\"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,26 +55,12 @@ class Target:
         """What the marks cannot say. Raises Invalid."""
         problems: list[Problem] = []
         for i, text in enumerate(self.send):
-            if _bytes(text) is None:
+            if escaped(text) is None:
                 problems.append(Problem(f"send[{i}]", r"text with the escapes \r \n \t \0 \xNN \\", clip(text)))
         for i, pattern in enumerate(self.expect):
             problems += check_pattern(pattern, f"expect[{i}]") if pattern else []
         if problems:
             raise Invalid(*problems)
-
-
-def _bytes(text: str) -> bytes | None:
-    """The bytes that a text with escapes stands for, None when an escape is unknown."""
-    made, at = b"", 0
-    for match in _ESCAPE.finditer(text):
-        code = match[1]
-        byte = bytes([int(code[1:], 16)]) if len(code) == 3 else _ESCAPES.get(code)
-        if byte is None:
-            return None
-        made += text[at : match.start()].encode() + byte
-        at = match.end()
-    rest = text[at:]
-    return None if rest.endswith("\\") else made + rest.encode()
 
 
 async def check(target: Target, net: Net) -> Observation:
@@ -87,7 +70,7 @@ async def check(target: Target, net: Net) -> Observation:
         received = bytearray()
         for i in range(max(len(target.send), len(target.expect))):
             if i < len(target.send) and target.send[i]:
-                await connection.write(_bytes(target.send[i]) or b"")
+                await connection.write(escaped(target.send[i]) or b"")
             if i < len(target.expect) and target.expect[i]:
                 await _hear(connection, target.expect[i], i, received)
         return _seen(connection, received)

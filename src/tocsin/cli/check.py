@@ -48,8 +48,13 @@ def run(argv: Sequence[str]) -> int:
     args = _parser(name, fields(target_type)).parse_args(_steps_in_order(name, argv[1:]))
     try:
         data = _target_data(name, args, fields(target_type))
-        target = read(target_type, data)
         given = sugar.assertions(args)
+        if (
+            data.get("expect_mode", "set") != "set"
+        ):  # --expect stands for an assertion, which knows the whole answer only
+            data["expect"] = [text for a in given if a["type"] == "dns_answer" for text in a["value"]]
+            given = [a for a in given if a["type"] != "dns_answer"]
+        target = read(target_type, data)
         order = checks.Order(
             type=name,
             target=target,

@@ -201,3 +201,21 @@ def found(value: object) -> str:
             return str(value)
         case _:
             return type(value).__name__
+
+
+_ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|[\s\S])")
+_ESCAPES = {"r": b"\r", "n": b"\n", "t": b"\t", "0": b"\0", "\\": b"\\"}
+
+
+def escaped(text: str) -> bytes | None:
+    """The bytes that a text with escapes stands for, None when an escape is unknown."""
+    made, at = b"", 0
+    for match in _ESCAPE.finditer(text):
+        code = match[1]
+        byte = bytes([int(code[1:], 16)]) if len(code) == 3 else _ESCAPES.get(code)
+        if byte is None:
+            return None
+        made += text[at : match.start()].encode() + byte
+        at = match.end()
+    rest = text[at:]
+    return None if rest.endswith("\\") else made + rest.encode()
