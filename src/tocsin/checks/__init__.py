@@ -28,6 +28,7 @@ REGISTRY: dict[str, str] = {
     "tls": "tocsin.checks.tls",
     "dns": "tocsin.checks.dns",
     "smtp": "tocsin.checks.smtp",
+    "redis": "tocsin.checks.redis",
     "ping": "tocsin.checks.ping",
     "push": "tocsin.checks.push",
 }

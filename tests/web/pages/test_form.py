@@ -14,6 +14,7 @@ TARGETS = {
     "tls": {"host": "shop.example", "port": 443},
     "dns": {"name": "shop.example"},
     "smtp": {"host": "mail.example", "port": 25},
+    "redis": {"host": "cache.example", "password": "s3cret", "database": 3, "role": "replica"},
     "ping": {"host": "192.0.2.7"},
 }
 CONFIGS = {"webhook": {"url": "https://hook.example/x", "secret": "s3cret"}, "email": {"to": "ops@example.org"}}
