@@ -29,6 +29,7 @@ REGISTRY: dict[str, str] = {
     "dns": "tocsin.checks.dns",
     "smtp": "tocsin.checks.smtp",
     "redis": "tocsin.checks.redis",
+    "postgres": "tocsin.checks.postgres",
     "ping": "tocsin.checks.ping",
     "push": "tocsin.checks.push",
 }
