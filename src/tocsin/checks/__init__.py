@@ -30,6 +30,7 @@ REGISTRY: dict[str, str] = {
     "smtp": "tocsin.checks.smtp",
     "redis": "tocsin.checks.redis",
     "postgres": "tocsin.checks.postgres",
+    "mysql": "tocsin.checks.mysql",
     "ping": "tocsin.checks.ping",
     "push": "tocsin.checks.push",
 }

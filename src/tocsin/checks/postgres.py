@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from msgspec.structs import replace
 
+from tocsin.checks._sql import Expect, Query, User, require, with_answer
 from tocsin.checks._terms import (
     CaFile,
     ClientCert,
@@ -23,10 +24,11 @@ from tocsin.checks._terms import (
 )
 from tocsin.core.plain import clip
 from tocsin.core.result import Observation
-from tocsin.core.shape import Help, Length, Private
+from tocsin.core.shape import Help, Length
 from tocsin.errors import CheckFailed
 from tocsin.net import Connection, Net, postgres, starttls
 from tocsin.net.progress import progress
+from tocsin.net.sql import Rows
 
 OFFERS = ("certificate_days",)
 
@@ -37,13 +39,11 @@ class Target:
 
     host: Host
     port: Port = 5432
-    user: Annotated[str, Length(1, 500), Help("Sign in as this user")]
+    user: User
     password: Password = None
     database: Annotated[str | None, Length(1, 500), Help("Database; else the one named like the user")] = None
-    query: Annotated[str, Private, Length(1, 10_000), Help("One statement that only reads")] = "SELECT 1"
-    expect: Annotated[
-        str | None, Length(0, 1000), Help("Text that the first column of the first row must be equal to")
-    ] = None
+    query: Query = "SELECT 1"
+    expect: Expect = None
     tls: Tls = False
     verify_tls: VerifyTls = True
     server_name: ServerName = None
@@ -64,12 +64,9 @@ async def check(target: Target, net: Net) -> Observation:
         seen = await _seen(connection, session)
         began = time.perf_counter()
         rows = await _asked(session, target.query, seen)
-        facts = seen.facts | {"query_ms": round((time.perf_counter() - began) * 1000, 2), "rows": rows.count}
-        if rows.count:
-            facts["value"] = None if rows.first is None else clip(rows.first, 200)
-        seen = replace(seen, facts=facts)
+        seen = with_answer(seen, rows, time.perf_counter() - began)
         await session.leave()
-        _require(target, rows, seen)
+        require(target.expect, rows, seen)
         return seen
 
 
@@ -87,7 +84,7 @@ async def _seen(connection: Connection, session: postgres.Session) -> Observatio
     return Observation(timing=timing, ip=connection.peer, tls=connection.tls, facts=facts)
 
 
-async def _asked(session: postgres.Session, query: str, seen: Observation) -> postgres.Rows:
+async def _asked(session: postgres.Session, query: str, seen: Observation) -> Rows:
     """The query's rows. The transaction only reads and cannot be left from within one statement; the server ends by
     itself what we no longer wait for. Poolers take this, where they refuse options at the start."""
     most_ms = int(progress().remaining_s() * 1000) + 1000
@@ -98,10 +95,3 @@ async def _asked(session: postgres.Session, query: str, seen: Observation) -> po
     except postgres.Refused as error:
         raise CheckFailed("protocol", f"the query failed: {error}", phase="ttfb", observation=seen) from None
     return rows
-
-
-def _require(target: Target, rows: postgres.Rows, seen: Observation) -> None:
-    if target.expect is None or (rows.count and rows.first == target.expect):
-        return
-    found = "no row" if not rows.count else "NULL" if rows.first is None else repr(clip(rows.first, 200))
-    raise CheckFailed("assertion", f"expected {clip(target.expect, 200)!r}, found {found}", observation=seen)

@@ -6,30 +6,18 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import dataclass
 from typing import Any
 
 from tocsin.core.plain import clip
 from tocsin.errors import CheckFailed
 from tocsin.net import clear, scram
 from tocsin.net.connect import Connection
+from tocsin.net.sql import LARGEST, MOST_BYTES, MOST_MESSAGES, MOST_ROWS, Rows
 
-MOST_ROWS = 1000
-_MOST_BYTES = 4 << 20
-_LARGEST = 1 << 20
-_MOST_MESSAGES = 10_000
 _VERSION_3 = 196_608
 _KINDS = b"123ACDEGHIKNRSTVWZcdnstv"  # what a server may send
 _AT_ANY_TIME = b"NA"  # notices and notifications
 _SCRAM = "SCRAM-SHA-256"
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """What a statement gave: how many rows (MOST_ROWS at most), and the first column of the first one (None: NULL)."""
-
-    count: int
-    first: str | None = None
 
 
 class Refused(CheckFailed):
@@ -161,9 +149,9 @@ class Session:
                 self.ttfb_ms = (time.perf_counter() - self._began) * 1000
             kind, size = head[:1], int.from_bytes(head[1:], "big") - 4
             self._bytes, self._messages = self._bytes + size, self._messages + 1
-            if kind not in _KINDS or not 0 <= size <= _LARGEST:
+            if kind not in _KINDS or not 0 <= size <= LARGEST:
                 raise _wrong("a message of PostgreSQL", repr(clip(head.decode("latin-1"))))
-            if self._bytes > _MOST_BYTES or self._messages > _MOST_MESSAGES:
+            if self._bytes > MOST_BYTES or self._messages > MOST_MESSAGES:
                 raise _wrong("an answer of usual size", "an endless one")
             body = await self._connection.read(size)
             if kind == b"S":
