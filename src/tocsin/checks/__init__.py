@@ -31,6 +31,7 @@ REGISTRY: dict[str, str] = {
     "redis": "tocsin.checks.redis",
     "postgres": "tocsin.checks.postgres",
     "mysql": "tocsin.checks.mysql",
+    "mongodb": "tocsin.checks.mongodb",
     "ping": "tocsin.checks.ping",
     "push": "tocsin.checks.push",
 }

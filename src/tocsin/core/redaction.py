@@ -10,7 +10,7 @@ from typing import Any, cast
 HIDDEN = "***"
 """What stands in the place of a credential."""
 _NAMES = re.compile(r"auth|cookie|token|secret|session|passw|passphrase|key|signature|credential", re.IGNORECASE)
-_PLAIN = frozenset({"url", "host", "method", "record_type", "server", "expect"})
+_PLAIN = frozenset({"url", "host", "method", "record_type", "server", "expect", "auth_source"})
 """Fields of a target that are shown to people as they are."""
 
 
