@@ -47,6 +47,16 @@ def redis_server(folder: Path, *more: str) -> Iterator[Redis]:
     here = issue("127.0.0.1", by=authority())
     for name, text in (("cert.pem", here.pem), ("key.pem", here.key_pem), ("ca.pem", authority().pem)):
         (folder / name).write_text(text)
+    process, server = started(folder, *more)
+    try:
+        yield server
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def started(folder: Path, *more: str, attempts: int = 3) -> tuple[subprocess.Popen[bytes], Redis]:
+    """A free port may be taken before the server has it."""
     server = Redis(hostile.refused_port(), hostile.refused_port())
     lines = [
         f"port {server.port}", f"tls-port {server.tls_port}", "bind 127.0.0.1", f"dir {folder}", 'save ""',
@@ -57,16 +67,13 @@ def redis_server(folder: Path, *more: str) -> Iterator[Redis]:
     (folder / "conf").write_text("\n".join(lines) + "\n")
     log = folder / "log"
     with log.open("w") as out:
-        process = subprocess.Popen(
-            [program("redis-server", "valkey-server"), str(folder / "conf")], stdout=out, stderr=out
-        )
-    try:
-        wait_for(lambda: process.poll() is not None or "eady to accept connections" in log.read_text())
-        assert process.poll() is None, log.read_text()
-        yield server
-    finally:
-        process.terminate()
-        process.wait(20)
+        command = [program("redis-server", "valkey-server"), str(folder / "conf")]
+        process = subprocess.Popen(command, stdout=out, stderr=out)
+    wait_for(lambda: process.poll() is not None or "eady to accept connections" in log.read_text())
+    if process.poll() is not None and attempts > 1:
+        return started(folder, *more, attempts=attempts - 1)
+    assert process.poll() is None, log.read_text()
+    return process, server
 
 
 def wait_for(true: Callable[[], bool]) -> None:
@@ -136,7 +143,6 @@ async def test_tls(redis: Redis) -> None:
     assert outcome.seen.tls is not None
     assert outcome.seen.tls.verified
     assert why(await look("redis", **here)) == ("down", "tls", "tls")
-    plain = await look("redis", **here | {"port": redis.port})
     plain = await look("redis", **here | {"port": redis.port}, timeout_s=0.3)  # waits for the end of a line
     assert why(plain) == ("down", "timeout", "tls")
 
@@ -163,7 +169,7 @@ async def test_a_replica_and_its_link(redis: Redis, tmp_path: Path) -> None:
         (b"-LOADING Redis is loading\r\n", "protocol", "LOADING"), (b"$999999999999\r\n", "protocol", "at most 1048576"),
         (b"$-7\r\n", "protocol", "a length"), (b"$5\r\nabc", "protocol", "ended"), (b"$1\r\nabc", "protocol", "end of a text"),
         (b"*1\r\n" * 20, "protocol", "nested too deep"), (b"*99999999\r\n", "protocol", "at most 10000"), (b"*-5\r\n", "protocol", "parts"),
-        (b"*9000\r\n" + b"*3000\r\n" + b":1\r\n" * 12_000, "protocol", "too many"), (b":zwei\r\n", "protocol", "whole number"),
+        (b"*9000\r\n" + b"*3000\r\n" + b":1\r\n" * 12_000, "protocol", "too many"), (b":zwei\r\n", "protocol", "whole number"), (b":-+5\r\n", "protocol", "whole number"),
         (b">1\r\n+news\r\n" * 101, "protocol", "nobody asked for"), (b"+OK\r\n", "protocol", "expected PONG to PING, found 'OK'"),
         (b"$-1\r\n", "protocol", "found NoneType"), (b"!5\r\nERR x\r\n", "protocol", "found ERR x"),
         ((b"*10000\r\n" + b"$500\r\n" + b"x" * 500 + b"\r\n") + (b"$500\r\n" + b"x" * 500 + b"\r\n") * 3000, "protocol", "at most 1048576"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ _MOST_BYTES = 1 << 20
 _MOST_VALUES = 10_000
 _MOST_DEPTH = 8
 _MOST_PUSHES = 100
+_WHOLE = re.compile(r"[+-]?[0-9]{1,19}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +114,7 @@ class _Reading:
 
 
 def _whole(text: str, line: bytes) -> int:
-    digits = text.removeprefix("-").removeprefix("+")
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= 19):
+    if _WHOLE.fullmatch(text) is None:
         raise _wrong("a whole number in a reply of Redis", repr(clip(line.decode("latin-1"), 100)))
     return int(text)
 
