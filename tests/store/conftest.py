@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
-import socket
-import subprocess
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -16,58 +12,18 @@ from typing import Any
 import pytest
 
 from builders import ALICE, CHARLIE, START, FakeClock, a_monitor
-from needs import program, require
+from pg_cluster import cluster
 from tocsin.core.account import Membership, User, Workspace
 from tocsin.store import Store
 
 SEALING_KEY = bytes(range(32))
 
 
-def _as_postgres(*command: str) -> None:
-    """Run one of PostgreSQL's programs; it refuses root, who becomes the user postgres."""
-    prefix = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    subprocess.run([*prefix, *command], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
-
-
-def _free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def _started(pg_ctl: str, data: str, log: Path, attempts: int = 5) -> int:
-    """The port on which the cluster of that folder now listens. A free port may be taken before we have it."""
-    port = _free_port()
-    where = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories=''"
-    options = f"{where} -c fsync=off -c synchronous_commit=off -c shared_buffers=16MB"
-    try:
-        _as_postgres(pg_ctl, "-D", data, "-w", "-o", options, "-l", str(log), "start")
-    except subprocess.CalledProcessError:
-        if attempts == 1:
-            raise
-        return _started(pg_ctl, data, log, attempts - 1)
-    return port
-
-
 @pytest.fixture(scope="session")
 def postgres_cluster() -> Iterator[str]:
     """A PostgreSQL server on a loopback port, for the whole run: its URL without a database."""
-    real = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)
-    initdb = str(real[0]) if real else program("initdb")
-    pg_ctl = str(Path(initdb).with_name("pg_ctl")) if real else program("pg_ctl")
-    if os.geteuid() == 0:
-        require("runuser", shutil.which("runuser"))
-    folder = Path(tempfile.mkdtemp(prefix="tocsin-pg-"))
-    if os.geteuid() == 0:
-        shutil.chown(folder, "postgres")
-    data = str(folder / "data")
-    _as_postgres(initdb, "-D", data, "-A", "trust", "-U", "tocsin", "--encoding=UTF8", "--no-sync")
-    port = _started(pg_ctl, data, folder / "log")
-    try:
+    with cluster() as port:
         yield f"postgresql://tocsin@127.0.0.1:{port}"
-    finally:
-        _as_postgres(pg_ctl, "-D", data, "-m", "immediate", "-w", "stop")
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

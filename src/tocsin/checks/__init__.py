@@ -33,6 +33,10 @@ REGISTRY: dict[str, str] = {
     "grpc": "tocsin.checks.grpc",
     "ssh": "tocsin.checks.ssh",
     "mqtt": "tocsin.checks.mqtt",
+    "redis": "tocsin.checks.redis",
+    "postgres": "tocsin.checks.postgres",
+    "mysql": "tocsin.checks.mysql",
+    "mongodb": "tocsin.checks.mongodb",
     "ping": "tocsin.checks.ping",
     "push": "tocsin.checks.push",
 }

@@ -19,7 +19,12 @@ _SHORTEST = 4
 _NO_WORD = 12
 """So long a value in a query may be a credential whatever its name; shorter ones are words such as json."""
 _NAMES = re.compile(r"auth|cookie|token|secret|session|passw|passphrase|key|signature|credential", re.IGNORECASE)
-_PLAIN = frozenset({"url", "token_url", "host", "method", "record_type", "server", "expect"})
+_PLAIN = frozenset(
+    {
+        "url", "token_url", "host", "method", "record_type", "server", "expect", "auth_source", "key", "host_key",
+        "host_key_type",
+    }
+)  # fmt: skip
 """Fields of a target that are shown to people as they are."""
 
 

@@ -14,6 +14,10 @@ TARGETS = {
     "tls": {"host": "shop.example", "port": 443},
     "dns": {"name": "shop.example"},
     "smtp": {"host": "mail.example", "port": 25},
+    "redis": {"host": "cache.example", "password": "s3cret", "database": 3, "role": "replica"},
+    "postgres": {"host": "db.example", "user": "watcher", "query": "SELECT 1", "expect": "1"},
+    "mysql": {"host": "db.example", "user": "watcher", "database": "shop", "tls": True},
+    "mongodb": {"host": "db.example", "user": "watcher", "password": "s3cret", "role": "secondary"},
     "ping": {"host": "192.0.2.7"},
 }
 CONFIGS = {"webhook": {"url": "https://hook.example/x", "secret": "s3cret"}, "email": {"to": "ops@example.org"}}
