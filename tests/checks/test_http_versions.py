@@ -4,10 +4,7 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +13,7 @@ import pytest
 
 import hostile
 from checks.looking import look, why
+from daemon import daemon, free_port
 from hostile import Identity, authority, issue, serving
 
 APP = """
@@ -42,18 +40,6 @@ class Site:
     clear: int
 
 
-def free_port() -> int:
-    with socket.socket() as one, socket.socket(type=socket.SOCK_DGRAM) as two:
-        one.bind(("127.0.0.1", 0))
-        two.bind(one.getsockname())
-        return one.getsockname()[1]
-
-
-def answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("versions")
@@ -61,22 +47,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     pair = write(folder, issue("127.0.0.1", by=authority()))
     made = Site(free_port(), free_port())
     command = [
-        sys.executable, "-W", "ignore", "-m", "hypercorn", "versions_site:app", "--bind", f"127.0.0.1:{made.secure}", "--quic-bind",
+        sys.executable, "-W", "ignore", "-m", "hypercorn", f"asgi:{folder / 'versions_site.py'}:app", "--bind", f"127.0.0.1:{made.secure}", "--quic-bind",
         f"127.0.0.1:{made.secure}", "--insecure-bind", f"127.0.0.1:{made.clear}", "--certfile", pair[0], "--keyfile", pair[1],
     ]  # fmt: skip
-    log = (folder / "log").open("w")
-    process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
-    try:
-        until = time.monotonic() + 20
-        while not (answers(made.secure) and answers(made.clear)):
-            assert process.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < until
-            time.sleep(0.05)
+    with daemon(command, [made.secure, made.clear], folder / "log"):
         yield made
-    finally:
-        process.terminate()
-        process.wait(10)
-        log.close()
 
 
 def write(folder: Path, identity: Identity) -> tuple[str, str]:
