@@ -32,6 +32,9 @@ check_errors = Counter(
 checks_invalid = Counter(
     "tocsin_checks_invalid_total", "Checks that could not be judged fairly", ["cause"], registry=REGISTRY
 )
+self_test_failed = Gauge(
+    "tocsin_self_test_failed", "1 while this location doubts its own resolver, route or clock", registry=REGISTRY
+)
 active_monitors = Gauge("active_monitors", "Monitors that are not paused", registry=REGISTRY)
 active_incidents = Gauge("active_incidents", "Open incidents", registry=REGISTRY)
 scheduler_lateness = Histogram(

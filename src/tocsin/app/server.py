@@ -23,11 +23,14 @@ import uvloop
 from tocsin import __version__, telemetry
 from tocsin.app import folder, port
 from tocsin.app.keys import derive
+from tocsin.checks import Order
 from tocsin.clock import Clock, SystemClock
+from tocsin.errors import Invalid, SettingsError
 from tocsin.net import Net
 from tocsin.net.egress import Egress
 from tocsin.net.http import HttpEngine
 from tocsin.pipeline.corridor import Corridor
+from tocsin.pipeline.self_test import read_anchors
 from tocsin.settings import Settings
 from tocsin.store import Store
 from tocsin.web import gate
@@ -130,9 +133,17 @@ def _corridor(settings: Settings, clock: Clock, store: Store, net: Net, base_url
         max_concurrent=settings["MAX_CONCURRENT_CHECKS"],
         max_per_host=settings["MAX_CONCURRENT_PER_HOST"],
         base_url=base_url,
+        anchors=_anchors(settings),
         smtp_url=settings["SMTP_URL"],
         retention_days=settings["RETENTION_DAYS"],
     )
+
+
+def _anchors(settings: Settings) -> list[Order]:
+    try:
+        return read_anchors(settings["ANCHORS"])
+    except Invalid as error:
+        raise SettingsError(f"TOCSIN_ANCHORS: {error}") from None
 
 
 async def _is_set_up(store: Store) -> bool:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from tocsin import checks, telemetry
+from tocsin.checks import Order
 from tocsin.clock import Clock
 from tocsin.core.consensus import Verdict
 from tocsin.core.incident import close
@@ -25,6 +26,7 @@ from tocsin.pipeline.live import Live, event
 from tocsin.pipeline.response import Response
 from tocsin.pipeline.runner import Runner
 from tocsin.pipeline.scheduler import Scheduler
+from tocsin.pipeline.self_test import SelfTest
 from tocsin.pipeline.watchdog import Watchdog
 from tocsin.pipeline.watchlist import Watched, Watchlist, open_incidents
 from tocsin.secret import Secret
@@ -59,6 +61,7 @@ class Corridor:
     watchdog: Watchdog
     housekeeping: Housekeeping
     lag: LagMeter
+    self_test: SelfTest
     started_at: datetime | None = None
     stopped: bool = False
     _catching_up: asyncio.Task[None] | None = None
@@ -67,13 +70,15 @@ class Corridor:
     def build(
         cls, *, store: Store, net: Net, clock: Clock, location: str = "local", max_concurrent: int = 1000,
         max_per_host: int = 50, base_url: str = "", smtp_url: Secret | None = None, retention_days: int = 90,
+        anchors: Sequence[Order] = (),
     ) -> Corridor:  # fmt: skip
         """The parts, not started. `location` is the name of the place this instance checks from."""
         lag, live = LagMeter(), Live()
         watchlist = Watchlist(store, clock, location)
         judgement = Judgement(watchlist, base_url)
         intake = Intake(store, watchlist, judgement, live, clock)
-        runner = Runner(watchlist, {location: partial(checks.run, net=net, clock=clock)}, intake, clock, lag)
+        self_test = SelfTest(partial(checks.run, net=net, clock=clock), anchors, clock)
+        runner = Runner(watchlist, {location: self_test}, intake, clock, lag)
         scheduler = Scheduler(
             watchlist, runner, intake, store, clock, lag, max_concurrent=max_concurrent, max_per_host=max_per_host
         )
@@ -95,6 +100,7 @@ class Corridor:
             watchdog=watchdog,
             housekeeping=Housekeeping(store, clock, retention_days=retention_days),
             lag=lag,
+            self_test=self_test,
         )
 
     async def start(self) -> None:

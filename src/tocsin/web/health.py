@@ -30,6 +30,8 @@ def problems(parts: Parts) -> list[str]:
     found += state.get("stalled", [])
     if parts.store.breaker.state != "closed":
         found.append("the database does not answer; results are kept on disk")
+    if parts.corridor.self_test.trouble is not None:
+        found.append(f"failures are not judged: {parts.corridor.self_test.trouble}")
     if state.get("holding", False):
         found.append("checks wait until results can be written")
     if state.get("loop_lag_ms", 0) > 500:
