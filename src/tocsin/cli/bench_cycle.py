@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import resource
-import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from tocsin.cli.bench_engine import target
 from tocsin.clock import SystemClock, new_id
 from tocsin.core.account import Workspace
 from tocsin.core.monitor import Monitor
@@ -44,23 +42,10 @@ class Cycle:
 
 async def measure(counts: Sequence[int]) -> AsyncIterator[Cycle]:
     """A cycle for each count, half http and half tcp, each in a fresh database that is removed afterwards."""
-    async with _target() as ports:
+    async with target() as found:
+        ports = Ports(found["http"], found["tcp"])
         for count in counts:
             yield await _cycle(count, ports)
-
-
-@asynccontextmanager
-async def _target() -> AsyncGenerator[Ports]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tocsin.cli.bench_target", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )
-    assert process.stdout is not None
-    try:
-        found = json.loads(await process.stdout.readline())
-        yield Ports(found["http"], found["tcp"])
-    finally:
-        process.kill()
-        await process.wait()
 
 
 async def _cycle(count: int, ports: Ports) -> Cycle:
