@@ -41,6 +41,7 @@ class Special:
     proxy: str | None = None  # scheme://address:port
     proxy_login: str | None = None  # user:password
     digest: tuple[str, str] | None = None
+    unix_socket: str | None = None  # a path: the URL's host is then a name only
 
 
 class Transfer:
@@ -284,6 +285,8 @@ def _set_up_special(handle: Any, special: Special, url: Url) -> None:
         put(pycurl.PROXY, special.proxy)
         if special.proxy_login:
             put(pycurl.PROXYUSERPWD, special.proxy_login.encode())
+    if special.unix_socket:
+        put(pycurl.UNIX_SOCKET_PATH, special.unix_socket)
     if special.digest:
         put(pycurl.HTTPAUTH, pycurl.HTTPAUTH_DIGEST)
         put(pycurl.USERNAME, special.digest[0].encode())
