@@ -30,6 +30,7 @@ REGISTRY: dict[str, str] = {
     "dns": "tocsin.checks.dns",
     "smtp": "tocsin.checks.smtp",
     "ping": "tocsin.checks.ping",
+    "ldap": "tocsin.checks.ldap",
     "rabbitmq": "tocsin.checks.rabbitmq",
     "docker": "tocsin.checks.docker",
     "nagios": "tocsin.checks.nagios",
