@@ -31,6 +31,7 @@ REGISTRY: dict[str, str] = {
     "smtp": "tocsin.checks.smtp",
     "ping": "tocsin.checks.ping",
     "ldap": "tocsin.checks.ldap",
+    "snmp": "tocsin.checks.snmp",
     "rabbitmq": "tocsin.checks.rabbitmq",
     "docker": "tocsin.checks.docker",
     "nagios": "tocsin.checks.nagios",
