@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 import hostile
 from checks.looking import look, why
@@ -135,6 +137,34 @@ async def test_what_hangs_is_killed_with_its_children(folder: Path):
     assert why(outcome) == ("down", "timeout", None)
     for file in ("self", "child"):
         assert await gone(int((folder / file).read_text()))
+
+
+def children() -> set[int]:
+    """Processes that were started by this one and are not buried yet."""
+    found: set[int] = set()
+    for file in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found |= {int(pid) for pid in file.read_text().split()}
+    return found
+
+
+async def test_a_deadline_in_the_middle_of_the_start_leaves_nothing(folder: Path):
+    name = script(folder, "exec sleep 300")
+    before = children()
+    for wait_ms in (0, 0.5, 1, 2, 4, 8):
+        assert (await run(folder, name, timeout_s=wait_ms / 1000)).status in ("down", "invalid")
+    until = time.monotonic() + 5
+    while left := children() - before:
+        assert time.monotonic() < until, left
+        await asyncio.sleep(0.01)
+
+
+def test_on_the_loop_that_servers_use(folder: Path):
+    script(folder, "echo fine | tee said; sleep 300 & exit 1", "check_left")
+    script(folder, "sleep 300", "check_hang")
+    left = uvloop.run(run(folder, "check_left"))
+    assert (left.status, left.seen.facts["output"]) == ("degraded", "fine")
+    assert why(uvloop.run(run(folder, "check_hang", timeout_s=0.3)))[:2] == ("down", "timeout")
 
 
 async def test_children_that_are_left_behind_hold_nobody_up(folder: Path):

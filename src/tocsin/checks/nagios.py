@@ -7,9 +7,10 @@ import contextlib
 import os
 import signal
 import stat
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 
 from tocsin.core.perfdata import PluginOutput, read_output
 from tocsin.core.plain import clip
@@ -55,8 +56,7 @@ async def check(target: Target, net: Net) -> Observation:
     """Run the plugin to its end, and hold it to its exit code."""
     if net.local.plugin_dir is None:
         raise CheckInvalid(_NO_FOLDER)
-    file = await asyncio.to_thread(_find, net.local.plugin_dir, target.plugin)
-    code, printed, complaint = await _run(file, target.arguments)
+    code, printed, complaint = await _run(net.local.plugin_dir, target)
     output = read_output(printed.decode("utf-8", "replace"))
     said = clip(output.text or complaint.decode("utf-8", "replace").strip() or "it printed nothing", 200)
     seen = Observation(facts=_facts(code, output), body=printed)
@@ -111,89 +111,135 @@ def _find(folder: Path, name: str) -> Path:
     return path
 
 
-class _Output:
-    """One stream of the plugin, read up to a limit through a pipe of ours: closed when we say so, also when a child that
-    got away still holds the other end."""
+async def _run(folder: Path, target: Target) -> tuple[int, bytes, bytes]:
+    """Exit code (negative: the signal that ended it), what it printed, and what it complained. Nothing of its process
+    group is left when this returns or is cancelled."""
+    running = await _start(folder, target)
+    try:
+        try:
+            await running.ends_or_floods()
+        finally:
+            await running.end_group()
+        if running.flooded:
+            raise CheckInvalid(f"{target.plugin} printed more than {MOST_OUTPUT} bytes, so it was ended")
+        code = running.process.returncode
+        if code is None:
+            raise CheckInvalid(f"{target.plugin} does not let itself be ended")
+        await asyncio.wait([running.out.over, running.err.over], timeout=_LAST_WORDS_S)
+        return code, bytes(running.out.data), bytes(running.err.data)
+    finally:
+        running.close()
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._mine, self.theirs = os.pipe2(os.O_CLOEXEC)
-        os.set_blocking(self._mine, False)
+
+async def _start(folder: Path, target: Target) -> _Running:
+    """The plugin, started. In a thread: starting a program takes a while, in which no other check could be timed."""
+    starting = asyncio.ensure_future(asyncio.to_thread(_popen, folder, target))
+    try:
+        process = await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        starting.add_done_callback(_end_late)
+        raise
+    try:
+        return _Running(process)
+    except OSError as error:
+        _bury(process)
+        raise shortage(error) or CheckInvalid(f"{target.plugin} cannot be watched: {error.strerror}") from None
+
+
+def _popen(folder: Path, target: Target) -> subprocess.Popen[bytes]:
+    file = _find(folder, target.plugin)
+    try:
+        return subprocess.Popen(  # noqa: S603 - a program that the operator allows, its arguments in a list
+            [str(file), *target.arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            bufsize=0, cwd=file.parent, env=_ENVIRONMENT, start_new_session=True,
+        )  # fmt: skip
+    except OSError as error:
+        raise shortage(error) or CheckInvalid(f"{target.plugin} cannot be run: {error.strerror}") from None
+
+
+def _end_late(starting: asyncio.Future[subprocess.Popen[bytes]]) -> None:
+    """It has come up when nobody waited for it any more."""
+    if not starting.cancelled() and starting.exception() is None:
+        _bury(starting.result())
+
+
+def _bury(process: subprocess.Popen[bytes]) -> None:
+    """End a plugin that has only just begun, at once."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with process:  # waits for its end and closes its pipes
+        return
+
+
+class _Stream:
+    """One stream of the plugin, read as it comes, up to a limit."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, file: IO[bytes]) -> None:
+        self._loop, self._file = loop, file
+        os.set_blocking(file.fileno(), False)
         self.data = bytearray()
         self.over: asyncio.Future[None] = loop.create_future()
-        loop.add_reader(self._mine, self._read)
-
-    @property
-    def flooded(self) -> bool:
-        return len(self.data) > MOST_OUTPUT
+        loop.add_reader(file.fileno(), self._read)
 
     def _read(self) -> None:
         try:
-            data = os.read(self._mine, MOST_OUTPUT)
+            data = os.read(self._file.fileno(), MOST_OUTPUT)
         except BlockingIOError:
             return
         self.data += data
-        if not data or self.flooded:
-            self._loop.remove_reader(self._mine)
+        if not data or len(self.data) > MOST_OUTPUT:
+            self._loop.remove_reader(self._file.fileno())
             if not self.over.done():
                 self.over.set_result(None)
 
-    def started(self) -> None:
-        """The plugin has its end now; ours of it goes, so that its last word is the end."""
-        os.close(self.theirs)
-        self.theirs = -1
+    def close(self) -> None:
+        """Let go of it, also when a child that got away still holds the other end."""
+        self._loop.remove_reader(self._file.fileno())
+        self.over.cancel()
+        self._file.close()
+
+
+class _Running:
+    """A plugin that runs: its streams, and its end, which the kernel tells by a descriptor (pidfd)."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.process = process
+        self._fd = os.pidfd_open(process.pid)
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._loop.add_reader(self._fd, self._has_ended)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self.out, self.err = _Stream(self._loop, process.stdout), _Stream(self._loop, process.stderr)
+
+    @property
+    def flooded(self) -> bool:
+        return max(len(self.out.data), len(self.err.data)) > MOST_OUTPUT
+
+    def _has_ended(self) -> None:
+        self._loop.remove_reader(self._fd)
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+    async def ends_or_floods(self) -> None:
+        """Return when it has ended, or printed too much."""
+        waiting: set[asyncio.Future[None]] = {self.out.over, self.err.over, self._ended}
+        while not (self._ended.done() or self.flooded):
+            _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+
+    async def end_group(self) -> None:
+        """Kill whatever of it still runs: itself, and children it has left. It is asked for its exit code only afterwards:
+        until then its number, which is the group's too, cannot become another process's. What the kernel does not let go
+        of within a second is left."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        await asyncio.wait([self._ended], timeout=1)
+        self.process.poll()
 
     def close(self) -> None:
-        """Let go of both ends."""
-        self._loop.remove_reader(self._mine)
-        self.over.cancel()
-        os.close(self._mine)
-        if self.theirs >= 0:
-            os.close(self.theirs)
-
-
-async def _run(file: Path, arguments: tuple[str, ...]) -> tuple[int, bytes, bytes]:
-    """Exit code (negative: the signal that ended it), what it printed, and what it complained. Nothing of its process
-    group is left when this returns or is cancelled."""
-    loop = asyncio.get_running_loop()
-    with contextlib.ExitStack() as closing:
-        closing.callback((out := _Output(loop)).close)
-        closing.callback((err := _Output(loop)).close)
-        process = await _start(file, arguments, out, err)
-        ended = asyncio.ensure_future(process.wait())
-        try:
-            out.started()
-            err.started()
-            await _first(out, err, ended)
-        finally:
-            await _end_group(process, ended)
-        if out.flooded or err.flooded:
-            raise CheckInvalid(f"{file.name} printed more than {MOST_OUTPUT} bytes, so it was ended")
-        await asyncio.wait([out.over, err.over], timeout=_LAST_WORDS_S)
-        assert process.returncode is not None
-        return process.returncode, bytes(out.data), bytes(err.data)
-
-
-async def _start(file: Path, arguments: tuple[str, ...], out: _Output, err: _Output) -> asyncio.subprocess.Process:
-    try:
-        return await asyncio.create_subprocess_exec(
-            str(file), *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=out.theirs, stderr=err.theirs,
-            cwd=str(file.parent), env=_ENVIRONMENT, start_new_session=True,
-        )  # fmt: skip
-    except OSError as error:
-        raise shortage(error) or CheckInvalid(f"{file.name} cannot be run: {error.strerror}") from None
-
-
-async def _first(out: _Output, err: _Output, ended: asyncio.Future[int]) -> None:
-    """Return when the plugin has ended, or printed too much."""
-    waiting: set[asyncio.Future[Any]] = {out.over, err.over, ended}
-    while not (ended.done() or out.flooded or err.flooded):
-        _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-
-
-async def _end_group(process: asyncio.subprocess.Process, ended: asyncio.Future[int]) -> None:
-    """Kill whatever of the plugin still runs: itself, and children it has left (their group keeps its number as long as
-    one lives). A process that the kernel does not let go of within a second is left to the loop."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    await asyncio.wait([ended], timeout=1)
+        """Let go of its descriptors."""
+        self._loop.remove_reader(self._fd)
+        self._ended.cancel()
+        os.close(self._fd)
+        self.out.close()
+        self.err.close()

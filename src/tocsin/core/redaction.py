@@ -9,7 +9,9 @@ from typing import Any, cast
 
 HIDDEN = "***"
 """What stands in the place of a credential."""
-_NAMES = re.compile(r"auth|cookie|token|secret|session|passw|passphrase|key|signature|credential|community", re.IGNORECASE)
+_NAMES = re.compile(
+    r"auth|cookie|token|secret|session|passw|passphrase|key|signature|credential|community", re.IGNORECASE
+)
 _PLAIN = frozenset({"url", "host", "method", "record_type", "server", "expect"})
 """Fields of a target that are shown to people as they are."""
 
