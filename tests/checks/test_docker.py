@@ -109,6 +109,8 @@ async def test_a_running_container_is_up(podman: Podman):
     assert facts["started_at"].startswith("20")
     assert "health" not in facts
     assert outcome.seen.body == b""
+    assert outcome.seen.ip is None
+    assert str(podman.folder) not in str(outcome)
     by_id = json.loads(podman("inspect", "well").stdout)[0]["Id"]
     assert (await see(by_id[:12], podman.socket)).status == "up"
 

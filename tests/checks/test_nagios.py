@@ -285,3 +285,6 @@ async def test_a_server_refuses_such_monitors_unless_a_folder_is_named(folder: P
             else:
                 ran = await ask(server.port, "POST", f"/api/v1/monitors/{answer['id']}/run", None, token)
                 assert ran[1]["verdict"] == "up"
+                watched = server.parts.corridor.watchlist.find(answer["id"])
+                assert watched is not None
+                assert watched.host == "this machine"  # so that only so many run at once

@@ -130,7 +130,8 @@ class _Parser(argparse.ArgumentParser):
 
 def _overview_parser() -> argparse.ArgumentParser:
     kinds = [checks.kind(n) for n in checks.names() if n != "push"]
-    lines = "\n".join(f"  {k.name:<8}{k.label}" for k in kinds)
+    width = max(len(k.name) for k in kinds) + 2
+    lines = "\n".join(f"  {k.name:<{width}}{k.label}" for k in kinds)
     return argparse.ArgumentParser(
         prog="tocsin check",
         usage="tocsin check TYPE TARGET [options]",

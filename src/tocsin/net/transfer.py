@@ -107,7 +107,8 @@ class Transfer:
         if code == pycurl.E_WRITE_ERROR and sink.truncated:
             self.code = 0
         self.status = get(pycurl.RESPONSE_CODE)
-        self.ip = get(pycurl.PRIMARY_IP) or None
+        on_socket = self.special is not None and self.special.unix_socket is not None
+        self.ip = None if on_socket else get(pycurl.PRIMARY_IP) or None  # libcurl would tell the socket's path
         self.connect_us = (
             0 if code == pycurl.E_COULDNT_CONNECT else get(pycurl.CONNECT_TIME_T)
         )  # it is set all the same, and so is the time of the first byte
