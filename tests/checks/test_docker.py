@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,7 +43,9 @@ class Podman:
         ]  # fmt: skip
 
     def __call__(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([*self.words, *words], capture_output=True, text=True, timeout=60, check=check)
+        done = subprocess.run([*self.words, *words], capture_output=True, text=True, timeout=60)
+        assert not check or done.returncode == 0, done.stderr
+        return done
 
     def image(self) -> None:
         (self.folder / "tree" / "bin").mkdir(parents=True)
@@ -75,9 +78,31 @@ def listens(family: int, where: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
+def podman() -> Iterator[Podman]:
+    """Podman with a few containers. Its folder's path must be short (50 characters), as those of tests are not."""
     require("root, for containers", os.geteuid() == 0)
-    made = Podman(tmp_path_factory.mktemp("podman"))
+    folder = Path(tempfile.mkdtemp(prefix="pod"))
+    try:
+        yield from furnished(Podman(folder))
+    finally:
+        until = time.monotonic() + 20
+        while named(str(folder)):  # what watches a container cleans up after it, and would make the folder anew
+            assert time.monotonic() < until, "Podman does not come to its end"
+            time.sleep(0.05)
+        shutil.rmtree(folder)
+
+
+def named(text: str) -> list[str]:
+    """The processes that have the text in their command line."""
+    found: list[str] = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found += [file.parent.name] if text in file.read_text(errors="replace") else []
+    return found
+
+
+def furnished(made: Podman) -> Iterator[Podman]:
+    """The same with the containers that the tests look at, as long as it is wanted."""
     made.image()
     probe = ("/bin/busybox", "sh", "-c", "echo first; echo 'not so well'; exit $(/bin/busybox cat /code)")
     with made.serving(f"unix://{made.socket}"):

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from tocsin.checks._usm import Security
 
 UPTIME = "1.3.6.1.2.1.1.3.0"
-_TRIES = 3
-_MARGIN_S = 0.02
 _SIGNS = {"eq": "=", "ne": "not", "lt": "<", "lte": "at most", "gt": ">", "gte": "at least", "contains": "with"}
 
 
@@ -132,7 +130,7 @@ class _Exchange:
             left = progress().remaining_s()
             began = time.perf_counter()
             try:
-                async with asyncio.timeout(max(0.001, left - _MARGIN_S if last else left / 2)):
+                async with asyncio.timeout(left * (0.8 if last else 0.5)):
                     answer = await self._net.datagram(self._address, wire)
             except TimeoutError:
                 self.lost += 1
