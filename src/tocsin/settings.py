@@ -59,6 +59,8 @@ SETTINGS: tuple[Setting, ...] = (
     _s("REGION_CODE", "text", "XX", "Region code of that place", "MONITORING_REGION_CODE"),
     _s("EGRESS", "choice", "private", "Whom checks and channels may contact: private (public, private and loopback addresses) or public (public addresses only). Own ports, link-local and cloud metadata are refused in both", choices=("private", "public")),
     _s("ANCHORS", "text", "", "Places that should always answer, separated by commas: https://…, tcp://HOST:PORT, ping://HOST, dns://SERVER/NAME. While this server reaches none of them, its failures count against nobody"),
+    _s("PLUGIN_DIR", "path", None, "Folder of Nagios plugins that nagios checks may run. Whoever may write monitors may then run them with any arguments. Default: none, and such checks are refused"),
+    _s("DOCKER_SOCKET", "path", None, "Socket of the Docker Engine that docker checks may ask about containers, such as /var/run/docker.sock. Default: none, and such checks need a url"),
     _s("SMTP_URL", "secret", None, "Mail server for e-mail channels that name none: smtp://user:password@host:587?from=tocsin@example.org (smtps:// for TLS from the start)"),
     _s("RETENTION_DAYS", "int", 90, "How long single results are kept, days", low=1, high=3650),
     _s("DB_RETRY_ATTEMPTS", "int", 3, "Tries of one use of the database", "DB_RETRY_ATTEMPTS", low=1, high=10),

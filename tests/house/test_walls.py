@@ -59,6 +59,28 @@ def test_only_settings_reads_the_environment() -> None:
     assert _places(reads, lambda m: m.name != "settings.py") == []
 
 
+RUN_PROGRAMS = {
+    "create_subprocess_exec", "create_subprocess_shell", "Popen", "posix_spawn", "posix_spawnp", "fork", "forkpty",
+    "execv", "execve", "execvp", "execvpe", "spawnv", "spawnve", "popen",
+}  # fmt: skip
+MAY_RUN_PROGRAMS = {
+    "checks/nagios.py": "plugins in the folder that the operator names",
+    "cli/bench_cycle.py": "the target of a bench, which is another Tocsin",
+    "net/icmp.py": "the system's ping, where no ICMP socket may be opened",
+}
+"""Files that start programs, and why."""
+
+
+def test_few_start_programs() -> None:
+    def starts(node: ast.AST) -> bool:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            return "subprocess" in imports(node)
+        called = dotted(node.func) if isinstance(node, ast.Call) else ""
+        return called.rsplit(".", 1)[-1] in RUN_PROGRAMS or called == "os.system"
+
+    assert _places(starts, lambda m: m.name not in MAY_RUN_PROGRAMS) == []
+
+
 WALL_CLOCK = {
     "clock.py": "the Clock itself",
     "net/tls.py": "a certificate's days left, when the caller names no time",

@@ -26,7 +26,7 @@ from tocsin.app.keys import derive
 from tocsin.checks import Order
 from tocsin.clock import Clock, SystemClock
 from tocsin.errors import Invalid, SettingsError
-from tocsin.net import Net
+from tocsin.net import Local, Net
 from tocsin.net.egress import Egress
 from tocsin.net.http import HttpEngine
 from tocsin.pipeline.corridor import Corridor
@@ -105,7 +105,11 @@ async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> t
         retry_delay_s=settings["DB_RETRY_DELAY_MS"] / 1000,
     )
     closing.push_async_callback(store.close)
-    net = Net(egress=Egress(settings["EGRESS"], own={port.own(listening)}), http=HttpEngine())
+    net = Net(
+        egress=Egress(settings["EGRESS"], own={port.own(listening)}),
+        http=HttpEngine(),
+        local=Local(plugin_dir=settings["PLUGIN_DIR"], docker_socket=settings["DOCKER_SOCKET"]),
+    )
     await net.start()
     closing.push_async_callback(net.close)
     corridor = _corridor(settings, clock, store, net, settings.reached_at(listening.getsockname()[1]))

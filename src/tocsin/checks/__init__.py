@@ -6,7 +6,7 @@ import asyncio
 import functools
 import importlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,10 +14,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tocsin.clock import Clock
+from tocsin.core import shape
 from tocsin.core.monitor import Assertion
 from tocsin.core.result import ERROR_TYPES, AssertionResult, CheckError, Observation, Outcome, Status
-from tocsin.errors import CheckFailed, CheckInvalid, EgressRefused, NotFound
-from tocsin.net import Net
+from tocsin.errors import CheckFailed, CheckInvalid, EgressRefused, NotFound, Problem
+from tocsin.net import Local, Net
 from tocsin.net.progress import PROGRESS, Progress, timeout_message
 from tocsin.net.shortage import shortage
 
@@ -38,6 +39,11 @@ REGISTRY: dict[str, str] = {
     "mysql": "tocsin.checks.mysql",
     "mongodb": "tocsin.checks.mongodb",
     "ping": "tocsin.checks.ping",
+    "ldap": "tocsin.checks.ldap",
+    "snmp": "tocsin.checks.snmp",
+    "rabbitmq": "tocsin.checks.rabbitmq",
+    "docker": "tocsin.checks.docker",
+    "nagios": "tocsin.checks.nagios",
     "push": "tocsin.checks.push",
 }
 
@@ -47,7 +53,8 @@ class Kind(Struct, frozen=True):
 
     A kind's module may also have `summary(target) -> str` (the target in one line, no secrets), `OFFERS`, the types of
     assertions it can meet beside the response time, `DEFAULTS`, the assertions that hold when a monitor has none of their
-    type, and `GRACE_S`: the check ends by itself in time, so that `run` need only stand behind it, that much later."""
+    type, `GRACE_S`: the check ends by itself in time, so that `run` need only stand behind it, that much later, and
+    `missing(target, local) -> Problem | None`: what of this machine it needs and the operator has not allowed."""
 
     name: str
     target: type[Any]
@@ -57,6 +64,7 @@ class Kind(Struct, frozen=True):
     offers: tuple[str, ...] = ("response_time_ms",)
     defaults: tuple[Assertion, ...] = ()
     grace_s: float = 0.0
+    missing: Callable[[Any, Local], Problem | None] | None = None
 
 
 def names() -> list[str]:
@@ -74,7 +82,8 @@ def kind(name: str) -> Kind:
     summary = getattr(module, "summary", _summary)
     defaults: tuple[Assertion, ...] = tuple(getattr(module, "DEFAULTS", ()))
     offers = (*getattr(module, "OFFERS", ()), "response_time_ms")
-    return Kind(name, module.Target, module.check, label, summary, offers, defaults, getattr(module, "GRACE_S", 0.0))
+    grace_s, missing = getattr(module, "GRACE_S", 0.0), getattr(module, "missing", None)
+    return Kind(name, module.Target, module.check, label, summary, offers, defaults, grace_s, missing)
 
 
 def check_assertions(data: object, name: str | None, where: str = "assertions") -> tuple[Assertion, ...]:
@@ -85,6 +94,13 @@ def check_assertions(data: object, name: str | None, where: str = "assertions") 
     if name is None:
         return assertion_terms.check_assertions(data, where=where)
     return assertion_terms.check_assertions(data, offered=kind(name).offers, check_type=name, where=where)
+
+
+def missing(name: str, data: Mapping[str, Any], local: Local) -> Problem | None:
+    """What a check of this type with this target, as plain data that was read before, needs of this machine and may not
+    use; None when there is nothing of the kind."""
+    chosen = kind(name)
+    return None if chosen.missing is None else chosen.missing(shape.read(chosen.target, data), local)
 
 
 def show(type: str, target: Any) -> str:

@@ -1,7 +1,7 @@
 """`tocsin check TYPE TARGET …`: one check, now, from here; nothing is stored.
 
 Each check type's options come from its Target dataclass; the assertions have short names of their own (cli/sugar.py).
-Nothing of the server is imported.
+Nothing of the server is imported. Settings are read only for types that use something of this machine (nagios, docker).
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from tocsin.cli import outcome_text, sugar
 from tocsin.core.plain import found
 from tocsin.core.result import Outcome, outcome_json
 from tocsin.core.shape import FieldShape, fields, read
-from tocsin.errors import Invalid, Problem
+from tocsin.errors import Invalid, Problem, SettingsError
+from tocsin.net.local import Local
 
 EXIT = {"up": 0, "degraded": 0, "down": 1, "invalid": 3}
 USAGE = 2
@@ -63,8 +64,12 @@ def run(argv: Sequence[str]) -> int:
         )
     except Invalid as error:
         return _refuse(*(_as_option(p, name) for p in error.problems))
+    try:
+        local = _local() if checks.kind(name).missing is not None else None
+    except SettingsError as error:
+        return _refuse(str(error))
     with contextlib.redirect_stdout(sys.stderr):  # standard output is for the answer alone, whatever else is written
-        outcome = asyncio.run(_look(order))
+        outcome = asyncio.run(_look(order, local))
     if args.json:
         print(json.dumps(outcome_json(outcome), ensure_ascii=False, allow_nan=False))
     else:
@@ -72,11 +77,19 @@ def run(argv: Sequence[str]) -> int:
     return EXIT[outcome.status]
 
 
-async def _look(order: checks.Order) -> Outcome:
+def _local() -> Local:
+    """What the settings let checks use of this machine. Raises SettingsError."""
+    from tocsin import settings  # most kinds of checks do without
+
+    made = settings.read()
+    return Local(plugin_dir=made["PLUGIN_DIR"], docker_socket=made["DOCKER_SOCKET"])
+
+
+async def _look(order: checks.Order, local: Local | None) -> Outcome:
     from tocsin.clock import SystemClock
     from tocsin.net import Egress, Net
 
-    async with Net(egress=Egress("private")) as net:
+    async with Net(egress=Egress("private"), local=local) as net:
         return await checks.run(order, net, SystemClock())
 
 
@@ -129,7 +142,8 @@ class _Parser(argparse.ArgumentParser):
 
 def _overview_parser() -> argparse.ArgumentParser:
     kinds = [checks.kind(n) for n in checks.names() if n != "push"]
-    lines = "\n".join(f"  {k.name:<8}{k.label}" for k in kinds)
+    width = max(len(k.name) for k in kinds) + 2
+    lines = "\n".join(f"  {k.name:<{width}}{k.label}" for k in kinds)
     return argparse.ArgumentParser(
         prog="tocsin check",
         usage="tocsin check TYPE TARGET [options]",

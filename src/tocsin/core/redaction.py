@@ -18,7 +18,9 @@ _CUT = "…"
 _SHORTEST = 4
 _NO_WORD = 12
 """So long a value in a query may be a credential whatever its name; shorter ones are words such as json."""
-_NAMES = re.compile(r"auth|cookie|token|secret|session|passw|passphrase|key|signature|credential", re.IGNORECASE)
+_NAMES = re.compile(
+    r"auth|cookie|token|secret|session|passw|passphrase|key|signature|credential|community", re.IGNORECASE
+)
 _PLAIN = frozenset(
     {
         "url", "token_url", "host", "method", "record_type", "server", "expect", "auth_source", "key", "host_key",

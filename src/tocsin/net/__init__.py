@@ -8,20 +8,25 @@ from typing import TYPE_CHECKING
 
 from tocsin.net.connect import Connecting, Connection, TlsWish, ask
 from tocsin.net.egress import Egress
+from tocsin.net.local import Local
 from tocsin.net.resolve import Address, Resolver
 
 if TYPE_CHECKING:
     from tocsin.net.http import HttpEngine
     from tocsin.net.icmp import Icmp
 
-__all__ = ["Address", "Connection", "Egress", "Net", "TlsWish"]
+__all__ = ["Address", "Connection", "Egress", "Local", "Net", "TlsWish"]
 
 
 class Net:
-    """Everything that leaves this machine goes through one of these: the guard, the resolver, connections, HTTP."""
+    """Everything that leaves this machine goes through one of these: the guard, the resolver, connections, HTTP. `local`
+    says what checks may use of the machine itself."""
 
-    def __init__(self, egress: Egress | None = None, http: HttpEngine | None = None) -> None:
+    def __init__(
+        self, egress: Egress | None = None, http: HttpEngine | None = None, *, local: Local | None = None
+    ) -> None:
         self.egress = egress or Egress()
+        self.local = local or Local()
         self.resolver = Resolver(self.egress)
         self._given_http = http
 

@@ -56,6 +56,7 @@ class Login:
 @dataclass(slots=True, kw_only=True)
 class HttpRequest:
     """What to ask. `ca_file`, `client_cert`, `client_key` are PEM text; `resolve` are pins HOST:PORT:ADDRESS.
+    `unix_socket` is the path of a socket of this machine that the operator has named: no address is looked up or asked for.
 
     `headers` are pairs; `timeout_s` counts only where no check is running around us (that one's deadline holds)."""
 
@@ -78,6 +79,7 @@ class HttpRequest:
     http_version: str | None = None
     max_body: int = 1 << 20
     login: Login | None = None
+    unix_socket: str | None = None
 
 
 class Way(Protocol):
@@ -209,7 +211,9 @@ class Journey:
         began = time.perf_counter()
         special = self._special()
         addresses: list[Address] | list[None]
-        if request.proxy:
+        if request.unix_socket:
+            addresses = [None]
+        elif request.proxy:
             special = await self._through(request.proxy, special or Special())
             addresses = [None]
         else:
@@ -328,7 +332,7 @@ class Journey:
         login = r.login if self.trusted else None
         digest = (login.user, login.password) if login is not None and login.scheme == "digest" else None
         cert = r.client_cert if self.trusted else None
-        if r.verify_tls and not (r.ca_file or cert or digest or r.http_version or r.proxy):
+        if r.verify_tls and not (r.ca_file or cert or digest or r.http_version or r.proxy or r.unix_socket):
             return None
         return Special(
             verify_tls=r.verify_tls,
@@ -337,6 +341,7 @@ class Journey:
             client_key=r.client_key if cert else None,
             http_version=r.http_version,
             digest=digest,
+            unix_socket=r.unix_socket,
         )
 
     async def _through(self, proxy: str, special: Special) -> Special:

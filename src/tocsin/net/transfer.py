@@ -42,6 +42,7 @@ class Special:
     proxy: str | None = None  # scheme://address:port
     proxy_login: str | None = None  # user:password
     digest: tuple[str, str] | None = None
+    unix_socket: str | None = None  # a path: the URL's host is then a name only
 
 
 class Transfer:
@@ -109,7 +110,8 @@ class Transfer:
         if code == pycurl.E_ABORTED_BY_CALLBACK and sink.flooded:
             self.code, self.text = pycurl.E_BAD_CONTENT_ENCODING, "far more came than it decodes to"
         self.status = get(pycurl.RESPONSE_CODE)
-        self.ip = get(pycurl.PRIMARY_IP) or None
+        on_socket = self.special is not None and self.special.unix_socket is not None
+        self.ip = None if on_socket else get(pycurl.PRIMARY_IP) or None  # libcurl would tell the socket's path
         self.connect_us = (
             0 if code == pycurl.E_COULDNT_CONNECT else get(pycurl.CONNECT_TIME_T)
         )  # it is set all the same, and so is the time of the first byte
@@ -298,6 +300,8 @@ def _set_up_special(handle: Any, special: Special, url: Url) -> None:
         put(pycurl.PROXY, special.proxy)
         if special.proxy_login:
             put(pycurl.PROXYUSERPWD, special.proxy_login.encode())
+    if special.unix_socket:
+        put(pycurl.UNIX_SOCKET_PATH, special.unix_socket)
     if special.digest:
         put(pycurl.HTTPAUTH, pycurl.HTTPAUTH_DIGEST)
         put(pycurl.USERNAME, special.digest[0].encode())

@@ -317,12 +317,14 @@ def _target(monitor: Monitor) -> tuple[Any, str, str | None]:
 
 
 def _host(monitor: Monitor, target: Any) -> str:
-    """What the monitor contacts: host and port as far as they are named."""
+    """What the monitor contacts: host and port as far as they are named; this machine, when it uses something of it."""
     url = getattr(target, "url", None)
     if isinstance(url, str):
         return urlsplit(url).netloc.rpartition("@")[2].lower()
     host = getattr(target, "host", None)
-    return f"{host}:{getattr(target, 'port', '')}" if isinstance(host, str) else monitor.id
+    if isinstance(host, str):
+        return f"{host}:{getattr(target, 'port', '')}"
+    return "this machine" if target is not None and checks.kind(monitor.type).missing is not None else monitor.id
 
 
 def _settling_s(monitor: Monitor, target: Any) -> float:

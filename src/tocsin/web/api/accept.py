@@ -1,9 +1,10 @@
-"""What a monitor must be to be accepted: sound in itself, of this workspace, and allowed to be contacted."""
+"""What a monitor must be to be accepted: sound in itself, of this workspace, and allowed to be contacted or run."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from tocsin import checks
 from tocsin.core.access import Principal
 from tocsin.core.monitor import Monitor
 from tocsin.core.plain import MAX_PROBLEMS, as_list, found
@@ -19,6 +20,8 @@ async def accepted(parts: Parts, who: Principal, data: dict[str, Any], old: Moni
     problems = [*draft.problems, *_unknown(parts, who, data, old)]
     if draft.target is not None and (old is None or draft.target != old.target):
         problems += await refused(parts.net, draft.target, "target")
+        if (lacking := checks.missing(str(data.get("type")), draft.target, parts.net.local)) is not None:
+            problems.append(Problem(f"target.{lacking.field}", lacking.expected, lacking.found))
     if problems:
         raise Invalid(*once(problems)[:MAX_PROBLEMS])
     return draft.fields
