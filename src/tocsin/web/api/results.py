@@ -271,6 +271,8 @@ async def _index(call: Call) -> Reply:
         for item in items:
             if item.get("final_url"):
                 item["final_url"] = quiet_url(item["final_url"])
+            if item["type"] == "push":  # what a job printed may hold anything
+                item["facts"] = {k: v for k, v in item["facts"].items() if k not in ("body", "log")}
     return Reply(data={"items": items, "next_cursor": cursor})
 
 
