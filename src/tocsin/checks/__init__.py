@@ -30,6 +30,8 @@ REGISTRY: dict[str, str] = {
     "smtp": "tocsin.checks.smtp",
     "ping": "tocsin.checks.ping",
     "push": "tocsin.checks.push",
+    "kafka_producer": "tocsin.checks.kafka_producer",
+    "kafka_consumer": "tocsin.checks.kafka_consumer",
 }
 
 

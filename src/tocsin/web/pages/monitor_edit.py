@@ -36,6 +36,8 @@ SAID = {
     "ping": "loss and round trip",
     "push": "a job calls us",
     "smtp": "mail server greets",
+    "kafka_producer": "a record is acknowledged",
+    "kafka_consumer": "a record comes back, lag",
 }
 
 
