@@ -14,11 +14,13 @@ import kafka_cluster
 from checks.looking import look, why
 from hostile import Talk, authority, issue, serving
 from kafka_cluster import PASSWORD, USER, Tansu, free_port, gate
-from kafka_scripts import Answers, against, metadata, produced, text, versions
+from kafka_scripts import Answers, against, metadata, produced, scripted, text, versions
+from namespace import alone
 from tocsin.checks import show
 from tocsin.checks.kafka_producer import Target
 from tocsin.core.shape import read
 from tocsin.errors import Invalid
+from tocsin.net import Egress, Net
 
 MECHANISMS = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
@@ -178,6 +180,34 @@ async def test_a_leader_that_the_guard_forbids_is_not_dialled(host: str) -> None
     outcome = await against(lambda port: {3: metadata(host, 80)})
     assert why(outcome)[:2] == ("invalid", "network")
     assert f"broker 1, named {host}:80 by the cluster" in str(outcome.error)
+
+
+PUBLIC = "93.184.216.34"
+
+
+def test_a_cluster_on_the_internet_cannot_send_us_to_a_private_address() -> None:
+    async def work() -> Any:
+        script, asked = scripted(lambda port: {3: metadata("10.1.2.3", 9092)})
+        async with serving(script, read=False, host=PUBLIC) as server, Net(Egress("public")) as net:
+            return await look("kafka_producer", net=net, host=PUBLIC, port=server.port, topic="checks"), asked
+
+    outcome, asked = alone(work, f"ip address add {PUBLIC}/32 dev lo")
+    assert why(outcome)[:2] == ("invalid", "network")
+    assert "broker 1, named 10.1.2.3:9092 by the cluster: 10.1.2.3 is a private address" in str(outcome.error)
+    assert asked == [18, 3]
+
+
+def test_a_password_does_not_leave_the_machine_without_tls() -> None:
+    async def work() -> Any:
+        script, asked = scripted(lambda port: {17: struct.pack(">hi", 0, 1) + text("PLAIN")})
+        async with serving(script, read=False, host=PUBLIC) as server:
+            target: dict[str, Any] = {"host": PUBLIC, "port": server.port, "topic": "checks"}
+            return await look("kafka_producer", **target, user="alice", password="s3cret"), asked
+
+    outcome, asked = alone(work, f"ip address add {PUBLIC}/32 dev lo")
+    assert why(outcome) == ("down", "protocol", "send")
+    assert "a password is not sent without TLS" in str(outcome.error)
+    assert asked == [18]
 
 
 @pytest.mark.parametrize(

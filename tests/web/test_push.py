@@ -133,6 +133,23 @@ async def test_a_jobs_message_becomes_one_plain_line(alice: Alice) -> None:
     assert (await alice.api.get(path)).data["items"][0]["error"]["message"] == "a b c"
 
 
+@pytest.mark.parametrize(
+    ("ping", "total"),
+    [("", None), ("12.5", 12.5), ("12ms", 12), ("fast", None), ("-1", None), ("NaN", None), ("9" * 30, 86_400_000)],
+)
+async def test_a_ping_that_is_no_number_says_nothing(alice: Alice, ping: str, total: float | None) -> None:
+    mine = await made(alice)
+    answer = await alice.house.caller().get(f"/api/push/{token_of(mine)}?status=up&msg=OK&ping={ping}")
+    assert (answer.status, answer.data) == (200, {"ok": True})
+    (result,) = (await alice.api.get(f"/api/v1/monitors/{mine['id']}/results")).data["items"]
+    assert result["timing_ms"].get("total") == total
+
+
+async def test_a_status_that_is_neither_is_refused(alice: Alice) -> None:
+    token = token_of(await made(alice))
+    assert (await alice.house.caller().get(f"/api/push/{token}?status=failed")).status == 422
+
+
 UUID, OTHER = "5bf66975-d4c7-4bf5-bcc8-b8d8a82ea278", "9a1f0c52-3a55-4cbb-8a0e-6c1d0e0e7f11"
 
 
