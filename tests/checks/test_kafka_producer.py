@@ -145,7 +145,7 @@ async def test_brokers_that_answer_nonsense(answers: Answers, says: str) -> None
     ("made", "says"),
     [
         (lambda port: {3: metadata("127.0.0.1", port, code=29)}, "topic checks: the user may not use this topic"),
-        (lambda port: {3: metadata("127.0.0.1", port, topic="other")}, "1 topics instead of the one"),
+        (lambda port: {3: metadata("127.0.0.1", port, topic="other")}, "topic other instead of the one"),
         (lambda port: {3: metadata("127.0.0.1", port, leader=-1)}, "partition 0 of topic checks has no leader"),
         (lambda port: {3: metadata("127.0.0.1", port, leader=7)}, "broker 7 as a leader, but not in the list"),
         (lambda port: {3: metadata("", port)}, "a broker at"),

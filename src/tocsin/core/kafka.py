@@ -48,6 +48,7 @@ _ERRORS = {
     89: "the broker asks for less traffic",
 }  # fmt: skip
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
+_INT8, _INT16, _INT32, _INT64 = (struct.Struct(f">{letter}") for letter in "bhiq")
 _HEAD = struct.Struct(">qiiBIhiqqqhii")
 """Of a record batch: base offset, length, leader epoch, magic, CRC, attributes, last offset delta, first and last
 timestamp, producer id, producer epoch, base sequence, number of records."""
@@ -87,21 +88,34 @@ class Reader:
         self._at += n
         return self._data[self._at - n : self._at]
 
+    def _number(self, form: struct.Struct) -> int:
+        at = self._at
+        if (end := at + form.size) > len(self._data):
+            self.take(form.size)
+        self._at = end
+        return form.unpack_from(self._data, at)[0]
+
     def int8(self) -> int:
         """A number of 1 byte."""
-        return int.from_bytes(self.take(1), "big", signed=True)
+        return self._number(_INT8)
 
     def int16(self) -> int:
         """A number of 2 bytes."""
-        return int.from_bytes(self.take(2), "big", signed=True)
+        return self._number(_INT16)
 
     def int32(self) -> int:
         """A number of 4 bytes."""
-        return int.from_bytes(self.take(4), "big", signed=True)
+        return self._number(_INT32)
 
     def int64(self) -> int:
         """A number of 8 bytes."""
-        return int.from_bytes(self.take(8), "big", signed=True)
+        return self._number(_INT64)
+
+    def skip_list(self, size: int) -> int:
+        """Pass over a list whose items have that many bytes each; how many there were."""
+        count = max(0, self.int32())
+        self.take(count * size)
+        return count
 
     def varint(self) -> int:
         """A zigzag number of 1 to 10 bytes."""

@@ -24,8 +24,8 @@ from tocsin.net import Connection, Net, TlsWish, scram
 T = TypeVar("T")
 
 _CLIENT = "tocsin"
-_MOST = {wire.FETCH: 4 << 20, wire.METADATA: 1 << 20}
-"""No answer is longer (others: 256 KiB): a record of the largest usual size has 1 MiB, a partition is told in 40 bytes."""
+_MOST = {wire.FETCH: 4 << 20, wire.METADATA: 512 << 10, wire.OFFSET_FETCH: 512 << 10}
+"""No answer is longer (others: 64 KiB): a record of the largest usual size has 1 MiB, a partition is told in 40 bytes."""
 _FETCHED = 1 << 20
 _WAIT_MS = 500
 _TRIES = 100
@@ -94,7 +94,7 @@ class Broker:
             raise CheckFailed("protocol", said, phase="ttfb")
         head += await self.connection.read(4 - len(head)) if len(head) < 4 else b""
         size = int.from_bytes(head, "big", signed=True)
-        if not 4 <= size <= _MOST.get(api, 256 << 10):
+        if not 4 <= size <= _MOST.get(api, 64 << 10):
             raise malformed(f"one of {size} bytes (0x{head.hex()})")
         answer = Reader(await self.connection.read(size))
         if (number := answer.int32()) != self._number:
@@ -207,10 +207,11 @@ class Cluster:
         brokers = dict(answer.array(lambda: _broker(answer)))
         answer.text()
         answer.int32()
-        found = answer.array(lambda: _topic(answer))
-        if len(found) != 1 or found[0][1] != name:
-            raise malformed(f"{len(found)} topics instead of the one that was asked for")
-        code, _, partitions = found[0]
+        if (count := answer.int32()) != 1:
+            raise malformed(f"{count} topics instead of the one that was asked for")
+        code, found, partitions = _topic(answer)
+        if found != name:
+            raise malformed(f"topic {clip(found)} instead of the one that was asked for")
         _refuse(code, f"topic {name}")
         return Topic(name, {p.number: p for p in partitions}, brokers)
 
@@ -242,8 +243,7 @@ def _topic(answer: Reader) -> tuple[int, str, list[Partition]]:
 def _partition(answer: Reader) -> Partition:
     answer.int16()
     number, leader = answer.int32(), answer.int32()
-    replicas, in_sync = answer.array(answer.int32), answer.array(answer.int32)
-    return Partition(number, leader, len(replicas), len(in_sync))
+    return Partition(number, leader, answer.skip_list(4), answer.skip_list(4))
 
 
 def _refuse(code: int, what: str) -> None:
@@ -294,7 +294,7 @@ def _fetched(answer: Reader) -> tuple[int, bytes]:
     answer.int32()
     code = answer.int16()
     answer.take(16)
-    answer.array(lambda: answer.take(16))
+    answer.skip_list(16)
     return code, answer.blob()
 
 
