@@ -85,6 +85,7 @@ WALL_CLOCK = {
     "clock.py": "the Clock itself",
     "net/tls.py": "a certificate's days left, when the caller names no time",
     "net/connect.py": "the same, at the handshake",
+    "checks/_kafka.py": "the time that a record of ours carries: by it the cluster forgets the record",
     "net/icmp.py": "compared with the kernel's own stamps of arrival, which are wall time",
 }
 

@@ -11,7 +11,9 @@ from tocsin.pipeline.watchlist import Watched
 
 
 def watched(host: str) -> Watched:
-    return Watched(monitor=a_monitor(), target=None, shown="", host=host, assigned=("local",), settled_at=START)
+    return Watched(
+        monitor=a_monitor(), target=None, shown="", host=host, assigned=("local",), settled_at=START, heard_from=START
+    )
 
 
 def a_job(host: str) -> Job:

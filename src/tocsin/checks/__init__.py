@@ -45,6 +45,8 @@ REGISTRY: dict[str, str] = {
     "docker": "tocsin.checks.docker",
     "nagios": "tocsin.checks.nagios",
     "push": "tocsin.checks.push",
+    "kafka_producer": "tocsin.checks.kafka_producer",
+    "kafka_consumer": "tocsin.checks.kafka_consumer",
 }
 
 

@@ -42,10 +42,11 @@ def run(argv: Sequence[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         _overview_parser().print_help()
         return 0 if argv else USAGE
-    if argv[0] not in checks.names() or argv[0] == "push":
-        kinds = ", ".join(n for n in checks.names() if n != "push")
+    name = argv[0].replace("-", "_")
+    if name not in checks.names() or name == "push":
+        kinds = ", ".join(_command(n) for n in checks.names() if n != "push")
         return _refuse(f"expected a check type ({kinds}), found {argv[0]!r}")
-    name, target_type = argv[0], checks.kind(argv[0]).target
+    target_type = checks.kind(name).target
     args = _parser(name, fields(target_type)).parse_args(_steps_in_order(name, argv[1:]))
     try:
         data = _target_data(name, args, fields(target_type))
@@ -126,6 +127,11 @@ def _option_of(field: str, shape: FieldShape | None) -> str:
     return f"{_option(field)}-file" if secret and field not in _FILES else _option(field)
 
 
+def _command(name: str) -> str:
+    """A check type as it is written on the command line."""
+    return name.replace("_", "-")
+
+
 def _option(field: str) -> str:
     return _RENAMED.get(field, "--" + field.replace("_", "-"))
 
@@ -143,7 +149,7 @@ class _Parser(argparse.ArgumentParser):
 def _overview_parser() -> argparse.ArgumentParser:
     kinds = [checks.kind(n) for n in checks.names() if n != "push"]
     width = max(len(k.name) for k in kinds) + 2
-    lines = "\n".join(f"  {k.name:<{width}}{k.label}" for k in kinds)
+    lines = "\n".join(f"  {_command(k.name):<{width}}{k.label}" for k in kinds)
     return argparse.ArgumentParser(
         prog="tocsin check",
         usage="tocsin check TYPE TARGET [options]",
@@ -155,7 +161,9 @@ def _overview_parser() -> argparse.ArgumentParser:
 
 def _parser(name: str, shapes: Sequence[FieldShape]) -> argparse.ArgumentParser:
     title, positional = _positional(shapes)
-    parser = _Parser(prog=f"tocsin check {name}", description=checks.kind(name).label + ".", allow_abbrev=False)
+    parser = _Parser(
+        prog=f"tocsin check {_command(name)}", description=checks.kind(name).label + ".", allow_abbrev=False
+    )
     if positional:
         parser.add_argument("target", metavar=title, help=next(s.help for s in shapes if s.name == positional))
     parser.add_argument("--timeout", type=_seconds, default=10.0, metavar="S", help="seconds for the whole check (10)")

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from tocsin.core.monitor import Monitor, Quorum
 from tocsin.core.result import CheckError, Status
+from tocsin.core.runs import Doing
 from tocsin.core.tally import Tally, kept_sentence, sentence
 
 VoteValue = Literal["up", "degraded", "down"]
@@ -24,6 +25,7 @@ class LocationState(Struct, frozen=True, kw_only=True):
     `vote` is None until the first threshold is reached. `at` is the scheduled time of the latest valid result folded
     in, `attempt` its attempt; older ones do not change the state. `since`: when the present vote began. `reason`: of
     the latest failing or degraded result, None while it is up. `suspect`: a failure was seen but not enough of them.
+    `doing`: what the job of a push monitor told of its runs.
     """
 
     location: str
@@ -37,6 +39,7 @@ class LocationState(Struct, frozen=True, kw_only=True):
     status: Status | None = None
     since: datetime | None = None
     reason: CheckError | None = None
+    doing: Doing | None = None
 
 
 class Seat(Struct, frozen=True, kw_only=True):
@@ -122,6 +125,7 @@ def fold(
         status=status,
         since=state.since if vote == state.vote else at,
         reason=_reason_of(state, status, vote, error),
+        doing=state.doing,
     )
 
 

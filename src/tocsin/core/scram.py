@@ -1,7 +1,8 @@
 """SCRAM, the client's side: the password is proved but never sent, and the server must prove that it knows it too.
 
-RFC 5802 with SHA-1, RFC 7677 with SHA-256; without channel binding. Everything here is computed from what is given: the
-nonce is an argument, and the work of `prove` (iterations that the server asks for) belongs into a thread.
+RFC 5802 with SHA-1, RFC 7677 with SHA-256 (and SHA-512 in the same way); without channel binding. Everything here is
+computed from what is given: the nonce is an argument, and the work of `prove` (iterations that the server asks for)
+belongs into a thread.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Literal
 from tocsin.core.plain import clip
 from tocsin.errors import CheckFailed
 
-Algorithm = Literal["sha256", "sha1"]
+Algorithm = Literal["sha256", "sha512", "sha1"]
 MOST_ITERATIONS = 1_000_000
 """More than any server uses (PostgreSQL 4096, MongoDB 15000), and still less than a second of work."""
 _LONGEST = 4096

@@ -222,11 +222,9 @@ class Corridor:
         await self.watchlist.load_channels(workspace_id)
         self.delivery.nudge()
 
-    async def push_call(
-        self, token: str, status: str = "up", *, message: str = "", ping_ms: float | None = None, run_id: str = ""
-    ) -> CheckResult | None:
-        """A call of a push monitor: status start, up, down or log. Raises NotFound for an unknown token."""
-        return await self.watchdog.push_call(token, status, message=message, ping_ms=ping_ms, run_id=run_id)
+    async def push_call(self, token: str, status: str = "up", **said: Any) -> CheckResult | None:
+        """A call of a push monitor (see Watchdog.push_call). Raises NotFound for an unknown token."""
+        return await self.watchdog.push_call(token, status, **said)
 
     async def backfill(self, monitor_id: str, results: Sequence[CheckResult], by: str) -> int:
         """Fill history with results of the past: how many were taken in. Opens no incident."""

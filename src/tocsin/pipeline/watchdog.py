@@ -9,7 +9,8 @@ import itertools
 from datetime import UTC, datetime, timedelta
 
 from tocsin.clock import Clock
-from tocsin.core.result import CheckError, CheckResult, Observation, Outcome, Status, Timing
+from tocsin.core.result import CheckResult
+from tocsin.pipeline.calls import Calls, Missed
 from tocsin.pipeline.intake import Intake
 from tocsin.pipeline.judgement import Draft, Judgement
 from tocsin.pipeline.pulse import Pulse
@@ -34,7 +35,7 @@ class Watchdog:
         self._entered: dict[str, datetime] = {}
         self._sequence = itertools.count()
         self._task: asyncio.Task[None] | None = None
-        self._runs: dict[str, datetime] = {}
+        self._calls = Calls(watchlist, intake, clock)
         self.pulse = Pulse("watchdog", "what time alone changes has not been judged", SILENT_S, clock.monotonic)
 
     def start(self) -> None:
@@ -73,10 +74,10 @@ class Watchdog:
         seen: list[Watched] = []
         faulty: set[Watched] = set()
         try:
-            due, silent = self._sort(now, seen, faulty)
+            due, missed = self._sort(now, seen, faulty)
             try:
-                if silent:
-                    await self._intake.take_in(silent)
+                if missed:
+                    await self._calls.take_missed(missed)
             finally:
                 if due:
                     await self._intake.apply(lambda draft, at: self._judge_all(draft, due, at, faulty))
@@ -84,13 +85,10 @@ class Watchdog:
             for watched in seen:
                 self._watch_safely(watched, not_before=now + (FAULTY if watched in faulty else timedelta()))
 
-    def _sort(
-        self, now: datetime, seen: list[Watched], faulty: set[Watched]
-    ) -> tuple[list[Watched], list[CheckResult]]:
-        """Take what is due from the heap (into `seen`): who has to be judged, and the results of push monitors that are
-        silent."""
+    def _sort(self, now: datetime, seen: list[Watched], faulty: set[Watched]) -> tuple[list[Watched], list[Missed]]:
+        """Take what is due from the heap (into `seen`): who has to be judged, and what push monitors miss."""
         due: list[Watched] = []
-        silent: list[CheckResult] = []
+        missed: list[Missed] = []
         while self._heap and self._heap[0][0] <= now:
             moment, _, watched = heapq.heappop(self._heap)
             if self._entered.get(watched.monitor.id) != moment or watched.gone:
@@ -100,14 +98,14 @@ class Watchdog:
             try:
                 if self._due(watched) > now:
                     continue
-                if watched.monitor.type == "push" and (result := self._silent(watched, now)) is not None:
-                    silent.append(result)
+                if watched.monitor.type == "push" and (what := self._calls.missed(watched, now)) is not None:
+                    missed.append(what)
                 else:
                     due.append(watched)
             except Exception:  # noqa: BLE001 (one monitor's bug must not keep the others from being judged)
                 self.pulse.fault("watchdog.entry_fault", monitor=watched.monitor.id)
                 faulty.add(watched)
-        return due, silent
+        return due, missed
 
     def _watch_safely(self, watched: Watched, not_before: datetime) -> None:
         if watched.gone:
@@ -120,26 +118,15 @@ class Watchdog:
         self._enter(watched, max(due, not_before))
 
     async def push_call(
-        self, token: str, status: str = "up", *, message: str = "", ping_ms: float | None = None, run_id: str = ""
-    ) -> CheckResult | None:
+        self, token: str, status: str = "up", *, message: str = "", body: str = "", ping_ms: float | None = None,
+        run_id: str = "",
+    ) -> CheckResult | None:  # fmt: skip
         """Take in a call of a push monitor: `start`, `up` (success), `down` (fail) or `log`. The result, None for a
         start or log. Raises NotFound for an unknown token. The run time of a job is from its start to its end."""
         watched = self._watchlist.by_token(token)
-        now = self._clock.now()
-        key = f"{watched.monitor.id} {run_id}"
-        if status == "start":
-            self._runs[key] = now
-            while len(self._runs) > 10_000:
-                self._runs.pop(next(iter(self._runs)))
-            return None
-        if status == "log" or watched.monitor.paused:
-            return None
-        begun = self._runs.pop(key, None)
-        if ping_ms is None and begun is not None:
-            ping_ms = (now - begun).total_seconds() * 1000
-        error = None if status == "up" else CheckError("assertion", message or "the job reported a failure")
-        result = self._push_result(watched, now, "up" if error is None else "down", error, ping_ms, message)
-        await self._intake.take_in([result])
+        result = await self._calls.take(
+            watched, status, message=message, body=body, ping_ms=ping_ms, run_id=run_id
+        )  # fmt: skip
         self.watch(watched)
         return result
 
@@ -152,52 +139,12 @@ class Watchdog:
         """When time alone may change this monitor's answer; NEVER when it may not."""
         if watched.monitor.paused:
             return NEVER
-        moments = [self._deadline(watched) if watched.monitor.type == "push" else _fades(watched)]
+        moments = [self._calls.deadline(watched) if watched.monitor.type == "push" else _fades(watched)]
         if watched.judge_again_at is not None:
             moments.append(watched.judge_again_at)
         if watched.verdict is not None and watched.settled_at > watched.verdict.at:
             moments.append(watched.settled_at)
         return min((m for m in moments if m is not None), default=NEVER) + SLACK
-
-    def _deadline(self, watched: Watched) -> datetime:
-        """When the next call of a push monitor is overdue: its period and grace after the latest one, and not before
-        the time that a start of ours gives it."""
-        latest = max((s.at for s in watched.states.values() if s.at is not None), default=watched.monitor.updated_at)
-        return max(latest + timedelta(seconds=period_s(watched)), watched.settled_at)
-
-    def _silent(self, watched: Watched, now: datetime) -> CheckResult | None:
-        """The result of a call that did not come, None when it is not overdue."""
-        if self._deadline(watched) > now:
-            return None
-        error = CheckError("timeout", "no call came in time")
-        return self._push_result(watched, now, "down", error, None, "")
-
-    def _push_result(
-        self,
-        watched: Watched,
-        now: datetime,
-        status: Status,
-        error: CheckError | None,
-        ping_ms: float | None,
-        message: str,
-    ) -> CheckResult:
-        outcome = Outcome(
-            type="push",
-            target=watched.shown,
-            status=status,
-            error=error,
-            started_at=now,
-            location=watched.assigned[0],
-            seen=Observation(timing=Timing(total=ping_ms), facts={"message": message[:500]} if message else {}),
-        )
-        return CheckResult(
-            workspace_id=watched.monitor.workspace_id,
-            monitor_id=watched.monitor.id,
-            location=watched.assigned[0],
-            scheduled_at=now,
-            attempt=0,
-            outcome=outcome,
-        )
 
     async def _look_on(self) -> None:
         while True:
@@ -208,12 +155,6 @@ class Watchdog:
                 self.pulse.fault("watchdog.fault")
             else:
                 self.pulse.beat()
-
-
-def period_s(watched: Watched) -> float:
-    """How long a push monitor may be silent."""
-    period = getattr(watched.target, "period_s", watched.monitor.interval_s)
-    return float(period + getattr(watched.target, "grace_s", 0))
 
 
 def _fades(watched: Watched) -> datetime | None:

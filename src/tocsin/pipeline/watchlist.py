@@ -21,6 +21,7 @@ from tocsin.core.incident import Incident
 from tocsin.core.monitor import Monitor
 from tocsin.core.redaction import credentials
 from tocsin.core.result import CheckResult
+from tocsin.core.rhythm import due_at
 from tocsin.errors import Invalid, NotFound
 from tocsin.store import Session, Store
 
@@ -35,7 +36,8 @@ class Watched:
     fair waiting. `tally` holds a letter for each of the latest 90 slots: u up, s degraded, p down while others are
     up, d down, `.` not judged. `last` holds each location's latest result since the start. `settled_at`: until then
     too few fresh votes keep the stored verdict. `calm`: the next result like the last changes nothing but the state.
-    `gap_from`: since then (before the start) no votes were fresh, to be recorded with the next judgement.
+    `gap_from`: since then (before the start) no votes were fresh, to be recorded with the next judgement. `heard_from`:
+    since then no call of its job was missed by us.
     """
 
     monitor: Monitor
@@ -44,6 +46,7 @@ class Watched:
     host: str
     assigned: tuple[str, ...]
     settled_at: datetime
+    heard_from: datetime
     problem: str | None = None
     states: dict[str, LocationState] = field(default_factory=dict[str, LocationState])
     verdict: Verdict | None = None
@@ -200,7 +203,7 @@ class Watchlist:
         old.problem, old.assigned = fresh.problem, fresh.assigned
         old.states = {place: state for place, state in old.states.items() if place in fresh.assigned}
         if resumed:
-            old.settled_at, old.gap_from = fresh.settled_at, _gap(old, now)
+            old.settled_at, old.gap_from, old.heard_from = fresh.settled_at, _gap(old, now), now
         old.calm = False
         old.generation += 1
         self._enter(old)
@@ -276,7 +279,8 @@ class Watchlist:
                 problem=problem,
                 host=_host(monitor, target),
                 assigned=monitor.assigned(self.home),
-                settled_at=now + timedelta(seconds=_settling_s(monitor, target)),
+                heard_from=now,
+                settled_at=now + timedelta(seconds=_settling_s(monitor, target, now)),
                 states=states.get(monitor.id, {}),
                 verdict=known.verdicts.get(monitor.id),
                 incident=known.incidents.get(f"monitor:{monitor.id}"),
@@ -327,12 +331,15 @@ def _host(monitor: Monitor, target: Any) -> str:
     return "this machine" if target is not None and checks.kind(monitor.type).missing is not None else monitor.id
 
 
-def _settling_s(monitor: Monitor, target: Any) -> float:
+def _settling_s(monitor: Monitor, target: Any, now: datetime) -> float:
     """How long after a start what is stored stands: two slots and an answer;
-    for a push monitor a period, an hour at most."""
+    for a push monitor a period (or until its schedule wants a call), an hour at most."""
     if monitor.type != "push":
         return monitor.fresh_s()
-    return float(min(getattr(target, "period_s", monitor.interval_s), 3600))
+    rhythm = getattr(target, "rhythm", None)
+    if rhythm is None or rhythm.schedule is None:
+        return float(min(getattr(target, "period_s", monitor.interval_s), 3600))
+    return min((due_at(rhythm, now) - now).total_seconds(), 3600.0)
 
 
 def _gap(watched: Watched, now: datetime) -> datetime | None:

@@ -19,6 +19,15 @@ TARGETS = {
     "mysql": {"host": "db.example", "user": "watcher", "database": "shop", "tls": True},
     "mongodb": {"host": "db.example", "user": "watcher", "password": "s3cret", "role": "secondary"},
     "ping": {"host": "192.0.2.7"},
+    "push": {"schedule": "30 2 * * 1-5", "timezone": "Europe/Berlin", "max_run_s": 600},
+    "kafka_producer": {
+        "host": "kafka.example",
+        "topic": "checks",
+        "user": "u",
+        "password": "p",
+        "mechanism": "SCRAM-SHA-256",
+    },
+    "kafka_consumer": {"host": "kafka.example", "topic": "orders", "write": False, "group": "billing", "max_lag": 5},
 }
 CONFIGS = {"webhook": {"url": "https://hook.example/x", "secret": "s3cret"}, "email": {"to": "ops@example.org"}}
 

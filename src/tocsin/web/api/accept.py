@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from tocsin import checks
-from tocsin.core.access import Principal
+from tocsin.core.access import Principal, may
 from tocsin.core.monitor import Monitor
 from tocsin.core.plain import MAX_PROBLEMS, as_list, found
-from tocsin.errors import Invalid, Problem
+from tocsin.errors import Invalid, NotFound, Problem
 from tocsin.web.api.monitor_data import once, read_config
 from tocsin.web.api.reach import refused
 from tocsin.web.parts import Parts
@@ -16,8 +16,8 @@ from tocsin.web.parts import Parts
 
 async def accepted(parts: Parts, who: Principal, data: dict[str, Any], old: Monitor | None) -> dict[str, Any]:
     """The fields of a Monitor; raises Invalid with everything that is wrong, whichever way it is."""
-    draft = read_config(parts.settings, data, old)
-    problems = [*draft.problems, *_unknown(parts, who, data, old)]
+    draft = read_config(parts.settings, data, old, by_admin=may(who, "admin"))
+    problems = [*draft.problems, *_unknown(parts, who, data, old), *_taken(parts, data, draft.target, old)]
     if draft.target is not None and (old is None or draft.target != old.target):
         problems += await refused(parts.net, draft.target, "target")
         if (lacking := checks.missing(str(data.get("type")), draft.target, parts.net.local)) is not None:
@@ -25,6 +25,19 @@ async def accepted(parts: Parts, who: Principal, data: dict[str, Any], old: Moni
     if problems:
         raise Invalid(*once(problems)[:MAX_PROBLEMS])
     return draft.fields
+
+
+def _taken(parts: Parts, data: dict[str, Any], target: dict[str, Any] | None, old: Monitor | None) -> list[Problem]:
+    """A problem when a job's token is another monitor's already (only one that was chosen can be)."""
+    if data.get("type") != "push" or target is None:
+        return []
+    try:
+        holder = parts.corridor.watchlist.by_token(str(target.get("token")))
+    except NotFound:
+        return []
+    if old is not None and holder.monitor.id == old.id:
+        return []
+    return [Problem("target.token", "a UUID that no other monitor has", "***")]
 
 
 def _unknown(parts: Parts, who: Principal, data: dict[str, Any], old: Monitor | None) -> list[Problem]:

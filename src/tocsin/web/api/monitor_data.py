@@ -129,12 +129,15 @@ class Draft(Struct, frozen=True, kw_only=True):
     problems: list[Problem]
 
 
-def read_config(settings: Settings, data: dict[str, Any], old: Monitor | None = None) -> Draft:
+def read_config(
+    settings: Settings, data: dict[str, Any], old: Monitor | None = None, *, by_admin: bool = False
+) -> Draft:
     """The fields of a Monitor from outside data, with every wrong field at once: of the monitor, of its target, of its
-    assertions, and of what they say about each other. `old` is the monitor that is changed."""
+    assertions, and of what they say about each other. `old` is the monitor that is changed. An admin may choose a push
+    monitor's token, as long as it is a random UUID."""
     problems: list[Problem] = []
     wanted, wrong = _readable(data, problems)
-    target = _target(data, old, problems)
+    target = _target(data, old, problems, by_admin=by_admin)
     given, kind_name = as_list(data.get("assertions")), data.get("type")
     if not isinstance(kind_name, str) or kind_name not in checks.REGISTRY:
         kind_name = None
@@ -194,7 +197,9 @@ def once(problems: list[Problem]) -> list[Problem]:
     return list({p.field: p for p in reversed(problems)}.values())[::-1]
 
 
-def _target(data: dict[str, Any], old: Monitor | None, problems: list[Problem]) -> dict[str, Any] | None:
+def _target(
+    data: dict[str, Any], old: Monitor | None, problems: list[Problem], *, by_admin: bool
+) -> dict[str, Any] | None:
     """The target as plain data, secrets that came back as *** filled in; its problems are collected."""
     name, typed = data.get("type"), as_map(data.get("target"))
     if not isinstance(name, str) or typed is None:
@@ -210,20 +215,23 @@ def _target(data: dict[str, Any], old: Monitor | None, problems: list[Problem]) 
         typed_, given = given, old.target | kept
         _tried(lambda: check_kept_secrets(kind.target, typed_, given, old.target, "target"), problems)
     if name == "push":
-        given = _tried(lambda: _with_token(given, old), problems) or given
+        given = _tried(lambda: _with_token(given, old, by_admin=by_admin), problems) or given
     read = _tried(lambda: shape.read(kind.target, given, where="target"), problems)
     return None if read is None else given
 
 
-def _with_token(given: dict[str, Any], old: Monitor | None) -> dict[str, Any]:
-    """The target of a push monitor with the token it has, or with a fresh one. Raises Invalid for one that somebody
-    chose: it would be easy to guess, or another monitor's."""
+def _with_token(given: dict[str, Any], old: Monitor | None, *, by_admin: bool) -> dict[str, Any]:
+    """The target of a push monitor with the token it has, with a fresh one, or with the UUID that an admin brings from
+    elsewhere. Raises Invalid for any other that somebody chose: it would be easy to guess, or another monitor's."""
     before = old.target.get("token") if old is not None and old.type == "push" else None
     token = given.get("token", "")
     if token == "":
         return given | {"token": push.new_token()}
     if isinstance(token, str) and not tokens.same(token, str(before or "")):
-        raise Invalid(Problem("target.token", "nothing, or an empty text for a new one: the server makes it", "***"))
+        if by_admin and push.is_uuid(token):
+            return given
+        what = "nothing, or an empty text for a new one: the server makes it (an admin may bring a random UUID)"
+        raise Invalid(Problem("target.token", what, "***"))
     return given
 
 

@@ -142,10 +142,14 @@ def result_json(result: CheckResult) -> dict[str, Any]:
 
 
 def quieted(shown: dict[str, Any], who: Principal) -> dict[str, Any]:
-    """A result's JSON data as this caller may see it: where a redirect ended, without its query's values for those who may
-    not write."""
-    if shown.get("final_url") and not may(who, "write"):
-        return shown | {"final_url": quiet_url(shown["final_url"])}
+    """A result's JSON data as this caller may see it: for those who may not write, where a redirect ended without its
+    query's values, and nothing of what a job printed."""
+    if may(who, "write"):
+        return shown
+    if shown.get("final_url"):
+        shown = shown | {"final_url": quiet_url(shown["final_url"])}
+    if shown["type"] == "push":
+        shown = shown | {"facts": {k: v for k, v in shown["facts"].items() if k not in ("body", "log")}}
     return shown
 
 

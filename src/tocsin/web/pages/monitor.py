@@ -96,6 +96,7 @@ async def show(call: Call) -> Reply:
         seen_of=seen_of,
         held=incident_words.HELD if look.held(watched) else "",
         push_url=monitors.push_url(call.parts, watched.monitor) if view.frame(call).can_write else None,
+        printed=_printed(told) if view.frame(call).can_write else "",
     )
 
 
@@ -187,6 +188,14 @@ def seen_of(result: StoredResult) -> str:
 
 def _said(error: CheckError) -> str:
     return error.message or error.type.replace("_", " ")
+
+
+def _printed(told: Told) -> str:
+    """What the job of a push monitor printed at its latest call, and what it logged before."""
+    latest = next((r for r in told.latest if r.type == "push" and r.outcome is not None), None)
+    facts: dict[str, Any] = latest.outcome["facts"] if latest is not None and latest.outcome is not None else {}
+    lines = [f"{line['at']} {line['text']}" for line in facts.get("log", ())]
+    return "\n".join([*lines, *filter(None, [facts.get("body") or facts.get("message")])])
 
 
 def _votes(call: Call, watched: Watched) -> dict[str, Any]:

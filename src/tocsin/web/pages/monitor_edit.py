@@ -40,6 +40,8 @@ SAID = {
     "ssh": "host key, sign-in",
     "grpc": "health service says SERVING",
     "websocket": "open, message or ping, close",
+    "kafka_producer": "a record is acknowledged",
+    "kafka_consumer": "a record comes back, lag",
 }
 
 

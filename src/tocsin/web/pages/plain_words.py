@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tocsin.core import rhythm
 from tocsin.core.plain import as_map
 from tocsin.web.pages import rules, words
 
@@ -29,7 +30,7 @@ def _what(data: Mapping[str, Any], shown: str) -> str:
     )
     if data.get("type") == "push":
         target = as_map(data.get("target")) or {}
-        return f"A job should call us every {words.every(_number(target.get('period_s')))}."
+        return f"A job should call us {_rhythm(target)}."
     parts = [rules.sentence(a) for a in data.get("assertions") or ()]
     if data.get("type") == "http" and not any(a.get("type") == "status_code" for a in data.get("assertions") or ()):
         parts.insert(0, "the status is 200 to 299")
@@ -80,14 +81,26 @@ def down_after_s(fails: int, retries: int, interval_s: float, pause_s: float) ->
     return times[fails - 1]
 
 
+def _rhythm(target: Mapping[str, Any]) -> str:
+    """How often a job calls: every so often, or as its schedule says (as it stands while it is not one yet)."""
+    schedule, zone = target.get("schedule"), target.get("timezone") or "UTC"
+    if not isinstance(schedule, str) or not schedule:
+        return f"every {words.every(_number(target.get('period_s')))}"
+    said = schedule if rhythm.wrong_with(schedule) else rhythm.explained(schedule)
+    return f"{said} ({zone})"
+
+
 def _silent(data: Mapping[str, Any]) -> str:
     target = as_map(data.get("target")) or {}
-    fails, silent = (
-        int(_number(data.get("failure_threshold"))),
-        _number(target.get("period_s")) + _number(target.get("grace_s")),
-    )
+    fails, grace = int(_number(data.get("failure_threshold"))), _number(target.get("grace_s"))
+    silent = _number(target.get("period_s")) + grace
     row = "" if fails <= 1 else f" {fails} times in a row"
-    return f"When no call has come for {words.span(silent)}{row}, it is down." if silent else ""
+    limit = _number(target.get("max_run_s"))
+    run = f" So it is when a run that told its start does not end within {words.span(limit)}." if limit else ""
+    if target.get("schedule"):
+        late = f"{words.span(grace)} later" if grace else "then"
+        return f"When no call has come {late}{row}, it is down.{run}"
+    return f"When no call has come for {words.span(silent)}{row}, it is down.{run}" if silent else ""
 
 
 def _where(data: Mapping[str, Any]) -> str:
