@@ -30,6 +30,7 @@ REGISTRY: dict[str, str] = {
     "smtp": "tocsin.checks.smtp",
     "ping": "tocsin.checks.ping",
     "push": "tocsin.checks.push",
+    "transaction": "tocsin.checks.transaction",
 }
 
 

@@ -18,7 +18,7 @@ from tocsin import checks
 from tocsin.cli import outcome_text, sugar
 from tocsin.core.plain import found
 from tocsin.core.result import Outcome, outcome_json
-from tocsin.core.shape import FieldShape, fields, read
+from tocsin.core.shape import FieldShape, fields, loads, read
 from tocsin.errors import Invalid, Problem
 
 EXIT = {"up": 0, "degraded": 0, "down": 1, "invalid": 3}
@@ -86,7 +86,10 @@ def _as_option(problem: Problem, name: str) -> str:
     field = problem.field.partition(".")[0].partition("[")[0]
     if field == "assertion":
         return f"{sugar.option_of(problem.field)}: expected {problem.expected}, found {problem.found}"
-    title, positional = _positional(fields(checks.kind(name).target))
+    shapes = fields(checks.kind(name).target)
+    title, positional = _positional(shapes)
+    if any(s.name == field and _is_structure(s) for s in shapes):
+        return f"{_option(field)}-file, {problem.field}: expected {problem.expected}, found {problem.found}"
     option = title if field == positional or (title == "HOST:PORT" and field == "port") else _option(field)
     return f"{option}: expected {problem.expected}, found {problem.found}"
 
@@ -99,6 +102,13 @@ def _positional(shapes: Sequence[FieldShape]) -> tuple[str, str]:
         return "HOST:PORT", "host"
     first = shapes[0]
     return (first.name.upper(), first.name) if first.kind == "text" and first.required else ("", "")
+
+
+def _is_structure(shape: FieldShape) -> bool:
+    """Whether it is written as JSON in a file: objects, and pairs that nobody is to read on the command line."""
+    if shape.kind == "map":
+        return shape.marks.hidden and shape.name not in _RENAMED
+    return shape.kind == "object" or (shape.item is not None and shape.item.kind == "object")
 
 
 def _option(field: str) -> str:
@@ -117,7 +127,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _overview_parser() -> argparse.ArgumentParser:
     kinds = [checks.kind(n) for n in checks.names() if n != "push"]
-    lines = "\n".join(f"  {k.name:<8}{k.label}" for k in kinds)
+    lines = "\n".join(f"  {k.name:<13}{k.label}" for k in kinds)
     return argparse.ArgumentParser(
         prog="tocsin check",
         usage="tocsin check TYPE TARGET [options]",
@@ -159,6 +169,8 @@ def _add(parser: argparse.ArgumentParser, shape: FieldShape) -> None:
     option, place = _option(shape.name), f"field_{shape.name}"
     if shape.name in _FILES:
         parser.add_argument(option, dest=place, type=_file, metavar="FILE", help=text)
+    elif _is_structure(shape):
+        parser.add_argument(f"{option}-file", dest=place, type=_json_file, metavar="FILE", help=f"{text}; JSON in FILE")
     elif shape.kind == "boolean":
         if shape.default:
             off = option if option.startswith("--no-") else "--no-" + option[2:]
@@ -221,6 +233,13 @@ def _file(path: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "no text"
         raise argparse.ArgumentTypeError(f"expected a readable file, found {path!r}: {why}") from None
+
+
+def _json_file(path: str) -> Any:
+    try:
+        return loads(sys.stdin.read((1 << 20) + 1) if path == "-" else _file(path))
+    except Invalid as error:
+        raise argparse.ArgumentTypeError(f"{path}: {error}") from None
 
 
 def _secret_file(path: str) -> str:

@@ -63,4 +63,5 @@ def _exchange(monitor: Monitor, result: CheckResult) -> dict[str, Any]:
         "ip": seen.ip,
         "tls": plain["tls"],
         "assertions": [assertion_json(a) for a in outcome.assertions if not a.ok],
+        "facts": plain["facts"],
     }

@@ -7,7 +7,7 @@ import errno
 import math
 import time
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
@@ -18,6 +18,7 @@ from tocsin import __version__
 from tocsin.core.result import Observation, Timing, TlsFacts
 from tocsin.errors import CheckFailed, EgressRefused
 from tocsin.net import url as urls
+from tocsin.net.cookies import CookieJar
 from tocsin.net.egress import Egress
 from tocsin.net.fault import fault_of, no_socket, phase_of
 from tocsin.net.multi import Multi
@@ -51,7 +52,8 @@ class Login:
 class HttpRequest:
     """What to ask. `ca_file`, `client_cert`, `client_key` are PEM text; `resolve` are pins HOST:PORT:ADDRESS.
 
-    `headers` are pairs; `timeout_s` counts only where no check is running around us (that one's deadline holds)."""
+    `headers` are pairs; `cookies` is a jar that several requests share (without one, cookies live as long as the redirects
+    of this request). `timeout_s` counts only where no check is running around us (that one's deadline holds)."""
 
     url: str
     method: str = "GET"
@@ -72,6 +74,7 @@ class HttpRequest:
     http_version: str | None = None
     max_body: int = 1 << 20
     login: Login | None = None
+    cookies: CookieJar | None = None
 
 
 class Way(Protocol):
@@ -125,7 +128,7 @@ class Journey:
             self.body = b""
         self.trusted = True  # still where the credentials belong
         self.redirects = 0
-        self.cookies: dict[str, dict[str, str]] = {}
+        self.cookies = CookieJar() if request.cookies is None else request.cookies
         self.dns = self.connect = self.tls = self.ttfb = self.transfer = self.total = 0.0
         self.facts: TlsFacts | None = None
 
@@ -141,6 +144,8 @@ class Journey:
                     "network", f"refused: {refused}", phase=self.here.phase
                 ) from None  # the target's doing
             headers = _headers(done.header_lines)
+            if self.request.cookies is not None:
+                self.cookies.keep(self.url, headers)
             if done.code:
                 fault = fault_of(done, self.facts, self.here.timeout_s or self.request.timeout_s)
                 if isinstance(fault, CheckFailed):
@@ -175,7 +180,8 @@ class Journey:
 
     def _turn_to(self, target: Url, status: int, headers: tuple[tuple[str, str], ...]) -> None:
         """Take the next hop: what goes along, and what stays behind."""
-        _keep_cookies(self.cookies, self.url.host, headers)
+        if self.request.cookies is None:
+            self.cookies.keep(self.url, headers)
         if (status == 303 and self.method != "HEAD") or (status in (301, 302) and self.method == "POST"):
             self.method, self.body = "GET", None
         self.trusted = self.trusted and _same_place(self.start, target)
@@ -299,7 +305,7 @@ class Journey:
                 lines.append("Authorization: Basic " + b64encode(f"{login.user}:{login.password}".encode()).decode())
             elif login.scheme == "bearer":
                 lines.append(f"Authorization: Bearer {login.token}")
-        if self.cookies and (cookies := _cookies_for(self.cookies, self.url.host)):
+        if self.cookies and (cookies := self.cookies.header(self.url)):
             lines.append("Cookie: " + cookies)
         return (*lines, *_ALWAYS)
 
@@ -357,26 +363,3 @@ def _headers(lines: Sequence[bytes]) -> tuple[tuple[str, str], ...]:
         if colon and len(found) < MAX_HEADERS:
             found.append((name.strip().lower(), value.strip()))
     return tuple(found)
-
-
-def _keep_cookies(jar: dict[str, dict[str, str]], host: str, headers: Sequence[tuple[str, str]]) -> None:
-    for name, value in headers:
-        if name != "set-cookie":
-            continue
-        pair, *rest = value.split(";")
-        key, _, content = pair.strip().partition("=")
-        attributes = {k.strip().lower(): v.strip() for k, _, v in (a.partition("=") for a in rest)}
-        domain = attributes.get("domain", "").lstrip(".").lower()
-        place = "." + domain if domain.count(".") and (host == domain or host.endswith("." + domain)) else host
-        if attributes.get("max-age") == "0":
-            jar.get(place, {}).pop(key, None)
-        elif key and len(jar.get(place, {})) < 50:
-            jar.setdefault(place, {})[key] = content
-
-
-def _cookies_for(jar: Mapping[str, Mapping[str, str]], host: str) -> str:
-    found: dict[str, str] = {}
-    for place, cookies in jar.items():
-        if place == host or (place.startswith(".") and (host == place[1:] or host.endswith(place))):
-            found.update(cookies)
-    return "; ".join(f"{k}={v}" for k, v in found.items())

@@ -36,6 +36,7 @@ SAID = {
     "ping": "loss and round trip",
     "push": "a job calls us",
     "smtp": "mail server greets",
+    "transaction": "requests in a row",
 }
 
 
