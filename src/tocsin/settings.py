@@ -56,6 +56,8 @@ SETTINGS: tuple[Setting, ...] = (
     _s("MAX_CONCURRENT_PER_HOST", "int", 50, "Checks in flight at once against one host and port", low=1, high=20000),
     _s("LOCATION", "text", "local", "Name of the place this server checks from", "MONITORING_LOCATION", "INSTANCE_LOCATION"),
     _s("REGION_CODE", "text", "XX", "Region code of that place", "MONITORING_REGION_CODE"),
+    _s("BROWSER", "path", None, "A Chromium (or Chrome) for browser checks, such as /usr/bin/chromium. Default: none, and such checks are not made"),
+    _s("BROWSER_SANDBOX", "bool", True, "Whether that Chromium uses its own sandbox. Only root, or a container without user namespaces, has to do without"),
     _s("EGRESS", "choice", "private", "Whom checks and channels may contact: private (public, private and loopback addresses) or public (public addresses only). Own ports, link-local and cloud metadata are refused in both", choices=("private", "public")),
     _s("SMTP_URL", "secret", None, "Mail server for e-mail channels that name none: smtp://user:password@host:587?from=tocsin@example.org (smtps:// for TLS from the start)"),
     _s("RETENTION_DAYS", "int", 90, "How long single results are kept, days", low=1, high=3650),

@@ -455,3 +455,16 @@ def test_wrong_steps_are_named_by_their_place(tmp_path: Path, capsys: pytest.Cap
     code, _, err = run(capsys, "transaction", "--steps-file", str(file))
     assert (code, "expected one JSON value, found an error at line 1 column 10" in err) == (2, True)
     assert "--steps-file" in run(capsys, "transaction")[2]
+
+
+def test_a_browser_check_without_a_browser_cannot_be_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.delenv("TOCSIN_BROWSER", raising=False)
+    file = tmp_path / "steps.json"
+    file.write_text('[{"do": "goto", "url": "http://127.0.0.1:9/"}]')
+    code, out, _ = run(capsys, "browser", "--steps-file", str(file))
+    assert (code, "no browser is set up here" in out) == (3, True)
+    monkeypatch.setenv("TOCSIN_BROWSER", str(tmp_path / "none"))
+    code, out, _ = run(capsys, "browser", "--steps-file", str(file))
+    assert (code, "Chromium could not be used" in out) == (3, True)

@@ -27,6 +27,7 @@ from tocsin.clock import Clock, SystemClock
 from tocsin.net import Net
 from tocsin.net.egress import Egress
 from tocsin.net.http import HttpEngine
+from tocsin.net.local import Local
 from tocsin.pipeline.corridor import Corridor
 from tocsin.settings import Settings
 from tocsin.store import Store
@@ -102,7 +103,11 @@ async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> t
         retry_delay_s=settings["DB_RETRY_DELAY_MS"] / 1000,
     )
     closing.push_async_callback(store.close)
-    net = Net(egress=Egress(settings["EGRESS"], own={port.own(host, listening.getsockname()[1])}), http=HttpEngine())
+    net = Net(
+        egress=Egress(settings["EGRESS"], own={port.own(host, listening.getsockname()[1])}),
+        http=HttpEngine(),
+        local=local_of(settings),
+    )
     await net.start()
     closing.push_async_callback(net.close)
     corridor = _corridor(settings, clock, store, net)
@@ -119,6 +124,12 @@ async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> t
         setup_token=token,
     )
     return parts, listening
+
+
+def local_of(settings: Settings) -> Local:
+    """What of this machine the operator lets checks use."""
+    path = settings["BROWSER"]
+    return Local(browser=None if path is None else str(path), browser_sandbox=settings["BROWSER_SANDBOX"])
 
 
 def _corridor(settings: Settings, clock: Clock, store: Store, net: Net) -> Corridor:

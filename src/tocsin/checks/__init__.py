@@ -31,6 +31,7 @@ REGISTRY: dict[str, str] = {
     "ping": "tocsin.checks.ping",
     "push": "tocsin.checks.push",
     "transaction": "tocsin.checks.transaction",
+    "browser": "tocsin.checks.browser",
 }
 
 

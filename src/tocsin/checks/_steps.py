@@ -7,15 +7,16 @@ from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
+from tocsin.checks._variables import name_problems as variable_names
+from tocsin.checks._variables import secret_host_problems, unknown_problems, url_problems
 from tocsin.core.assertion_terms import check_assertions
 from tocsin.core.capture import Capture
 from tocsin.core.monitor import Assertion
 from tocsin.core.plain import found, join
 from tocsin.core.result import Observation
 from tocsin.core.shape import Help, Length, Pattern, Private
-from tocsin.core.variables import NAME, authority_of, fill, named
+from tocsin.core.variables import named
 from tocsin.errors import Invalid, Problem
-from tocsin.net.url import parse
 
 OFFERS = (
     "status_code", "header", "body", "json_path", "json_schema", "response_time_ms", "body_bytes", "certificate_days",
@@ -50,17 +51,13 @@ class Step:
 
     def __post_init__(self) -> None:
         """What the marks cannot say. Raises Invalid."""
-        problems = [*_url_problems(self.url)]
+        problems = [*url_problems(self.url)]
         problems += [
             Problem("headers", "names of letters, digits and -, values of one line", found(name))
             for name, value in self.headers.items()
             if not _TOKEN.fullmatch(name) or not one_line(value)
         ]
-        problems += [
-            Problem(join("capture", name), "a name of letters, digits and _, at most 50", found(name))
-            for name in self.capture
-            if not NAME.fullmatch(name)
-        ]
+        problems += variable_names("capture", self.capture)
         if self.on_fail is not None and not self.always:
             problems.append(Problem("on_fail", "nothing, as the step does not always run", found(self.on_fail)))
         try:
@@ -83,20 +80,6 @@ class Step:
         return {name for _, text in self.texts() for name in named(text)}
 
 
-def _url_problems(url: str) -> list[Problem]:
-    """What is wrong with a URL before its variables have values; one that begins with a variable is judged later."""
-    if url.startswith("{{") and named(url):
-        return []
-    why = ""
-    for stand_in in ("1", "a"):  # for a port, for a name
-        try:
-            parse(fill(url, dict.fromkeys(named(url), stand_in)))
-            return []
-        except ValueError as error:
-            why = str(error)
-    return [Problem("url", "an http or https URL", f"one that {why}")]
-
-
 def one_line(value: str) -> bool:
     """Whether it may stand in a header."""
     return _VALUE.fullmatch(value) is not None
@@ -116,15 +99,7 @@ def order_problems(steps: Sequence[Step]) -> list[Problem]:
 
 def name_problems(step: Step, known: set[str], secrets: Container[str]) -> list[Problem]:
     """What is wrong with the variables a step names; `known` are those that may have a value by then."""
-    problems: list[Problem] = []
-    for place, text in step.texts():
-        unknown = [name for name in named(text) if name not in known]
-        if unknown:
-            has = ", ".join(sorted(known)) or "there is none"
-            problems.append(Problem(place, f"variables that are known by then ({has})", f"{{{{{unknown[0]}}}}}"))
-    in_host = [name for name in named(authority_of(step.url)) if name in secrets]
-    if in_host:
-        problems.append(Problem("url", "no secret where the URL says which host", f"{{{{{in_host[0]}}}}}"))
+    problems = unknown_problems(step.texts(), known) + secret_host_problems(step.url, secrets)
     return problems + [
         Problem(join("capture", name), "a name that is not one of the secrets", found(name))
         for name in step.capture

@@ -7,10 +7,11 @@ from typing import Annotated
 
 from tocsin.checks._steps import Step, name_problems, order_problems
 from tocsin.checks._terms import CaFile, ClientCert, ClientKey, IpVersion, VerifyTls
-from tocsin.core.plain import found, join, quiet_url
+from tocsin.checks._variables import Secrets
+from tocsin.checks._variables import name_problems as variable_names
+from tocsin.core.plain import quiet_url
 from tocsin.core.result import Observation
-from tocsin.core.shape import Example, Help, Hidden, Length
-from tocsin.core.variables import NAME
+from tocsin.core.shape import Example, Help, Length
 from tocsin.errors import Invalid, Problem
 from tocsin.net import Net
 from tocsin.net.cookies import CookieJar
@@ -20,7 +21,6 @@ OFFERS = ("certificate_days",)
 
 GRACE_S = 0.6  # each step keeps a deadline of its own
 
-_SECRET = Annotated[str, Length(4, 4096)]
 _EXAMPLE = """[
  {"name": "log in", "url": "https://shop.example/login", "method": "POST",
   "headers": {"Content-Type": "application/json"},
@@ -44,9 +44,7 @@ class Target:
         Example(_EXAMPLE),
         Help("The requests, in their order; those that always run last"),
     ]
-    secrets: Annotated[
-        dict[str, _SECRET], Length(0, 20), Hidden, Help("Variables that nobody sees again, such as a password")
-    ] = field(default_factory=dict[str, str])
+    secrets: Secrets = field(default_factory=dict[str, str])
     cookies: Annotated[bool, Help("Keep cookies from step to step")] = True
     ip_version: IpVersion = None
     verify_tls: VerifyTls = True
@@ -56,11 +54,7 @@ class Target:
 
     def __post_init__(self) -> None:
         """What the marks cannot say. Raises Invalid."""
-        problems = [
-            Problem(join("secrets", name), "a name of letters, digits and _, at most 50", found(name))
-            for name in self.secrets
-            if not NAME.fullmatch(name)
-        ]
+        problems = variable_names("secrets", self.secrets)
         problems += order_problems(self.steps)
         known = set(self.secrets)
         for i, step in enumerate(self.steps):

@@ -71,7 +71,15 @@ async def _look(order: checks.Order) -> Outcome:
     from tocsin.clock import SystemClock
     from tocsin.net import Egress, Net
 
-    async with Net(egress=Egress("private")) as net:
+    local = None
+    if order.type == "browser":  # the one type that needs to be told what is here
+        from tocsin.net.local import Local
+        from tocsin.settings import read as read_settings
+
+        known = read_settings()
+        path = known["BROWSER"]
+        local = Local(browser=None if path is None else str(path), browser_sandbox=known["BROWSER_SANDBOX"])
+    async with Net(egress=Egress("private"), local=local) as net:
         return await checks.run(order, net, SystemClock())
 
 

@@ -8,20 +8,25 @@ from typing import TYPE_CHECKING
 
 from tocsin.net.connect import Connecting, Connection, TlsWish, ask
 from tocsin.net.egress import Egress
+from tocsin.net.local import Local
 from tocsin.net.resolve import Address, Resolver
 
 if TYPE_CHECKING:
+    from tocsin.net.browser import Browser
     from tocsin.net.http import HttpEngine
     from tocsin.net.icmp import Icmp
 
-__all__ = ["Address", "Connection", "Egress", "Net", "TlsWish"]
+__all__ = ["Address", "Connection", "Egress", "Local", "Net", "TlsWish"]
 
 
 class Net:
     """Everything that leaves this machine goes through one of these: the guard, the resolver, connections, HTTP."""
 
-    def __init__(self, egress: Egress | None = None, http: HttpEngine | None = None) -> None:
+    def __init__(
+        self, egress: Egress | None = None, http: HttpEngine | None = None, local: Local | None = None
+    ) -> None:
         self.egress = egress or Egress()
+        self.local = local or Local()
         self.resolver = Resolver(self.egress)
         self._given_http = http
 
@@ -40,6 +45,13 @@ class Net:
         from tocsin.net.icmp import Icmp
 
         return Icmp(self.egress)
+
+    @cached_property
+    def browser(self) -> Browser:
+        """Browsers, imported when first needed; there are none unless the operator set one up."""
+        from tocsin.net.browser import Browser
+
+        return Browser(self.resolver, self.egress, self.local)
 
     async def start(self) -> None:
         """Nothing is started before it is first needed; this only says in which event loop."""

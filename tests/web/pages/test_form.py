@@ -18,6 +18,7 @@ TARGETS = {
     "dns": {"name": "shop.example"},
     "smtp": {"host": "mail.example", "port": 25},
     "ping": {"host": "192.0.2.7"},
+    "browser": {"steps": [{"do": "goto", "url": "https://shop.example/"}, {"do": "click", "text": "x"}]},
     "transaction": {
         "steps": [{"url": "https://shop.example/", "capture": {"x": {"header": "y"}}}, {"url": "https://{{x}}/"}]
     },

@@ -26,7 +26,7 @@ def name_of(type_: str, target: Mapping[str, Any]) -> str:
     "" when the target does not say where it is."""
     if type_ == "http":
         return _of_url(str(target.get("url") or ""))
-    if type_ == "transaction":
+    if type_ in ("transaction", "browser"):
         first = next(iter(as_list(target.get("steps")) or ()), None)
         return _of_url(str((as_map(first) or {}).get("url") or ""))
     if type_ == "dns":

@@ -37,6 +37,7 @@ SAID = {
     "push": "a job calls us",
     "smtp": "mail server greets",
     "transaction": "requests in a row",
+    "browser": "a page, clicked through",
 }
 
 
