@@ -167,6 +167,15 @@ async def test_what_was_found_is_told_without_what_is_secret_or_captured(asserti
     silent(outcome)
 
 
+async def test_what_was_told_before_a_value_was_taken_is_hidden_all_the_same() -> None:
+    rules = [{"type": "json_path", "path": "$.token", "op": "eq", "value": "x", "on_fail": "degrade"}]
+    async with serving(shop) as server:
+        outcome = await walk(LOG_IN | {"capture": {}, "assertions": rules}, LOG_IN, READ, port=server.port)
+    assert why(outcome)[:2] == ("degraded", "assertion")
+    assert outcome.error.message == "step 1 'log in': JSON $.token: expected x, found ***"
+    silent(outcome)
+
+
 async def test_own_status_and_values_of_a_later_step() -> None:
     missed = {
         "url": "/no",

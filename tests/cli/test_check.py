@@ -466,5 +466,6 @@ def test_a_browser_check_without_a_browser_cannot_be_judged(
     code, out, _ = run(capsys, "browser", "--steps-file", str(file))
     assert (code, "no browser is set up here" in out) == (3, True)
     monkeypatch.setenv("TOCSIN_BROWSER", str(tmp_path / "none"))
+    monkeypatch.setenv("TOCSIN_BROWSER_SANDBOX", "false")
     code, out, _ = run(capsys, "browser", "--steps-file", str(file))
     assert (code, "Chromium could not be used" in out) == (3, True)

@@ -61,11 +61,12 @@ class Walk:
             left_s = (whole_s - (time.perf_counter() - began)) / (len(cleaning) - i)
             stop = await self._clean(number, step, left_s, stop)
         self.last = last
+        self._veil_again()
         seen = self._seen((time.perf_counter() - began) * 1000)
         if isinstance(stop, CheckFailed):
-            stop.observation = seen
+            raise CheckFailed(stop.type, self.veil.over(stop.message), phase=stop.phase, observation=seen)
         if stop is not None:
-            raise stop
+            raise type(stop)(self.veil.over(str(stop)))
         return seen
 
     async def _try(self, number: int, step: Step, left_s: float) -> CheckFailed | CheckInvalid | EgressRefused | None:
@@ -103,6 +104,14 @@ class Walk:
         type_: Any = failed.type if failed.type in ERROR_TYPES else "unknown"
         self._degrade(CheckError(type_, failed.message, failed.phase))
         return None
+
+    def _veil_again(self) -> None:
+        """What was said before a later step took a value may hold that value, too."""
+        for facts in self.facts:
+            if "error" in facts:
+                facts["error"] = self.veil.over(facts["error"])
+        if self.degraded is not None:
+            self.degraded = replace(self.degraded, message=self.veil.over(self.degraded.message))
 
     def _degrade(self, error: CheckError) -> None:
         """The first thing that is not as it should be counts."""

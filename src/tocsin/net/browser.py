@@ -102,7 +102,7 @@ async def _start(folder: str) -> asyncio.subprocess.Process:
     }  # fmt: skip
     try:
         return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tocsin.net.page",
+            sys.executable, "-P", "-m", "tocsin.net.page",
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
             env=environment, cwd=folder, start_new_session=True, limit=ANSWER,
         )  # fmt: skip

@@ -14,6 +14,7 @@ import base64
 import contextlib
 import ctypes
 import json
+import os
 import re
 import signal
 import sys
@@ -300,6 +301,8 @@ async def _visit(order: dict[str, Any]) -> dict[str, Any]:
         from playwright.async_api import Error, async_playwright
     except ImportError:
         return {"fault": "the browser extra is not installed here (pip install 'tocsin[browser]')"}
+    if order["sandbox"] and os.geteuid() == 0:
+        return {"fault": "Chromium keeps no sandbox for root: run as another user, or set TOCSIN_BROWSER_SANDBOX=false"}
     try:
         async with async_playwright() as playwright:
             _say(await Visit(order, end).go(playwright))
