@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -48,8 +48,14 @@ def settings_table(_: str) -> str:
     )
 
 
-def _fields(type_: Any) -> str:
+def _fields(type_: Any, path: Sequence[str] = ()) -> str:
+    """The fields of a type, or of what its field at `path` holds ("steps": what one step may have)."""
     from tocsin.core.shape import fields
+
+    shapes = fields(type_)
+    for step in path:
+        inner = next(f for f in shapes if f.name == step)
+        shapes = list((inner.item or inner).members)
 
     def default(f: Any) -> str:
         if f.required:
@@ -61,8 +67,7 @@ def _fields(type_: Any) -> str:
         )
 
     rows = [
-        [code(f.name), default(f), f.expected + (" (write-only)" if f.marks.hidden else ""), f.help]
-        for f in fields(type_)
+        [code(f.name), default(f), f.expected + (" (write-only)" if f.marks.hidden else ""), f.help] for f in shapes
     ]
     return table(["field", "default", "expects", "meaning"], rows)
 
@@ -70,7 +75,8 @@ def _fields(type_: Any) -> str:
 def check_fields(kind: str) -> str:
     from tocsin import checks
 
-    return _fields(checks.kind(kind).target)
+    name, *path = kind.split(".")
+    return _fields(checks.kind(name).target, path)
 
 
 def notifier_fields(kind: str) -> str:

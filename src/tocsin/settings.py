@@ -57,6 +57,8 @@ SETTINGS: tuple[Setting, ...] = (
     _s("MAX_CONCURRENT_PER_HOST", "int", 50, "Checks in flight at once against one host and port", low=1, high=20000),
     _s("LOCATION", "text", "local", "Name of the place this server checks from", "MONITORING_LOCATION", "INSTANCE_LOCATION"),
     _s("REGION_CODE", "text", "XX", "Region code of that place", "MONITORING_REGION_CODE"),
+    _s("BROWSER", "path", None, "A Chromium (or Chrome) for browser checks, such as /usr/bin/chromium. Default: none, and such checks are not made"),
+    _s("BROWSER_SANDBOX", "bool", True, "Whether that Chromium uses its own sandbox. Only root, or a container without user namespaces, has to do without"),
     _s("EGRESS", "choice", "private", "Whom checks and channels may contact: private (public, private and loopback addresses) or public (public addresses only). Own ports, link-local and cloud metadata are refused in both", choices=("private", "public")),
     _s("ANCHORS", "text", "", "Places that should always answer, separated by commas: https://…, tcp://HOST:PORT, ping://HOST, dns://SERVER/NAME. While this server reaches none of them, its failures count against nobody"),
     _s("PLUGIN_DIR", "path", None, "Folder of Nagios plugins that nagios checks may run. Whoever may write monitors may then run them with any arguments. Default: none, and such checks are refused"),

@@ -411,3 +411,61 @@ def test_a_ping_is_shown_with_its_units(capsys: pytest.CaptureFixture[str]):
     assert code == 0, shown
     assert "loss      0 %" in shown
     assert all(line.endswith(" ms") for line in shown.splitlines() if line.split()[0] in ("fastest", "average"))
+
+
+def test_steps_and_secrets_come_from_files(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    steps = [
+        {"name": "page", "url": f"{url}/page", "capture": {"id": {"json_path": "$.items[1].id"}}},
+        {
+            "url": f"{url}/echo",
+            "headers": {"X-One": "{{pin}}", "X-Two": "{{id}}"},
+            "assertions": [
+                {"type": "json_path", "path": "$.x", "op": "eq", "value": "s3cret"},
+                {"type": "json_path", "path": "$.y", "op": "eq", "value": "2"},
+            ],
+        },
+        {"url": f"{url}/gone", "always": True},
+    ]
+    (tmp_path / "steps.json").write_text(json.dumps(steps))
+    (tmp_path / "secrets.json").write_text('{"pin": "s3cret"}')
+    words = [
+        "transaction",
+        "--steps-file",
+        str(tmp_path / "steps.json"),
+        "--secrets-file",
+        str(tmp_path / "secrets.json"),
+    ]
+    code, made = run_json(capsys, *words)
+    assert (code, made["status"], made["target"]) == (0, "degraded", f"{url}/page and 2 more steps")
+    assert [s["status_code"] for s in made["facts"]["steps"]] == [200, 200, 404]
+    code, out, _ = run(capsys, *words)
+    assert out.splitlines()[0] == f"◐ degraded  {url}/page and 2 more steps"
+    assert "  step 1   page, status code 200, " in out
+    assert "  step 3   step 3, status code 404, " in out
+    assert "s3cret" not in out
+
+
+def test_wrong_steps_are_named_by_their_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    file = tmp_path / "steps.json"
+    file.write_text('[{"url": "https://a.example/"}, {"url": "ftp://b"}]')
+    code, _, err = run(capsys, "transaction", "--steps-file", str(file))
+    assert code == 2
+    assert "--steps-file, steps[1].url: expected an http or https URL, found one that must start with" in err
+    file.write_text('[{"url": }]')
+    code, _, err = run(capsys, "transaction", "--steps-file", str(file))
+    assert (code, "expected one JSON value, found an error at line 1 column 10" in err) == (2, True)
+    assert "--steps-file" in run(capsys, "transaction")[2]
+
+
+def test_a_browser_check_without_a_browser_cannot_be_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.delenv("TOCSIN_BROWSER", raising=False)
+    file = tmp_path / "steps.json"
+    file.write_text('[{"do": "goto", "url": "http://127.0.0.1:9/"}]')
+    code, out, _ = run(capsys, "browser", "--steps-file", str(file))
+    assert (code, "no browser is set up here" in out) == (3, True)
+    monkeypatch.setenv("TOCSIN_BROWSER", str(tmp_path / "none"))
+    monkeypatch.setenv("TOCSIN_BROWSER_SANDBOX", "false")
+    code, out, _ = run(capsys, "browser", "--steps-file", str(file))
+    assert (code, "Chromium could not be used" in out) == (3, True)

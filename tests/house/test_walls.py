@@ -15,6 +15,7 @@ SOCKETS = {"socket.socket", "socket.create_connection", "socket.socketpair", "so
 CLIENTS = ("httpx", "requests", "aiohttp", "urllib3", "urllib.request", "http.client", "smtplib", "ftplib", "telnetlib")
 OUTSIDE_NET = {
     "app/port.py": "the listening socket",
+    "cli/bench_target.py": "the name server that `tocsin bench engine` asks, listening on loopback",
     "app/examine_net.py": "tries which ICMP sockets this user may open, and sends nothing",
 }
 """Files beside net/ that may hold a socket, and why."""
@@ -65,7 +66,8 @@ RUN_PROGRAMS = {
 }  # fmt: skip
 MAY_RUN_PROGRAMS = {
     "checks/nagios.py": "plugins in the folder that the operator names",
-    "cli/bench_cycle.py": "the target of a bench, which is another Tocsin",
+    "cli/bench_engine.py": "the target that `tocsin bench` measures against",
+    "net/browser.py": "the one check's own process that drives Chromium",
     "net/icmp.py": "the system's ping, where no ICMP socket may be opened",
 }
 """Files that start programs, and why."""

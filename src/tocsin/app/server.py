@@ -108,7 +108,7 @@ async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> t
     net = Net(
         egress=Egress(settings["EGRESS"], own={port.own(listening)}),
         http=HttpEngine(),
-        local=Local(plugin_dir=settings["PLUGIN_DIR"], docker_socket=settings["DOCKER_SOCKET"]),
+        local=local_of(settings),
     )
     await net.start()
     closing.push_async_callback(net.close)
@@ -126,6 +126,16 @@ async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> t
         setup_token=token,
     )
     return parts, listening
+
+
+def local_of(settings: Settings) -> Local:
+    """What of this machine the operator lets checks use."""
+    return Local(
+        plugin_dir=settings["PLUGIN_DIR"],
+        docker_socket=settings["DOCKER_SOCKET"],
+        browser=settings["BROWSER"],
+        browser_sandbox=settings["BROWSER_SANDBOX"],
+    )
 
 
 def _corridor(settings: Settings, clock: Clock, store: Store, net: Net, base_url: str) -> Corridor:

@@ -47,13 +47,16 @@ REGISTRY: dict[str, str] = {
     "push": "tocsin.checks.push",
     "kafka_producer": "tocsin.checks.kafka_producer",
     "kafka_consumer": "tocsin.checks.kafka_consumer",
+    "transaction": "tocsin.checks.transaction",
+    "browser": "tocsin.checks.browser",
 }
 
 
 class Kind(Struct, frozen=True):
     """A check type: its Target dataclass, its `check` coroutine, and what it is for in one line.
 
-    A kind's module may also have `summary(target) -> str` (the target in one line, no secrets), `OFFERS`, the types of
+    A kind's module may also have `TITLE` and `SAYS` (its name and what it does in a few words, for people who choose one),
+    `summary(target) -> str` (the target in one line, no secrets), `OFFERS`, the types of
     assertions it can meet beside the response time, `DEFAULTS`, the assertions that hold when a monitor has none of their
     type, `GRACE_S`: the check ends by itself in time, so that `run` need only stand behind it, that much later, and
     `missing(target, local) -> Problem | None`: what of this machine it needs and the operator has not allowed."""
@@ -63,6 +66,8 @@ class Kind(Struct, frozen=True):
     check: Callable[[Any, Net], Awaitable[Observation]]
     label: str
     summary: Callable[[Any], str]
+    title: str
+    says: str = ""
     offers: tuple[str, ...] = ("response_time_ms",)
     defaults: tuple[Assertion, ...] = ()
     grace_s: float = 0.0
@@ -85,7 +90,10 @@ def kind(name: str) -> Kind:
     defaults: tuple[Assertion, ...] = tuple(getattr(module, "DEFAULTS", ()))
     offers = (*getattr(module, "OFFERS", ()), "response_time_ms")
     grace_s, missing = getattr(module, "GRACE_S", 0.0), getattr(module, "missing", None)
-    return Kind(name, module.Target, module.check, label, summary, offers, defaults, grace_s, missing)
+    title, says = getattr(module, "TITLE", name.replace("_", " ").capitalize()), getattr(module, "SAYS", "")
+    return Kind(
+        name, module.Target, module.check, label, summary, title, says, offers, defaults, grace_s, missing
+    )  # fmt: skip
 
 
 def check_assertions(data: object, name: str | None, where: str = "assertions") -> tuple[Assertion, ...]:

@@ -29,6 +29,8 @@ from tocsin.errors import CheckFailed, CheckInvalid, Invalid, Problem
 from tocsin.net import Net, TlsWish
 from tocsin.net.progress import progress
 
+TITLE, SAYS = "DNS", "records and answers"
+
 OFFERS = ("dns_answer",)
 
 RecordType = Literal["A", "AAAA", "CNAME", "MX", "NS", "TXT", "SOA", "SRV", "CAA", "PTR"]

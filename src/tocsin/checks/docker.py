@@ -20,6 +20,8 @@ from tocsin.errors import CheckFailed, CheckInvalid, Invalid, Problem
 from tocsin.net import Local, Net
 from tocsin.net import url as urls
 
+TITLE, SAYS = "Docker", "a container's state"
+
 OFFERS = ("certificate_days",)
 
 _NO_SOCKET = "the operator has named no socket in TOCSIN_DOCKER_SOCKET, so an engine's url is needed"

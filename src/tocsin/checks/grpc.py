@@ -29,6 +29,8 @@ from tocsin.net import Net
 from tocsin.net import url as urls
 from tocsin.net.http import HttpRequest
 
+TITLE, SAYS = "gRPC", "health service says SERVING"
+
 OFFERS = ("header", "certificate_days")
 
 GRACE_S = 0.3  # libcurl keeps the deadline

@@ -27,6 +27,8 @@ from tocsin.net import Net
 from tocsin.net.http import Grant, HttpRequest, Login
 from tocsin.net.url import parse
 
+TITLE, SAYS = "HTTP", "status, body, timing"
+
 OFFERS = ("status_code", "body", "header", "json_path", "json_schema", "body_bytes", "certificate_days")
 DEFAULTS = (Assertion(type="status_code", op="in", value=["200-299"]),)
 

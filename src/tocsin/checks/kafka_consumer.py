@@ -27,6 +27,8 @@ from tocsin.core.shape import Help, Length, Range
 from tocsin.errors import CheckFailed, Invalid, Problem
 from tocsin.net import Net, kafka
 
+TITLE, SAYS = "Kafka, read", "a record comes back, lag"
+
 OFFERS = ("certificate_days",)
 
 

@@ -24,6 +24,8 @@ from tocsin.checks._terms import (
 from tocsin.core.result import Observation
 from tocsin.net import Net, kafka
 
+TITLE, SAYS = "Kafka, write", "a record is acknowledged"
+
 OFFERS = ("certificate_days",)
 
 

@@ -18,6 +18,8 @@ from tocsin.core.shape import Help, Hidden, Length, Range
 from tocsin.errors import CheckFailed, Invalid, Problem
 from tocsin.net import Connection, Net, starttls
 
+TITLE, SAYS = "LDAP", "sign-in, a search"
+
 OFFERS = ("certificate_days",)
 
 _MOST_BYTES = 65_536  # of one message

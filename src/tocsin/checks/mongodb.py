@@ -29,6 +29,8 @@ from tocsin.core.shape import Help, Pattern
 from tocsin.errors import CheckFailed, Invalid, Problem
 from tocsin.net import Net, mongo
 
+TITLE, SAYS = "MongoDB", "sign-in, ping, role"
+
 OFFERS = ("certificate_days",)
 
 

@@ -31,6 +31,8 @@ from tocsin.errors import CheckFailed, Invalid, Problem
 from tocsin.net import Connection, Net
 from tocsin.net.progress import progress
 
+TITLE, SAYS = "MQTT", "sign-in, a message there and back"
+
 OFFERS = ("certificate_days",)
 
 _MOST_PACKET = 1 << 18

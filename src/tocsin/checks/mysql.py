@@ -31,6 +31,8 @@ from tocsin.net import Connection, Net, mysql
 from tocsin.net.progress import progress
 from tocsin.net.sql import MOST_ROWS, Rows
 
+TITLE, SAYS = "MySQL", "sign-in, one query"
+
 OFFERS = ("certificate_days",)
 
 

@@ -20,6 +20,8 @@ from tocsin.errors import CheckFailed, CheckInvalid, Problem
 from tocsin.net import Local, Net
 from tocsin.net.shortage import shortage
 
+TITLE, SAYS = "Nagios plugin", "a plugin's exit code"
+
 OFFERS = ("body",)
 
 MOST_OUTPUT = 65_536

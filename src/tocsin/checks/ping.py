@@ -14,6 +14,8 @@ from tocsin.net import Net
 from tocsin.net.icmp import Echoes
 from tocsin.net.progress import progress
 
+TITLE, SAYS = "Ping", "loss and round trip"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:

@@ -30,6 +30,8 @@ from tocsin.net import Connection, Net, postgres, starttls
 from tocsin.net.progress import progress
 from tocsin.net.sql import Rows
 
+TITLE, SAYS = "PostgreSQL", "sign-in, one query"
+
 OFFERS = ("certificate_days",)
 
 

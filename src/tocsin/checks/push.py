@@ -14,6 +14,8 @@ from tocsin.core.shape import Help, Hidden, Length, Pattern, Range
 from tocsin.errors import CheckInvalid, Invalid, Problem
 from tocsin.net import Net
 
+TITLE, SAYS = "Push", "a job calls us"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:

@@ -31,6 +31,8 @@ from tocsin.core.shape import Help, Length, Range
 from tocsin.errors import CheckFailed, CheckInvalid, Invalid, Problem
 from tocsin.net import Connection, Net
 
+TITLE, SAYS = "RabbitMQ", "a message through a queue"
+
 if TYPE_CHECKING:
     from pamqp import commands
 

@@ -28,6 +28,8 @@ from tocsin.core.shape import Help, Length, Range
 from tocsin.errors import CheckFailed, Invalid, Problem
 from tocsin.net import Connection, Net, clear, resp
 
+TITLE, SAYS = "Redis", "sign-in, PING, role"
+
 OFFERS = ("certificate_days",)
 _NUMBERS = {
     "connected_clients": "connected_clients",

@@ -17,6 +17,8 @@ from tocsin.core.shape import Help, Pattern
 from tocsin.errors import CheckFailed, Invalid, Problem
 from tocsin.net import Connection, Net, smtp
 
+TITLE, SAYS = "SMTP", "mail server greets"
+
 OFFERS = ("certificate_days",)
 
 

@@ -19,6 +19,8 @@ from tocsin.errors import CheckFailed, Invalid, Problem
 from tocsin.net import Address, Net
 from tocsin.net.progress import progress
 
+TITLE, SAYS = "SNMP", "one object's value"
+
 if TYPE_CHECKING:
     from tocsin.checks._usm import Security
 

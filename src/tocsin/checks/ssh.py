@@ -20,6 +20,8 @@ from tocsin.net import Connection, Net
 from tocsin.net.connect import from_os_error
 from tocsin.net.progress import progress
 
+TITLE, SAYS = "SSH", "host key, sign-in"
+
 if TYPE_CHECKING:
     import asyncssh
 

@@ -26,6 +26,8 @@ from tocsin.errors import CheckFailed, Invalid, Problem
 from tocsin.net import Connection, Net
 from tocsin.net.progress import progress
 
+TITLE, SAYS = "TCP", "connect, send, expect"
+
 OFFERS = ("certificate_days", "body", "body_bytes")
 
 _MOST = 65_536

@@ -10,6 +10,8 @@ from tocsin.core.result import Observation
 from tocsin.core.shape import Help
 from tocsin.net import Net, starttls
 
+TITLE, SAYS = "TLS", "certificate on any port"
+
 OFFERS = ("certificate_days",)
 
 

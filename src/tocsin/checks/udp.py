@@ -16,6 +16,8 @@ from tocsin.errors import CheckFailed, Invalid, Problem
 from tocsin.net import Net
 from tocsin.net.progress import progress
 
+TITLE, SAYS = "UDP", "a datagram is answered"
+
 OFFERS = ("body", "body_bytes")
 
 

@@ -33,6 +33,8 @@ from tocsin.net import Connection, Net, TlsWish
 from tocsin.net import url as urls
 from tocsin.net.progress import progress
 
+TITLE, SAYS = "WebSocket", "open, message or ping, close"
+
 if TYPE_CHECKING:
     from websockets.client import ClientProtocol
     from websockets.frames import Frame

@@ -18,7 +18,7 @@ from tocsin import checks
 from tocsin.cli import outcome_text, sugar
 from tocsin.core.plain import found
 from tocsin.core.result import Outcome, outcome_json
-from tocsin.core.shape import FieldShape, fields, read
+from tocsin.core.shape import FieldShape, fields, loads, read
 from tocsin.errors import Invalid, Problem, SettingsError
 from tocsin.net.local import Local
 
@@ -83,7 +83,12 @@ def _local() -> Local:
     from tocsin import settings  # most kinds of checks do without
 
     made = settings.read()
-    return Local(plugin_dir=made["PLUGIN_DIR"], docker_socket=made["DOCKER_SOCKET"])
+    return Local(
+        plugin_dir=made["PLUGIN_DIR"],
+        docker_socket=made["DOCKER_SOCKET"],
+        browser=made["BROWSER"],
+        browser_sandbox=made["BROWSER_SANDBOX"],
+    )
 
 
 async def _look(order: checks.Order, local: Local | None) -> Outcome:
@@ -105,8 +110,11 @@ def _as_option(problem: Problem, name: str) -> str:
     field = problem.field.partition(".")[0].partition("[")[0]
     if field == "assertion":
         return f"{sugar.option_of(problem.field)}: expected {problem.expected}, found {problem.found}"
-    title, positional = _positional(fields(checks.kind(name).target))
-    shape = next((s for s in fields(checks.kind(name).target) if s.name == field), None)
+    shapes = fields(checks.kind(name).target)
+    title, positional = _positional(shapes)
+    shape = next((s for s in shapes if s.name == field), None)
+    if shape is not None and _is_structure(shape):
+        return f"{_option(field)}-file, {problem.field}: expected {problem.expected}, found {problem.found}"
     option = title if field == positional or (title == "HOST:PORT" and field == "port") else _option_of(field, shape)
     return f"{option}: expected {problem.expected}, found {problem.found}"
 
@@ -130,6 +138,13 @@ def _option_of(field: str, shape: FieldShape | None) -> str:
 def _command(name: str) -> str:
     """A check type as it is written on the command line."""
     return name.replace("_", "-")
+
+
+def _is_structure(shape: FieldShape) -> bool:
+    """Whether it is written as JSON in a file: objects, and pairs that nobody is to read on the command line."""
+    if shape.kind == "map":
+        return shape.marks.hidden and shape.name not in _RENAMED
+    return shape.kind == "object" or (shape.item is not None and shape.item.kind == "object")
 
 
 def _option(field: str) -> str:
@@ -193,6 +208,8 @@ def _add(parser: argparse.ArgumentParser, shape: FieldShape) -> None:
     option, place = _option(shape.name), f"field_{shape.name}"
     if shape.name in _FILES:
         parser.add_argument(option, dest=place, type=_file, metavar="FILE", help=text)
+    elif _is_structure(shape):
+        parser.add_argument(f"{option}-file", dest=place, type=_json_file, metavar="FILE", help=f"{text}; JSON in FILE")
     elif shape.kind == "boolean":
         if shape.default:
             off = option if option.startswith("--no-") else "--no-" + option[2:]
@@ -255,6 +272,13 @@ def _file(path: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "no text"
         raise argparse.ArgumentTypeError(f"expected a readable file, found {path!r}: {why}") from None
+
+
+def _json_file(path: str) -> Any:
+    try:
+        return loads(sys.stdin.read((1 << 20) + 1) if path == "-" else _file(path))
+    except Invalid as error:
+        raise argparse.ArgumentTypeError(f"{path}: {error}") from None
 
 
 def _secret_file(path: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tocsin.core.plain import as_list, clip, found
+from tocsin.core.plain import as_list, as_map, clip, found
 from tocsin.core.result import AssertionResult, Outcome, Timing, TlsFacts
 
 _MARK = {"up": "●", "degraded": "◐", "down": "○", "invalid": "?"}
@@ -31,7 +31,8 @@ def block(outcome: Outcome) -> str:
     if seen.body_bytes is not None:
         rows.append(("body", f"{seen.body_bytes} bytes" + (", cut there" if seen.truncated else "")))
     rows += _tls_rows(seen.tls)
-    rows += [(_FACTS.get(name, name.replace("_", " ")), _plain(name, value)) for name, value in seen.facts.items()]
+    for name, value in seen.facts.items():
+        rows += _fact_rows(name, value)
     rows += [(("holds" if a.ok else "fails"), _assertion(a)) for a in outcome.assertions]
     width = max(len(name) for name, _ in rows)
     first = f"{_MARK[outcome.status]} {outcome.status}  {clip(outcome.target, 300)}"
@@ -63,6 +64,25 @@ def _tls_rows(tls: TlsFacts | None) -> list[tuple[str, str]]:
         days = "" if tls.days_left is None else f" ({tls.days_left:.0f} days)"
         rows.append(("valid until", f"{tls.not_after:%Y-%m-%d %H:%M} UTC{days}"))
     return rows
+
+
+def _fact_rows(name: str, value: Any) -> list[tuple[str, str]]:
+    """A fact's row; a row each for a list of objects ("step 1", "step 2" for steps)."""
+    entries = [as_map(item) for item in as_list(value) or ()]
+    if not entries or None in entries:
+        return [(_FACTS.get(name, name.replace("_", " ")), _plain(name, value))]
+    one = name.removesuffix("s").replace("_", " ")
+    return [(f"{one} {n}", _entry(entry or {})) for n, entry in enumerate(entries, 1)]
+
+
+def _entry(entry: dict[Any, Any]) -> str:
+    """An object on one line: its name, then what it says, without what stands deeper."""
+    said = [str(entry["name"])] if "name" in entry else []
+    for key, value in entry.items():
+        if key != "name" and value is not None and as_map(value) is None:
+            what = "" if key == "ms" else key.replace("_", " ").removesuffix(" ms") + " "
+            said.append(what + (_ms(value) if key == "ms" else _plain(key, value)))
+    return clip(", ".join(said), 300)
 
 
 def _plain(name: str, value: Any) -> str:

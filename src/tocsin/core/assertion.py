@@ -16,7 +16,7 @@ from tocsin.core.pattern import search
 from tocsin.core.plain import clip, found
 from tocsin.core.result import AssertionResult, CheckError, Observation, Status
 
-__all__ = ["OPS", "STATUS_2XX", "check_assertions", "judge", "verdict_of"]
+__all__ = ["OPS", "STATUS_2XX", "as_utf8", "check_assertions", "judge", "verdict_of"]
 
 STATUS_2XX = (Assertion(type="status_code", op="in", value=["200-299"]),)
 SHOWN = 80
@@ -53,7 +53,7 @@ class _Seen:
     def text(self) -> bytes:
         """The body as UTF-8."""
         if self._text is None:
-            self._text = _as_utf8(self.observation)
+            self._text = as_utf8(self.observation)
         return self._text
 
     def json(self) -> tuple[Any, int]:
@@ -69,7 +69,8 @@ class _Seen:
         return self._json
 
 
-def _as_utf8(observation: Observation) -> bytes:
+def as_utf8(observation: Observation) -> bytes:
+    """The body as UTF-8, whatever its declared charset."""
     body = observation.body
     charset = ""
     for name, value in observation.headers:

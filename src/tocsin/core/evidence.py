@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ from tocsin.core.redaction import HIDDEN, credentials, holds_credential, without
 from tocsin.core.result import CheckResult, assertion_json, iso, outcome_json
 
 EXCERPT = 1024
+PICTURE = 200 * 1024
 
 
 def evidence(monitor: Monitor, verdict: Verdict, last: Mapping[str, CheckResult]) -> dict[str, Any]:
@@ -63,4 +65,5 @@ def _exchange(monitor: Monitor, result: CheckResult) -> dict[str, Any]:
         "ip": seen.ip,
         "tls": plain["tls"],
         "assertions": [assertion_json(a) for a in outcome.assertions if not a.ok],
-    }
+        "facts": plain["facts"],
+    } | ({"picture": base64.b64encode(seen.picture).decode()} if 0 < len(seen.picture) <= PICTURE else {})

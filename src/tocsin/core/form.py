@@ -9,7 +9,7 @@ from typing import Any, cast
 from msgspec import UNSET, Struct
 
 from tocsin.core.marks import HIDDEN_TEXT, MAX_TEXT, Kind, Marks, Member, Node, node_of
-from tocsin.core.plain import as_list, as_map, quiet_url
+from tocsin.core.plain import as_list, as_map, loads, quiet_url
 from tocsin.core.result import iso
 from tocsin.secret import Secret
 
@@ -65,7 +65,8 @@ def _schema(node: Node) -> dict[str, Any]:
             if isinstance(made.get("type"), str) and "enum" not in made
             else {"anyOf": [made, {"type": "null"}]}
         )
-    return made | ({"description": m.help} if m.help else {}) | ({"writeOnly": True} if m.hidden else {})
+    example = {"examples": [m.example if node.kind == "text" else loads(m.example)]} if m.example else {}
+    return made | ({"description": m.help} if m.help else {}) | ({"writeOnly": True} if m.hidden else {}) | example
 
 
 def _bare_schema(node: Node) -> dict[str, Any]:

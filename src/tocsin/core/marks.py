@@ -46,6 +46,11 @@ def Help(text: str) -> Meta:
     return Meta(description=text)
 
 
+def Example(text: str) -> Meta:
+    """How it may look, for who has to write it (JSON text, where it is no plain text)."""
+    return Meta(extra={"example": text})
+
+
 Private = Meta(extra={"private": True})  # shown only to who may write it
 Hidden = Meta(extra={"hidden": True}, extra_json_schema={"writeOnly": True})
 _INK = r"\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"  # what a name has none of: control, line, direction
@@ -68,6 +73,7 @@ class Marks(Struct, frozen=True):
     help: str = ""
     hidden: bool = False
     private: bool = False
+    example: str = ""
 
 
 def _add(marks: Marks, meta: object) -> Marks:

@@ -32,21 +32,33 @@ def _engine() -> Any:
 
 
 @lru_cache(maxsize=4096)
-def _compiled(pattern: str) -> Any:
+def _compiled(pattern: str, captures: bool = False) -> Any:
     re2 = _engine()
     options = re2.Options()
     options.max_mem = MEMORY
     options.log_errors = False
-    options.never_capture = True
+    options.never_capture = not captures
     return re2.compile(pattern.encode(), options)
 
 
 def search(pattern: str, text: bytes) -> Search:
     """Whether the pattern occurs in the UTF-8 text. One with a large program is looked for in the first part only."""
     compiled = _compiled(pattern)
-    most = max(4096, MAX_WORK // max(1, compiled.programsize))
-    part = text if len(text) <= most else text[:most]
+    part = _part(compiled, text)
     return Search(compiled.search(part) is not None, len(part))
+
+
+def first_group(pattern: str, text: bytes) -> bytes | None:
+    """What the pattern's first group holds where the pattern first occurs in the UTF-8 text (all that it matches, when it
+    has no group); None when it does not occur."""
+    compiled = _compiled(pattern, True)
+    match = compiled.search(_part(compiled, text))
+    return None if match is None else cast("bytes | None", match.group(1 if compiled.groups else 0))
+
+
+def _part(compiled: Any, text: bytes) -> bytes:
+    most = max(4096, MAX_WORK // max(1, compiled.programsize))
+    return text if len(text) <= most else text[:most]
 
 
 def check_pattern(pattern: object, where: str) -> list[Problem]:

@@ -79,7 +79,8 @@ class AssertionResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Observation(Struct, frozen=True, kw_only=True):
     """What a check type saw, before assertions are judged.
 
-    `body` is what assertions read (capped, decoded bytes); it is never stored or shown whole. `facts` holds what only
+    `body` is what assertions read (capped, decoded bytes); it is never stored or shown whole. `picture` is a JPEG of what a
+    failure looked like, kept with the incident that it opens and nowhere else. `facts` holds what only
     this check type knows (dns answers, ping loss, smtp banner) and is shown as it is. `degraded` names a limit of the
     check type itself that was passed (packet loss). `engine_wait_ms` is time we made the check wait, never the target's.
     """
@@ -92,6 +93,7 @@ class Observation(Struct, frozen=True, kw_only=True):
     redirects: int | None = None
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
+    picture: bytes = b""
     body_bytes: int | None = None
     truncated: bool = False
     tls: TlsFacts | None = None

@@ -23,6 +23,7 @@ from tocsin.core.marks import (
     MAX_NAME,
     MAX_TEXT,
     Choice,
+    Example,
     Help,
     Hidden,
     Length,
@@ -49,8 +50,8 @@ from tocsin.core.plain import (
 from tocsin.errors import Invalid, Problem
 
 __all__ = [
-    "Choice", "FieldShape", "Help", "Hidden", "Length", "Name", "Pattern", "Private", "Range", "dump", "fields", "hide",
-    "keep_hidden", "loads", "read", "schema",
+    "Choice", "Example", "FieldShape", "Help", "Hidden", "Length", "Name", "Pattern", "Private", "Range", "dump", "fields",
+    "hide", "keep_hidden", "loads", "read", "schema",
 ]  # fmt: skip
 
 T = TypeVar("T")

@@ -12,6 +12,7 @@ from tocsin.net.local import Local
 from tocsin.net.resolve import Address, Resolver
 
 if TYPE_CHECKING:
+    from tocsin.net.browser import Browser
     from tocsin.net.http import HttpEngine
     from tocsin.net.icmp import Icmp
 
@@ -45,6 +46,13 @@ class Net:
         from tocsin.net.icmp import Icmp
 
         return Icmp(self.egress)
+
+    @cached_property
+    def browser(self) -> Browser:
+        """Browsers, imported when first needed; there are none unless the operator set one up."""
+        from tocsin.net.browser import Browser
+
+        return Browser(self.resolver, self.egress, self.local)
 
     async def start(self) -> None:
         """Nothing is started before it is first needed; this only says in which event loop."""

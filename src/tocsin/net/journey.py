@@ -22,7 +22,7 @@ from tocsin.core.plain import clip
 from tocsin.core.result import Observation, Timing, TlsFacts
 from tocsin.errors import CheckFailed, CheckInvalid, EgressRefused
 from tocsin.net import url as urls
-from tocsin.net.cookies import cookies_for, keep_cookies
+from tocsin.net.cookies import CookieJar
 from tocsin.net.egress import Egress
 from tocsin.net.fault import fault_of, no_socket, phase_of
 from tocsin.net.multi import Multi
@@ -58,7 +58,8 @@ class HttpRequest:
     """What to ask. `ca_file`, `client_cert`, `client_key` are PEM text; `resolve` are pins HOST:PORT:ADDRESS.
     `unix_socket` is the path of a socket of this machine that the operator has named: no address is looked up or asked for.
 
-    `headers` are pairs; `timeout_s` counts only where no check is running around us (that one's deadline holds)."""
+    `headers` are pairs; `cookies` is a jar that several requests share (without one, cookies live as long as the redirects
+    of this request). `timeout_s` counts only where no check is running around us (that one's deadline holds)."""
 
     url: str
     method: str = "GET"
@@ -80,6 +81,7 @@ class HttpRequest:
     max_body: int = 1 << 20
     login: Login | None = None
     unix_socket: str | None = None
+    cookies: CookieJar | None = None
 
 
 class Way(Protocol):
@@ -133,7 +135,7 @@ class Journey:
             self.body = b""
         self.trusted = True  # still where the credentials belong
         self.redirects = 0
-        self.cookies: dict[str, dict[str, str]] = {}
+        self.cookies = CookieJar() if request.cookies is None else request.cookies
         self.dns = self.connect = self.tls = self.ttfb = self.transfer = self.total = 0.0
         self.facts: TlsFacts | None = None
 
@@ -149,6 +151,8 @@ class Journey:
                     "network", f"refused: {refused}", phase=self.here.phase
                 ) from None  # the target's doing
             headers, line = _headers(done.header_lines)
+            if self.request.cookies is not None:
+                self.cookies.keep(self.url, headers)
             location = next((value for name, value in headers if name == "location"), None)
             leads_on = self.request.follow_redirects and done.status in _REDIRECTS and location is not None
             if done.code and not (leads_on and done.code == pycurl.E_PARTIAL_FILE):  # where it leads was said in whole
@@ -195,7 +199,8 @@ class Journey:
 
     def _turn_to(self, target: Url, status: int, headers: tuple[tuple[str, str], ...]) -> None:
         """Take the next hop: what goes along, and what stays behind."""
-        keep_cookies(self.cookies, self.url.host, headers)
+        if self.request.cookies is None:
+            self.cookies.keep(self.url, headers)
         if (status == 303 and self.method != "HEAD") or (status in (301, 302) and self.method == "POST"):
             self.method, self.body = "GET", None
         self.trusted = self.trusted and _same_place(self.start, target)
@@ -322,7 +327,7 @@ class Journey:
                 lines.append("Authorization: Basic " + b64encode(f"{login.user}:{login.password}".encode()).decode())
             elif login.scheme == "bearer":
                 lines.append(f"Authorization: Bearer {login.token}")
-        if self.cookies and (cookies := cookies_for(self.cookies, self.url.host)):
+        if self.cookies and (cookies := self.cookies.header(self.url)):
             lines.append("Cookie: " + cookies)
         return (*lines, *_ALWAYS)
 

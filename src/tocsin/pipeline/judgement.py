@@ -253,9 +253,9 @@ def _agreed(w: Watched, verdict: Verdict) -> bool:
 def without_body(result: CheckResult) -> CheckResult:
     """The result as it is kept: what only assertions and evidence needed is let go."""
     outcome = result.outcome
-    if not outcome.seen.body:
+    if not outcome.seen.body and not outcome.seen.picture:
         return result
-    return replace(result, outcome=replace(outcome, seen=replace(outcome.seen, body=b"")))
+    return replace(result, outcome=replace(outcome, seen=replace(outcome.seen, body=b"", picture=b"")))
 
 
 def live_data(step: Step) -> dict[str, Any]:

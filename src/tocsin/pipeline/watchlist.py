@@ -322,7 +322,8 @@ def _target(monitor: Monitor) -> tuple[Any, str, str | None]:
 
 def _host(monitor: Monitor, target: Any) -> str:
     """What the monitor contacts: host and port as far as they are named; this machine, when it uses something of it."""
-    url = getattr(target, "url", None)
+    steps = getattr(target, "steps", ())
+    url = getattr(target, "url", None) or (getattr(steps[0], "url", None) if steps else None)
     if isinstance(url, str):
         return urlsplit(url).netloc.rpartition("@")[2].lower()
     host = getattr(target, "host", None)

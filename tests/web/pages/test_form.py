@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tocsin import checks, notifiers
 from tocsin.core.shape import dump, fields, read
-from tocsin.web.pages import form
+from tocsin.errors import Invalid
+from tocsin.web.pages import form, view
 
 TARGETS = {
     "http": {"url": "https://shop.example/"},
@@ -28,6 +31,10 @@ TARGETS = {
         "mechanism": "SCRAM-SHA-256",
     },
     "kafka_consumer": {"host": "kafka.example", "topic": "orders", "write": False, "group": "billing", "max_lag": 5},
+    "browser": {"steps": [{"do": "goto", "url": "https://shop.example/"}, {"do": "click", "text": "x"}]},
+    "transaction": {
+        "steps": [{"url": "https://shop.example/", "capture": {"x": {"header": "y"}}}, {"url": "https://{{x}}/"}]
+    },
 }
 CONFIGS = {"webhook": {"url": "https://hook.example/x", "secret": "s3cret"}, "email": {"to": "ops@example.org"}}
 
@@ -65,3 +72,32 @@ def test_every_kind_has_a_form() -> None:
 )
 def test_a_number_is_one_or_stays_text(text: str, value: object) -> None:
     assert form.number(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[{"url": "https://a.example/"}, {"url": "ftp://b"}]', "steps[1].url: Must be an http or https URL"),
+        ('[{"url": "https://a.example/", "headrs": {}}]', "steps[0].headrs: Must be a known field (did you mean headers?)"),
+        ('[{"url": "https://a.example/"', "Not JSON: line 1, column 30: Expecting ',' delimiter."),
+        ('[\n {"url": oops}]', "Not JSON: line 2, column 10: Expecting value."), ("[" * 100_000, "nested too deep"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_inside_json_is_told_by_its_place(text: str, said: str) -> None:
+    shapes = fields(checks.kind("transaction").target)
+    typed = form.read_back(shapes, {"target.steps": text}, "target.")
+    with pytest.raises(Invalid) as caught:
+        read(checks.kind("transaction").target, typed, where="target")
+    made = form.inputs(shapes, typed, "target.", view.problems(caught.value))
+    steps = next(i for i in made if i.name == "target.steps")
+    assert said in steps.error
+    assert steps.value == text or steps.value.startswith("[\n {")
+    assert json.loads(steps.example)[0]["capture"]
+
+
+def test_the_example_can_be_used_as_it_is() -> None:
+    (steps, *_) = fields(checks.kind("transaction").target)
+    target = read(
+        checks.kind("transaction").target, {"steps": json.loads(steps.marks.example), "secrets": {"password": "s3cret"}}
+    )
+    assert len(target.steps) == 3

@@ -6,7 +6,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tocsin.core import shape
-from tocsin.core.plain import as_map, found
+from tocsin.core.plain import as_list, as_map, found
+from tocsin.core.variables import authority_of
 from tocsin.errors import Invalid, Problem
 
 _WHERE = (
@@ -35,10 +36,13 @@ def check_kept_secrets(
     shown = shape.hide(type_, fresh)
     kept = [
         name for name in fresh
-        if name != "secret" and shown[name] != fresh[name] == old.get(name) and typed.get(name) != fresh[name]
+        if name != "secret" and shown[name] != fresh[name]
+        and (_stands_in(typed.get(name)) or (fresh[name] == old.get(name) and typed.get(name) != fresh[name]))
     ]  # fmt: skip
     if not kept:
         return
+    if _places(fresh) - _places(old):
+        raise Invalid(Problem(f"{where}.{kept[0]}", "typed again, because a step leads elsewhere now", "***"))
     usual = {f.name: f.default for f in shape.fields(type_)}
     for name in _WHERE:
         now, before = (_place(data.get(name, usual.get(name))) for data in (fresh, old))
@@ -47,6 +51,22 @@ def check_kept_secrets(
     for name in _KEPT_PRIVATE:
         if old.get(name, usual.get(name)) and not fresh.get(name, usual.get(name)):
             raise Invalid(Problem(f"{where}.{kept[0]}", f"typed again, because {name} is off now", "***"))
+
+
+def _stands_in(value: Any) -> bool:
+    """Whether somewhere in it *** stands for a secret that is kept."""
+    items, entries = as_list(value), as_map(value)
+    if entries is not None:
+        return any(_stands_in(v) for v in entries.values())
+    return any(_stands_in(v) for v in items) if items is not None else value == shape.HIDDEN_TEXT
+
+
+def _places(data: dict[str, Any]) -> set[str]:
+    """Where its steps lead. One whose place comes out of an answer leads wherever the steps before it say."""
+    steps = as_list(data.get("steps")) or ()
+    urls = [str((as_map(step) or {}).get("url") or "") for step in steps]
+    places = {authority_of(url).lower() for url in urls if url}
+    return {f"{place} {steps}" if "{{" in place else place for place in places}
 
 
 def _place(value: Any) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from tocsin.core.plain import as_list, found
+from tocsin.core.plain import as_list, as_map, found
 from tocsin.errors import CheckFailed, CheckInvalid, EgressRefused, Problem
 from tocsin.net import Net
 
@@ -43,6 +43,10 @@ def _places(data: Mapping[str, Any]) -> Iterator[tuple[str, str, int]]:
                 continue
             if host:
                 yield field, host, port
+    for i, step in enumerate(as_list(data.get("steps")) or ()):
+        for field, host, number in _places(as_map(step) or {}):
+            if "{{" not in host:  # a variable is judged when it has a value
+                yield f"steps[{i}].{field}", host, number
     port = data.get("port")
     if isinstance(host := data.get("host"), str) and host:
         yield "host", host, port if type(port) is int else 0

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from tocsin.core.plain import as_list, as_map
 from tocsin.errors import Invalid, Problem
 
 _EXPECTED = "a web address, a host name, host:port, or tls://, dns://, smtp:// or ping:// and a name"
@@ -25,6 +26,9 @@ def name_of(type_: str, target: Mapping[str, Any]) -> str:
     "" when the target does not say where it is."""
     if type_ in ("http", "websocket"):
         return _of_url(str(target.get("url") or ""))
+    if type_ in ("transaction", "browser"):
+        first = next(iter(as_list(target.get("steps")) or ()), None)
+        return _of_url(str((as_map(first) or {}).get("url") or ""))
     if type_ == "dns":
         return str(target.get("name") or "").strip()[:_LONGEST]
     host, port = str(target.get("host") or "").strip()[:_LONGEST], target.get("port")

@@ -46,6 +46,7 @@ class Input:
     high: float | None = None
     error: str = ""
     optional: bool = False
+    example: str = ""
 
 
 def inputs(
@@ -57,7 +58,6 @@ def inputs(
         name = prefix + shape.name
         value = values[shape.name] if shape.name in values else dump(shape.default)
         control = _control(shape)
-        error = next((t for path, t in errors.items() if path == name or path.startswith((name + ".", name + "["))), "")
         made.append(
             Input(
                 name=name,
@@ -69,11 +69,30 @@ def inputs(
                 choices=tuple(str(c) for c in shape.marks.choices),
                 low=shape.marks.low,
                 high=shape.marks.high,
-                error=error,
+                error=_error(shape, control, value, prefix, errors),
                 optional=shape.optional,
+                example=shape.marks.example,
             )
         )
     return made
+
+
+def _error(shape: FieldShape, control: str, value: Any, prefix: str, errors: Mapping[str, str]) -> str:
+    """What is wrong with a field and, by their paths, with what is inside it; where JSON breaks off, when it is none."""
+    name = prefix + shape.name
+    told = [t if path == name else f"{path.removeprefix(prefix)}: {t}" for path, t in errors.items() if _in(path, name)]
+    if told and control == "json" and isinstance(value, str):
+        try:
+            json.loads(value)
+        except json.JSONDecodeError as error:
+            return f"Not JSON: line {error.lineno}, column {error.colno}: {error.msg}."
+        except RecursionError:
+            return "Not JSON that can be read: it is nested too deep."
+    return " ".join(told[:5])
+
+
+def _in(path: str, name: str) -> bool:
+    return path == name or path.startswith((name + ".", name + "["))
 
 
 def label(name: str) -> str:

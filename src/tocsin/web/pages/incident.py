@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Sequence
 from datetime import timedelta
@@ -11,7 +12,7 @@ from msgspec import Struct
 
 from tocsin.core.incident import Incident
 from tocsin.core.plain import as_list, as_map
-from tocsin.errors import Conflict, Invalid
+from tocsin.errors import Conflict, Invalid, NotFound
 from tocsin.store.outbox import Delivery
 from tocsin.web.api import incidents, notifications
 from tocsin.web.call import Call, Reply, Route
@@ -96,6 +97,7 @@ async def _page(call: Call, *, error: str = "", note: str = "", status: int = 20
         facts=incident_words.facts(incident, watched),
         rows=_rules(incident),
         seen=_seen(incident),
+        pictured="picture" in incident.evidence,
         next=_next(log, call),
         letters=figures.letters(watched) if watched else "",
         channels={c.id: c.name for c in call.parts.corridor.watchlist.channels(call.who.workspace_id)},
@@ -120,7 +122,7 @@ def _rules(incident: Incident) -> list[dict[str, Any]]:
 
 
 def _seen(incident: Incident) -> str:
-    kept = {k: v for k, v in incident.evidence.items() if k not in ("assertions", "verdict") and v}
+    kept = {k: v for k, v in incident.evidence.items() if k not in ("assertions", "verdict", "picture") and v}
     return json.dumps(kept, indent=1, ensure_ascii=False, default=str)[:20_000] if kept else ""
 
 
@@ -130,6 +132,17 @@ def _next(log: Sequence[Delivery], call: Call) -> str:
         return ""
     names = {c.id: c.name for c in call.parts.corridor.watchlist.channels(call.who.workspace_id)}
     return words.listed(sorted({names.get(r.channel_id, "a deleted channel") for r in waiting}))
+
+
+async def picture(call: Call) -> Reply:
+    """What the page looked like when the incident opened; raises NotFound when no picture was taken."""
+    incident, _ = await incidents.whole(call.parts, call.who, call.path["id"])
+    taken = incident.evidence.get("picture")
+    if not isinstance(taken, str):
+        raise NotFound("this incident has no picture")
+    return Reply(
+        content=base64.b64decode(taken), media_type="image/jpeg", headers={"cache-control": "private, max-age=60"}
+    )
 
 
 async def acknowledge(call: Call) -> Reply:
@@ -170,6 +183,7 @@ _ONE = "/incidents/{id}"
 ROUTES = [
     Route(method="GET", path="/incidents", run=index, summary="Incidents", query=Wanted, loose=True, **_READ),
     Route(method="GET", path=_ONE, run=show, summary="An incident", **_READ),
+    Route(method="GET", path=_ONE + "/picture", run=picture, summary="What the page looked like", **_READ),
     Route(method="POST", path=_ONE + "/acknowledge", run=acknowledge, summary="Acknowledge", **_DO),
     Route(method="POST", path=_ONE + "/resolve", run=resolve, summary="Resolve", **_DO),
     Route(method="POST", path=_ONE + "/comment", run=comment, summary="Add a note", **_DO),

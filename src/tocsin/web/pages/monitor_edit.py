@@ -28,21 +28,6 @@ NUMBERS = (
     "reminder_s",
     "reopen_s",
 )
-SAID = {
-    "http": "status, body, timing",
-    "tls": "certificate on any port",
-    "tcp": "connect, send, expect",
-    "dns": "records and answers",
-    "ping": "loss and round trip",
-    "push": "a job calls us",
-    "smtp": "mail server greets",
-    "mqtt": "sign-in, a message there and back",
-    "ssh": "host key, sign-in",
-    "grpc": "health service says SERVING",
-    "websocket": "open, message or ping, close",
-    "kafka_producer": "a record is acknowledged",
-    "kafka_consumer": "a record comes back, lag",
-}
 
 
 class NewQuery(Struct, frozen=True, kw_only=True):
@@ -147,7 +132,7 @@ def _form(
         said=said,
         channels=channels,
         words=words_of(call, data),
-        types=[(n, SAID.get(n, "")) for n in checks.names()],
+        types=[checks.kind(n) for n in checks.names()],
         rules=rules.rows(data.get("assertions") or (), errors),
         rule_types=rules.TYPES,
         rule_ops=rules.OPS,
