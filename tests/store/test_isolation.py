@@ -143,6 +143,7 @@ def writes(w: World) -> dict[str, Callable[[Session], Any]]:
         "channels.delete": lambda s: s.channels.delete("c"),
         "outbox.add": lambda s: s.outbox.add(replace(w.row, key="k9")),
         "outbox.claim": lambda s: s.outbox.claim(at(9), 30, 10, "thief"),
+        "outbox.release": lambda s: s.outbox.release(),
         "outbox.settle": lambda s: s.outbox.settle([done]),
         "outbox.drop": lambda s: s.outbox.drop("ws", "c", "gone"),
         "verdicts.expire": lambda s: s.verdicts.expire(START + FAR),
