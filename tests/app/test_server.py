@@ -84,6 +84,7 @@ async def test_on_every_address_the_first_account_needs_the_token(tmp_path: Path
         assert (await ask(server.port, "POST", "/api/v1/setup", first))[0] in (200, 201)
     async with running(given(tmp_path, TOCSIN_HOST="0.0.0.0")) as server:
         assert server.parts.setup_token is None, "nothing to set up any more"
+        assert "Sign in at" in welcome(server)
 
 
 # The real process

@@ -115,7 +115,8 @@ async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> t
     corridor = _corridor(settings, clock, store, net, settings.reached_at(listening.getsockname()[1]))
     await corridor.start()
     closing.push_async_callback(corridor.stop)
-    token = None if port.only_loopback(host) or await _is_set_up(store) else secrets.token_urlsafe(18)
+    is_set_up = await _is_set_up(store)
+    token = None if port.only_loopback(host) or is_set_up else secrets.token_urlsafe(18)
     parts = Parts(
         settings=settings,
         clock=clock,
@@ -124,6 +125,7 @@ async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> t
         corridor=corridor,
         signing_key=derive(master, "signing"),
         setup_token=token,
+        is_set_up=is_set_up,
     )
     return parts, listening
 
@@ -240,7 +242,9 @@ def welcome(running: Running) -> str:
     settings = running.parts.settings
     kind = "PostgreSQL" if settings.database_file is None else f"SQLite in {settings.database_file.parent}"
     lines = ["", f"  Tocsin {__version__} runs at {running.url}   ({kind})"]
-    if running.parts.setup_token:
+    if running.parts.is_set_up:
+        lines.append(f"  Sign in at {running.url}")
+    elif running.parts.setup_token:
         lines.append(f"  First account: open {running.url}/setup with setup token {running.parts.setup_token}")
     else:
         lines.append(f"  First time? Open {running.url}/setup to make your account.")

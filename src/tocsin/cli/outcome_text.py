@@ -54,7 +54,7 @@ def _ms(value: float) -> str:
 
 
 def _tls_rows(tls: TlsFacts | None) -> list[tuple[str, str]]:
-    if tls is None:
+    if tls is None or not (tls.protocol or tls.chain):
         return []
     good = "certificate accepted" if tls.verified else "certificate not verified"
     rows = [("tls", ", ".join(x for x in (tls.protocol, tls.cipher, good) if x))]

@@ -21,7 +21,7 @@ Permission = Literal[
 
 
 class Principal(Struct, frozen=True, kw_only=True):
-    """Who calls. `kind`: a person's session, an API key, or a setup-time nobody. There is no such thing as an absent
+    """Who calls. `kind`: a person's session or an API key. There is no such thing as an absent
     workspace or role: who has none is not a Principal."""
 
     kind: Literal["session", "api_key"]

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 @dataclass(slots=True, kw_only=True)
 class Parts:
     """The running parts of one server. `setup_token` is None when setup needs none (listening on loopback only);
-    `memory` is what the edge itself remembers between calls (limits, tickets, sign-ins)."""
+    `is_set_up`: it had its first account when it started. `memory` is what the edge itself remembers between calls (limits,
+    tickets, sign-ins)."""
 
     settings: Settings
     clock: Clock
@@ -27,6 +28,7 @@ class Parts:
     corridor: Corridor
     signing_key: bytes = field(repr=False)
     setup_token: str | None = field(repr=False)
+    is_set_up: bool = False
     memory: Memory = field(init=False)
 
     def __post_init__(self) -> None:

@@ -39,9 +39,9 @@ async def once(call: Call, data: Mapping[str, Any]) -> Tried:
             st="slow", title="Not complete yet", errors=tuple(f"{_field(f)}: {t}" for f, t in problems(error).items())
         )
     except EgressRefused as error:
-        return Tried(st="down", title="Refused", text=f"{str(error).capitalize()}.")
+        return Tried(st="down", title="Refused", text=words.sentence(error))
     except TocsinError as error:
-        return Tried(st="down", title="It could not be tried", text=f"{str(error).capitalize()}.")
+        return Tried(st="down", title="It could not be tried", text=words.sentence(error))
     return told(outcome)
 
 

@@ -10,7 +10,7 @@ from tocsin.errors import Denied, Invalid
 from tocsin.web import signin
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.limits import TooMany
-from tocsin.web.pages import view
+from tocsin.web.pages import view, words
 
 
 class Next(Struct, frozen=True, kw_only=True):
@@ -57,7 +57,7 @@ async def sign_in(call: Call) -> Reply:
 
 
 def _said(error: Denied) -> str:
-    return "That email and password do not match." if not error.authenticated else f"{str(error).capitalize()}."
+    return "That email and password do not match." if not error.authenticated else words.sentence(error)
 
 
 async def sign_out(call: Call) -> Reply:

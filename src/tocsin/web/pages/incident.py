@@ -156,7 +156,7 @@ async def resolve(call: Call) -> Reply:
     try:
         await incidents.resolve(call.parts, call.who, call.path["id"], view.first(call, "reason"))
     except Conflict as error:
-        return await _page(call, error=f"{str(error).capitalize()}.", status=409)
+        return await _page(call, error=words.sentence(error), status=409)
     return view.see_other(f"/incidents/{call.path['id']}")
 
 

@@ -14,7 +14,7 @@ from tocsin.core.shape import dump, fields, hide, read
 from tocsin.errors import Conflict, Invalid, NotFound
 from tocsin.web.api import monitors
 from tocsin.web.call import Call, Reply, Route
-from tocsin.web.pages import address, attempt, form, plain_words, rules, view
+from tocsin.web.pages import address, attempt, form, plain_words, rules, view, words
 
 NUMBERS = (
     "interval_s",
@@ -179,7 +179,7 @@ async def create(call: Call) -> Reply:
     except Invalid as error:
         return _form(call, _start(call, data["type"]) | data, view.problems(error), status=422)
     except Conflict as error:
-        return _form(call, _start(call, data["type"]) | data, {"name": f"{str(error).capitalize()}."}, status=409)
+        return _form(call, _start(call, data["type"]) | data, {"name": words.sentence(error)}, status=409)
     return view.see_other(f"/monitors/{made.id}?did=created")
 
 
@@ -199,7 +199,7 @@ async def change(call: Call) -> Reply:
     except Invalid as error:
         return _form(call, of(monitor) | data, view.problems(error), monitor=monitor, status=422)
     except Conflict as error:
-        return _form(call, of(monitor) | data, {}, monitor=monitor, said=f"{str(error).capitalize()}.", status=409)
+        return _form(call, of(monitor) | data, {}, monitor=monitor, said=words.sentence(error), status=409)
     return view.see_other(f"/monitors/{monitor.id}?did=saved")
 
 
@@ -212,7 +212,7 @@ def _known(call: Call) -> Monitor:
     return monitors.watched(call.parts, call.who, call.path["id"]).monitor
 
 
-async def words(call: Call) -> Reply:
+async def in_words(call: Call) -> Reply:
     """The fragment "In plain words" of a form as it stands."""
     data = typed(call)
     return view.html(view.render("plain_words.html", words=words_of(call, data)))
@@ -236,7 +236,7 @@ _PAGE: dict[str, Any] = {"kind": "page", "permission": "write", "tag": "pages"}
 ROUTES = [
     Route(method="GET", path="/monitors/new", run=new, summary="New monitor", query=NewQuery, loose=True, **_PAGE),
     Route(method="POST", path="/monitors/new", run=create, summary="Make a monitor", **_PAGE),
-    Route(method="POST", path="/monitors/new/words", run=words, summary="The form in plain words", **_PAGE),
+    Route(method="POST", path="/monitors/new/words", run=in_words, summary="The form in plain words", **_PAGE),
     Route(method="POST", path="/monitors/new/target", run=target, summary="The fields of a check type", **_PAGE),
     Route(method="POST", path="/monitors/new/try", run=try_it, summary="Try a check once", **_PAGE),
     Route(method="GET", path="/monitors/{id}/edit", run=edit, summary="Edit a monitor", **_PAGE),

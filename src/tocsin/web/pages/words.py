@@ -7,6 +7,12 @@ from datetime import datetime, timedelta
 from markupsafe import Markup
 
 
+def sentence(text: object) -> str:
+    """The text with a capital first and a full stop last; the rest as it is (names and abbreviations keep theirs)."""
+    said = str(text)
+    return f"{said[:1].upper()}{said[1:]}" + ("" if said.endswith((".", "!", "?")) else ".")
+
+
 def ms(value: float | None) -> str:
     """ "184", "1,140" or "12.4": milliseconds without the unit, at most four digits; "none" when there is no figure."""
     if value is None:
