@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import ipaddress
+import secrets
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -100,13 +102,20 @@ def summary(target: Target) -> str:
 async def check(target: Target, net: Net) -> Observation:
     """Ask, and hold the answer against what it should be."""
     host, port = _whom(target)
-    # DO asks for the AD flag. AD itself would ask too, but simple servers echo it and so would claim to validate.
-    query = dns.message.make_query(_question_name(target), target.record_type, want_dnssec=True, payload=1232)
-    exchange = _Exchange(target, net, host, port, query)
+    exchange = _Exchange(target, net, host, port)
     answer = await exchange.run()
     observation = _seen(target, answer, exchange)
     _require(target, answer, observation)
     return observation
+
+
+@functools.lru_cache(4096)
+def _question(name: dns.name.Name, record_type: str) -> tuple[dns.message.QueryMessage, bytes]:
+    """The question, and what is sent of it after its number: the same each time, and dear to put together.
+
+    DO asks for the AD flag. AD itself would ask too, but simple servers echo it and so would claim to validate."""
+    query = dns.message.make_query(name, record_type, want_dnssec=True, payload=1232)
+    return query, query.to_wire()[2:]
 
 
 def _question_name(target: Target) -> dns.name.Name:
@@ -155,8 +164,11 @@ def _whom(target: Target) -> tuple[str, int]:
 class _Exchange:
     """One question on its way: what was asked of whom, how, and how long it took."""
 
-    def __init__(self, target: Target, net: Net, host: str, port: int, query: dns.message.QueryMessage) -> None:
-        self.target, self.net, self.host, self.port, self.query = target, net, host, port, query
+    def __init__(self, target: Target, net: Net, host: str, port: int) -> None:
+        self.target, self.net, self.host, self.port = target, net, host, port
+        self.query, rest = _question(_question_name(target), target.record_type)
+        self.number = secrets.token_bytes(2)
+        self.wire = self.number + rest
         self.protocol: str = target.protocol
         self.tries = 1
         self.timing = Timing()
@@ -175,7 +187,7 @@ class _Exchange:
 
     async def _by_datagram(self) -> dns.message.Message:
         addresses = await self.net.resolve(self.host, self.port, ip_version=self.target.ip_version)
-        wire = self.query.to_wire()
+        wire = self.wire
         self.ip = addresses[0].ip
         while True:
             began = time.perf_counter()
@@ -196,7 +208,7 @@ class _Exchange:
         wish = None
         if self.target.protocol == "tls":
             wish = TlsWish(verify=self.target.verify_tls, server_name=self.host, ca_file=self.target.ca_file)
-        wire = self.query.to_wire()
+        wire = self.wire
         async with self.net.connect(self.host, self.port, tls=wish, ip_version=self.target.ip_version) as connection:
             began = time.perf_counter()
             await connection.write(len(wire).to_bytes(2, "big") + wire)
@@ -214,14 +226,14 @@ class _Exchange:
             answer = dns.message.from_wire(raw, ignore_trailing=True)
         except (dns.exception.DNSException, ValueError) as error:
             # A truncated datagram may end in the middle of a record; its header says so.
-            if len(raw) >= 12 and raw[2] & 0x02 and self.protocol == "udp" and raw[:2] == self.query.to_wire()[:2]:
-                answer = dns.message.Message(self.query.id)
+            if len(raw) >= 12 and raw[2] & 0x02 and self.protocol == "udp" and raw[:2] == self.number:
+                answer = dns.message.Message(int.from_bytes(self.number, "big"))
                 answer.flags = dns.flags.QR | dns.flags.TC
                 return answer
             raise CheckFailed(
                 "protocol", f"not a DNS answer: {clip(str(error) or type(error).__name__)}", phase="ttfb"
             ) from None
-        if answer.id != self.query.id or not answer.flags & dns.flags.QR or not self._same_question(answer):
+        if raw[:2] != self.number or not answer.flags & dns.flags.QR or not self._same_question(answer):
             raise CheckFailed("protocol", "an answer to another question", phase="ttfb")
         return answer
 
