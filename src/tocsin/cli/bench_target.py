@@ -28,7 +28,8 @@ class _Page(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if not data.endswith(b"\r\n\r\n"):
             return
-        path = data.split(b" ", 2)[1]
+        path, version = data.split(b"\r\n", 1)[0].split(b" ")[1:3]
+        self._last = version == b"HTTP/1.0"
         if path.startswith(b"/wait/"):
             asyncio.get_running_loop().call_later(int(path[6:]) / 1000, self._answer)
         else:
@@ -37,6 +38,8 @@ class _Page(asyncio.Protocol):
     def _answer(self) -> None:
         if not self._transport.is_closing():
             self._transport.write(ANSWER)
+            if self._last:
+                self._transport.close()
 
 
 class _Names(asyncio.DatagramProtocol):
