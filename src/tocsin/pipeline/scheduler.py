@@ -31,6 +31,8 @@ WATERMARK = "scheduler.watermark"
 WATERMARK_EVERY_S = 30.0
 BURST = 50
 """Starts in a tick that are always allowed; more by the configured rate."""
+MOST = 150
+"""More starts in a tick (3,000 a second, beyond what one loop can run) would only make all else wait: answers, messages."""
 FULL_ROWS = 20_000
 """With so many rows waiting for the writer nothing new starts."""
 SLOW_LAG_S = 0.25
@@ -117,7 +119,7 @@ class Scheduler:
         now = self._clock.now()
         moment, mono = now.timestamp(), self._clock.monotonic()
         self._watch_for_jumps(moment - mono)
-        self._budget = max(BURST, int(4 * self._rate * TICK_S))
+        self._budget = min(MOST, max(BURST, int(4 * self._rate * TICK_S)))
         heap = self._heap
         while heap and heap[0][0] <= moment:
             entry = heapq.heappop(heap)
