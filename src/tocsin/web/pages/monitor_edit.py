@@ -46,7 +46,7 @@ def _start(call: Call, type_: str) -> dict[str, Any]:
         "target": {},
         "interval_s": interval,
         "retries": 1,
-        "failure_threshold": 2,
+        "failure_threshold": 1 if type_ == "push" else 2,
         "timeout_s": min(settings["CHECK_TIMEOUT_S"], 0.8 * interval),
         "retry_interval_s": min(15, interval / 2),
         "degraded_threshold": 2,
@@ -97,13 +97,15 @@ def of(monitor: Monitor) -> dict[str, Any]:
 
 def words_of(call: Call, data: Mapping[str, Any]) -> list[str]:
     """The set-up in sentences."""
-    shown = ""
+    shown, whole = "", data
     try:
-        target = read(checks.kind(str(data["type"])).target, data["target"])
-        shown = checks.show(str(data["type"]), target)
+        type_ = checks.kind(str(data["type"])).target
+        usual = {f.name: f.default for f in fields(type_) if not f.required}
+        whole = {**data, "target": usual | dict(data["target"] or {})}
+        shown = checks.show(str(data["type"]), read(type_, data["target"]))
     except (Invalid, NotFound):
         pass
-    return plain_words.sentences(data, shown, _names(call, data.get("channels")))
+    return plain_words.sentences(whole, shown, _names(call, data.get("channels")))
 
 
 def _names(call: Call, chosen: list[str] | None) -> list[str]:
