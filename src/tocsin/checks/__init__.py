@@ -25,9 +25,9 @@ from tocsin.net.shortage import shortage
 # One line a kind: its name and the module that is imported when it is first used.
 REGISTRY: dict[str, str] = {
     "http": "tocsin.checks.http",
+    "tcp": "tocsin.checks.tcp",
     "ping": "tocsin.checks.ping",
     "push": "tocsin.checks.push",
-    "tcp": "tocsin.checks.tcp",
     "udp": "tocsin.checks.udp",
     "tls": "tocsin.checks.tls",
     "dns": "tocsin.checks.dns",
