@@ -272,3 +272,20 @@ async def test_after_a_stop_the_gap_is_known(world: World) -> None:
     assert 99 <= world.corridor.scheduler.gap_s <= 101
     assert world.corridor.scheduler.missed == 10
     assert await world.store.everything().read(lambda s: s.notes.get(WATERMARK))
+
+
+async def test_a_check_that_waits_stands_for_the_newest_slot(world: World) -> None:
+    """Far more is due than may start: what starts at last is judged, for it stands for a slot that has just come."""
+    place = Place(world)
+    await world.watch(interval_s=60)
+    watched = await world.watch(interval_s=10, timeout_s=5)
+    await world.go(12)
+    world.corridor.scheduler.admission.max_concurrent = 0
+    missed = world.corridor.scheduler.missed
+    await world.go(45)
+    assert world.corridor.scheduler.missed > missed + 2
+    runs = len(place.runs)
+    world.corridor.scheduler.admission.max_concurrent = 10
+    await until(lambda: len(place.runs) > runs and not watched.running, clock=world.clock)
+    await world.quiet()
+    assert watched.last["local"].status == "up"

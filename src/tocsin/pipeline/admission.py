@@ -64,6 +64,14 @@ class Admission:
         self._waiting_for.setdefault(job.watched, []).append(job)
         self.waiting += 1
 
+    def renew(self, watched: Watched, location: str, slot: datetime, due: float) -> None:
+        """Let a regular check that still waits stand for this slot instead, in its old place: by the time it starts it is
+        not too late for the one it stands for. (Else, with more to do than can be done, every check would start too late to
+        be judged.)"""
+        for job in self._waiting_for.get(watched, ()):
+            if job.location == location and job.own_slot:
+                job.slot, job.due = slot, due
+
     def admit(self) -> None:
         """Start what may start now, one job a host in turn."""
         if not self.waiting:

@@ -157,6 +157,7 @@ class Scheduler:
         if place in watched.running:
             if own_slot:
                 self._miss(1)
+                self.admission.renew(watched, place, slot, mono - late_s)
             return
         self._runner.submit(Job(watched, place, slot, mono - late_s, attempt, own_slot))
 
