@@ -153,7 +153,7 @@ async def test_what_could_not_be_stored_is_judged_again(world: World) -> None:
         await until(lambda: world.corridor.watchdog._heap, clock=world.clock)
     elsewhere.rename(spool)
     await until(lambda: watched.incident is not None and watched.incident.open, clock=world.clock)
-    await until(lambda: other.verdict is not None, clock=world.clock)
+    assert await until(lambda: other.verdict, clock=world.clock) is not None
 
 
 async def test_a_silent_monitor_is_down_each_period(world: World) -> None:

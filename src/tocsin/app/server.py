@@ -23,10 +23,11 @@ import uvloop
 from tocsin import __version__, telemetry
 from tocsin.app import folder, port
 from tocsin.app.keys import derive
+from tocsin.app.local import local_of
 from tocsin.checks import Order
 from tocsin.clock import Clock, SystemClock
 from tocsin.errors import Invalid, SettingsError
-from tocsin.net import Local, Net
+from tocsin.net import Net
 from tocsin.net.egress import Egress
 from tocsin.net.http import HttpEngine
 from tocsin.pipeline.corridor import Corridor
@@ -128,16 +129,6 @@ async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> t
         is_set_up=is_set_up,
     )
     return parts, listening
-
-
-def local_of(settings: Settings) -> Local:
-    """What of this machine the operator lets checks use."""
-    return Local(
-        plugin_dir=settings["PLUGIN_DIR"],
-        docker_socket=settings["DOCKER_SOCKET"],
-        browser=settings["BROWSER"],
-        browser_sandbox=settings["BROWSER_SANDBOX"],
-    )
 
 
 def _corridor(settings: Settings, clock: Clock, store: Store, net: Net, base_url: str) -> Corridor:

@@ -51,9 +51,8 @@ def run(argv: Sequence[str]) -> int:
     try:
         data = _target_data(name, args, fields(target_type))
         given = sugar.assertions(args)
-        if (
-            data.get("expect_mode", "set") != "set"
-        ):  # --expect stands for an assertion, which knows the whole answer only
+        # --expect stands for an assertion, which knows the whole answer only.
+        if data.get("expect_mode", "set") != "set":
             data["expect"] = [text for a in given if a["type"] == "dns_answer" for text in a["value"]]
             given = [a for a in given if a["type"] != "dns_answer"]
         target = read(target_type, data)
@@ -81,14 +80,9 @@ def run(argv: Sequence[str]) -> int:
 def _local() -> Local:
     """What the settings let checks use of this machine. Raises SettingsError."""
     from tocsin import settings  # most kinds of checks do without
+    from tocsin.app.local import local_of
 
-    made = settings.read()
-    return Local(
-        plugin_dir=made["PLUGIN_DIR"],
-        docker_socket=made["DOCKER_SOCKET"],
-        browser=made["BROWSER"],
-        browser_sandbox=made["BROWSER_SANDBOX"],
-    )
+    return local_of(settings.read())
 
 
 async def _look(order: checks.Order, local: Local | None) -> Outcome:
