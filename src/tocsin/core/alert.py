@@ -42,9 +42,18 @@ class Channel(Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
+class Item(Struct, frozen=True, kw_only=True):
+    """One of the messages that a digest gathers; `url` is its page, or empty."""
+
+    title: str
+    severity: str
+    url: str = ""
+
+
 class Message(Struct, frozen=True, kw_only=True):
     """What a notifier renders: plain values, no secrets. `monitor`: {id, name, type, target}; `incident`: {id,
-    severity, verdict, opened_at, acknowledged_at, resolved_at, duration_s}; `url`: its page, or empty."""
+    severity, verdict, opened_at, acknowledged_at, resolved_at, duration_s}; `url`: its page, or empty. `group` is the same
+    for every message of one incident (or one digest), on every channel; `items` is what a digest gathers."""
 
     event: Event
     key: str
@@ -58,6 +67,8 @@ class Message(Struct, frozen=True, kw_only=True):
     at: datetime
     url: str = ""
     late_s: float | None = None
+    group: str = ""
+    items: tuple[Item, ...] = ()
 
 
 class OutboxRow(Struct, frozen=True, kw_only=True):
@@ -89,7 +100,15 @@ _LAST = 999_999
 
 def notification_key(workspace_id: str, channel_id: str, subject: str, number: int, what: str, step: int = 0) -> str:
     """The idempotency key of one message: 32 hex digits, the same on every instance and after every restart."""
-    parts = (workspace_id, channel_id, subject, str(number), what, str(step))
+    return _hash(workspace_id, channel_id, subject, str(number), what, str(step))
+
+
+def group_key(workspace_id: str, what: str) -> str:
+    """What all messages of one incident (or digest), named by its id, are grouped by: 32 hex digits, on every channel."""
+    return _hash(workspace_id, what)
+
+
+def _hash(*parts: str) -> str:
     text = "".join(f"{len(part)}:{part}" for part in parts)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
@@ -189,9 +208,11 @@ def told_by(monitor: Monitor, channels: Sequence[Channel]) -> list[Channel]:
 def test_message(channel: Channel, now: datetime, *, base_url: str) -> Message:
     """What a channel's test button sends."""
     title, text = wording.test_words(channel.name)
+    key = notification_key(channel.workspace_id, channel.id, "test", micros(now), "test")
     return Message(
         event="test",
-        key=notification_key(channel.workspace_id, channel.id, "test", micros(now), "test"),
+        key=key,
+        group=key,
         severity="info",
         title=title,
         text=text,
@@ -205,7 +226,8 @@ def test_message(channel: Channel, now: datetime, *, base_url: str) -> Message:
 
 
 def message_json(message: Message) -> dict[str, Any]:
-    """The JSON object that a webhook is sent; `late_s` is in it only when it is sent late."""
+    """The JSON object that a webhook is sent; `late_s` is in it only when it is sent late,
+    `items` when it gathers some."""
     shown: dict[str, Any] = {
         "event": message.event,
         "key": message.key,
@@ -219,6 +241,8 @@ def message_json(message: Message) -> dict[str, Any]:
     }
     if message.late_s is not None:
         shown["late_s"] = round(message.late_s, 3)
+    if message.items:
+        shown["items"] = [{"title": i.title, "severity": i.severity, "url": i.url} for i in message.items]
     return shown
 
 
@@ -254,6 +278,7 @@ def _message(
         reason=_reason(incident, verdict),
         at=transition.at,
         url=f"{base_url.rstrip('/')}/incidents/{incident.id}" if base_url else "",
+        group=group_key(monitor.workspace_id, incident.id),
     )
 
 

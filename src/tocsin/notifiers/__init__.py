@@ -34,19 +34,23 @@ DEADLINE_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What the other side said when it took a message, in one line."""
+    """What the other side said when it took a message, in one line. `ref` is what it calls the message, where the message
+    can be edited in place later."""
 
     detail: str
+    ref: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
 class Way:
     """What a notifier may use: the way out, and the mail server for channels that name none. `answer_s` is how long it may
-    wait for an answer, a little less than `send` waits for all."""
+    wait for an answer, a little less than `send` waits for all. `earlier` is the ref that an earlier message of the same
+    incident (or digest) got on this channel: a resolve and an updated digest may be put in its place."""
 
     net: Net
     smtp_url: Secret | None = None
     answer_s: float = DEADLINE_S
+    earlier: str | None = None
     receipt: Receipt | None = None
 
     def taken(self, receipt: Receipt) -> Receipt:
@@ -81,16 +85,23 @@ def kind(name: str) -> Kind:
 
 
 async def send(
-    channel: Channel, message: Message, net: Net, *, smtp_url: Secret | None = None, deadline_s: float = DEADLINE_S
+    channel: Channel,
+    message: Message,
+    net: Net,
+    *,
+    smtp_url: Secret | None = None,
+    deadline_s: float = DEADLINE_S,
+    earlier: str | None = None,
 ) -> Receipt:
     """Deliver one message and return what the other side said. Raises DeliveryFailed, and nothing else.
 
     Permanent: the configuration cannot be read, the operator's rules forbid the address, or the other side refused for
-    good. Everything else may be tried again, not before `retry_after_s` where the other side named a time.
+    good. Everything else may be tried again, not before `retry_after_s` where the other side named a time. `earlier`: see
+    Way.
     """
     if message.late_s is not None:
         message = replace(message, text=f"{message.text}\nSent {span(message.late_s)} late.")
-    way = Way(net=net, smtp_url=smtp_url, answer_s=deadline_s - min(1.0, deadline_s / 10))
+    way = Way(net=net, smtp_url=smtp_url, answer_s=deadline_s - min(1.0, deadline_s / 10), earlier=earlier)
     try:
         async with asyncio.timeout(deadline_s):
             found = kind(channel.type)
