@@ -53,7 +53,8 @@ class Item(Struct, frozen=True, kw_only=True):
 class Message(Struct, frozen=True, kw_only=True):
     """What a notifier renders: plain values, no secrets. `monitor`: {id, name, type, target}; `incident`: {id,
     severity, verdict, opened_at, acknowledged_at, resolved_at, duration_s}; `url`: its page, or empty. `group` is the same
-    for every message of one incident (or one digest), on every channel; `items` is what a digest gathers."""
+    for every message of one incident (or one digest), on every channel; `items` is what a digest gathers, which
+    `text` need not repeat."""
 
     event: Event
     key: str

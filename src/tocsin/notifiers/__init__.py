@@ -27,6 +27,13 @@ REGISTRY: dict[str, str] = {
     "email": "tocsin.notifiers.email",
     "slack": "tocsin.notifiers.slack",
     "discord": "tocsin.notifiers.discord",
+    "telegram": "tocsin.notifiers.telegram",
+    "teams": "tocsin.notifiers.teams",
+    "pagerduty": "tocsin.notifiers.pagerduty",
+    "opsgenie": "tocsin.notifiers.opsgenie",
+    "ntfy": "tocsin.notifiers.ntfy",
+    "twilio": "tocsin.notifiers.twilio",
+    "alertmanager": "tocsin.notifiers.alertmanager",
 }
 
 DEADLINE_S = 30.0
@@ -53,6 +60,10 @@ class Way:
     earlier: str | None = None
     receipt: Receipt | None = None
 
+    def instead_of(self, message: Message) -> str | None:
+        """The earlier message that this one takes the place of, where it need not ring; else None."""
+        return self.earlier if message.event in ("incident.resolved", "digest") else None
+
     def taken(self, receipt: Receipt) -> Receipt:
         """To be said as soon as the other side has the message: whatever happens afterwards, it is not sent again."""
         self.receipt = receipt
@@ -61,12 +72,14 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A notifier: its Config type, its `send` coroutine, and what it is in one line."""
+    """A notifier: its Config type, its `send` coroutine, and what it is in one line. `grouped`: the service itself gathers
+    by key (`message.group`), so it gets every incident and no digest."""
 
     name: str
     config: type[Any]
     send: Callable[[Any, Message, Way], Awaitable[Receipt]]
     label: str
+    grouped: bool = False
 
 
 def names() -> list[str]:
@@ -81,7 +94,7 @@ def kind(name: str) -> Kind:
         raise NotFound(f"there is no notifier {one_line(name, 40)!r}; there are {', '.join(REGISTRY)}")
     module = importlib.import_module(REGISTRY[name])
     label = (module.Config.__doc__ or name).strip().splitlines()[0].rstrip(".")
-    return Kind(name, module.Config, module.send, label)
+    return Kind(name, module.Config, module.send, label, getattr(module, "GROUPED", False))
 
 
 async def send(

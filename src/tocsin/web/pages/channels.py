@@ -20,6 +20,13 @@ SAID = {
     "email": "a letter",
     "slack": "a message in a channel",
     "discord": "a message in a channel",
+    "telegram": "a message in a chat",
+    "teams": "a card in a channel or chat",
+    "pagerduty": "an alert, until it is over",
+    "opsgenie": "an alert, until it is over",
+    "ntfy": "a notification on phones",
+    "twilio": "a text message (SMS)",
+    "alertmanager": "an alert for its routes",
 }
 
 

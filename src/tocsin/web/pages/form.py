@@ -27,6 +27,10 @@ _WORDS = {
     "smtp_url": "Mail server (URL)",
     "starttls": "STARTTLS",
     "to": "To",
+    "chat_id": "Chat",
+    "api_key": "API key",
+    "base_url": "Server (URL)",
+    "account_sid": "Account SID",
 }
 
 
@@ -116,6 +120,8 @@ def _control(shape: FieldShape) -> str:
             return "pairs"
         case "union" if shape.marks.hidden:
             return "password"
+        case "union" if "text" in shape.options and not {"object", "map"} & set(shape.options):
+            return "text"
         case _:
             return "json"
 
@@ -134,6 +140,8 @@ def _shown(control: str, value: Any) -> str:
     if isinstance(value, str):
         return value
     items, entries = as_list(value), as_map(value)
+    if control == "text" and items is not None:
+        return ", ".join(str(v) for v in items)
     if control == "lines" and items is not None:
         return "\n".join(str(v) for v in items)
     if control == "pairs" and entries is not None:
