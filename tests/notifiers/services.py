@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from notifiers import sinks
 from notifiers.sinks import Answer, Request
 
 _JSON = {"Content-Type": "application/json"}
@@ -345,3 +346,68 @@ class Alertmanager:
                 return _said(400, "invalid label set, or end before start")
             self.alerts[tuple(sorted(alert["labels"].items()))] = (starts, ends)
         return 200, {}, b""
+
+
+# Discord: https://discord.com/developers/docs/resources/webhook#execute-webhook (wait) and #edit-webhook-message
+
+
+@dataclass
+class Discord:
+    """A webhook that keeps its messages; what it takes is what `sinks.discord` takes."""
+
+    messages: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+
+    def __call__(self, request: Request) -> Answer:
+        address = urlsplit(request.path)
+        query = parse_qs(address.query)
+        answer = sinks.discord(request)
+        if answer[0] != 204:
+            return answer
+        found = re.fullmatch(r"/services/T0/B0/secret-token(?:/messages/(\d+))?", address.path)
+        if found is None:
+            return _said(404, {"message": "Unknown Webhook", "code": 10015})
+        number = found[1] or str(1_000_000_000_000_000_000 + len(self.messages))
+        if request.method == "PATCH" and number not in self.messages:
+            return _said(404, {"message": "Unknown Message", "code": 10008})
+        if (request.method == "POST") == bool(found[1]) or set(query) - {"wait", "thread_id"}:
+            return _said(405, {"message": "405: Method Not Allowed", "code": 0})
+        self.messages[number] = request.json
+        if request.method == "POST" and query.get("wait") != ["true"]:
+            return 204, {}, b""
+        return _said(200, {"id": number, "channel_id": "1", "content": "", "embeds": request.json["embeds"]})
+
+
+# Slack: https://docs.slack.dev/reference/methods/chat.postMessage and /chat.update
+
+
+@dataclass
+class SlackBot:
+    """Slack's Web API for one bot in one channel: HTTP 200, and ok or one word. The message is judged by `sinks.slack`."""
+
+    token: str = "xoxb-right"
+    channel: str = "C0123ABCD"
+    name: str = "#ops"
+    messages: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+
+    def __call__(self, request: Request) -> Answer:
+        method = request.path.removeprefix("/api/")
+        if method not in ("chat.postMessage", "chat.update"):
+            return self.refuse("unknown_method")
+        if request.headers.get("authorization") != f"Bearer {self.token}":
+            return self.refuse("invalid_auth")
+        said = request.json
+        update = method == "chat.update"
+        if said.get("channel") not in ((self.channel,) if update else (self.channel, self.name)):
+            return self.refuse("channel_not_found")
+        status, _, word = sinks.slack(request)
+        if status != 200:
+            return self.refuse(word.decode())
+        stamp = said["ts"] if update else f"15034359{len(self.messages):02}.000247"
+        if update and stamp not in self.messages:
+            return self.refuse("message_not_found")
+        self.messages[stamp] = said
+        return _said(200, {"ok": True, "channel": self.channel, "ts": stamp, "text": said["text"]})
+
+    @staticmethod
+    def refuse(word: str) -> Answer:
+        return _said(200, {"ok": False, "error": word})

@@ -15,6 +15,7 @@ from tocsin.core.shape import read
 from tocsin.errors import DeliveryFailed, Invalid
 from tocsin.net import Net
 from tocsin.notifiers import send
+from tocsin.notifiers._fit import link_words
 from tocsin.notifiers.teams import Config, payload
 
 
@@ -25,7 +26,7 @@ async def test_each_event_is_taken(net: Net, event: str) -> None:
     assert receipt.detail == "HTTP 202"
     card = sink.requests[0].json["attachments"][0]["content"]
     assert card["body"][0]["inlines"][0]["text"] == of(event).title
-    assert card["actions"] == [{"type": "Action.OpenUrl", "title": "Open the incident", "url": URL}]
+    assert card["actions"] == [{"type": "Action.OpenUrl", "title": link_words(of(event)), "url": URL}]
 
 
 @given(texts, texts, digests)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from builders import a_channel
-from notifiers.samples import EVENTS, digests, many, of, texts
+from notifiers.samples import EVENTS, URL, digests, many, of, texts
 from notifiers.services import Telegram
 from notifiers.sinks import Request, always, http_sink
 from tocsin.core.alert import Channel
@@ -16,6 +16,7 @@ from tocsin.core.shape import read
 from tocsin.errors import DeliveryFailed, Invalid
 from tocsin.net import Net
 from tocsin.notifiers import send
+from tocsin.notifiers._fit import link_words
 from tocsin.notifiers.telegram import Config, text_of
 
 
@@ -31,7 +32,7 @@ async def test_each_event_is_taken(net: Net, event: str) -> None:
         receipt = await send(channel(sink.port), of(event), net)
     assert (receipt.detail, receipt.ref) == ("HTTP 200: message 1", "1")
     assert service.messages[1].startswith(f"<b>{of(event).title}</b>\n")
-    assert service.messages[1].endswith('<a href="https://watch.example/incidents/i1">Open the incident</a>')
+    assert service.messages[1].endswith(f'<a href="{URL}">{link_words(of(event))}</a>')
     assert sink.requests[0].json["link_preview_options"] == {"is_disabled": True}
 
 

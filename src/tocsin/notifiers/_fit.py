@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tocsin.core.alert import Item
+from tocsin.core.alert import Item, Message
 
 
 def fitted(text: str, limit: int, escape: Callable[[str], str], length: Callable[[str], int] = len) -> str:
@@ -37,6 +37,13 @@ def listed(items: Sequence[Item], limit: int, line: Callable[[Item], str], lengt
 def plain(item: Item) -> str:
     """An item as a line of plain text."""
     return f"• {item.title}"
+
+
+def link_words(message: Message) -> str:
+    """What the link to a message's page says."""
+    if message.event == "digest":
+        return "Open the incidents"
+    return "Open the incident" if message.incident is not None else "Open Tocsin"
 
 
 def utf16(text: str) -> int:

@@ -9,7 +9,7 @@ from tocsin.core.alert import Message
 from tocsin.core.result import iso
 from tocsin.core.shape import Help, Hidden, Length, Pattern
 from tocsin.notifiers import Receipt, Way
-from tocsin.notifiers._fit import fitted
+from tocsin.notifiers._fit import fitted, link_words
 from tocsin.notifiers._post import check_url, post_json, under
 
 GROUPED = True
@@ -72,7 +72,7 @@ def payload(routing_key: str, message: Message) -> dict[str, Any]:
     made["client"] = "Tocsin"
     if message.url:
         made["client_url"] = message.url
-        made["links"] = [{"href": message.url, "text": "Open the incident"}]
+        made["links"] = [{"href": message.url, "text": link_words(message)}]
     return made
 
 

@@ -11,7 +11,7 @@ from tocsin.core.alert import Message
 from tocsin.core.shape import Help, Hidden, Length
 from tocsin.errors import DeliveryFailed
 from tocsin.notifiers import Receipt, Way
-from tocsin.notifiers._fit import fitted, listed, plain
+from tocsin.notifiers._fit import fitted, link_words, listed, plain
 from tocsin.notifiers._post import check_url, post_json
 
 # Teams takes about 28 KB; what was seen to be refused begins near 21 KB.
@@ -64,7 +64,7 @@ def payload(message: Message) -> dict[str, Any]:
         "body": body,
     }
     if message.url:
-        card["actions"] = [{"type": "Action.OpenUrl", "title": "Open the incident", "url": message.url}]
+        card["actions"] = [{"type": "Action.OpenUrl", "title": link_words(message), "url": message.url}]
     kind = "application/vnd.microsoft.card.adaptive"
     return {"type": "message", "attachments": [{"contentType": kind, "contentUrl": None, "content": card}]}
 

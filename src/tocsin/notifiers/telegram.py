@@ -14,7 +14,7 @@ from tocsin.core.shape import Help, Hidden, Length, Pattern
 from tocsin.errors import Invalid, Problem
 from tocsin.net.http import HttpReply
 from tocsin.notifiers import Receipt, Way
-from tocsin.notifiers._fit import fitted, listed, utf16
+from tocsin.notifiers._fit import fitted, link_words, listed, utf16
 from tocsin.notifiers._post import ask, check_url, json_of, judge, under
 
 # Telegram's own limit of a text, counted here with its markup, which Telegram does not count.
@@ -77,7 +77,7 @@ def text_of(message: Message) -> str:
     """The message in Telegram's HTML. Nothing in a name can format or link."""
     parts = [f"<b>{fitted(message.title, _TITLE_MAX, escape, utf16)}</b>"]
     url = escape(message.url)
-    link = f'<a href="{url}">Open the incident</a>' if message.url and utf16(url) <= _LINK_MAX else ""
+    link = f'<a href="{url}">{link_words(message)}</a>' if message.url and utf16(url) <= _LINK_MAX else ""
     room = _TEXT_MAX - utf16(parts[0]) - utf16(link) - 4
     if message.text:
         parts.append(fitted(message.text, room // 3 if message.items else room, escape, utf16))
@@ -88,7 +88,7 @@ def text_of(message: Message) -> str:
 
 
 def _line(item: Item) -> str:
-    title = escape(item.title)
+    title = fitted(item.title, _TITLE_MAX, escape, utf16)
     return f'• <a href="{escape(item.url)}">{title}</a>' if item.url else f"• {title}"
 
 
