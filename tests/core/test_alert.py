@@ -261,6 +261,8 @@ def test_a_row_carries_the_event_as_webhooks_get_it() -> None:
         "event": "incident.opened",
         "key": row.key,
         "severity": "critical",
+        "title": "Shop is down: HTTP 503 where 200–299 was expected",
+        "text": "The only location says down.\nSince 2026-03-01 12:00:00 UTC.\nhttps://shop.example/health",
         "monitor": {"id": "shop", "name": "Shop", "type": "http", "target": "https://shop.example/health"},
         "incident": {
             "id": "i1",

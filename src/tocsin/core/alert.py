@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from tocsin.core import wording
 from tocsin.core.consensus import Verdict
 from tocsin.core.incident import RECOVERED, Incident, Step, Transition
+from tocsin.core.marks import Help, Length
 from tocsin.core.monitor import Monitor
 from tocsin.core.result import iso, micros
 
@@ -27,8 +28,16 @@ Event = Literal[
 ]
 
 
+class Template(Struct, frozen=True, kw_only=True):
+    """A channel's own words in place of ours; a part that is empty leaves ours (see core.template)."""
+
+    title: Annotated[str, Length(0, 1000), Help("the first line")] = ""
+    text: Annotated[str, Length(0, 4000), Help("what follows")] = ""
+
+
 class Channel(Struct, frozen=True, kw_only=True):
-    """A notification channel. `config` is its notifier's Config as a JSON object, secrets in clear only in memory."""
+    """A notification channel. `config` is its notifier's Config as a JSON object, secrets in clear only in memory.
+    `template` None: our words."""
 
     id: str
     workspace_id: str
@@ -38,6 +47,7 @@ class Channel(Struct, frozen=True, kw_only=True):
     default: bool = False
     enabled: bool = True
     disabled_reason: str | None = None
+    template: Template | None = None
     created_at: datetime
     updated_at: datetime
 
@@ -233,6 +243,8 @@ def message_json(message: Message) -> dict[str, Any]:
         "event": message.event,
         "key": message.key,
         "severity": message.severity,
+        "title": message.title,
+        "text": message.text,
         "monitor": message.monitor,
         "incident": message.incident,
         "verdict": message.verdict,

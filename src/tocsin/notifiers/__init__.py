@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from tocsin.core import shape
+from tocsin.core import shape, template
 from tocsin.core.alert import Channel, Message
 from tocsin.core.wording import one_line, span
 from tocsin.errors import CheckFailed, CheckInvalid, DeliveryFailed, EgressRefused, Invalid, NotFound
@@ -42,10 +42,11 @@ DEADLINE_S = 30.0
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """What the other side said when it took a message, in one line. `ref` is what it calls the message, where the message
-    can be edited in place later."""
+    can be edited in place later. `note`: what the delivery log should say although it was delivered."""
 
     detail: str
     ref: str | None = None
+    note: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -110,22 +111,41 @@ async def send(
 
     Permanent: the configuration cannot be read, the operator's rules forbid the address, or the other side refused for
     good. Everything else may be tried again, not before `retry_after_s` where the other side named a time. `earlier`: see
-    Way.
+    Way. A channel's template that cannot be rendered is left aside, and the receipt's note says so.
     """
+    message, note = _in_its_words(channel, message)
     if message.late_s is not None:
         message = replace(message, text=f"{message.text}\nSent {span(message.late_s)} late.")
     way = Way(net=net, smtp_url=smtp_url, answer_s=deadline_s - min(1.0, deadline_s / 10), earlier=earlier)
     try:
         async with asyncio.timeout(deadline_s):
             found = kind(channel.type)
-            return await found.send(shape.read(found.config, channel.config), message, way)
+            return _noted(await found.send(shape.read(found.config, channel.config), message, way), note)
     except Exception as trouble:
         if way.receipt is not None:
             log.info("notifiers.rude_parting", kind=channel.type, channel=channel.id, trouble=type(trouble).__name__)
-            return way.receipt
+            return _noted(way.receipt, note)
         if isinstance(trouble, DeliveryFailed):
             raise
         raise _failure(trouble, channel, deadline_s) from trouble
+
+
+def _in_its_words(channel: Channel, message: Message) -> tuple[Message, str]:
+    """The message in the channel's own words where it has any; and why it is in ours nevertheless."""
+    if channel.template is None:
+        return message, ""
+    try:
+        title, text = template.render(channel.template, message)
+    except Invalid as wrong:
+        log.warning("notifiers.template_failed", channel=channel.id, told=message.event, trouble=str(wrong))
+        return message, f"in Tocsin's own words, because the channel's template failed: {wrong}"
+    return replace(message, title=title, text=text), ""
+
+
+def _noted(receipt: Receipt, note: str) -> Receipt:
+    if not note:
+        return receipt
+    return Receipt(f"{receipt.detail}; sent {note}", receipt.ref, f"sent {note}")
 
 
 def _failure(trouble: Exception, channel: Channel, deadline_s: float) -> DeliveryFailed:

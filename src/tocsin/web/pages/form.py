@@ -129,7 +129,7 @@ def _control(shape: FieldShape) -> str:
 def _hint(shape: FieldShape, control: str) -> str:
     help_ = shape.help[:1].upper() + shape.help[1:]
     how = {"lines": "One a line.", "pairs": "One a line, as Name: value.", "json": "As JSON."}.get(control, "")
-    return " ".join(f"{t.rstrip('.')}." for t in (help_, how) if t)
+    return " ".join(t if t.endswith("…") else f"{t.rstrip('.')}." for t in (help_, how) if t)
 
 
 def _shown(control: str, value: Any) -> str:
