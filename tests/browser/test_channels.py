@@ -19,6 +19,7 @@ FILLED: dict[str, dict[str, str]] = {
     "ntfy": {"url": "http://127.0.0.1:9/topic"},
     "twilio": {"account_sid": "AC1", "auth_token": "t", "from": "Tocsin", "to": "+436641234567"},
     "alertmanager": {"url": "http://127.0.0.1:9", "labels": "team: web\nenv: prod"},
+    "apprise": {"url": "json://127.0.0.1:9/hook"},
 }
 
 

@@ -24,6 +24,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "base_url": "http://127.0.0.1:9",
     },
     "alertmanager": {"url": "http://127.0.0.1:9", "token": "canary"},
+    "apprise": {"url": "json://127.0.0.1:9/canary"},
 }  # fmt: skip
 URL = "/api/v1/channels"
 

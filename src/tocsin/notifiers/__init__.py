@@ -34,6 +34,7 @@ REGISTRY: dict[str, str] = {
     "ntfy": "tocsin.notifiers.ntfy",
     "twilio": "tocsin.notifiers.twilio",
     "alertmanager": "tocsin.notifiers.alertmanager",
+    "apprise": "tocsin.notifiers.apprise",
 }
 
 DEADLINE_S = 30.0

@@ -46,6 +46,7 @@ CONFIGS = {
     "ntfy": {"url": "https://ntfy.example", "topic": "ops"},
     "twilio": {"account_sid": "AC1", "auth_token": "t", "from": "Tocsin", "to": "+436641234567"},
     "alertmanager": {"url": "http://am.example:9093", "labels": {"team": "web"}},
+    "apprise": {"url": "gotify://host/token"},
 }
 
 

@@ -117,7 +117,7 @@ async def read_channel(
                 check_kept_secrets(kind.config, typed, config, old.config, "config")
             shape.read(kind.config, config, where="config")
             if old is None or config != old.config:
-                problems += [*_no_mail_server(parts, name, config), *await refused(parts.net, config, "config")]
+                problems += [*_no_mail_server(parts, name, config), *await _refused(parts, name, config)]
         except NotFound:
             problems.append(Problem("type", "one of " + ", ".join(notifiers.REGISTRY), found(name)))
         except Invalid as error:
@@ -125,6 +125,12 @@ async def read_channel(
     if wanted is None or problems:
         raise Invalid(*problems)
     return wanted, config
+
+
+async def _refused(parts: Parts, type_: str, config: dict[str, Any]) -> list[Problem]:
+    """A problem for each place that may not be contacted. What stands in an Apprise URL where a host would may be a
+    secret, which is no name to ask the resolver for: there each connection is judged when it is made."""
+    return [] if type_ == "apprise" else await refused(parts.net, config, "config")
 
 
 def _no_mail_server(parts: Parts, type_: str, config: dict[str, Any]) -> list[Problem]:

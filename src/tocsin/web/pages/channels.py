@@ -28,6 +28,7 @@ SAID = {
     "ntfy": "a notification on phones",
     "twilio": "a text message (SMS)",
     "alertmanager": "an alert for its routes",
+    "apprise": "a hundred other services",
 }
 
 
