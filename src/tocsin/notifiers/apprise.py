@@ -65,9 +65,9 @@ def _tell(url: str, message: Message) -> str | None:
 
     The service is called itself: Apprise's own `notify` would hand it to threads that nobody judges."""
     import apprise
-    import apprise.conversion
+    from apprise import conversion
 
-    library = cast("Any", apprise)
+    library, convert = cast("Any", apprise), cast("Any", conversion).convert_between
     with _Heard() as heard:
         asset = library.AppriseAsset(storage_mode="memory", plugin_paths=[], async_mode=False)
         service = library.Apprise.instantiate(url, asset=asset)
@@ -76,7 +76,7 @@ def _tell(url: str, message: Message) -> str | None:
         service.socket_connect_timeout, service.socket_read_timeout = _CONNECT_S, _READ_S
         if "overflow=" not in url:
             service.overflow_mode = "truncate"
-        plainly, convert = library.NotifyFormat.TEXT, library.conversion.convert_between
+        plainly = library.NotifyFormat.TEXT
         shown = service.resolve_format(plainly)
         body = _body(message, int(service.body_maxlen or 1000))
         title = message.title
