@@ -12,6 +12,8 @@ FOUND: tuple[tuple[str, bytes], ...] = (
     ("answers to webhooks", b'\n\n{"retry_after": 1' + b"0" * 400 + b"}"),
     ("answer judged", b"text/html; charset=punycode\nabc-" + b"a" * 32_000),
     ("answer judged", b"a; charset=u\x01\0\0\0tf-7\n+AGE-"),
+    ("JSON path", b"$._[?@._<1e310]"),
+    ("JSON path", b"$[1e0]"),
     ("spans", b"to=0001-01-01T00:00:00Z"),
     ("settings", b"TOCSIN_DATA_DIR=~nobody-of-that-name/x"),
     ("settings file", b"[tocsin]\nlocation = '\xfc'\n"),
