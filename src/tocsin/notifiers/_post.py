@@ -129,7 +129,9 @@ def _in_body(body: bytes) -> float | None:
     wait = said.get(
         "retry_after", cast("dict[str, Any]", inner).get("retry_after") if isinstance(inner, dict) else None
     )
-    return float(wait) if isinstance(wait, int | float) and not isinstance(wait, bool) else None
+    if not isinstance(wait, int | float) or isinstance(wait, bool):
+        return None
+    return float(min(wait, _LONGEST_WAIT_S))  # a whole number of JSON may be larger than any float
 
 
 def _without(text: str, secrets: tuple[str, ...]) -> str:
