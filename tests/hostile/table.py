@@ -94,7 +94,7 @@ GENERAL: list[Row] = [
     # In the middle of all that a sound server says: before each of its turns, and in each of them.
     row("silent before a turn", at_each_turn(falls_silent, within=False), "timeout ttfb", {"tls": "timeout tls"}),
     row("silent in a turn", at_each_turn(falls_silent, within=True), "timeout transfer", {"tls": "timeout tls", "tcp": TOLD, "websocket 2, ssh, mqtt": "timeout ttfb"}),
-    row("closes before a turn", at_each_turn(closes, within=False), "protocol ttfb", {"tls": "connection_reset tls", "tcp": TOLD, "web, grpc": "connection_reset ttfb", "ssh": HUNG_UP, "websocket 2": "connection_reset transfer"}),
+    row("closes before a turn", at_each_turn(closes, within=False), "protocol ttfb", {"tls": "connection_reset tls", "tcp": TOLD, "web": "connection_reset ttfb", "grpc": CLOSED, "ssh": HUNG_UP, "websocket 2": "connection_reset transfer"}),
     row("closes in a turn", at_each_turn(closes, within=True), "protocol transfer", {"tls": "connection_reset tls", "tcp": TOLD, "http, transaction, mqtt": "protocol ttfb", "ssh": HUNG_UP, "websocket 2": "connection_reset transfer", "grpc": "protocol transfer or connection_reset transfer"}),
     row("half-closes before a turn", at_each_turn(half_closes, within=False), "protocol ttfb", {"tls": "connection_reset tls", "tcp": TOLD, "web": "connection_reset ttfb", "ssh": HUNG_UP, "websocket 2": "connection_reset transfer"}),
     row("half-closes in a turn", at_each_turn(half_closes, within=True), "protocol transfer", {"tls": "connection_reset tls", "tcp": TOLD, "http, transaction, mqtt": "protocol ttfb", "ssh": HUNG_UP, "websocket 2": "connection_reset transfer"}),
@@ -129,7 +129,7 @@ GENERAL: list[Row] = [
     row("TLS: nonsense in the handshake", over_tls(broken_tls(1, talks_nonsense, within=True)), "tls tls"),
     row("TLS: one byte a second", over_tls(broken_tls(1, dribbles, within=False)), "timeout tls"),
     row("TLS: silent after the handshake", over_tls(broken_tls(2, falls_silent, within=False)), "timeout ttfb", {"tls": "up"}),
-    row("TLS: closes after the handshake", over_tls(broken_tls(2, closes, within=False)), CLOSED, {"tls": "up", "tcp": TOLD, "web, grpc": "connection_reset ttfb"}),
+    row("TLS: closes after the handshake", over_tls(broken_tls(2, closes, within=False)), CLOSED, {"tls": "up", "tcp": TOLD, "web": "connection_reset ttfb"}),
     row("TLS: resets after the handshake", over_tls(broken_tls(2, resets, within=False)), "connection_reset ttfb", {"tls": "up"}),
     row("TLS: nonsense after the handshake", over_tls(broken_tls(2, talks_nonsense, within=False)), "tls ttfb", {"tls": "up"}),
     # Where TLS begins later.
