@@ -1,4 +1,4 @@
-"""Fresh TCP connections and datagrams, to addresses the guard allows, each phase timed and each failure named."""
+"""Fresh TCP connections, to addresses the guard allows, each phase timed and each failure named."""
 
 from __future__ import annotations
 
@@ -365,21 +365,6 @@ async def _writable(fd: int, loop: asyncio.AbstractEventLoop) -> None:
 def _wake(ready: asyncio.Future[None]) -> None:
     if not ready.done():
         ready.set_result(None)
-
-
-async def ask(egress: Egress, address: Address, payload: bytes, limit: int = _CHUNK) -> bytes:
-    """Send one datagram to a checked address and return the answer, which can only come from there."""
-    egress.check(address.ip, address.port)
-    here = progress()
-    here.ip, here.phase = address.ip, "ttfb"
-    kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-    try:
-        with socket.socket(address.family, kind) as sock:
-            sock.connect((address.ip, address.port))
-            sock.send(payload)
-            return await here.loop.sock_recv(sock, limit)
-    except OSError as error:
-        raise from_os_error(error, "ttfb", f"{address.ip} port {address.port}") from None
 
 
 def _broken(error: ssl.SSLError, phase: str) -> CheckFailed:
