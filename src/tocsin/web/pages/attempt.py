@@ -1,4 +1,4 @@
-"""One check that is not stored, told in a few lines: whether it answers, how long each phase took, which rule fails."""
+"""One check that is not stored, told in a few lines: whether it answers, how long each phase took, which assertion fails."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tocsin.core.plain import as_list
 from tocsin.errors import EgressRefused, Invalid, TocsinError
 from tocsin.web.api.checks import check_once
 from tocsin.web.call import Call
-from tocsin.web.pages import phases, rules, words
+from tocsin.web.pages import assertions, phases, words
 from tocsin.web.pages.view import problems
 
 
@@ -65,7 +65,7 @@ def told(outcome: Mapping[str, Any]) -> Tried:
     error = outcome["error"]
     text = (
         "" if not error or (error["type"] == "assertion" and failed) else error["message"]
-    )  # the rules say it already
+    )  # the assertions say it already
     return Tried(
         st=st,
         title=titles[status],
@@ -77,9 +77,9 @@ def told(outcome: Mapping[str, Any]) -> Tried:
 
 
 def failure(a: Mapping[str, Any]) -> str:
-    """A missed rule: what was expected, what was seen."""
+    """A missed assertion: what was expected, what was seen."""
     kind = str(a["type"])
-    what = rules.TYPES.get(kind, kind).partition(",")[0]
+    what = assertions.TYPES.get(kind, kind).partition(",")[0]
     return f"{what}: expected {short(a.get('expected'))}, seen {short(a.get('actual'))}"
 
 

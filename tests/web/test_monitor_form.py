@@ -1,0 +1,130 @@
+"""A monitor's form: what changing the check type keeps and what begins anew, and fields that take what they should."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from urllib.parse import urlencode
+
+import pytest
+
+from hostile import authority
+from tocsin import checks
+from web.caller import Caller
+from web.conftest import Alice
+
+PEM = authority().pem
+
+
+def browser_of(alice: Alice) -> Caller:
+    """Alice at her browser."""
+    browser = alice.house.caller(origin="http://tocsin.test", content_type="application/x-www-form-urlencoded")
+    browser.cookies["tocsin_session"] = alice.api.token or ""
+    return browser
+
+
+class Shown:
+    """A form as HTML: what its fields hold."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def value(self, name: str) -> str | None:
+        """What is in the field; None when there is no such field."""
+        tag = re.search(rf'<(input|textarea|select)[^>]* name="{re.escape(name)}"[^>]*>', self.text)
+        if tag is None:
+            return None
+        rest = self.text[tag.end() :]
+        if tag[1] == "textarea":
+            return unescape(rest.partition("</textarea>")[0]).removeprefix("\n")
+        if tag[1] == "select":
+            chosen = re.search(r"<option[^>]* selected[^>]*>([^<]*)", rest.partition("</select>")[0])
+            return unescape(chosen[1]) if chosen else ""
+        if 'type="checkbox"' in tag[0]:
+            return "ticked" if " checked" in tag[0] else ""
+        found = re.search(r' value="([^"]*)"', tag[0])
+        return unescape(found[1]) if found else ""
+
+
+async def switched(alice: Alice, before: str, after: str, **typed: str) -> Shown:
+    """The fragments for the type `after`, of a form of the type `before` as the page begins it, with what was typed."""
+    browser = browser_of(alice)
+    page = Shown((await browser.get(f"/monitors/new?type={before}")).text)
+    start = {n: page.value(n) or "" for n in ("interval_s", "timeout_s", "retries", "failure_threshold")}
+    boxes = {m[1]: "1" for m in re.finditer(r'type="checkbox" name="(target\.\w+)" value="1" checked', page.text)}
+    given = {"type": after, "shown_type": before, "channels_mode": "default"} | start | boxes | typed
+    answer = await browser.send("POST", "/monitors/new/target", raw=urlencode(given).encode())
+    assert answer.status == 200, answer.text
+    return Shown(answer.text)
+
+
+async def test_the_start_values_follow_the_type_unless_they_were_changed(alice: Alice) -> None:
+    push = await switched(alice, "http", "push")
+    assert push.value("failure_threshold") == "1"
+    assert push.value("interval_s") is None, "a push monitor has none"
+    assert (await switched(alice, "push", "http")).value("failure_threshold") == "2"
+    assert (await switched(alice, "http", "push", failure_threshold="4")).value("failure_threshold") == "4"
+    browser = await switched(alice, "http", "browser")
+    assert (browser.value("interval_s"), browser.value("timeout_s")) == ("300", "45")
+    assert (await switched(alice, "http", "browser", timeout_s="20")).value("timeout_s") == "20"
+    assert (await switched(alice, "browser", "tcp")).value("interval_s") == "60"
+
+
+async def test_the_fields_begin_as_their_type_does_and_keep_what_was_typed(alice: Alice) -> None:
+    kafka = await switched(alice, "http", "kafka_consumer")
+    assert kafka.value("target.write") == "ticked", "it writes unless somebody says no"
+    assert (await switched(alice, "http", "transaction")).value("target.cookies") == "ticked"
+    assert (await switched(alice, "http", "snmp")).value("target.auth") == "sha256"
+    smtp = await switched(alice, "tls", "smtp", **{"target.host": "mail.example", "target.port": "443"})
+    assert (smtp.value("target.host"), smtp.value("target.port")) == ("mail.example", "25")
+    assert (await switched(alice, "tls", "smtp", **{"target.port": "8443"})).value("target.port") == "8443"
+
+
+async def test_only_assertions_that_the_type_can_meet_are_offered_and_kept(alice: Alice) -> None:
+    row = {"type": "status_code", "op": "in", "of": "", "value": "200", "on_fail": "down"}
+    rows = {f"assertion.{name}": value for name, value in row.items()}
+    assert (await switched(alice, "http", "websocket", **rows)).text.count('value="status_code"') == 0
+    assert (await switched(alice, "http", "http", **rows)).value("assertion.value") == "200"
+    dns = await switched(alice, "http", "dns")
+    assert set(re.findall(r'<option value="(\w+)" data-ops', dns.text)) == {"dns_answer", "response_time_ms"}
+
+
+@pytest.mark.parametrize("name", checks.names())
+async def test_every_type_has_its_form(alice: Alice, name: str) -> None:
+    shown = await switched(alice, "http", name)
+    assert shown.value("shown_type") == name
+    assert "period_s" not in re.sub(r'"[^"]*"', "", shown.text), "people read labels, not the names of fields"
+
+
+async def test_a_certificate_is_typed_on_its_many_lines(alice: Alice) -> None:
+    given = {
+        "type": "tls", "name": "Shop", "channels_mode": "none", "save": "paused", "target.host": "127.0.0.1",
+        "target.port": "443", "target.verify_tls": "1", "target.ca_file": PEM.replace("\n", "\r\n"),
+        "target.client_cert": PEM, "target.client_key": authority().key_pem,
+    }  # fmt: skip
+    browser = browser_of(alice)
+    answer = await browser.send("POST", "/monitors/new", raw=urlencode(given).encode())
+    assert answer.status == 303, answer.text
+    page = answer.headers["location"].partition("?")[0]
+    kept = alice.house.parts.corridor.watchlist.get(page.rpartition("/")[2]).monitor.target
+    assert (kept["ca_file"], kept["client_key"]) == (PEM, authority().key_pem)
+    edit = Shown((await browser.get(f"{page}/edit")).text)
+    assert edit.value("target.ca_file") == PEM
+    assert edit.value("target.client_key") == "***"
+    again = given | {"target.client_key": "***", "name": "Shop 2"}
+    assert (await browser.send("POST", f"{page}/edit", raw=urlencode(again).encode())).status == 303
+    kept = alice.house.parts.corridor.watchlist.get(page.rpartition("/")[2]).monitor.target
+    assert kept["client_key"] == authority().key_pem
+
+
+async def test_a_step_that_sends_nothing_keeps_its_place(alice: Alice) -> None:
+    given = {
+        "type": "tcp", "name": "Mail", "channels_mode": "none", "save": "paused", "target.host": "127.0.0.1",
+        "target.port": "25", "target.send": "\r\nQUIT\\r\\n\r\n", "target.expect": "^220\r\n^221",
+    }  # fmt: skip
+    browser = browser_of(alice)
+    page = (await browser.send("POST", "/monitors/new", raw=urlencode(given).encode())).headers["location"]
+    page = page.partition("?")[0]
+    kept = alice.house.parts.corridor.watchlist.get(page.rpartition("/")[2]).monitor.target
+    assert (list(kept["send"]), list(kept["expect"])) == (["", r"QUIT\r\n"], ["^220", "^221"])
+    assert Shown((await browser.get(f"{page}/edit")).text).value("target.send") == "\nQUIT\\r\\n"
