@@ -450,7 +450,7 @@ def test_wrong_steps_are_named_by_their_place(tmp_path: Path, capsys: pytest.Cap
     file.write_text('[{"url": "https://a.example/"}, {"url": "ftp://b"}]')
     code, _, err = run(capsys, "transaction", "--steps-file", str(file))
     assert code == 2
-    assert "--steps-file, steps[1].url: expected an http or https URL, found one that must start with" in err
+    assert "--steps-file, steps[1].url: expected an http or https URL, found one that does not start with" in err
     file.write_text('[{"url": }]')
     code, _, err = run(capsys, "transaction", "--steps-file", str(file))
     assert (code, "expected one JSON value, found an error at line 1 column 10" in err) == (2, True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from html import unescape
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
-from hostile import authority
+from hostile import Talk, authority, serving
 from tocsin import checks
 from web.caller import Caller
 from web.conftest import Alice
@@ -128,3 +129,104 @@ async def test_a_step_that_sends_nothing_keeps_its_place(alice: Alice) -> None:
     kept = alice.house.parts.corridor.watchlist.get(page.rpartition("/")[2]).monitor.target
     assert (list(kept["send"]), list(kept["expect"])) == (["", r"QUIT\r\n"], ["^220", "^221"])
     assert Shown((await browser.get(f"{page}/edit")).text).value("target.send") == "\nQUIT\\r\\n"
+
+
+async def test_words_and_a_try_of_a_monitor_with_a_secret(alice: Alice) -> None:
+    """The page has *** where the secret stands; both go by the kept one, which goes nowhere else."""
+
+    async def private(talk: Talk) -> None:
+        right = talk.header("authorization") == "Basic YWxpY2U6czNjcmV0IQ=="
+        await talk.answer("200 OK" if right else "401 No", b"hello")
+
+    async with serving(private) as server, serving(private) as other:
+        target = {"url": server.url(), "auth": "basic", "username": "alice", "password": "s3cret!"}
+        made = await alice.api.post(
+            "/api/v1/monitors", {"name": "Door", "type": "http", "target": target, "paused": True}
+        )
+        browser, page = browser_of(alice), f"/monitors/{made.data['id']}"
+        assert f"check {server.url()}" in (await browser.get(page)).text
+        edit = (await browser.get(f"{page}/edit")).text
+        assert f"check {server.url()}" in edit
+        assert f'name="monitor_id" value="{made.data["id"]}"' in edit
+        form = {
+            "type": "http",
+            "monitor_id": made.data["id"],
+            "channels_mode": "none",
+            "timeout_s": "5",
+            "target.verify_tls": "1",
+        }
+        form |= {f"target.{name}": value for name, value in target.items()} | {"target.password": "***"}
+        assert f"check {server.url()}" in (await said(browser, "words", form))
+        assert "It answers: 200" in await said(browser, "try", form)
+        elsewhere = await said(browser, "try", form | {"target.url": other.url()})
+    assert "Password: Must be typed again, because url leads elsewhere now." in elsewhere
+    assert other.talks == []
+
+
+async def said(browser: Caller, what: str, form: dict[str, Any]) -> str:
+    """What a fragment of the form says."""
+    return unescape((await browser.send("POST", f"/monitors/new/{what}", raw=urlencode(form).encode())).text)
+
+
+async def test_a_name_is_asked_for_only_where_there_is_no_address_to_call_it_after(alice: Alice) -> None:
+    browser = browser_of(alice)
+    form = {"channels_mode": "none", "save": "paused"}
+    wrong = await browser.send(
+        "POST", "/monitors/new", raw=urlencode(form | {"type": "http", "target.url": "example.org"}).encode()
+    )
+    text = unescape(wrong.text)
+    assert "Must be an http or https URL; this one does not start with http:// or https://." in text
+    assert 'id="e-name"' not in text
+    nameless = await browser.send("POST", "/monitors/new", raw=urlencode(form | {"type": "push"}).encode())
+    assert "Give it a name" in nameless.text
+    docker = form | {"type": "docker", "target.container": "shop-db", "target.url": "http://127.0.0.1:2375"}
+    made = await browser.send("POST", "/monitors/new", raw=urlencode(docker).encode())
+    assert made.status == 303, made.text
+    assert "<h1" in (page := (await browser.get(made.headers["location"])).text)
+    assert "shop-db" in page
+
+
+async def test_the_page_shows_what_the_latest_check_saw(alice: Alice) -> None:
+    async def greets(talk: Talk) -> None:
+        await talk.send(b"+OK hello\r\n")
+
+    async with serving(greets, read=False) as server:
+        target = {"host": "127.0.0.1", "port": server.port, "expect": ["^.OK"]}
+        made = await alice.api.post("/api/v1/monitors", {"name": "Mail", "type": "tcp", "target": target})
+        await alice.api.post(f"/api/v1/monitors/{made.data['id']}/run")
+    text = unescape((await browser_of(alice).get(f"/monitors/{made.data['id']}")).text)
+    facts = re.search(r'id="facts".*?</section>', text, re.S)
+    assert facts is not None
+    assert "+OK hello" in facts[0]
+
+
+async def test_what_is_degraded_is_called_slow_only_for_its_time(alice: Alice) -> None:
+    browser = browser_of(alice)
+
+    async def answers(talk: Talk) -> None:
+        await talk.answer()
+
+    async with serving(answers) as server:
+        for type_, value, word in (("response_time_ms", 0, "Slow, "), ("body_bytes", 0, "Degraded, body bytes")):
+            rule = {"type": type_, "op": "lt", "value": value, "on_fail": "degrade"}
+            target = {"name": type_, "type": "http", "target": {"url": server.url()}, "degraded_threshold": 1}
+            made = await alice.api.post("/api/v1/monitors", target | {"assertions": [rule]})
+            await alice.api.post(f"/api/v1/monitors/{made.data['id']}/run")
+            text = unescape((await browser.get(f"/monitors/{made.data['id']}")).text)
+            assert word in text
+            assert f"</svg>{word.partition(',')[0]}</span>" in text
+
+
+async def test_why_a_check_was_not_judged_is_told_of_the_latest(alice: Alice) -> None:
+    async def leads_away(talk: Talk) -> None:
+        await talk.answer("302 Found", b"", "Location: http://169.254.169.254/")
+
+    async with serving(leads_away) as server:
+        target = {"name": "Shop", "type": "http", "target": {"url": server.url()}}
+        made = await alice.api.post("/api/v1/monitors", target)
+        for _ in range(3):
+            await alice.api.post(f"/api/v1/monitors/{made.data['id']}/run")
+    text = unescape((await browser_of(alice).get(f"/monitors/{made.data['id']}")).text)
+    rows = re.findall(r'class="wide seen">([^<]*)<', text)
+    assert "169.254.169.254" in rows[0]
+    assert "network" not in rows

@@ -136,7 +136,7 @@ def _place(url: str) -> urls.Url:
     """The place as an http URL, which has the same parts. Raises ValueError with words that follow "the URL "."""
     scheme, mark, rest = url.partition("://")
     if not mark or scheme.lower() not in ("ws", "wss"):
-        raise ValueError("must start with ws:// or wss://")
+        raise ValueError("does not start with ws:// or wss://")
     return urls.parse(f"http{scheme.lower()[2:]}://{rest}")
 
 

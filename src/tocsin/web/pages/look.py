@@ -74,7 +74,8 @@ def _degraded(watched: Watched) -> str:
                 return f"Certificate {int(assertion.actual or 0)} days"
             if assertion.type != "response_time_ms":
                 return "Degraded, " + assertion.type.replace("_", " ")
-    return "Slow" if total is None else f"Slow, {words.ms(total)} ms"
+            return "Slow" if total is None else f"Slow, {words.ms(total)} ms"
+    return "Degraded"
 
 
 def response(watched: Watched) -> float | None:

@@ -11,7 +11,7 @@ from tocsin import checks
 from tocsin.core import assertion_terms
 from tocsin.core.alert import Channel
 from tocsin.core.monitor import Monitor
-from tocsin.core.shape import dump, fields, hide, read
+from tocsin.core.shape import dump, fields, hide, keep_hidden, read
 from tocsin.errors import Conflict, Invalid, NotFound
 from tocsin.web.api import monitors
 from tocsin.web.call import Call, Reply, Route
@@ -97,14 +97,15 @@ def of(monitor: Monitor) -> dict[str, Any]:
     return data
 
 
-def words_of(call: Call, data: Mapping[str, Any]) -> list[str]:
-    """The set-up in sentences."""
+def words_of(call: Call, data: Mapping[str, Any], monitor: Monitor | None = None) -> list[str]:
+    """The set-up in sentences. `monitor`: the one whose secrets are meant where the data says ***."""
     shown, whole = "", data
     try:
         type_ = checks.kind(str(data["type"])).target
         usual = {f.name: f.default for f in fields(type_) if not f.required}
         whole = {**data, "target": usual | dict(data["target"] or {})}
-        shown = checks.show(str(data["type"]), read(type_, data["target"]))
+        target_ = data["target"] if monitor is None else keep_hidden(type_, data["target"], monitor.target)
+        shown = checks.show(str(data["type"]), read(type_, target_))
     except (Invalid, NotFound):
         pass
     return plain_words.sentences(whole, shown, _names(call, data.get("channels")))
@@ -131,7 +132,7 @@ def _form(
         status=status,
         monitor=monitor,
         said=said,
-        words=words_of(call, data),
+        words=words_of(call, data, monitor),
         types=[checks.kind(n) for n in checks.names()],
         hidden_errors=[f for f in errors if not _on_page(f)],
         **_parts(call, data, errors),
@@ -191,7 +192,7 @@ async def create(call: Call) -> Reply:
     try:
         made = await monitors.create(call.parts, call.who, data | {"name": _name(data)})
     except Invalid as error:
-        return _form(call, _start(call, data["type"]) | data, view.problems(error), status=422)
+        return _form(call, _start(call, data["type"]) | data, _told(data, error), status=422)
     except Conflict as error:
         return _form(call, _start(call, data["type"]) | data, {"name": words.sentence(error)}, status=409)
     return view.see_other(f"/monitors/{made.id}?did=created")
@@ -211,15 +212,34 @@ async def change(call: Call) -> Reply:
     try:
         await monitors.change(call.parts, call.who, monitor.id, data | {"name": _name(data)})
     except Invalid as error:
-        return _form(call, of(monitor) | data, view.problems(error), monitor=monitor, status=422)
+        return _form(call, of(monitor) | data, _told(data, error), monitor=monitor, status=422)
     except Conflict as error:
         return _form(call, of(monitor) | data, {}, monitor=monitor, said=words.sentence(error), status=409)
     return view.see_other(f"/monitors/{monitor.id}?did=saved")
 
 
+def _told(data: Mapping[str, Any], error: Invalid) -> dict[str, str]:
+    """What is wrong with each field. A name left empty is no fault as long as the address that it would be made of is."""
+    errors = view.problems(error)
+    if not data["name"] and "name" in errors:
+        errors["name"] = "Give it a name: there is no address to call it after."
+        if any(field.startswith("target.") for field in errors):
+            del errors["name"]
+    return errors
+
+
 def _name(data: Mapping[str, Any]) -> str:
     """The name that was typed, or one made of the address."""
     return data["name"] or address.name_of(data["type"], data["target"])
+
+
+def _edited(call: Call) -> Monitor | None:
+    """The monitor that this form changes; None when it makes a new one."""
+    try:
+        monitor = monitors.watched(call.parts, call.who, view.first(call, "monitor_id")).monitor
+    except NotFound:
+        return None
+    return monitor if monitor.type == view.first(call, "type") else None
 
 
 def _known(call: Call) -> Monitor:
@@ -229,7 +249,7 @@ def _known(call: Call) -> Monitor:
 async def in_words(call: Call) -> Reply:
     """The fragment "In plain words" of a form as it stands."""
     data = typed(call)
-    return view.html(view.render("plain_words.html", words=words_of(call, data)))
+    return view.html(view.render("plain_words.html", words=words_of(call, data, _edited(call))))
 
 
 async def target(call: Call) -> Reply:
@@ -254,7 +274,7 @@ def _switched(call: Call, type_: str) -> dict[str, Any]:
 
 async def try_it(call: Call) -> Reply:
     """The fragment with what one check gives; nothing is stored."""
-    shown = await attempt.once(call, typed(call))
+    shown = await attempt.once(call, typed(call), _edited(call))
     return view.html(view.render("attempt.html", tried=shown))
 
 
