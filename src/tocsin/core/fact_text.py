@@ -8,7 +8,9 @@ from typing import Any
 from tocsin.core.plain import as_list, as_map, clip
 
 _FACTS = {
-    "ttl_s": "ttl", "avg_ms": "average", "min_ms": "fastest", "max_ms": "slowest", "jitter_ms": "jitter",
+    "ttl_s": "TTL", "oid": "OID", "rcode": "response code", "kex": "key exchange", "fcp_ms": "first paint",
+    "lcp_ms": "largest paint", "cls": "layout shift", "ttfb_ms": "first byte", "oom_killed": "killed for want of memory",
+    "avg_ms": "average", "min_ms": "fastest", "max_ms": "slowest", "jitter_ms": "jitter",
     "loss_percent": "loss",
 }  # fmt: skip
 _UNITS = {"_s": " s", "_percent": " %", "_bytes": " bytes"}

@@ -33,7 +33,7 @@ def name_of(type_: str, target: Mapping[str, Any]) -> str:
     if type_ in _NAMED:
         return str(target.get(_NAMED[type_]) or "").strip()[:_LONGEST]
     host, port = str(target.get("host") or "").strip()[:_LONGEST], target.get("port")
-    if not host or type_ not in _USUAL or port in (None, "", _USUAL[type_]):
+    if not host or port in (None, "", _USUAL.get(type_)):
         return host
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 

@@ -191,7 +191,8 @@ def problems(error: Invalid) -> dict[str, str]:
     """What is wrong with each field, as a sentence with its remedy; the first problem of a field counts."""
     told: dict[str, str] = {}
     for p in error.problems:
-        told.setdefault(p.field, f"Must be {p.expected.removesuffix(' or null')}{_but(p.found)}.")
+        given = "given: " if p.found == "nothing" else ""
+        told.setdefault(p.field, f"Must be {given}{p.expected.removesuffix(' or null')}{_but(p.found)}.")
     return told
 
 
