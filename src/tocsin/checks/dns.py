@@ -37,6 +37,7 @@ OFFERS = ("dns_answer",)
 
 RecordType = Literal["A", "AAAA", "CNAME", "MX", "NS", "TXT", "SOA", "SRV", "CAA", "PTR"]
 _MOST_ANSWERS = 100
+_MOST_RECORDS = 1000  # of an answer that is read at all, which takes its time
 _RESOLV_CONF = Path("/etc/resolv.conf")
 _NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)  # an answer is judged without the time
 
@@ -222,9 +223,15 @@ class _Exchange:
                 dns=timing.dns, connect=timing.connect, tls=timing.tls, ttfb=(time.perf_counter() - began) * 1000
             )
             self.ip, self.tls = connection.peer, connection.tls
-        return self._read(raw)
+        answer = self._read(raw)
+        if answer.flags & dns.flags.TC:
+            raise CheckFailed("protocol", "an answer that says it is cut short, where it need not be", phase="ttfb")
+        return answer
 
     def _read(self, raw: bytes) -> dns.message.Message:
+        count = sum(int.from_bytes(raw[at : at + 2], "big") for at in (6, 8, 10))
+        if _MOST_RECORDS < count < len(raw):  # with more it is no answer: each takes some bytes
+            raise CheckFailed("protocol", f"{count} records, at most {_MOST_RECORDS} are taken", phase="ttfb")
         try:
             answer = dns.message.from_wire(raw, ignore_trailing=True)
         except (dns.exception.DNSException, ValueError) as error:
