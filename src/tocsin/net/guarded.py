@@ -29,7 +29,6 @@ _FORBIDDEN = (
     "os.rmdir", "os.mkdir", "os.chmod", "os.chown", "os.link", "os.symlink", "os.truncate", "shutil.", "sqlite3.",
     "tempfile.", "syslog.", "webbrowser.", "_thread.start_new_thread", "socket.sethostname",
 )  # fmt: skip
-_here = threading.local()
 
 
 class _Watch:
@@ -37,6 +36,10 @@ class _Watch:
 
     def __init__(self, egress: Egress) -> None:
         self.egress, self.refused, self.looking = egress, "", False
+
+
+_watched: dict[int, _Watch] = {}
+"""The threads that are watched, by their number. Every event of the process looks here, so the look is a cheap one."""
 
 
 class Guarded:
@@ -71,14 +74,15 @@ class Guarded:
                 ended.set_result(cast("T", result))
 
         def thread() -> None:
-            _here.watch = watch
+            number = threading.get_ident()
+            _watched[number] = watch
             result: T | None = None
             error: BaseException | None = None
             try:
                 result = work()
             except BaseException as trouble:  # noqa: BLE001 (it is raised in the loop, where somebody waits for it)
                 error = trouble
-            _here.watch = None
+            del _watched[number]
             if not loop.is_closed():
                 loop.call_soon_threadsafe(settle, result, error)
 
@@ -97,7 +101,7 @@ def _install() -> None:
 
 
 def _hook(event: str, args: tuple[Any, ...]) -> None:
-    watch: _Watch | None = getattr(_here, "watch", None)
+    watch = _watched.get(threading.get_ident())
     if watch is None or watch.looking:
         return
     watch.looking = True  # what the guard itself does is no business of the guard's
