@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -119,7 +119,7 @@ async def test_blocks_of_nothing_without_end_are_cut(net: Net) -> None:
 
 
 @asynccontextmanager
-async def refusing() -> AsyncIterator[tuple[str, list[int]]]:
+async def refusing() -> AsyncGenerator[tuple[str, list[int]]]:
     """A TLS port that breaks every handshake off; the lengths of the first messages it got."""
     seen: list[int] = []
 

@@ -229,7 +229,7 @@ class Delivery:
 
     # One row --------------------------------------------------------------------------------------------------------
     async def _send(self, row: OutboxRow) -> None:
-        channel = self._watchlist.channel(row.workspace_id, row.channel_id)
+        channel = self._watchlist.telling(row.workspace_id).hearer(row.channel_id)
         if channel is None:
             await self._settle(row, state="dropped", error="the channel is gone", sent=False)
             return
@@ -320,7 +320,7 @@ class Delivery:
 
         try:
             disabled = await self._store.of(used.workspace_id).write(switch_off)
-            await self._watchlist.load_channels(used.workspace_id)
+            await self._watchlist.load_telling(used.workspace_id)
         except NotFound:
             disabled = False
         except StoreUnavailable:
