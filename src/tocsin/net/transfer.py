@@ -41,7 +41,7 @@ class Special:
     """What only some transfers need; a transfer without it uses a handle that is already set up."""
 
     verify_tls: bool = True
-    hybrid: bool = False  # offer a key exchange that stands up to quantum computers too: docs/adr/0011
+    hybrid: bool = False  # offer a key exchange that stands up to quantum computers too: docs/adr/0012
     ca_file: str | None = None
     client_cert: str | None = None
     client_key: str | None = None
@@ -135,7 +135,7 @@ class Transfer:
         self.code, self.text = code, text
         self.header_lines = sink.lines[:]
         sink.lines.clear()
-        self.body, self.body_bytes, self.truncated = b"".join(sink.chunks), sink.size, sink.truncated
+        self.body, self.body_bytes, self.truncated = bytes(sink.body), len(sink.body), sink.truncated
         if code == pycurl.E_WRITE_ERROR and sink.truncated:
             self.code = 0
         self.status = get(pycurl.RESPONSE_CODE)
@@ -171,12 +171,12 @@ def _chain(info: list[list[tuple[str, str]]]) -> list[bytes]:
 class _Sink:
     """Where a handle puts what it receives: header lines as they come, the body up to a limit."""
 
-    __slots__ = ("chunks", "limit", "lines", "size", "spoken", "truncated")
+    __slots__ = ("body", "limit", "lines", "spoken", "truncated")
 
     def __init__(self) -> None:
         self.lines: list[bytes] = []
-        self.chunks: list[bytes] = []
-        self.size = self.limit = 0
+        self.body = bytearray()  # one piece: a body that comes byte by byte takes no more
+        self.limit = 0
         self.truncated = False
         self.spoken: tuple[str, str] | None = None
 
@@ -187,14 +187,12 @@ class _Sink:
             self.spoken = (protocol.strip(), cipher.partition(" / ")[0].strip())
 
     def write(self, data: bytes) -> int | None:
-        room = self.limit - self.size
+        room = self.limit - len(self.body)
         if len(data) > room:
             self.truncated = True
-            self.chunks.append(data[:room])
-            self.size += room
+            self.body += data[:room]
             return 0  # not what was given: libcurl ends the transfer
-        self.chunks.append(data)
-        self.size += len(data)
+        self.body += data
         return None
 
 
@@ -227,7 +225,7 @@ class TransferPool:
             self.close()
         sink: _Sink = handle.sink
         sink.lines.clear()
-        sink.chunks, sink.size, sink.truncated = [], 0, False
+        sink.body, sink.truncated = bytearray(), False
         altered = transfer.listen or transfer.method != "GET" or transfer.request_body is not None
         if altered or (special is not None and special.holds_secrets):
             handle.reset()
