@@ -21,7 +21,7 @@ from tocsin.checks._terms import (
 from tocsin.core.monitor import Assertion
 from tocsin.core.plain import quiet_url
 from tocsin.core.result import Observation
-from tocsin.core.shape import Help, Hidden, Length, Pattern, Private, Range
+from tocsin.core.shape import Help, Hidden, Length, Long, Pattern, Private, Range
 from tocsin.errors import CheckFailed, Invalid, Problem
 from tocsin.net import Net
 from tocsin.net.http import Grant, HttpRequest, Login
@@ -44,10 +44,8 @@ class Target:
         str, Pattern(r"[A-Z][A-Z-]{0,30}", "a method in capitals, such as GET"), Help("Request method")
     ] = "GET"
     headers: Headers = field(default_factory=dict[str, str])
-    body: Annotated[str | None, Private, Length(0, 65_536), Help("Request body, sent as UTF-8")] = None
-    max_body: Annotated[int, Range(0, 16_777_216), Help("How much of the answer's body is read, decoded bytes")] = (
-        1_048_576
-    )
+    body: Annotated[str | None, Private, Long, Length(0, 65_536), Help("Request body, sent as UTF-8")] = None
+    max_body: Annotated[int, Range(0, 16_777_216), Help("How much of the answer's body is read, decoded")] = 1_048_576
     follow_redirects: Annotated[bool, Help("Follow redirects")] = True
     max_redirects: Annotated[int, Range(0, 20), Help("How many redirects are followed")] = 10
     ip_version: IpVersion = None
