@@ -19,7 +19,7 @@ from tocsin.core.monitor import Assertion
 from tocsin.core.result import ERROR_TYPES, AssertionResult, CheckError, Observation, Outcome, Status
 from tocsin.errors import CheckFailed, CheckInvalid, EgressRefused, NotFound, Problem
 from tocsin.net import Local, Net
-from tocsin.net.progress import PROGRESS, Progress, timeout_message
+from tocsin.net.progress import PROGRESS, TOO_BUSY, Progress, timeout_message
 from tocsin.net.shortage import shortage
 
 # One line a kind: its name and the module that is imported when it is first used.
@@ -202,6 +202,8 @@ def _failure(failure: CheckFailed, here: Progress) -> CheckError:
 
 
 def _timed_out(order: Order, here: Progress) -> tuple[Status, CheckError]:
+    if here.in_line():
+        return "invalid", CheckError("unknown", TOO_BUSY)
     if here.phase == "dns" and here.lookup is not None and not here.lookup.started:
         return "invalid", CheckError("unknown", "our own resolver was too busy to ask for the name", "dns")
     return "down", CheckError("timeout", timeout_message(order.timeout_s, here.phase), here.phase)

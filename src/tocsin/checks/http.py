@@ -116,7 +116,7 @@ def summary(target: Target) -> str:
 
 async def check(target: Target, net: Net) -> Observation:
     """Fetch it; the status is for the assertions to judge."""
-    seen = await (_with_token(target, net) if target.auth == "oauth2" else net.http.fetch(_request(target)))
+    seen = await (_with_token(target, net) if target.auth == "oauth2" else net.http.fetch(_same_request(target)))
     if target.cors_origin is not None:
         _allow(target.cors_origin, seen)
     return seen
@@ -141,6 +141,22 @@ async def _with_token(target: Target, net: Net) -> Observation:
         net.http.tokens.forget(grant)
         if not kept:
             return seen
+
+
+_made: dict[int, tuple[Target, HttpRequest]] = {}
+_MOST_MADE = 10_000  # forgotten all at once when full
+
+
+def _same_request(target: Target) -> HttpRequest:
+    """The request of a target, made once for each: a monitor keeps its target as long as nobody changes it."""
+    known = _made.get(id(target))
+    if known is not None and known[0] is target:
+        return known[1]
+    if len(_made) >= _MOST_MADE:
+        _made.clear()
+    request = _request(target)
+    _made[id(target)] = target, request
+    return request
 
 
 def _request(target: Target, login: Login | None = None) -> HttpRequest:
