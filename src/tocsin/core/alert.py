@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -14,6 +14,7 @@ from tocsin.core import wording
 from tocsin.core.consensus import Verdict
 from tocsin.core.finding import Terms
 from tocsin.core.incident import RECOVERED, Incident, Step, Transition
+from tocsin.core.marks import Help, Length
 from tocsin.core.monitor import Monitor
 from tocsin.core.result import iso, micros
 
@@ -28,8 +29,16 @@ Event = Literal[
 ]
 
 
+class Template(Struct, frozen=True, kw_only=True):
+    """A channel's own words in place of ours; a part that is empty leaves ours (see core.template)."""
+
+    title: Annotated[str, Length(0, 1000), Help("the first line")] = ""
+    text: Annotated[str, Length(0, 4000), Help("what follows")] = ""
+
+
 class Channel(Struct, frozen=True, kw_only=True):
-    """A notification channel. `config` is its notifier's Config as a JSON object, secrets in clear only in memory."""
+    """A notification channel. `config` is its notifier's Config as a JSON object, secrets in clear only in memory.
+    `template` None: our words."""
 
     id: str
     workspace_id: str
@@ -39,13 +48,24 @@ class Channel(Struct, frozen=True, kw_only=True):
     default: bool = False
     enabled: bool = True
     disabled_reason: str | None = None
+    template: Template | None = None
     created_at: datetime
     updated_at: datetime
 
 
+class Item(Struct, frozen=True, kw_only=True):
+    """One of the messages that a digest gathers; `url` is its page, or empty."""
+
+    title: str
+    severity: str
+    url: str = ""
+
+
 class Message(Struct, frozen=True, kw_only=True):
     """What a notifier renders: plain values, no secrets. `monitor`: {id, name, type, target}; `incident`: {id,
-    severity, verdict, opened_at, acknowledged_at, resolved_at, duration_s}; `url`: its page, or empty."""
+    severity, verdict, opened_at, acknowledged_at, resolved_at, duration_s}; `url`: its page, or empty. `group` is the same
+    for every message of one incident (or one digest), on every channel; `items` is what a digest gathers, which
+    `text` need not repeat."""
 
     event: Event
     key: str
@@ -59,6 +79,8 @@ class Message(Struct, frozen=True, kw_only=True):
     at: datetime
     url: str = ""
     late_s: float | None = None
+    group: str = ""
+    items: tuple[Item, ...] = ()
 
 
 class OutboxRow(Struct, frozen=True, kw_only=True):
@@ -92,7 +114,15 @@ _STEPS = 500_000
 
 def notification_key(workspace_id: str, channel_id: str, subject: str, number: int, what: str, step: int = 0) -> str:
     """The idempotency key of one message: 32 hex digits, the same on every instance and after every restart."""
-    parts = (workspace_id, channel_id, subject, str(number), what, str(step))
+    return _hash(workspace_id, channel_id, subject, str(number), what, str(step))
+
+
+def group_key(workspace_id: str, what: str) -> str:
+    """What all messages of one incident (or digest), named by its id, are grouped by: 32 hex digits, on every channel."""
+    return _hash(workspace_id, what)
+
+
+def _hash(*parts: str) -> str:
     text = "".join(f"{len(part)}:{part}" for part in parts)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
@@ -226,9 +256,11 @@ def _able(channels: Sequence[Channel], workspace_id: str) -> list[Channel]:
 def test_message(channel: Channel, now: datetime, *, base_url: str) -> Message:
     """What a channel's test button sends."""
     title, text = wording.test_words(channel.name)
+    key = notification_key(channel.workspace_id, channel.id, "test", micros(now), "test")
     return Message(
         event="test",
-        key=notification_key(channel.workspace_id, channel.id, "test", micros(now), "test"),
+        key=key,
+        group=key,
         severity="info",
         title=title,
         text=text,
@@ -242,11 +274,14 @@ def test_message(channel: Channel, now: datetime, *, base_url: str) -> Message:
 
 
 def message_json(message: Message) -> dict[str, Any]:
-    """The JSON object that a webhook is sent; `late_s` is in it only when it is sent late."""
+    """The JSON object that a webhook is sent; `late_s` is in it only when it is sent late,
+    `items` when it gathers some."""
     shown: dict[str, Any] = {
         "event": message.event,
         "key": message.key,
         "severity": message.severity,
+        "title": message.title,
+        "text": message.text,
         "monitor": message.monitor,
         "incident": message.incident,
         "verdict": message.verdict,
@@ -256,6 +291,8 @@ def message_json(message: Message) -> dict[str, Any]:
     }
     if message.late_s is not None:
         shown["late_s"] = round(message.late_s, 3)
+    if message.items:
+        shown["items"] = [{"title": i.title, "severity": i.severity, "url": i.url} for i in message.items]
     return shown
 
 
@@ -285,6 +322,7 @@ def _message(transition: Transition, incident: Incident, what: About, now: datet
         reason=_reason(incident, what.verdict),
         at=transition.at,
         url=f"{base_url.rstrip('/')}/incidents/{incident.id}" if base_url else "",
+        group=group_key(incident.workspace_id, incident.id),
     )
 
 

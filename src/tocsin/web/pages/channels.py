@@ -8,7 +8,8 @@ from typing import Any
 from msgspec import Struct
 
 from tocsin import notifiers
-from tocsin.core.alert import Channel
+from tocsin.core import shape, template
+from tocsin.core.alert import Channel, Template
 from tocsin.core.shape import fields
 from tocsin.errors import Invalid, NotFound, TocsinError
 from tocsin.web.api import channels
@@ -20,7 +21,21 @@ SAID = {
     "email": "a letter",
     "slack": "a message in a channel",
     "discord": "a message in a channel",
+    "telegram": "a message in a chat",
+    "teams": "a card in a channel or chat",
+    "pagerduty": "an alert, until it is over",
+    "opsgenie": "an alert, until it is over",
+    "ntfy": "a notification on phones",
+    "twilio": "a text message (SMS)",
+    "alertmanager": "an alert for its routes",
+    "apprise": "a hundred other services",
 }
+
+
+LABELS = {"pagerduty": "PagerDuty", "ntfy": "ntfy", "twilio": "SMS (Twilio)"}
+"""Kinds whose name people write otherwise than with one capital."""
+SHOWN = {"incident.opened": "It opens", "incident.resolved": "It is over", "digest": "Many at once", "test": "A test"}
+"""The messages that the form shows a template for."""
 
 
 class New(Struct, frozen=True, kw_only=True):
@@ -51,6 +66,7 @@ def _list(call: Call, *, did: str = "", tested: Mapping[str, Any] | None = None,
         "channels.html",
         section="channels",
         channels=found,
+        labels={name: label(name) for name in notifiers.REGISTRY},
         verdict=verdict,
         used=used,
         did=did,
@@ -74,7 +90,14 @@ def typed(call: Call) -> dict[str, Any]:
         "config": form.read_back(fields(notifiers.kind(type_).config), given, "config.") if known else {},
         "default": view.ticked(call, "default"),
         "enabled": view.ticked(call, "enabled"),
+        "template": words(call),
     }
+
+
+def words(call: Call) -> dict[str, str] | None:
+    """The template that was typed, or None where there is none."""
+    typed = {name: view.first(call, f"template.{name}").replace("\r\n", "\n") for name in ("title", "text")}
+    return typed if any(typed.values()) else None
 
 
 def inputs(data: Mapping[str, Any], errors: Mapping[str, str]) -> list[form.Input]:
@@ -82,9 +105,25 @@ def inputs(data: Mapping[str, Any], errors: Mapping[str, str]) -> list[form.Inpu
     return form.inputs(fields(notifiers.kind(str(data["type"])).config), data.get("config") or {}, "config.", errors)
 
 
-def types() -> list[tuple[str, str]]:
-    """Every kind of channel, and what it is in a few words."""
-    return [(name, SAID.get(name, "")) for name in notifiers.REGISTRY]
+def types() -> list[tuple[str, str, str]]:
+    """Every kind of channel: its name, as people write it, and what it is in a few words."""
+    return [(name, label(name), SAID.get(name, "")) for name in notifiers.REGISTRY]
+
+
+def label(name: str) -> str:
+    """A kind's name as people write it."""
+    return LABELS.get(name) or name.capitalize()
+
+
+def previews(typed: Mapping[str, str] | None) -> dict[str, Any]:
+    """What the form shows of a template: {"errors": by field, "told": [(when, title, text)]}."""
+    own = Template(**typed) if typed else Template()
+    try:
+        shape.read(Template, typed or {}, where="template")
+        made = {m.event: template.render(own, m) for m in template.samples()}
+    except Invalid as error:
+        return {"errors": view.problems(error), "told": []}
+    return {"errors": {}, "told": [(when, *made[event]) for event, when in SHOWN.items()]}
 
 
 def _form(
@@ -100,6 +139,8 @@ def _form(
         errors=errors,
         inputs=inputs(data, errors),
         types=types(),
+        preview=previews(data.get("template")),
+        named=template.FIELDS,
     )
 
 
@@ -109,7 +150,8 @@ async def new(call: Call) -> Reply:
     if wanted.type not in notifiers.REGISTRY:
         raise NotFound(f"there is no kind of channel {wanted.type}")
     first = not channels.visible(call.parts, call.who)
-    return _form(call, {"name": "", "type": wanted.type, "config": {}, "default": first, "enabled": True}, {})
+    empty: dict[str, Any] = {"name": "", "type": wanted.type, "config": {}, "default": first, "enabled": True}
+    return _form(call, empty | {"template": None}, {})
 
 
 async def create(call: Call) -> Reply:
@@ -147,6 +189,11 @@ async def config(call: Call) -> Reply:
     if data["type"] not in notifiers.REGISTRY:
         raise NotFound(f"there is no kind of channel {data['type']}")
     return view.html(view.render("channel_fields.html", inputs=inputs(data, {})))
+
+
+async def preview(call: Call) -> Reply:
+    """The fragment with what a template makes of a few messages."""
+    return view.html(view.render("channel_preview.html", preview=previews(words(call))))
 
 
 async def test(call: Call) -> Reply:
@@ -187,6 +234,7 @@ ROUTES = [
     Route(method="GET", path="/channels/new", run=new, summary="New channel", query=New, loose=True, **_WRITE),
     Route(method="POST", path="/channels/new", run=create, summary="Make a channel", **_WRITE),
     Route(method="POST", path="/channels/new/config", run=config, summary="The fields of a kind of channel", **_WRITE),
+    Route(method="POST", path="/channels/new/preview", run=preview, summary="What a template makes", **_WRITE),
     Route(method="GET", path=_ONE, run=edit, summary="Edit a channel", **_WRITE),
     Route(method="POST", path=_ONE, run=change, summary="Change a channel", **_WRITE),
     Route(method="POST", path=_ONE + "/test", run=test, summary="Send a test", **_WRITE),
