@@ -11,9 +11,14 @@ from typing import Any
 
 from tocsin.core.alert import Channel, Message, OutboxRow
 from tocsin.core.consensus import LocationState, Verdict, VerdictValue
+from tocsin.core.escalation import EscalationPolicy, EscalationStep
 from tocsin.core.incident import Incident
+from tocsin.core.maintenance import Window
 from tocsin.core.monitor import Monitor
+from tocsin.core.on_call import OnCallSchedule, Rotation
 from tocsin.core.result import CheckError, CheckResult, Observation, Outcome, Status, Timing
+from tocsin.core.rule import AlertRule, OnFailures
+from tocsin.core.scope import Scope
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 """When the tests' world begins."""
@@ -222,3 +227,16 @@ async def until(condition: Callable[[], Any], *, within_s: float = 10.0, clock: 
             await clock.advance(0.05)
         await asyncio.sleep(0.002)
     return value
+
+
+def records() -> dict[str, Any]:
+    """One of each thing that users write down whole (store.records), by its noun."""
+    known: dict[str, Any] = {"id": "r", "workspace_id": "ws", "name": "First", "created_at": START, "updated_at": START}
+    scope = Scope(tags=("t",))
+    step = EscalationStep(delay_s=300, channels=("c",))
+    return {
+        "alert_rules": AlertRule(**known, scope=scope, condition=OnFailures(count=3)),
+        "maintenance_windows": Window(**known, scope=scope, starts_at=START, duration_s=3600),
+        "escalation_policies": EscalationPolicy(**known, steps=(step,)),
+        "on_call_schedules": OnCallSchedule(**known, rotations=(Rotation(people=("alice",), starts_at=START),)),
+    }

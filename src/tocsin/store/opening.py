@@ -16,7 +16,7 @@ from tocsin.store import sqlite
 
 log = telemetry.logger("store")
 
-HEAD = "0001"
+HEAD = "0002"
 """The migration this program's tables are at."""
 
 _ALWAYS_CHECKED = 256 << 20

@@ -211,11 +211,38 @@ _partly(
     "outbox_waiting", outbox.c.workspace_id, outbox.c.channel_id, outbox.c.subject, outbox.c.rank,
     where="state = 'pending'",
 )  # fmt: skip
+message_refs = _table(
+    "message_refs", _text("workspace_id"), _text("channel_id"), _text("thread"), _text("ref"), _int("at"),
+    PrimaryKeyConstraint("workspace_id", "channel_id", "thread"), _of("channels", "channel_id"),
+)  # fmt: skip
+digest_rows = _table(
+    "digest_rows", _text("workspace_id"), _text("key"), _text("digest"), PrimaryKeyConstraint("workspace_id", "key"),
+    ForeignKeyConstraint(["workspace_id", "key"], ["outbox.workspace_id", "outbox.key"], ondelete="CASCADE"),
+    Index("digest_rows_digest", "workspace_id", "digest"),
+)  # fmt: skip
 attempts = _table(
     "attempts", Column("n", _INT, primary_key=True), _text("workspace_id"), _text("key"), _int("at"), _small("ok"),
     _text("error", null=True), _int("took_us"), UniqueConstraint("workspace_id", "key", "at"),
     ForeignKeyConstraint(["workspace_id", "key"], ["outbox.workspace_id", "outbox.key"], ondelete="CASCADE"),
 )  # fmt: skip
+notices = _table(
+    "notices", Column("n", _INT, primary_key=True), _workspace(), _text("mark"), _int("at"), _int("seen_at", null=True),
+    _text("data"), UniqueConstraint("workspace_id", "mark"), counted=True,
+)  # fmt: skip
+
+
+def _record(name: str) -> Table:
+    """What users write down whole (store.records)."""
+    return _table(
+        name, _workspace(), _text("id"), _text("name"), _int("version"), _text("data"),
+        PrimaryKeyConstraint("workspace_id", "id"), Index(f"{name}_name", "workspace_id", "name", "id"),
+    )  # fmt: skip
+
+
+alert_rules = _record("alert_rules")
+maintenance_windows = _record("maintenance_windows")
+escalation_policies = _record("escalation_policies")
+on_call_schedules = _record("on_call_schedules")
 changes = _table(
     "changes", Column("number", _INT, primary_key=True), _text("workspace_id", null=True), _int("at"), _text("by_whom"),
     _text("noun"), _text("noun_id"), _text("verb"), _text("before"), _text("after"),

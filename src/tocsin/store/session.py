@@ -11,7 +11,11 @@ from typing import Any, cast
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
+from tocsin.core.escalation import EscalationPolicy
+from tocsin.core.maintenance import Window
+from tocsin.core.on_call import OnCallSchedule
 from tocsin.core.result import micros
+from tocsin.core.rule import AlertRule
 from tocsin.errors import Conflict, NotFound
 from tocsin.store.accounts import Accounts
 from tocsin.store.api_keys import ApiKeys
@@ -24,6 +28,7 @@ from tocsin.store.monitors import Monitors
 from tocsin.store.notes import Notes
 from tocsin.store.outbox import Outbox
 from tocsin.store.places import Places
+from tocsin.store.records import Records
 from tocsin.store.results import Results
 from tocsin.store.rollups import Rollups
 from tocsin.store.sealing import Seal
@@ -170,6 +175,22 @@ class Session:
     @cached_property
     def channels(self) -> Channels:
         return Channels(self)
+
+    @cached_property
+    def alert_rules(self) -> Records[AlertRule]:
+        return Records(self, "alert_rules", "alert_rule", AlertRule)
+
+    @cached_property
+    def maintenance_windows(self) -> Records[Window]:
+        return Records(self, "maintenance_windows", "maintenance_window", Window)
+
+    @cached_property
+    def escalation_policies(self) -> Records[EscalationPolicy]:
+        return Records(self, "escalation_policies", "escalation_policy", EscalationPolicy)
+
+    @cached_property
+    def on_call_schedules(self) -> Records[OnCallSchedule]:
+        return Records(self, "on_call_schedules", "on_call_schedule", OnCallSchedule)
 
     @cached_property
     def outbox(self) -> Outbox:

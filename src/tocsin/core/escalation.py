@@ -1,0 +1,32 @@
+"""Escalation policies: whom else to tell, and when, until somebody acknowledges."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import Struct
+
+from tocsin.core.marks import Help, Length, Name, Range
+
+
+class EscalationStep(Struct, frozen=True, kw_only=True):
+    """Told `delay_s` after the opening (the first step) or after the step before, unless somebody acknowledged."""
+
+    delay_s: Annotated[int, Range(0, 7 * 86_400), Help("seconds after the opening, or after the step before")]
+    channels: Annotated[tuple[str, ...], Length(0, 20), Help("ids of channels")] = ()
+    people: Annotated[tuple[str, ...], Length(0, 50), Help("ids of members")] = ()
+    schedules: Annotated[tuple[str, ...], Length(0, 20), Help("ids of on-call schedules")] = ()
+
+
+class EscalationPolicy(Struct, frozen=True, kw_only=True):
+    """Steps in their order, gone through `repeat` times more when nobody acknowledges."""
+
+    id: str
+    workspace_id: str
+    name: Name
+    steps: tuple[EscalationStep, ...]
+    repeat: int = 0
+    created_at: datetime
+    updated_at: datetime
+    version: int = 1
