@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
 from tocsin.core import wording
@@ -28,7 +28,10 @@ Event = Literal[
 
 
 class Channel(Struct, frozen=True, kw_only=True):
-    """A notification channel. `config` is its notifier's Config as a JSON object, secrets in clear only in memory."""
+    """A notification channel. `config` is its notifier's Config as a JSON object, secrets in clear only in memory.
+
+    `fallback` is the id of the channel that is told too what this one does not take; `canary_s`: a test message goes
+    through it so often (0: never)."""
 
     id: str
     workspace_id: str
@@ -38,16 +41,23 @@ class Channel(Struct, frozen=True, kw_only=True):
     default: bool = False
     enabled: bool = True
     disabled_reason: str | None = None
+    fallback: str | None = None
+    canary_s: int = 0
     created_at: datetime
     updated_at: datetime
 
 
 class Item(Struct, frozen=True, kw_only=True):
-    """One of the messages that a digest gathers; `url` is its page, or empty."""
+    """One line of a digest: where one subject stands. `url` is its page, or empty; `event` is that of its latest message,
+    `keys` are those of all its messages, oldest first."""
 
     title: str
     severity: str
     url: str = ""
+    event: str = ""
+    monitor_id: str | None = None
+    incident_id: str | None = None
+    keys: tuple[str, ...] = ()
 
 
 class Message(Struct, frozen=True, kw_only=True):
@@ -75,7 +85,7 @@ class OutboxRow(Struct, frozen=True, kw_only=True):
     """One message for one channel, from intent to outcome. States: pending → sent | failed | dropped.
 
     `order`: rows of one channel and subject leave in ascending order (down n before up n). `lease_until` is set while
-    a sender holds it. `next_at`: not before then."""
+    a sender holds it. `next_at`: not before then. `digest` is the key of the digest that carries it (read for the log)."""
 
     key: str
     workspace_id: str
@@ -92,6 +102,7 @@ class OutboxRow(Struct, frozen=True, kw_only=True):
     lease_until: datetime | None = None
     last_error: str | None = None
     done_at: datetime | None = None
+    digest: str | None = None
 
 
 # Where a message stands among those of the same transition number: reminders by their count, the calm after all.
@@ -242,7 +253,7 @@ def message_json(message: Message) -> dict[str, Any]:
     if message.late_s is not None:
         shown["late_s"] = round(message.late_s, 3)
     if message.items:
-        shown["items"] = [{"title": i.title, "severity": i.severity, "url": i.url} for i in message.items]
+        shown["items"] = [to_builtins(item) for item in message.items]
     return shown
 
 

@@ -145,6 +145,10 @@ class Watchlist:
         """The notification channels of one workspace."""
         return self._channels.get(workspace_id, ())
 
+    def every_channel(self) -> list[Channel]:
+        """The notification channels of all workspaces."""
+        return [channel for channels in self._channels.values() for channel in channels]
+
     def channel(self, workspace_id: str, channel_id: str) -> Channel | None:
         """One channel, or None."""
         return next((c for c in self.channels(workspace_id) if c.id == channel_id), None)
