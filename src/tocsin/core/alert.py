@@ -189,7 +189,7 @@ def audience(
     if told is None:
         later = transition.what == "resolved"
         return [channel for channel in now if not (later and _came_later(channel, incident))]
-    before = [c for c in channels if c.id in told and c.enabled and c.workspace_id == monitor.workspace_id]
+    before = _reached([c for c in channels if c.id in told], monitor, channels)
     match transition.what:
         case "opened" | "reopened":
             return now
@@ -202,18 +202,25 @@ def audience(
 
 
 def told_by(monitor: Monitor, channels: Sequence[Channel]) -> list[Channel]:
-    """The channels this monitor tells: those it names, or every default one; enabled and of its own workspace only."""
+    """The channels this monitor tells: those it names, or every default one; enabled and of its own workspace
+    only. In place of one that trouble switched off, its fallback."""
     named = monitor.channels
-    return sorted(
-        (
-            channel
-            for channel in channels
-            if channel.enabled
-            and channel.workspace_id == monitor.workspace_id
-            and (channel.default if named is None else channel.id in named)
-        ),
-        key=_id,
-    )
+    wanted = [c for c in channels if (c.default if named is None else c.id in named)]
+    return sorted(_reached(wanted, monitor, channels), key=_id)
+
+
+def _reached(wanted: Sequence[Channel], monitor: Monitor, channels: Sequence[Channel]) -> list[Channel]:
+    """Those of its workspace that are enabled; in place of one that trouble switched off, the one that stands in."""
+    known = {c.id: c for c in channels if c.workspace_id == monitor.workspace_id}
+    found: dict[str, Channel] = {}
+    for channel in wanted:
+        at, tried = known.get(channel.id), {channel.id}
+        while at is not None and not at.enabled and at.disabled_reason is not None and at.fallback not in tried:
+            tried.add(at.fallback or "")
+            at = known.get(at.fallback or "")
+        if at is not None and at.enabled:
+            found[at.id] = at
+    return list(found.values())
 
 
 def test_message(channel: Channel, now: datetime, *, base_url: str) -> Message:

@@ -307,8 +307,8 @@ class Delivery:
             await self.trouble.tell_end(row, channel)
         elif failure.permanent and self._watchlist.channel(row.workspace_id, row.channel_id) == channel:
             also = await self.trouble.tell_fallback(row, channel, str(failure))
+            await self.trouble.disable(channel, str(failure))  # first: nothing more shall leave for it
             await self._settle(row, state="failed", error=f"{failure}{also}", took_ms=took_ms)
-            await self.trouble.disable(channel, str(failure))
         else:
             await self._again(row, channel, took_ms, failure)
 
