@@ -18,6 +18,7 @@ from tocsin.core.alert import (
     Item,
     Message,
     OutboxRow,
+    about,
     group_key,
     message_json,
     notification_key,
@@ -26,6 +27,7 @@ from tocsin.core.alert import (
     told_by,
 )
 from tocsin.core.alert import test_message as a_test_message
+from tocsin.core.finding import terms_of
 from tocsin.core.incident import Incident, Step, Transition, What
 from tocsin.core.wording import listed, moment, one_line, span
 
@@ -47,7 +49,9 @@ def told(
     **more: Any,
 ) -> tuple[OutboxRow, ...]:
     transition = Transition(number=number, what=what, at=at(seconds), step=step)
-    return rows_for(Step(incident=incident, transitions=(transition,)), monitor, verdict, channels, at(seconds), **more)
+    shown = more.pop("shown", "")
+    step = Step(incident=incident, transitions=(transition,))
+    return rows_for(step, terms_of(monitor), about(monitor, verdict, shown), channels, at(seconds), **more)
 
 
 def an_open(**more: Any) -> Incident:
@@ -202,9 +206,9 @@ def test_a_monitor_tells_its_own_channels_or_every_default_one() -> None:
         a_channel(id="foreign", workspace_id="elsewhere"),
     )
     everyone = ("d1", "n1", "off", "foreign")
-    assert [c.id for c in told_by(a_monitor(), channels)] == ["d1", "d2"]
-    assert [c.id for c in told_by(a_monitor(channels=everyone), channels)] == ["d1", "n1"]
-    assert told_by(a_monitor(channels=()), channels) == []
+    assert [c.id for c in told_by(terms_of(a_monitor()), channels)] == ["d1", "d2"]
+    assert [c.id for c in told_by(terms_of(a_monitor(channels=everyone)), channels)] == ["d1", "n1"]
+    assert told_by(terms_of(a_monitor(channels=())), channels) == []
 
 
 def test_a_resolve_goes_only_where_its_opening_went() -> None:
@@ -224,7 +228,7 @@ def test_what_comes_of_an_opening_goes_exactly_where_it_went() -> None:
     channels = tuple(a_channel(id=id, default=False) for id in ("a", "b", "c"))
     before, after = a_monitor(id="shop", channels=("a", "b")), a_monitor(id="shop", channels=("b", "c"))
     opening = (Transition(number=1, what="opened", at=START),)
-    incident = remembering(an_open(), opening, before, channels)
+    incident = remembering(an_open(), opening, terms_of(before), channels)
     assert incident.told_channels == ("a", "b")
     assert ids(told("reminder", incident, monitor=after, channels=channels)) == ["a", "b"]
     over = replace(incident, resolved_at=at(60), resolution="recovered", transition=2)
@@ -235,11 +239,13 @@ def test_what_comes_of_an_opening_goes_exactly_where_it_went() -> None:
     assert ids(told("resolved", over, UP, monitor=after, channels=off)) == []
     assert ids(told("reopened", incident, monitor=after, channels=channels)) == ["b", "c"]
     again = (Transition(number=3, what="reopened", at=START),)
-    assert remembering(incident, again, after, channels).told_channels == ("b", "c")
+    assert remembering(incident, again, terms_of(after), channels).told_channels == ("b", "c")
 
 
 def test_who_joins_after_an_opening_that_nobody_heard_hears_no_end_of_it() -> None:
-    nobody = remembering(an_open(), (Transition(number=1, what="opened", at=START),), a_monitor(channels=()), ())
+    nobody = remembering(
+        an_open(), (Transition(number=1, what="opened", at=START),), terms_of(a_monitor(channels=())), ()
+    )
     assert nobody.told_channels == ()
     over = replace(nobody, resolved_at=at(60), resolution="recovered", transition=2)
     assert told("resolved", over, UP) == ()
@@ -247,8 +253,8 @@ def test_who_joins_after_an_opening_that_nobody_heard_hears_no_end_of_it() -> No
 
 
 def test_nothing_to_tell_makes_no_rows() -> None:
-    assert rows_for(Step(incident=an_open()), SHOP, DOWN, (a_channel(),), START) == ()
-    assert rows_for(Step(incident=None), SHOP, UP, (a_channel(),), START) == ()
+    assert rows_for(Step(incident=an_open()), terms_of(SHOP), about(SHOP, DOWN), (a_channel(),), START) == ()
+    assert rows_for(Step(incident=None), terms_of(SHOP), about(SHOP, UP), (a_channel(),), START) == ()
 
 
 # JSON

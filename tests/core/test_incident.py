@@ -9,10 +9,15 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec.structs import replace
 
 from builders import START, a_monitor, at
+from tocsin.core.advance import advance
 from tocsin.core.consensus import LocationState, Seat, Verdict, decide
-from tocsin.core.incident import Entry, Incident, Step, Transition, acknowledge, advance, close, flip_rate
+from tocsin.core.escalation import EscalationPolicy, EscalationStep
+from tocsin.core.finding import Hush, finding_of, terms_of
+from tocsin.core.flapping import flip_rate
+from tocsin.core.incident import Entry, Incident, Step, Transition, acknowledge, close
 from tocsin.core.monitor import Monitor
 from tocsin.core.result import CheckError
 
@@ -46,6 +51,8 @@ class Story:
         self.entries: list[Entry] = []
         self.told: list[Transition] = []
         self.steps = 0
+        self.policy: EscalationPolicy | None = None
+        self.hush: Hush | None = None
 
     def sees(self, letters: str, seconds: float, *, settled: bool = True) -> Step:
         self.verdict = a_vote(letters, seconds, self.verdict, settled=settled)
@@ -55,7 +62,15 @@ class Story:
         assert self.verdict is not None
         self.steps += 1
         return self.take(
-            advance(self.incident, self.monitor, self.verdict, at(seconds), new_id=f"i{self.steps}", evidence={"n": 1})
+            advance(
+                self.incident,
+                terms_of(self.monitor, self.policy),
+                finding_of(self.verdict),
+                at(seconds),
+                new_id=f"i{self.steps}",
+                evidence={"n": 1},
+                hush=self.hush,
+            )
         )
 
     def take(self, step: Step) -> Step:
@@ -376,8 +391,9 @@ class Subject(RuleBasedStateMachine):
     def judging_again_at_the_same_moment_changes_nothing(self) -> None:
         story = self.story
         if story.verdict is not None:
-            one = advance(story.incident, story.monitor, story.verdict, at(self.seconds), new_id="new")
-            two = advance(one.incident, story.monitor, story.verdict, at(self.seconds), new_id="new")
+            terms, finding = terms_of(story.monitor), finding_of(story.verdict)
+            one = advance(story.incident, terms, finding, at(self.seconds), new_id="new")
+            two = advance(one.incident, terms, finding, at(self.seconds), new_id="new")
             assert (two.changed, two.entries, two.transitions) == (False, (), ())
             assert two.judge_again_at is None or two.judge_again_at > at(self.seconds)
 
@@ -398,3 +414,131 @@ class Subject(RuleBasedStateMachine):
 
 Subject.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestSubject = Subject.TestCase
+
+
+# Held back
+
+
+MAINTENANCE = Hush(kind="maintenance", why="maintenance “Saturday”")
+
+
+def test_what_opens_in_maintenance_is_told_when_it_ends_if_it_still_lasts() -> None:
+    story = Story()
+    story.hush = MAINTENANCE
+    story.sees("d", 60)
+    assert (story.now.open, story.now.told, story.now.suppressed) == (True, False, "maintenance “Saturday”")
+    assert story.words() == []
+    story.hush = None
+    story.sees("d", 120)
+    assert story.words() == ["opened 1"]
+    assert (story.now.told, story.now.suppressed) == (True, "")
+    story.sees("u", 180)
+    assert story.words() == ["opened 1", "resolved 2"]
+    assert story.kinds() == ["opened", "suppressed", "released", "location_left", "resolved"]
+
+
+def test_what_comes_and_goes_in_maintenance_is_never_told() -> None:
+    story = Story(reopen_s=0)
+    story.hush = MAINTENANCE
+    story.sees("d", 60)
+    story.sees("u", 120)
+    story.hush = None
+    story.sees("u", 180)
+    assert story.words() == []
+    assert story.now.resolved_at == at(120)
+    story.sees("d", 600)
+    assert story.words() == ["opened 3"]
+
+
+def test_the_end_of_what_was_told_before_is_told_within_maintenance() -> None:
+    story = Story(reminder_s=60)
+    story.sees("d", 60)
+    story.hush = MAINTENANCE
+    step = story.sees("d", 180)
+    assert step.judge_again_at is None
+    story.sees("u", 240)
+    assert story.words() == ["opened 1", "resolved 2"]
+
+
+def test_a_reopening_that_was_held_back_is_told_as_one() -> None:
+    story = Story()
+    story.sees("d", 60)
+    story.sees("u", 120)
+    story.hush = MAINTENANCE
+    story.sees("d", 180)
+    story.hush = None
+    story.sees("d", 240)
+    assert story.words() == ["opened 1", "resolved 2", "reopened 3"]
+
+
+def test_the_end_of_a_hush_is_when_it_is_judged_again() -> None:
+    story = Story()
+    story.hush = Hush(kind="silence", why="silence “x”", until=at(500))
+    assert story.sees("d", 60).judge_again_at == at(500)
+
+
+# Escalation
+
+
+def test_steps_are_told_in_turn_until_somebody_acknowledges() -> None:
+    story = Story()
+    story.policy = a_policy(300, 600)
+    assert story.sees("d", 60).judge_again_at == at(360)
+    story.sees("d", 359)
+    assert story.words() == ["opened 1"]
+    assert story.sees("d", 361).judge_again_at == at(960)
+    assert story.words() == ["opened 1", "step 1.1"]
+    story.take(acknowledge(story.now, "alice", at(400)))
+    assert story.sees("d", 2000).judge_again_at is None
+    assert story.words() == ["opened 1", "step 1.1"]
+
+
+def test_a_policy_that_repeats_goes_through_its_steps_again() -> None:
+    story = Story()
+    story.policy = a_policy(0, 60, repeat=1)
+    story.sees("d", 0)
+    story.sees("d", 10_000)
+    assert story.words() == ["opened 1", "step 1.1", "step 1.2", "step 1.3", "step 1.4"]
+    assert story.again(20_000).judge_again_at is None
+
+
+def test_trouble_again_begins_the_steps_anew() -> None:
+    story = Story()
+    story.policy = a_policy(60)
+    story.sees("d", 0)
+    story.sees("d", 60)
+    story.sees("u", 70)
+    story.sees("d", 100)
+    story.sees("d", 160)
+    assert story.words() == ["opened 1", "step 1.1", "resolved 2", "reopened 3", "step 3.1"]
+
+
+def test_steps_count_from_when_it_was_told_not_from_when_it_was_held_back() -> None:
+    story = Story()
+    story.policy = a_policy(60)
+    story.hush = MAINTENANCE
+    story.sees("d", 0)
+    story.hush = None
+    assert story.sees("d", 600).judge_again_at == at(660)
+    assert story.words() == ["opened 1"]
+
+
+def a_policy(*delays: int, repeat: int = 0) -> EscalationPolicy:
+    return EscalationPolicy(
+        id="p", workspace_id="ws", name="P", repeat=repeat, created_at=START, updated_at=START,
+        steps=tuple(EscalationStep(delay_s=delay, channels=("c",)) for delay in delays),
+    )  # fmt: skip
+
+
+# Worse
+
+
+def test_a_worse_rank_is_told_once_in_the_same_incident() -> None:
+    story = Story()
+    story.sees("d", 0)
+    assert story.verdict is not None
+    worse = replace(finding_of(story.verdict), rank=2, severity="critical", reason="1 day left")
+    for seconds in (60, 120):
+        story.take(advance(story.incident, terms_of(story.monitor), worse, at(seconds), new_id="x"))
+    assert story.words() == ["opened 1", "escalated 2"]
+    assert (story.now.severity, story.now.reason, story.now.rank) == ("critical", "1 day left", 2)

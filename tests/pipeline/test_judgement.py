@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from builders import a_result, at
-from tocsin.core.incident import advance
+from tocsin.core.advance import advance
+from tocsin.core.finding import Terms
+from tocsin.core.incident import Step
 from tocsin.pipeline import judgement
-from tocsin.pipeline.judgement import Draft
+from tocsin.pipeline.draft import Draft
 from world import World
 
 
@@ -19,7 +23,7 @@ async def test_what_is_taken_back_leaves_no_trace(world: World) -> None:
     world.corridor.judgement.fold_in(draft, [a_result("down", monitor=watched.monitor)], world.clock.now())
     assert watched.incident is not None
     assert draft.incidents
-    draft.take_back()
+    draft.take_back(world.corridor.watchlist)
     assert (watched.states, watched.verdict, watched.incident, watched.calm) == before
 
 
@@ -29,10 +33,10 @@ async def test_a_bug_that_one_monitor_wakes_does_not_stop_the_others(
     world.corridor.runner.locations.clear()
     sick, other = await world.watch(failure_threshold=1), await world.watch(failure_threshold=1)
 
-    def break_on(latest: object, monitor: object, *more: object, **named: object) -> object:
-        if monitor is sick.monitor:
+    def break_on(latest: Any, terms: Terms, *more: Any, **named: Any) -> Step:
+        if terms.monitor_id == sick.monitor.id:
             raise ZeroDivisionError
-        return advance(latest, monitor, *more, **named)
+        return advance(latest, terms, *more, **named)
 
     monkeypatch.setattr(judgement, "advance", break_on)
     results = [a_result("down", monitor=w.monitor, at=at(1)) for w in (sick, other)]

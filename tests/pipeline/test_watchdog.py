@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from builders import a_result, until
-from tocsin.core.incident import advance
+from tocsin.core.advance import advance
+from tocsin.core.finding import Terms
+from tocsin.core.incident import Step
 from tocsin.errors import NotFound
 from tocsin.pipeline import judgement
 from world import Place, World, database_locked
@@ -129,10 +133,10 @@ async def test_a_bug_that_one_monitor_wakes_keeps_no_other_from_being_judged(
     for watched in (sick, well):
         world.corridor.scheduler.schedule(watched)
 
-    def break_on(latest: object, monitor: object, *more: object, **named: object) -> object:
-        if monitor is sick.monitor:
+    def break_on(latest: Any, terms: Terms, *more: Any, **named: Any) -> Step:
+        if terms.monitor_id == sick.monitor.id:
             raise ZeroDivisionError
-        return advance(latest, monitor, *more, **named)
+        return advance(latest, terms, *more, **named)
 
     monkeypatch.setattr(judgement, "advance", break_on)
     await world.go(40)

@@ -53,11 +53,12 @@ class World:
         self.incident = an_incident(self.monitor)
         m = {"workspace_id": "ws", "monitor_id": self.monitor.id}
         results = [a_result("down", monitor=self.monitor, at=at(-60 * n)) for n in range(3)]
+        other = IncidentChange(incident=replace(self.incident, id="i2", subject="rule:r:monitor:m"), opens=True)
         opened = IncidentChange(incident=self.incident, entries=(Entry(at=START, kind="opened", text="o"),), opens=True)
         await store.commit(
             Batch(
                 id="b", results=tuple(results[1:]), states=(StateChange(**m, state=a_state("down")),),
-                verdicts=(VerdictChange(**m, verdict=a_verdict("down")),), incidents=(opened,),
+                verdicts=(VerdictChange(**m, verdict=a_verdict("down")),), incidents=(opened, other),
                 outbox=(self.row, self.told, *self.carried),
             )
         )  # fmt: skip
@@ -105,6 +106,7 @@ def reads(w: World) -> dict[str, Callable[[Session], Any]]:
         "incidents.list": lambda s: s.incidents.list(monitor=m),
         "incidents.touching": lambda s: s.incidents.touching(m, now - FAR, now + FAR),
         "incidents.open_all": lambda s: s.incidents.open_all(),
+        "incidents.latest_of_others": lambda s: s.incidents.latest_of_others(),
         "incidents.latest_of": lambda s: s.incidents.latest_of([w.incident.subject]),
         "incidents.timeline": lambda s: s.incidents.timeline(i),
         "incidents.transition": lambda s: s.incidents.transition(w.incident.subject),

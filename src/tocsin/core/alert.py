@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from tocsin.core import wording
 from tocsin.core.consensus import Verdict
+from tocsin.core.finding import Terms
 from tocsin.core.incident import RECOVERED, Incident, Step, Transition
 from tocsin.core.monitor import Monitor
 from tocsin.core.result import iso, micros
@@ -105,8 +106,10 @@ class OutboxRow(Struct, frozen=True, kw_only=True):
     digest: str | None = None
 
 
-# Where a message stands among those of the same transition number: reminders by their count, the calm after all.
+# Where a message stands among those of the same transition number: reminders by their count, steps after them, the
+# calm after all.
 _LAST = 999_999
+_STEPS = 500_000
 
 
 def notification_key(workspace_id: str, channel_id: str, subject: str, number: int, what: str, step: int = 0) -> str:
@@ -124,40 +127,56 @@ def _hash(*parts: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
+class About(Struct, frozen=True, kw_only=True):
+    """What a message is about: `name` and `shown` (its target) for people, without secrets; the monitor's id and type
+    where it is one; the verdict of that moment."""
+
+    name: str
+    shown: str = ""
+    monitor_id: str | None = None
+    monitor_type: str = ""
+    verdict: Verdict | None = None
+
+
+def about(monitor: Monitor, verdict: Verdict | None, shown: str = "") -> About:
+    """A message about a monitor."""
+    return About(name=monitor.name, shown=shown, monitor_id=monitor.id, monitor_type=monitor.type, verdict=verdict)
+
+
 def rows_for(
     step: Step,
-    monitor: Monitor,
-    verdict: Verdict | None,
+    terms: Terms,
+    what: About,
     channels: Sequence[Channel],
     now: datetime,
     *,
     base_url: str = "",
-    shown: str = "",
+    targets: Mapping[int, tuple[str, ...]] | None = None,
 ) -> tuple[OutboxRow, ...]:
     """The outbox rows of a step: for each transition, one for each channel that hears of it (see `audience`).
 
-    A resolve is told only if monitor.notify_on_resolve.
-    `shown` is the monitor's target for people, without secrets; `base_url` is where our pages are.
+    A resolve is told only if `terms.notify_on_resolve`. `channels` are all that could hear. `targets`: the ids that a
+    step of the escalation policy reaches, by its number. `base_url` is where our pages are.
     """
     incident = step.incident
     if incident is None or not step.transitions:
         return ()
     rows: list[OutboxRow] = []
     for transition in step.transitions:
-        if transition.what == "resolved" and not monitor.notify_on_resolve:
+        if transition.what == "resolved" and not terms.notify_on_resolve:
             continue
-        message = _message(transition, incident, monitor, verdict, now, base_url=base_url, shown=shown)
-        for channel in audience(transition, incident, monitor, channels):
+        message = _message(transition, incident, what, now, base_url=base_url)
+        for channel in audience(transition, incident, terms, channels, targets):
             key = notification_key(
-                monitor.workspace_id, channel.id, incident.subject, transition.number, transition.what, transition.step
+                terms.workspace_id, channel.id, incident.subject, transition.number, transition.what, transition.step
             )
             rows.append(
                 OutboxRow(
                     key=key,
-                    workspace_id=monitor.workspace_id,
+                    workspace_id=terms.workspace_id,
                     channel_id=channel.id,
                     incident_id=incident.id,
-                    monitor_id=monitor.id,
+                    monitor_id=what.monitor_id,
                     subject=incident.subject,
                     order=_order(transition),
                     message=replace(message, key=key),
@@ -169,27 +188,43 @@ def rows_for(
 
 
 def remembering(
-    incident: Incident, transitions: Sequence[Transition], monitor: Monitor, channels: Sequence[Channel]
+    incident: Incident,
+    transitions: Sequence[Transition],
+    terms: Terms,
+    channels: Sequence[Channel],
+    targets: Mapping[int, tuple[str, ...]] | None = None,
 ) -> Incident:
-    """The incident that knows who was told of its opening by these transitions."""
+    """The incident that knows who was told of its opening by these transitions, or by a step since."""
     for transition in transitions:
+        told = tuple(channel.id for channel in audience(transition, incident, terms, channels, targets))
         if transition.what in ("opened", "reopened", "unstable"):
-            told = tuple(channel.id for channel in audience(transition, incident, monitor, channels))
             incident = replace(incident, told_channels=told)
+        elif transition.what == "step":
+            before = incident.told_channels or ()
+            incident = replace(incident, told_channels=(*before, *(id for id in told if id not in before)))
     return incident
 
 
 def audience(
-    transition: Transition, incident: Incident, monitor: Monitor, channels: Sequence[Channel]
+    transition: Transition,
+    incident: Incident,
+    terms: Terms,
+    channels: Sequence[Channel],
+    targets: Mapping[int, tuple[str, ...]] | None = None,
 ) -> list[Channel]:
-    """Who hears of it. An opening: whom the monitor tells now. What comes of it (reminders, its end, the calm): exactly
-    who heard of the opening, as far as they still exist and are enabled, whatever the monitor has come to tell. That it
-    is unstable, where that takes the place of an end: both."""
-    now, told = told_by(monitor, channels), incident.told_channels
+    """Who hears of it. An opening: whom the subject tells now. What comes of it (reminders, its end, the calm): exactly
+    who heard of the opening or of a step since, as far as they still exist and are enabled, whatever the subject has
+    come to tell. That it is unstable, where that takes the place of an end: both. A step: whom the policy names."""
+    now, told = told_by(terms, channels), incident.told_channels
+    if transition.what == "step":
+        asked = (targets or {}).get(transition.step, ())
+        same_moment = told if told is not None and transition.at == incident.began_at() else ()
+        reached = _reached([c for c in channels if c.id in asked], terms.workspace_id, channels)
+        return [channel for channel in reached if channel.id not in same_moment]
     if told is None:
         later = transition.what == "resolved"
         return [channel for channel in now if not (later and _came_later(channel, incident))]
-    before = _reached([c for c in channels if c.id in told], monitor, channels)
+    before = _reached([c for c in channels if c.id in told], terms.workspace_id, channels)
     match transition.what:
         case "opened" | "reopened":
             return now
@@ -198,20 +233,20 @@ def audience(
         case "unstable" | "escalated":
             return sorted({c.id: c for c in (*before, *now)}.values(), key=_id)
         case "reminder" | "resolved" | "calm":
-            return sorted(before, key=_id)
+            return before
 
 
-def told_by(monitor: Monitor, channels: Sequence[Channel]) -> list[Channel]:
-    """The channels this monitor tells: those it names, or every default one; enabled and of its own workspace
-    only. In place of one that trouble switched off, its fallback."""
-    named = monitor.channels
-    wanted = [c for c in channels if (c.default if named is None else c.id in named)]
-    return sorted(_reached(wanted, monitor, channels), key=_id)
+def told_by(terms: Terms, channels: Sequence[Channel]) -> list[Channel]:
+    """The channels this subject tells: those it names, or every default one; enabled and of its own workspace only. In
+    place of one that trouble switched off, its fallback."""
+    named = terms.channels
+    wanted = [channel for channel in channels if (channel.default if named is None else channel.id in named)]
+    return _reached(wanted, terms.workspace_id, channels)
 
 
-def _reached(wanted: Sequence[Channel], monitor: Monitor, channels: Sequence[Channel]) -> list[Channel]:
-    """Those of its workspace that are enabled; in place of one that trouble switched off, the one that stands in."""
-    known = {c.id: c for c in channels if c.workspace_id == monitor.workspace_id}
+def _reached(wanted: Sequence[Channel], workspace_id: str, channels: Sequence[Channel]) -> list[Channel]:
+    """Those of the workspace that are enabled; in place of one that trouble switched off, the one that stands in."""
+    known = {c.id: c for c in channels if c.workspace_id == workspace_id}
     found: dict[str, Channel] = {}
     for channel in wanted:
         at, tried = known.get(channel.id), {channel.id}
@@ -220,7 +255,7 @@ def _reached(wanted: Sequence[Channel], monitor: Monitor, channels: Sequence[Cha
             at = known.get(at.fallback or "")
         if at is not None and at.enabled:
             found[at.id] = at
-    return list(found.values())
+    return sorted(found.values(), key=_id)
 
 
 def test_message(channel: Channel, now: datetime, *, base_url: str) -> Message:
@@ -264,25 +299,19 @@ def message_json(message: Message) -> dict[str, Any]:
     return shown
 
 
-def _message(
-    transition: Transition,
-    incident: Incident,
-    monitor: Monitor,
-    verdict: Verdict | None,
-    now: datetime,
-    *,
-    base_url: str,
-    shown: str,
-) -> Message:
-    title, text = wording.words(transition, incident, monitor.name, verdict, shown)
+def _message(transition: Transition, incident: Incident, what: About, now: datetime, *, base_url: str) -> Message:
+    title, text = wording.words(transition, incident, what.name, what.verdict, what.shown)
     end = incident.resolved_at or now
+    about_it = None
+    if what.monitor_id is not None:
+        about_it = {"id": what.monitor_id, "name": what.name, "type": what.monitor_type, "target": what.shown}
     return Message(
         event=_event(transition, incident),
         key="",
         severity=incident.severity,
         title=title,
         text=text,
-        monitor={"id": monitor.id, "name": monitor.name, "type": monitor.type, "target": shown},
+        monitor=about_it,
         incident={
             "id": incident.id,
             "severity": incident.severity,
@@ -292,11 +321,11 @@ def _message(
             "resolved_at": iso(incident.resolved_at),
             "duration_s": round((end - incident.opened_at).total_seconds(), 3),
         },
-        verdict=None if verdict is None else verdict.value,
-        reason=_reason(incident, verdict),
+        verdict=None if what.verdict is None else what.verdict.value,
+        reason=_reason(incident, what.verdict),
         at=transition.at,
         url=f"{base_url.rstrip('/')}/incidents/{incident.id}" if base_url else "",
-        group=group_key(monitor.workspace_id, incident.id),
+        group=group_key(incident.workspace_id, incident.id),
     )
 
 
@@ -317,7 +346,7 @@ def _event(transition: Transition, incident: Incident) -> Event:
             return "incident.reopened"
         case "resolved":
             return "incident.resolved"
-        case "escalated":
+        case "escalated" | "step":
             return "incident.escalated"
         case "reminder":
             return "incident.reminder"
@@ -328,7 +357,8 @@ def _event(transition: Transition, incident: Incident) -> Event:
 
 
 def _order(transition: Transition) -> int:
-    rank = _LAST if transition.what == "calm" else min(transition.step, _LAST - 1)
+    rank = _LAST if transition.what == "calm" else min(transition.step, _STEPS - 1)
+    rank += _STEPS if transition.what == "step" else 0
     return transition.number * (_LAST + 1) + rank
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated
 
 from msgspec import Struct
@@ -30,3 +30,16 @@ class EscalationPolicy(Struct, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
     version: int = 1
+
+
+def next_step_at(policy: EscalationPolicy, told: int, since: datetime) -> datetime | None:
+    """When the step after the first `told` ones is due, counted from `since` (the opening, or the step before); None
+    when all of them, repetitions included, were told."""
+    if not policy.steps or told >= len(policy.steps) * (1 + policy.repeat):
+        return None
+    return since + timedelta(seconds=policy.steps[told % len(policy.steps)].delay_s)
+
+
+def step_of(policy: EscalationPolicy, number: int) -> EscalationStep | None:
+    """The step that was told as the `number`-th (from 1), repetitions counted on."""
+    return policy.steps[(number - 1) % len(policy.steps)] if policy.steps else None

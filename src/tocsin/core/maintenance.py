@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 
+from tocsin.core.finding import Hush
 from tocsin.core.marks import Name
+from tocsin.core.monitor import Monitor
 from tocsin.core.scope import Scope
 
 
@@ -33,3 +36,23 @@ class Window(Struct, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
     version: int = 1
+
+
+def hush_of(windows: Sequence[Window], monitor: Monitor, now: datetime) -> Hush | None:
+    """What holds messages of a monitor back now: of several windows the one that lasts longest."""
+    lasting = [
+        (end, window)
+        for window in windows
+        if window.enabled and window.scope.covers(monitor) and (end := ends_at(window, now)) is not None
+    ]
+    if not lasting:
+        return None
+    end, window = max(lasting, key=lambda pair: pair[0])
+    kind = "silence" if window.silence else "maintenance"
+    return Hush(kind=kind, why=f"{kind} “{window.name}”", until=end)
+
+
+def ends_at(window: Window, now: datetime) -> datetime | None:
+    """When the occurrence that lasts now ends, None while there is none."""
+    end = window.starts_at + timedelta(seconds=window.duration_s)
+    return end if window.starts_at <= now < end else None

@@ -56,6 +56,7 @@ class Monitor(Struct, frozen=True, kw_only=True):
     notify_on_resolve: bool = True
     reopen_s: int = 300
     flap_detection: bool = True
+    escalation_policy: str | None = None
     created_at: datetime
     updated_at: datetime
     version: int = 1

@@ -7,7 +7,11 @@ from typing import Annotated, Literal
 
 from msgspec import Struct
 
+from tocsin.core.consensus import LocationState, Verdict, needed
+from tocsin.core.escalation import EscalationPolicy
+from tocsin.core.finding import Finding, Terms
 from tocsin.core.marks import Help, Length, Name, Range
+from tocsin.core.monitor import Monitor
 from tocsin.core.scope import Scope
 
 RuleSeverity = Literal["critical", "down", "warning", "info"]
@@ -27,38 +31,7 @@ class OnFailures(Struct, frozen=True, kw_only=True, tag="failures", tag_field="t
     count: Annotated[int, Range(1, 1000), Help("failing checks in a row")]
 
 
-class OnResponseTime(Struct, frozen=True, kw_only=True, tag="response_time", tag_field="type"):
-    """A percentile of the response time over a window. Over `over_ms` it is trouble, until it is under `back_ms`."""
-
-    over_ms: Annotated[float, Range(0.001, 3_600_000), Help("trouble above this")]
-    percentile: Annotated[float, Range(1, 99.9), Help("which percentile of the window")] = 95
-    window_s: Annotated[int, Range(60, 7 * 86_400), Help("the window")] = 300
-    back_ms: Annotated[float, Range(0, 3_600_000), Help("over below this; left out: 90 % of over_ms")] | None = None
-
-
-class OnUptime(Struct, frozen=True, kw_only=True, tag="uptime", tag_field="type"):
-    """The uptime over a window. Under `under` it is trouble, until it is at least `back`."""
-
-    under: Annotated[float, Range(0, 1), Help("trouble below this share, such as 0.999")]
-    window_s: Annotated[int, Range(300, 90 * 86_400), Help("the window")] = 86_400
-    back: Annotated[float, Range(0, 1), Help("over from this share on; left out: the same share")] | None = None
-
-
-class OnCertificate(Struct, frozen=True, kw_only=True, tag="certificate", tag_field="type"):
-    """Days until the certificate (or one of its chain) ends. Each threshold is told once for a certificate."""
-
-    days: Annotated[tuple[int, ...], Length(1, 10), Help("thresholds, in days")] = (30, 14, 7, 1)
-
-
-class OnAnomaly(Struct, frozen=True, kw_only=True, tag="anomaly", tag_field="type"):
-    """The response time is far from what this hour of the week has been in the weeks before."""
-
-    sensitivity: Annotated[float, Range(1, 20), Help("standard deviations from the usual")] = 4
-    window_s: Annotated[int, Range(300, 86_400), Help("the window that is compared")] = 900
-    weeks: Annotated[int, Range(1, 12), Help("weeks that say what is usual")] = 4
-
-
-Condition = OnVerdict | OnFailures | OnResponseTime | OnUptime | OnCertificate | OnAnomaly
+Condition = OnVerdict | OnFailures
 
 
 class AlertRule(Struct, frozen=True, kw_only=True):
@@ -80,3 +53,77 @@ class AlertRule(Struct, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
     version: int = 1
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """What a rule is examined on: the monitor, its verdict and its locations' states as they are now."""
+
+    monitor: Monitor
+    verdict: Verdict
+    states: tuple[LocationState, ...]
+
+
+_RANKS = {"info": 0, "warning": 1, "down": 2, "critical": 3}
+_CALLED = {"down": "down", "partial": "partly down", "degraded": "degraded", "unknown": "not seen by enough locations"}
+
+
+def rule_terms(rule: AlertRule, monitor: Monitor, policy: EscalationPolicy | None) -> Terms:
+    """How the incident of a rule on a monitor behaves. Its channels are the rule's, or else the monitor's."""
+    return Terms(
+        subject=f"rule:{rule.id}:monitor:{monitor.id}",
+        workspace_id=monitor.workspace_id,
+        monitor_id=monitor.id,
+        rule_id=rule.id,
+        channels=monitor.channels if rule.channels is None else rule.channels,
+        interval_s=monitor.interval_s,
+        recovery_s=rule.recovery_s,
+        reopen_s=monitor.reopen_s,
+        reminder_s=rule.reminder_s,
+        flap_detection=monitor.flap_detection,
+        notify_on_resolve=monitor.notify_on_resolve,
+        policy=policy,
+    )
+
+
+def examine(rule: AlertRule, facts: Facts, *, fires: bool) -> Finding:
+    """Whether the rule's condition holds on these facts. `fires`: it did until now (limits have a way back)."""
+    match rule.condition:
+        case OnVerdict():
+            return _on_verdict(rule, rule.condition, facts)
+        case OnFailures():
+            return _on_failures(rule, rule.condition, facts)
+
+
+def _found(rule: AlertRule, facts: Facts, trouble: bool | None, words: str, reason: str, why: str) -> Finding:
+    """A finding; `trouble` None: nobody can tell now."""
+    return Finding(
+        standing="open" if trouble is None else "trouble" if trouble else "over",
+        value=facts.verdict.value,
+        reason=reason,
+        why=why,
+        severity=rule.severity,
+        blind=trouble is None,
+        rank=_RANKS[rule.severity],
+        words=words,
+        data={"rule": rule.name, "why": why},
+    )
+
+
+def _on_verdict(rule: AlertRule, condition: OnVerdict, facts: Facts) -> Finding:
+    """Unknown ends nothing but where the rule asks for it."""
+    verdict = facts.verdict
+    trouble = verdict.value in condition.values and not verdict.pending
+    unclear = verdict.value == "unknown" and not trouble
+    reason = verdict.reason if verdict.error is None else verdict.error.message
+    return _found(rule, facts, None if unclear else trouble, _CALLED.get(verdict.value, "over"), reason, verdict.reason)
+
+
+def _on_failures(rule: AlertRule, condition: OnFailures, facts: Facts) -> Finding:
+    """As many locations as the quorum asks for have failed so many times in a row."""
+    verdict, count = facts.verdict, condition.count
+    failing = [state for state in facts.states if state.downs >= count]
+    asked = needed(facts.monitor.quorum, max(1, verdict.n))
+    why = f"{len(failing)} of {verdict.n} locations failed {count} times in a row or more, {asked} are asked for"
+    reason = next((state.reason.message for state in failing if state.reason is not None), why)
+    unclear = verdict.value == "unknown" and len(failing) < asked
+    return _found(rule, facts, None if unclear else len(failing) >= asked, "failing", reason, why)

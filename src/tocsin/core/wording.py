@@ -54,14 +54,15 @@ def _title(transition: Transition, incident: Incident, name: str, verdict: Verdi
     lasted = span(((incident.resolved_at or transition.at) - incident.began_at()).total_seconds())
     match transition.what:
         case "opened":
-            return f"{name} is down: {incident.reason}"
+            return f"{name} is {incident.words}: {incident.reason}"
         case "reopened":
-            return f"{name} is down again: {incident.reason}"
+            return f"{name} is {incident.words} again: {incident.reason}"
         case "escalated":
             return f"{name} is worse, now {incident.severity}: {incident.reason}"
         case "reminder":
-            still = "was last seen down, and nothing has been heard for now," if incident.blind else "is still down"
-            return f"{name} {still} after {lasted}: {incident.reason}"
+            return f"{name} {_still(incident)} after {lasted}: {incident.reason}"
+        case "step":
+            return f"Not acknowledged: {name} {_still(incident)} after {lasted}: {incident.reason}"
         case "unstable":
             return f"{name} is unstable: it keeps changing, and is {_stands(incident, verdict)} now"
         case "calm":
@@ -70,19 +71,28 @@ def _title(transition: Transition, incident: Incident, name: str, verdict: Verdi
             return _end(incident, name, verdict, lasted)
 
 
+def _still(incident: Incident) -> str:
+    words = incident.words
+    return f"was last seen {words}, and nothing has been heard for now," if incident.blind else f"is still {words}"
+
+
 def _end(incident: Incident, name: str, verdict: Verdict | None, lasted: str) -> str:
     if incident.resolution != RECOVERED:
         return f"{name}: incident closed after {lasted}: {incident.resolution}"
     if incident.locations:
         say = "says" if len(incident.locations) == 1 else "say"
         return f"{name} is partly up again after {lasted}: {listed(incident.locations)} still {say} down"
+    if incident.words != "down":
+        return f"{name} is no longer {incident.words} after {lasted}"
     degraded = ", but degraded" if verdict is not None and verdict.value == "degraded" else ""
     return f"{name} is up again after {lasted}{degraded}"
 
 
 def _stands(incident: Incident, verdict: Verdict | None) -> str:
     if incident.open:
-        return "down"
+        return incident.words
+    if incident.words != "down":
+        return f"no longer {incident.words}"
     return "up" if verdict is None or verdict.value in ("unknown", "down") else verdict.value
 
 
@@ -95,18 +105,21 @@ def _lines(transition: Transition, incident: Incident, verdict: Verdict | None) 
         case "reminder":
             asked = f"Reminder {transition.step}: nobody has acknowledged it yet."
             return [why, _seen_from(incident, verdict), f"Since {moment(began)}.", asked]
+        case "step":
+            asked = f"Step {transition.step} of its escalation: nobody has acknowledged it yet."
+            return [why, _seen_from(incident, verdict), f"Since {moment(began)}.", asked]
         case "unstable":
             return [why, "Further changes are only written down until it is calm; then you hear where it stands."]
         case "calm":
             return [why, f"Since {moment(began if incident.open else incident.resolved_at or transition.at)}."]
         case "resolved":
-            held = "It is still down; nothing more is told until it has been up." if incident.held else ""
+            held = f"It is still {incident.words}; nothing more is told until that was over." if incident.held else ""
             degraded = verdict.error.message if verdict is not None and verdict.error is not None else ""
             late = f"{degraded}." if degraded and verdict is not None and verdict.value == "degraded" else ""
             return [
                 held or why,
                 late,
-                f"It was down: {incident.reason}.",
+                f"It was {incident.words}: {incident.reason}.",
                 f"From {moment(began)} to {_end_moment(incident)}.",
             ]
 

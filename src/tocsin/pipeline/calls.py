@@ -17,8 +17,8 @@ from tocsin.core.result import CheckError, CheckResult, Observation, Outcome, Ti
 from tocsin.core.rhythm import Rhythm, due_at
 from tocsin.core.runs import IDLE, Doing, Run
 from tocsin.core.wording import moment, span
+from tocsin.pipeline.draft import Draft
 from tocsin.pipeline.intake import Intake
-from tocsin.pipeline.judgement import Draft
 from tocsin.pipeline.watchlist import Watched, Watchlist
 from tocsin.store.batch import StateChange
 

@@ -13,15 +13,15 @@ from tocsin import checks, telemetry
 from tocsin.checks import Order
 from tocsin.clock import Clock
 from tocsin.core.consensus import Verdict
-from tocsin.core.incident import close
 from tocsin.core.result import CheckResult, iso
 from tocsin.net import Net
 from tocsin.pipeline.backfill import backfill
 from tocsin.pipeline.canary import Canary
 from tocsin.pipeline.delivery import Delivery
+from tocsin.pipeline.draft import Draft
 from tocsin.pipeline.housekeeping import Housekeeping
 from tocsin.pipeline.intake import Intake
-from tocsin.pipeline.judgement import Draft, Judgement
+from tocsin.pipeline.judgement import Judgement
 from tocsin.pipeline.lag import LagMeter
 from tocsin.pipeline.live import Live, event
 from tocsin.pipeline.response import Response
@@ -41,6 +41,8 @@ GRACE_S = 5.0
 """How long checks in flight may take to end when we stop; messages get as long as a send may take."""
 
 
+AT_ONCE = 100
+"""So many monitors are judged anew in one turn of the loop."""
 AGAIN_S = 1.0
 """How long after a failure it is tried again to catch up."""
 
@@ -224,8 +226,19 @@ class Corridor:
 
     async def channels_changed(self, workspace_id: str) -> None:
         """A channel of the workspace was written."""
-        await self.watchlist.load_channels(workspace_id)
+        await self.watchlist.load_telling(workspace_id)
         self.delivery.nudge()
+
+    async def telling_changed(self, workspace_id: str) -> None:
+        """A rule, window, policy or schedule of the workspace was written: what depends on it is judged anew, and
+        incidents of rules that are gone are closed with that reason."""
+        await self.watchlist.load_telling(workspace_id)
+        await self.intake.apply(lambda draft, now: self.judgement.close_orphans(draft, workspace_id, now))
+        watched = self.watchlist.of(workspace_id)
+        for some in (watched[n : n + AT_ONCE] for n in range(0, len(watched), AT_ONCE)):
+            await self.intake.apply(lambda draft, now, some=some: self.judgement.judge_all(draft, some, now))
+            for one in some:
+                self.watchdog.watch(one)
 
     async def push_call(self, token: str, status: str = "up", **said: Any) -> CheckResult | None:
         """A call of a push monitor (see Watchdog.push_call). Raises NotFound for an unknown token."""
@@ -280,10 +293,11 @@ class Corridor:
         }
 
     async def _close(self, watched: Watched, reason: str) -> None:
-        """Close a monitor's open incident for a reason that is no verdict."""
+        """Close a monitor's open incidents for a reason that is no verdict."""
 
         def work(draft: Draft, now: datetime) -> None:
-            if watched.incident is not None and watched.incident.open:
-                self.judgement.take_step(draft, watched, close(watched.incident, reason, now), now)
+            for incident in self.watchlist.incidents_of(watched):
+                if incident.open:
+                    self.judgement.close(draft, incident, reason, now)
 
         await self.intake.apply(work)

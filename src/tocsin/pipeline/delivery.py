@@ -230,7 +230,7 @@ class Delivery:
     async def _decide(self, place: Place, waiting: Waiting, now: datetime) -> Decision:
         """What the channel is told now, and a note of when to look again. One that is off is told nothing; what waits for
         one that is gone is dropped where it would be sent."""
-        channel = self._watchlist.channel(*place)
+        channel = self._watchlist.hearer(*place)
         if channel is None:
             return Decision(single=self.pacing.free(place), digest=waiting.digest == "due")
         if not channel.enabled:
@@ -289,7 +289,7 @@ class Delivery:
 
     # One row --------------------------------------------------------------------------------------------------------
     async def _send(self, row: OutboxRow) -> None:
-        channel = self._watchlist.channel(row.workspace_id, row.channel_id)
+        channel = self._watchlist.hearer(row.workspace_id, row.channel_id)
         if channel is None:
             await self._settle(row, state="dropped", error="the channel is gone", sent=False)
             return
@@ -305,7 +305,7 @@ class Delivery:
             if row.subject == CANARY:
                 await self.trouble.canary_passed(channel, max(0.0, late_s + took_ms / 1000))
             await self.trouble.tell_end(row, channel)
-        elif failure.permanent and self._watchlist.channel(row.workspace_id, row.channel_id) == channel:
+        elif failure.permanent and self._watchlist.hearer(row.workspace_id, row.channel_id) == channel:
             also = await self.trouble.tell_fallback(row, channel, str(failure))
             await self.trouble.disable(channel, str(failure))  # first: nothing more shall leave for it
             await self._settle(row, state="failed", error=f"{failure}{also}", took_ms=took_ms)

@@ -17,7 +17,8 @@ from tocsin.clock import Clock, rest
 from tocsin.core.alert import OutboxRow
 from tocsin.core.result import CheckResult, iso
 from tocsin.errors import Conflict, StoreUnavailable
-from tocsin.pipeline.judgement import Draft, Judgement, Told, live_data, steady, without_body
+from tocsin.pipeline.draft import Draft, Told
+from tocsin.pipeline.judgement import Judgement, live_data, steady, without_body
 from tocsin.pipeline.line import Line
 from tocsin.pipeline.live import Live, event
 from tocsin.pipeline.pulse import Pulse
@@ -255,15 +256,13 @@ class Intake:
                     return
                 kept = await self._store.commit(draft.batch())
             except Conflict:
-                draft.take_back()
+                draft.take_back(self._watchlist)
                 if not tries_left:
                     raise
                 for change in draft.incidents:
-                    watched = self._watchlist.find(change.incident.monitor_id)
-                    if watched is not None:
-                        watched.incident = await self._watchlist.stored_incident(watched)
+                    await self._watchlist.reload_incident(change.incident.workspace_id, change.incident.subject)
             except BaseException:
-                draft.take_back()
+                draft.take_back(self._watchlist)
                 raise
             else:
                 self._tell(draft, spooled=kept == "spooled")
@@ -300,20 +299,18 @@ class Intake:
             self.pulse.fault("intake.not_told")
 
     def _publish(self, told: Told) -> None:
-        monitor = told.watched.monitor
+        to, monitor_id = told.workspace_id, told.monitor_id
         if told.step is not None:
             data = live_data(told.step)
             for transition in told.step.transitions:
-                log.info("intake.incident_told", what=transition.what, monitor=monitor.id, **data)
-                kind = f"incident.{transition.what}"
-                self._live.publish(monitor.workspace_id, event(kind, transition.at, monitor.id, **data))
+                log.info("intake.incident_told", what=transition.what, monitor=monitor_id, **data)
+                self._live.publish(to, event(f"incident.{transition.what}", transition.at, monitor_id, **data))
             if not told.step.transitions:
-                now = event("incident.updated", self._clock.now(), monitor.id, **data)
-                self._live.publish(monitor.workspace_id, now)
+                self._live.publish(to, event("incident.updated", self._clock.now(), monitor_id, **data))
         if told.verdict is not None:
             v = told.verdict
-            changed = event("verdict.changed", v.at, monitor.id, verdict=v.value, since=iso(v.since), reason=v.reason)
-            self._live.publish(monitor.workspace_id, changed)
+            changed = event("verdict.changed", v.at, monitor_id, verdict=v.value, since=iso(v.since), reason=v.reason)
+            self._live.publish(to, changed)
 
     def _note(self, result: CheckResult) -> None:
         """What the lists and the live pages show of a stored result."""

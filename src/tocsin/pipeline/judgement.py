@@ -6,100 +6,32 @@ Level-triggered: it decides from the latest states, so whatever a crash leaves u
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, NamedTuple
+from datetime import datetime, timedelta
+from typing import Any
 
 from msgspec.structs import replace
 
 from tocsin import telemetry
 from tocsin.clock import new_id
-from tocsin.core.alert import OutboxRow, remembering, rows_for
+from tocsin.core.advance import advance
+from tocsin.core.alert import About, OutboxRow, about, remembering, rows_for
 from tocsin.core.consensus import LocationState, Verdict, fold
+from tocsin.core.escalation import step_of
 from tocsin.core.evidence import evidence
-from tocsin.core.incident import Incident, Step, advance
+from tocsin.core.finding import Hush, Terms, finding_of, terms_of
+from tocsin.core.incident import Incident, Step, close
+from tocsin.core.maintenance import hush_of
 from tocsin.core.result import CheckResult
+from tocsin.core.rule import AlertRule, Facts, examine, rule_terms
+from tocsin.pipeline.draft import Draft, Told
+from tocsin.pipeline.telling import Telling
 from tocsin.pipeline.watchlist import Watched, Watchlist
-from tocsin.store.batch import Batch, IncidentChange, StateChange, VerdictChange
+from tocsin.store.batch import IncidentChange, StateChange, VerdictChange
 
 log = telemetry.logger("tocsin.judgement")
 
 OLD_S = 300.0
 """A result older than this opens no incident: it fills history."""
-
-
-class _Before(NamedTuple):
-    """What was known of a monitor before a round."""
-
-    watched: Watched
-    states: dict[str, LocationState]
-    verdict: Verdict | None
-    incident: Incident | None
-    gap_from: datetime | None
-    calm: bool
-    judge_again_at: datetime | None
-
-
-@dataclass(slots=True)
-class Told:
-    """Something to publish after the commit."""
-
-    watched: Watched
-    verdict: Verdict | None = None
-    step: Step | None = None
-
-
-@dataclass(slots=True)
-class Draft:
-    """What one round wants kept and told, and what memory was before it."""
-
-    by: str = "tocsin"
-    results: list[CheckResult] = field(default_factory=list[CheckResult])
-    states: list[StateChange] = field(default_factory=list[StateChange])
-    verdicts: list[VerdictChange] = field(default_factory=list[VerdictChange])
-    incidents: list[IncidentChange] = field(default_factory=list[IncidentChange])
-    outbox: list[OutboxRow] = field(default_factory=list[OutboxRow])
-    told: list[Told] = field(default_factory=list[Told])
-    judged: dict[str, Watched] = field(default_factory=dict[str, Watched])
-    before: dict[str, _Before] = field(default_factory=dict[str, _Before])
-
-    def touch(self, w: Watched) -> None:
-        """Remember what is known of a monitor before this round changes it."""
-        if w.monitor.id not in self.before:
-            known = _Before(w, w.states.copy(), w.verdict, w.incident, w.gap_from, w.calm, w.judge_again_at)
-            self.before[w.monitor.id] = known
-
-    def take_back(self) -> None:
-        """Make memory what it was: nothing of this round was stored."""
-        for known in self.before.values():
-            w = known.watched
-            w.states, w.verdict, w.incident = known.states, known.verdict, known.incident
-            w.gap_from, w.calm, w.judge_again_at = known.gap_from, known.calm, known.judge_again_at
-
-    def batch(self) -> Batch:
-        """All of it, as one transaction."""
-        return Batch(
-            id=new_id(),
-            by=self.by,
-            results=tuple(self.results),
-            states=tuple(self.states),
-            verdicts=tuple(self.verdicts),
-            incidents=tuple(self.incidents),
-            outbox=tuple(self.outbox),
-        )
-
-    def marks(self) -> tuple[int, ...]:
-        """How much there is of what a judgement adds, for `cut`."""
-        return len(self.verdicts), len(self.incidents), len(self.outbox), len(self.told)
-
-    def cut(self, marks: tuple[int, ...]) -> None:
-        """Forget what was added since `marks`."""
-        verdicts, incidents, outbox, told = marks
-        del self.verdicts[verdicts:], self.incidents[incidents:], self.outbox[outbox:], self.told[told:]
-
-    @property
-    def empty(self) -> bool:
-        return not (self.results or self.states or self.verdicts or self.incidents or self.outbox)
 
 
 class Judgement:
@@ -157,6 +89,9 @@ class Judgement:
             draft.cut(marks)
             w.verdict, w.incident, w.gap_from = known
             w.calm = False
+            for (workspace_id, subject), incident in draft.others.items():
+                if subject.endswith(f":{w.subject}"):
+                    self._watchlist.put_incident(incident, workspace_id, subject)
             return False
         return True
 
@@ -180,39 +115,120 @@ class Judgement:
         *,
         may_open: bool = True,
     ) -> None:
-        """Decide from the present states, and take the incident a step further."""
+        """Decide from the present states, and take its incidents a step further: that of the verdict, then those of
+        the rules that cover it."""
         if w.monitor.paused:
             return
         draft.touch(w)
         draft.judged[w.monitor.id] = w
+        telling = self._watchlist.telling(w.monitor.workspace_id)
         verdict = self._decide(draft, w, now)
         idle = w.incident is None or not w.incident.open
         if idle and verdict.value == "down" and not may_open:
             w.calm = False
             return
+        hush = self._hush(w, telling, now)
         shown = evidence(w.monitor, verdict, {**w.last, **(seen or {})}) if idle and verdict.value == "down" else None
-        step = advance(w.incident, w.monitor, verdict, now, new_id=new_id(), evidence=shown)
-        w.judge_again_at = step.judge_again_at
-        self.take_step(draft, w, step, now)
-        w.calm = step.judge_again_at is None and _agreed(w, verdict)
+        terms = terms_of(w.monitor, telling.policy(w.monitor.escalation_policy))
+        step = advance(w.incident, terms, finding_of(verdict), now, new_id=new_id(), evidence=shown, hush=hush)
+        self.take_step(draft, terms, about(w.monitor, verdict, w.shown), step, now)
+        moments = [step.judge_again_at, None if hush is None else hush.until]
+        rules = telling.rules_for(w.monitor)
+        moments += [self._judge_rule(draft, w, rule, verdict, now, hush) for rule in rules]
+        w.judge_again_at = min((moment for moment in moments if moment is not None), default=None)
+        settled = not rules or (verdict.value == "up" and not w.waiting)
+        w.calm = step.judge_again_at is None and settled and _agreed(w, verdict)
 
-    def take_step(self, draft: Draft, w: Watched, step: Step, now: datetime) -> None:
-        """Keep and tell a step of a monitor's incident."""
+    def _hush(self, w: Watched, telling: Telling, now: datetime) -> Hush | None:
+        """What holds messages of this monitor back now."""
+        return hush_of(telling.windows, w.monitor, now)
+
+    def _judge_rule(
+        self, draft: Draft, w: Watched, rule: AlertRule, verdict: Verdict, now: datetime, hush: Hush | None
+    ) -> datetime | None:
+        """Take the incident of a rule a step further; when time alone may change it."""
+        terms = rule_terms(rule, w.monitor, self._watchlist.telling(rule.workspace_id).policy(rule.policy))
+        latest = self._watchlist.incidents.get((terms.workspace_id, terms.subject))
+        facts = Facts(monitor=w.monitor, verdict=verdict, states=tuple(w.states.values()))
+        finding = examine(rule, facts, fires=latest is not None and latest.open)
+        if finding.standing != "trouble":
+            w.waiting.pop(rule.id, None)
+        elif latest is None or not latest.open:
+            since = w.waiting.setdefault(rule.id, now)
+            if now < since + timedelta(seconds=rule.for_s):
+                return since + timedelta(seconds=rule.for_s)
+        step = advance(latest, terms, finding, now, new_id=new_id(), hush=hush)
+        self.take_step(draft, terms, about(w.monitor, verdict, w.shown), step, now)
+        return step.judge_again_at
+
+    def take_step(self, draft: Draft, terms: Terms, what: About, step: Step, now: datetime) -> None:
+        """Keep and tell a step of a subject's incident."""
         incident = step.incident
         if not step.changed or incident is None:
             return
-        draft.touch(w)
-        verdict = w.verdict or w.judge(now)
+        w = self._watchlist.find(terms.monitor_id)
+        if w is not None:
+            draft.touch(w)
+        before = self._incident(terms)
+        if w is None or w.subject != terms.subject:
+            draft.touch_other(self._watchlist, terms.workspace_id, terms.subject)
         rows: Sequence[OutboxRow] = ()
         if step.transitions:
-            channels = self._watchlist.channels(w.monitor.workspace_id)
-            rows = rows_for(step, w.monitor, verdict, channels, now, base_url=self._base_url, shown=w.shown)
-            incident = remembering(incident, step.transitions, w.monitor, channels)
-        opens = incident.open and (w.incident is None or not w.incident.open)
-        w.incident = incident
+            telling = self._watchlist.telling(terms.workspace_id)
+            targets = _targets(step, terms, telling)
+            rows = rows_for(step, terms, what, telling.hearers, now, base_url=self._base_url, targets=targets)
+            incident = remembering(incident, step.transitions, terms, telling.hearers, targets)
+        opens = incident.open and (before is None or not before.open)
+        self._watchlist.put_incident(incident, terms.workspace_id, terms.subject)
         draft.incidents.append(IncidentChange(incident=incident, entries=step.entries, opens=opens))
         draft.outbox.extend(rows)
-        draft.told.append(Told(w, step=step))
+        draft.told.append(Told(terms.workspace_id, terms.monitor_id, step=step))
+
+    def _incident(self, terms: Terms) -> Incident | None:
+        w = self._watchlist.find(terms.monitor_id)
+        if w is not None and w.subject == terms.subject:
+            return w.incident
+        return self._watchlist.incidents.get((terms.workspace_id, terms.subject))
+
+    def judge_all(self, draft: Draft, some: Iterable[Watched], now: datetime) -> None:
+        """Judge these monitors, as far as they are still there."""
+        for w in some:
+            if not w.gone and w.verdict is not None:
+                self.judge_safely(draft, w, now)
+
+    def close_orphans(self, draft: Draft, workspace_id: str, now: datetime) -> None:
+        """End the incidents of rules that are gone, switched off, or no longer about that monitor."""
+        telling = self._watchlist.telling(workspace_id)
+        for incident in tuple(self._watchlist.incidents.values()):
+            if incident.workspace_id != workspace_id or not incident.open or incident.rule_id is None:
+                continue
+            w = self._watchlist.find(incident.monitor_id)
+            if w is None or incident.rule_id not in {rule.id for rule in telling.rules_for(w.monitor)}:
+                self.close(draft, incident, "its rule was changed or deleted", now)
+
+    def close(self, draft: Draft, incident: Incident, reason: str, now: datetime) -> None:
+        """End an incident for a reason that is no finding, and tell who was told of it."""
+        step = close(incident, reason, now)
+        self.take_step(draft, *self.terms_for(incident, now), step, now)
+
+    def terms_for(self, incident: Incident, now: datetime) -> tuple[Terms, About]:
+        """How an incident that is there behaves, and what its messages are about."""
+        telling = self._watchlist.telling(incident.workspace_id)
+        w = self._watchlist.find(incident.monitor_id)
+        rule = next((rule for rule in telling.rules if rule.id == incident.rule_id), None)
+        if w is not None and w.subject == incident.subject:
+            terms = terms_of(w.monitor, telling.policy(w.monitor.escalation_policy))
+        elif w is not None and rule is not None:
+            terms = rule_terms(rule, w.monitor, telling.policy(rule.policy))
+        else:
+            terms = Terms(
+                subject=incident.subject,
+                workspace_id=incident.workspace_id,
+                monitor_id=incident.monitor_id,
+                rule_id=incident.rule_id,
+            )
+        name = incident.subject if w is None else w.monitor.name
+        return terms, About(name=name) if w is None else about(w.monitor, w.verdict or w.judge(now), w.shown)
 
     def _decide(self, draft: Draft, w: Watched, now: datetime) -> Verdict:
         before, verdict = w.verdict, w.judge(now)
@@ -225,9 +241,17 @@ class Judgement:
         if (changed or gap is not None) and not verdict.pending:
             draft.verdicts.append(VerdictChange(workspace_id=workspace_id, monitor_id=monitor_id, verdict=verdict))
         if changed:
-            draft.told.append(Told(w, verdict=verdict))
+            draft.told.append(Told(workspace_id, monitor_id, verdict=verdict))
         w.verdict = verdict
         return verdict
+
+
+def _targets(step: Step, terms: Terms, telling: Telling) -> dict[int, tuple[str, ...]]:
+    """Whom the steps of the escalation policy among these transitions tell."""
+    if terms.policy is None:
+        return {}
+    steps = {t.step: step_of(terms.policy, t.step) for t in step.transitions if t.what == "step"}
+    return {number: telling.reached_by(found) for number, found in steps.items() if found is not None}
 
 
 def steady(w: Watched, result: CheckResult) -> bool:

@@ -9,8 +9,9 @@ from msgspec.structs import replace
 
 from tocsin.core.incident import Entry, Incident, Step, acknowledge, close
 from tocsin.errors import Conflict
+from tocsin.pipeline.draft import Draft
 from tocsin.pipeline.intake import Intake
-from tocsin.pipeline.judgement import Draft, Judgement
+from tocsin.pipeline.judgement import Judgement
 from tocsin.pipeline.watchlist import Watchlist
 from tocsin.store import Store
 from tocsin.store.batch import IncidentChange
@@ -70,21 +71,31 @@ class Response:
 
         def work(draft: Draft, now: datetime) -> None:
             nonlocal after
-            watched = self._watchlist.find(stored.monitor_id)
-            if watched is not None and watched.incident is not None and watched.incident.id == incident_id:
-                step = make(watched.incident, now)
-                self._judgement.take_step(draft, watched, step, now)
-                watched.calm = False
-                watched.judge_again_at = step.judge_again_at or watched.judge_again_at
-                draft.judged[watched.monitor.id] = watched
-            else:
-                step = make(stored, now)
-                if step.changed and step.incident is not None:
-                    draft.incidents.append(IncidentChange(incident=step.incident, entries=step.entries))
+            newest = self._newest(stored)
+            step = make(newest, now) if newest is not None else make(stored, now)
+            if newest is not None:
+                self._judgement.take_step(draft, *self._judgement.terms_for(newest, now), step, now)
+                watched = self._watchlist.find(newest.monitor_id)
+                if watched is not None:
+                    watched.calm = False
+                    moments = (step.judge_again_at, watched.judge_again_at)
+                    watched.judge_again_at = min((m for m in moments if m is not None), default=None)
+                    draft.judged[watched.monitor.id] = watched
+            elif step.changed and step.incident is not None:
+                draft.incidents.append(IncidentChange(incident=step.incident, entries=step.entries))
             after = step.incident or stored
 
         await self._intake.apply(work, by=by)
         return after
+
+    def _newest(self, stored: Incident) -> Incident | None:
+        """The incident as memory has it; None when its subject has a newer one, or nobody watches it any more."""
+        watched = self._watchlist.find(stored.monitor_id)
+        if watched is not None and watched.subject == stored.subject:
+            found = watched.incident
+        else:
+            found = self._watchlist.incidents.get((stored.workspace_id, stored.subject))
+        return found if found is not None and found.id == stored.id else None
 
 
 def _must_be_open(incident: Incident) -> None:

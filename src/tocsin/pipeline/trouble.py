@@ -55,7 +55,7 @@ class Trouble:
 
         try:
             disabled = await self._store.of(used.workspace_id).write(switch_off)
-            await self._watchlist.load_channels(used.workspace_id)
+            await self._watchlist.load_telling(used.workspace_id)
         except NotFound:
             disabled = False
         except StoreUnavailable:

@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 from tocsin.clock import Clock
 from tocsin.core.result import CheckResult
 from tocsin.pipeline.calls import Calls, Missed
+from tocsin.pipeline.draft import Draft
 from tocsin.pipeline.intake import Intake
-from tocsin.pipeline.judgement import Draft, Judgement
+from tocsin.pipeline.judgement import Judgement
 from tocsin.pipeline.pulse import Pulse
 from tocsin.pipeline.watchlist import Watched, Watchlist
 

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
-from tocsin import checks, telemetry
+from tocsin import telemetry
 from tocsin.clock import Clock
-from tocsin.core import shape
 from tocsin.core.alert import Channel
 from tocsin.core.consensus import LocationState, Seat, Verdict, decide
 from tocsin.core.incident import Incident
 from tocsin.core.monitor import Monitor
 from tocsin.core.redaction import credentials
 from tocsin.core.result import CheckResult
-from tocsin.core.rhythm import due_at
-from tocsin.errors import Invalid, NotFound
+from tocsin.errors import NotFound
+from tocsin.pipeline.targets import host_of, settling_s, target_of
+from tocsin.pipeline.telling import Telling, read_telling
 from tocsin.store import Session, Store
 
 TALLY = 90
@@ -37,7 +36,7 @@ class Watched:
     up, d down, `.` not judged. `last` holds each location's latest result since the start. `settled_at`: until then
     too few fresh votes keep the stored verdict. `calm`: the next result like the last changes nothing but the state.
     `gap_from`: since then (before the start) no votes were fresh, to be recorded with the next judgement. `heard_from`:
-    since then no call of its job was missed by us.
+    since then no call of its job was missed by us. `waiting`: since when the condition of a rule (by id) has held.
     """
 
     monitor: Monitor
@@ -61,6 +60,7 @@ class Watched:
     gap_from: datetime | None = None
     generation: int = 0
     gone: bool = False
+    waiting: dict[str, datetime] = field(default_factory=dict[str, datetime])
     _secrets: tuple[Monitor, list[str]] | None = None
 
     @property
@@ -111,12 +111,15 @@ class _Known:
 
 
 class Watchlist:
-    """All monitors of all workspaces, and the channels that hear of them."""
+    """All monitors of all workspaces, and what their workspaces wrote down of telling.
+
+    `incidents`: by (workspace, subject) the newest incident of every subject that is not a monitor's verdict."""
 
     def __init__(self, store: Store, clock: Clock, home: str) -> None:
         self._store, self._clock, self.home = store, clock, home
         self._watched: dict[str, Watched] = {}
-        self._channels: dict[str, tuple[Channel, ...]] = {}
+        self._telling: dict[str, Telling] = {}
+        self.incidents: dict[tuple[str, str], Incident] = {}
         self._by_token: dict[bytes, str] = {}
         self._token_of: dict[str, bytes] = {}
 
@@ -143,11 +146,19 @@ class Watchlist:
 
     def channels(self, workspace_id: str) -> tuple[Channel, ...]:
         """The notification channels of one workspace."""
-        return self._channels.get(workspace_id, ())
+        return self.telling(workspace_id).channels
+
+    def telling(self, workspace_id: str) -> Telling:
+        """What a workspace wrote down of whom to tell and when."""
+        return self._telling.get(workspace_id) or Telling()
 
     def every_channel(self) -> list[Channel]:
         """The notification channels of all workspaces."""
-        return [channel for channels in self._channels.values() for channel in channels]
+        return [channel for telling in self._telling.values() for channel in telling.channels]
+
+    def hearer(self, workspace_id: str, id: str) -> Channel | None:
+        """A channel, or what reaches a member, or None."""
+        return self.telling(workspace_id).hearer(id)
 
     def channel(self, workspace_id: str, channel_id: str) -> Channel | None:
         """One channel, or None."""
@@ -159,7 +170,9 @@ class Watchlist:
 
     async def load(self) -> None:
         """Read everything from the store."""
-        known, channels = await self._store.everything().read(lambda s: (_read(s, s.monitors.all()), s.channels.all()))
+        known, telling, others = await self._store.everything().read(
+            lambda s: (_read(s, s.monitors.all()), read_telling(s), s.incidents.latest_of_others())
+        )
         self._watched.clear()
         self._by_token.clear()
         self._token_of.clear()
@@ -168,15 +181,17 @@ class Watchlist:
             self._enter(watched)
             if n % 200 == 199:
                 await asyncio.sleep(0)
-        self._channels.clear()
-        for channel in channels:
-            self._channels[channel.workspace_id] = (*self._channels.get(channel.workspace_id, ()), channel)
+        self._telling = telling
+        self.incidents = {(i.workspace_id, i.subject): i for i in others}
         self.show()
 
     async def reread(self) -> None:
         """Read what was judged and told again: the store has caught up with its spool. Nothing may be judged meanwhile
         (`Intake.between_rounds`): it would be overwritten."""
-        known = await self._store.everything().read(lambda s: _read(s, s.monitors.all()))
+        known, others = await self._store.everything().read(
+            lambda s: (_read(s, s.monitors.all()), s.incidents.latest_of_others())
+        )
+        self.incidents = {(i.workspace_id, i.subject): i for i in others}
         for fresh in self._built(known, self._clock.now()):
             watched = self._watched.get(fresh.monitor.id)
             if watched is not None:
@@ -184,10 +199,13 @@ class Watchlist:
                 watched.verdict, watched.incident = fresh.verdict, fresh.incident
                 watched.tally, watched.gap_from, watched.calm = fresh.tally, fresh.gap_from, False
 
-    async def load_channels(self, workspace_id: str) -> None:
-        """Read the workspace's channels again."""
-        channels = await self._store.of(workspace_id).read(lambda s: s.channels.all())
-        self._channels[workspace_id] = tuple(channels)
+    async def load_telling(self, workspace_id: str) -> None:
+        """Read again what the workspace wrote down of telling; each of its monitors is judged anew when it is next
+        heard of."""
+        telling = await self._store.of(workspace_id).read(read_telling)
+        self._telling[workspace_id] = telling.get(workspace_id, Telling())
+        for watched in self.of(workspace_id):
+            watched.calm = False
 
     async def refresh(self, monitor_id: str) -> Watched:
         """Read one monitor's configuration again (its judgement stays, of locations that still check it); raises
@@ -221,10 +239,26 @@ class Watchlist:
         tallies = await workspace.read(lambda s: s.results.recent([id], TALLY))
         watched.tally = bytearray(tallies.get(id, "").encode()[-TALLY:])
 
-    async def stored_incident(self, watched: Watched) -> Incident | None:
-        """The subject's newest incident as the store has it."""
-        workspace = self._store.of(watched.monitor.workspace_id)
-        return (await workspace.read(lambda s: s.incidents.latest_of([watched.subject]))).get(watched.subject)
+    def put_incident(self, incident: Incident | None, workspace_id: str, subject: str) -> None:
+        """Keep the newest incident of a subject (None: it has none)."""
+        watched = self.find(subject.removeprefix("monitor:"))
+        if watched is not None and watched.subject == subject:
+            watched.incident = incident
+        elif incident is None:
+            self.incidents.pop((workspace_id, subject), None)
+        else:
+            self.incidents[workspace_id, subject] = incident
+
+    def incidents_of(self, watched: Watched) -> list[Incident]:
+        """The newest incident of its verdict and of each rule on it."""
+        ending = f":{watched.subject}"
+        others = [i for (_, subject), i in self.incidents.items() if subject.endswith(ending)]
+        return [*([] if watched.incident is None else [watched.incident]), *others]
+
+    async def reload_incident(self, workspace_id: str, subject: str) -> None:
+        """Take the subject's newest incident as the store has it."""
+        found = await self._store.of(workspace_id).read(lambda s: s.incidents.latest_of([subject]))
+        self.put_incident(found.get(subject), workspace_id, subject)
 
     def rewind(self, now: datetime) -> None:
         """The wall clock was set back: what was seen "later" than now counts as seen now, or nothing newer would."""
@@ -268,6 +302,7 @@ class Watchlist:
         telemetry.active_monitors.set(sum(not w.monitor.paused for w in self._watched.values()))
         telemetry.active_incidents.set(
             sum(w.incident is not None and w.incident.open for w in self._watched.values())
+            + sum(incident.open for incident in self.incidents.values())
         )  # fmt: skip
 
     def _built(self, known: _Known, now: datetime) -> Iterator[Watched]:
@@ -275,16 +310,16 @@ class Watchlist:
         for monitor_id, state in known.states:
             states.setdefault(monitor_id, {})[state.location] = state
         for monitor in known.monitors:
-            target, shown, problem = _target(monitor)
+            target, shown, problem = target_of(monitor)
             watched = Watched(
                 monitor=monitor,
                 target=target,
                 shown=shown,
                 problem=problem,
-                host=_host(monitor, target),
+                host=host_of(monitor, target),
                 assigned=monitor.assigned(self.home),
                 heard_from=now,
-                settled_at=now + timedelta(seconds=_settling_s(monitor, target, now)),
+                settled_at=now + timedelta(seconds=settling_s(monitor, target, now)),
                 states=states.get(monitor.id, {}),
                 verdict=known.verdicts.get(monitor.id),
                 incident=known.incidents.get(f"monitor:{monitor.id}"),
@@ -315,38 +350,6 @@ def _moved(state: LocationState, newest: tuple[datetime, int] | None) -> Locatio
     return replace(state, at=newest[0], attempt=newest[1])
 
 
-def _target(monitor: Monitor) -> tuple[Any, str, str | None]:
-    """The parsed target, how it is shown, and what is wrong with it."""
-    try:
-        target = shape.read(checks.kind(monitor.type).target, monitor.target)
-    except (Invalid, NotFound) as error:
-        return None, "", str(error)
-    return target, checks.show(monitor.type, target), None
-
-
-def _host(monitor: Monitor, target: Any) -> str:
-    """What the monitor contacts: host and port as far as they are named; this machine, when it uses something of it."""
-    steps = getattr(target, "steps", ())
-    url = getattr(target, "url", None) or (getattr(steps[0], "url", None) if steps else None)
-    if isinstance(url, str):
-        return urlsplit(url).netloc.rpartition("@")[2].lower()
-    host = getattr(target, "host", None)
-    if isinstance(host, str):
-        return f"{host}:{getattr(target, 'port', '')}"
-    return "this machine" if target is not None and checks.kind(monitor.type).missing is not None else monitor.id
-
-
-def _settling_s(monitor: Monitor, target: Any, now: datetime) -> float:
-    """How long after a start what is stored stands: two slots and an answer;
-    for a push monitor a period (or until its schedule wants a call), an hour at most."""
-    if monitor.type != "push":
-        return monitor.fresh_s()
-    rhythm = getattr(target, "rhythm", None)
-    if rhythm is None or rhythm.schedule is None:
-        return float(min(getattr(target, "period_s", monitor.interval_s), 3600))
-    return min((due_at(rhythm, now) - now).total_seconds(), 3600.0)
-
-
 def _gap(watched: Watched, now: datetime) -> datetime | None:
     """Since when, before this start, none of its votes was fresh."""
     latest = max((s.at for s in watched.states.values() if s.at is not None), default=None)
@@ -365,6 +368,8 @@ def _hashed(token: str) -> bytes:
     return hashlib.blake2b(token.encode(), digest_size=16).digest()
 
 
-def open_incidents(watchlist: Iterable[Watched]) -> int:
+def open_incidents(watchlist: Watchlist) -> int:
     """How many incidents are open."""
-    return sum(w.incident is not None and w.incident.open for w in watchlist)
+    return sum(w.incident is not None and w.incident.open for w in watchlist) + sum(
+        incident.open for incident in watchlist.incidents.values()
+    )

@@ -133,6 +133,18 @@ class Incidents:
         )
         return [_incident(row[0]) for row in rows]
 
+    def latest_of_others(self) -> list[Incident]:
+        """The newest incident of every subject that is not a monitor's verdict."""
+        where, values = self._s.mine("i.workspace_id")
+        rows = self._s.rows(
+            f"SELECT i.data FROM subjects u JOIN incidents i ON i.workspace_id = u.workspace_id AND i.subject = u.subject "
+            f"WHERE u.subject NOT LIKE 'monitor:%' AND {where} AND NOT EXISTS (SELECT 1 FROM incidents n WHERE "
+            "n.workspace_id = i.workspace_id AND n.subject = i.subject AND (n.opened_at > i.opened_at "
+            "OR (n.opened_at = i.opened_at AND n.id > i.id)))",
+            *values,
+        )
+        return [_incident(row[0]) for row in rows]
+
     def latest_of(self, subjects: Sequence[str]) -> dict[str, Incident]:
         """The newest incident of each of these subjects, open or resolved."""
         found: dict[str, Incident] = {}

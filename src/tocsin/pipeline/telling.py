@@ -1,0 +1,97 @@
+"""What a workspace wrote down of whom to tell, and when not to: channels, people, rules, windows, policies, schedules."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from tocsin.core.alert import Channel
+from tocsin.core.escalation import EscalationPolicy, EscalationStep
+from tocsin.core.maintenance import Window
+from tocsin.core.monitor import Monitor
+from tocsin.core.on_call import OnCallSchedule
+from tocsin.core.rule import AlertRule
+from tocsin.store import Session
+
+PERSON = "person:"
+"""Begins the id of the channel that reaches a member by e-mail."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telling:
+    """All of one workspace, as of its last change. `people` are channels that reach its members by e-mail."""
+
+    channels: tuple[Channel, ...] = ()
+    people: tuple[Channel, ...] = ()
+    rules: tuple[AlertRule, ...] = ()
+    windows: tuple[Window, ...] = ()
+    policies: Mapping[str, EscalationPolicy] = field(default_factory=dict[str, EscalationPolicy])
+    schedules: Mapping[str, OnCallSchedule] = field(default_factory=dict[str, OnCallSchedule])
+
+    @property
+    def hearers(self) -> tuple[Channel, ...]:
+        """Everything a message can go to."""
+        return self.channels + self.people
+
+    def hearer(self, id: str) -> Channel | None:
+        """A channel or a person, by id."""
+        return next((channel for channel in self.hearers if channel.id == id), None)
+
+    def rules_for(self, monitor: Monitor) -> list[AlertRule]:
+        """The rules that are switched on and cover this monitor."""
+        return [rule for rule in self.rules if rule.enabled and rule.scope.covers(monitor)]
+
+    def policy(self, id: str | None) -> EscalationPolicy | None:
+        """That policy, None for none."""
+        return None if id is None else self.policies.get(id)
+
+    def reached_by(self, step: EscalationStep) -> tuple[str, ...]:
+        """The ids of everything a step tells now."""
+        ids = (*step.channels, *(PERSON + person for person in step.people))
+        return tuple(dict.fromkeys(ids))
+
+
+def read_telling(s: Session) -> dict[str, Telling]:
+    """Of every workspace the session may see."""
+    parts: dict[str, dict[str, Any]] = defaultdict(dict)
+    for name, things in (
+        ("channels", s.channels.all()),
+        ("people", _people(s)),
+        ("rules", s.alert_rules.list()),
+        ("windows", s.maintenance_windows.list()),
+    ):
+        for workspace_id, group in _by_workspace(things).items():
+            parts[workspace_id][name] = tuple(group)
+    for name, things in (("policies", s.escalation_policies.list()), ("schedules", s.on_call_schedules.list())):
+        for workspace_id, group in _by_workspace(things).items():
+            parts[workspace_id][name] = {thing.id: thing for thing in group}
+    return {workspace_id: Telling(**known) for workspace_id, known in parts.items()}
+
+
+def _by_workspace(things: Iterable[Any]) -> dict[str, list[Any]]:
+    groups: dict[str, list[Any]] = defaultdict(list)
+    for thing in things:
+        groups[thing.workspace_id].append(thing)
+    return groups
+
+
+def _people(s: Session) -> list[Channel]:
+    """A channel for each member of each workspace."""
+    return [
+        Channel(
+            id=PERSON + user.id,
+            workspace_id=membership.workspace_id,
+            name=user.email,
+            type="email",
+            config={"to": [user.email]},
+            created_at=user.created_at,
+            updated_at=user.created_at,
+        )
+        for user in s.accounts.users()
+        if not user.disabled
+        for membership in s.accounts.memberships(user.id)
+    ]
