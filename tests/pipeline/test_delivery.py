@@ -114,7 +114,8 @@ async def test_a_burst_of_many_messages_all_arrives_once(world: World) -> None:
         ]
         await world.store.commit(Batch(id="many", outbox=tuple(rows)))
         world.corridor.delivery.handed(rows, False)
-        await world.go(5)
+        await until(lambda: sink.posts, clock=world.clock, within_s=30)
+        await world.quiet()
         assert sink.events == ["digest"]
         assert [key for item in sink.posts[0]["items"] for key in item["keys"]] == [r.key for r in rows]
         assert {await state(world, row) for row in rows} == {"sent"}

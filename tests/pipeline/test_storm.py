@@ -55,6 +55,13 @@ def told(sink: Web) -> list[str]:
     return [key for p in posts for key in ([k for i in p["items"] for k in i["keys"]] if "items" in p else [p["key"]])]
 
 
+async def arrive(world: World, sink: Web, count: int) -> None:
+    """Until so many posts have come, and are recorded."""
+    await until(lambda: len(sink.posts) >= count, clock=world.clock, within_s=30)
+    await world.quiet()
+    assert len(sink.posts) == count
+
+
 async def state(world: World, row: OutboxRow) -> tuple[str, str | None]:
     kept = await world.store.of("ws").read(lambda s: s.outbox.get(row.key))
     return (kept.state, kept.digest) if kept else ("none", None)
@@ -64,10 +71,10 @@ async def test_five_openings_go_at_once_and_the_rest_is_one_digest_that_is_updat
     async with webs(1) as (sink,):
         channel = await world.tell(sink)
         first = await tell(world, rows_of(world, channel, *names(5)))
-        await world.go(1)
+        await arrive(world, sink, 5)
         assert sink.events == ["incident.opened"] * 5
         more = await tell(world, rows_of(world, channel, *names(40, "n")))
-        await world.go(3)
+        await arrive(world, sink, 6)
         assert sink.events == ["incident.opened"] * 5 + ["digest"]
         digest = sink.posts[5]
         assert sink.calls[5][0]["idempotency-key"] == digest["key"]
@@ -77,8 +84,7 @@ async def test_five_openings_go_at_once_and_the_rest_is_one_digest_that_is_updat
         ends = await tell(world, rows_of(world, channel, *names(3), event="incident.resolved", order=2))
         await world.go(8)
         assert len(sink.posts) == 6
-        await world.go(8)
-        assert len(sink.posts) == 7
+        await arrive(world, sink, 7)
         assert len(sink.posts[6]["items"]) == 6
         assert sink.posts[6]["severity"] == "critical"
         assert len(told(sink)) == len(set(told(sink))) == 5 + 40 + 6
@@ -215,12 +221,11 @@ async def test_what_left_before_a_restart_counts(tmp_path: Path) -> None:
     async with webs(1) as (sink,), a_world(tmp_path) as world:
         channel = await world.tell(sink)
         await tell(world, rows_of(world, channel, *names(5)))
-        await world.go(2)
-        assert len(sink.posts) == 5
+        await arrive(world, sink, 5)
         await world.stop()
         await world.start()
         await tell(world, rows_of(world, channel, *names(3, "n")))
-        await world.go(4)
+        await arrive(world, sink, 6)
         assert sink.events[5:] == ["digest"]
 
 
@@ -241,6 +246,6 @@ async def test_the_log_names_the_digest(world: World) -> None:
     async with webs(1) as (sink,):
         channel = await world.tell(sink)
         await tell(world, rows_of(world, channel, *names(8)))
-        await world.go(4)
+        await arrive(world, sink, 1)
         log: list[Any] = (await world.store.of("ws").read(lambda s: s.outbox.list(incident="i-m3")))[0]
         assert [(d.row.state, d.row.digest, len(d.attempts)) for d in log] == [("sent", sink.posts[0]["key"], 1)]
