@@ -6,6 +6,7 @@ import errno
 
 import pycurl
 
+from tocsin.core.plain import clip
 from tocsin.core.result import TlsFacts
 from tocsin.errors import CheckFailed, CheckInvalid
 from tocsin.net.progress import timeout_message
@@ -27,6 +28,7 @@ _PROTOCOL = {
     95: "HTTP/3 broke",
     100: "the headers are too large",
 }
+_LONGEST = 256
 _OURS = (2, 4, 27, 41, 42, 43, 48)
 
 
@@ -44,7 +46,8 @@ def phase_of(transfer: Transfer) -> str:
 
 def fault_of(transfer: Transfer, facts: TlsFacts | None, timeout_s: float) -> CheckFailed | CheckInvalid:
     """The failure a transfer ended with (its code is not 0); `timeout_s` is the time that all of it had."""
-    code, text, phase = transfer.code, transfer.text, phase_of(transfer)
+    code, phase = transfer.code, phase_of(transfer)
+    text = clip(transfer.text, _LONGEST)  # it may repeat what the target said
     where = transfer.url.authority
     if code == pycurl.E_OPERATION_TIMEDOUT:
         return CheckFailed("timeout", timeout_message(timeout_s, phase), phase=phase)
@@ -102,4 +105,4 @@ def _no_connection(transfer: Transfer, where: str) -> CheckFailed:
         return CheckFailed("connection_reset", f"{at} reset the connection", phase="connect")
     if number == errno.ETIMEDOUT:
         return CheckFailed("timeout", f"no answer from {at}", phase="connect")
-    return CheckFailed("network", f"no connection to {at}: {transfer.text}", phase="connect")
+    return CheckFailed("network", f"no connection to {at}: {clip(transfer.text, _LONGEST)}", phase="connect")

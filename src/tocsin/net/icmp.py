@@ -222,8 +222,13 @@ async def _by_program(program: str, address: Address, count: int, spacing_s: flo
         process.kill()
         await process.wait()
         raise
-    times = [float(t) for t in re.findall(rb"time[=<]([0-9.]+) ?ms", out)][:count]
+    times = times_in(out, count)
     if process.returncode not in (0, 1):
         raise CheckInvalid(f"ping could not run: {problem.decode('utf-8', 'replace').strip()[:200]}")
     lost: list[float | None] = [None] * (count - len(times))
     return Echoes("ping", [*times, *lost], unreachable=not times and b"nreachable" in out)
+
+
+def times_in(printed: bytes, count: int) -> list[float]:
+    """The round trips in ms, `count` at most, that a ping program has printed."""
+    return [float(t) for t in re.findall(rb"time[=<]([0-9]{1,9}(?:\.[0-9]{1,9})?) ?ms", printed)[:count]]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
+from tocsin.core.plain import clip
 from tocsin.core.result import TlsFacts
 from tocsin.errors import CheckFailed
 from tocsin.net.shortage import shortage
@@ -119,7 +120,7 @@ def _read_chain(ders: Sequence[bytes]) -> TlsFacts:
                 "issuer": _name(cert.issuer),
                 "not_after": cert.not_valid_after_utc.isoformat().replace("+00:00", "Z"),
             }
-        except ValueError:
+        except (ValueError, TypeError, x509.InvalidVersion):  # whatever the library finds wrong in it
             chain.append({"subject": "", "issuer": "", "not_after": None, "fingerprint_sha256": fingerprint})
             continue
         chain.append({**summary, "fingerprint_sha256": fingerprint})
@@ -175,7 +176,7 @@ def _trusted_subjects() -> frozenset[bytes]:
 
 def _name(name: x509.Name) -> str:
     try:
-        return name.rfc4514_string()[:500]
+        return clip(name.rfc4514_string(), 500)
     except ValueError:
         return ""
 
@@ -186,11 +187,11 @@ def _sans(cert: x509.Certificate) -> tuple[str, ...]:
 
     try:
         value = cert.extensions.get_extension_for_oid(ExtensionOID.SUBJECT_ALTERNATIVE_NAME).value
-    except (x509.ExtensionNotFound, ValueError, x509.UnsupportedGeneralNameType, x509.DuplicateExtension):
-        common = [str(a.value) for a in cert.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    except (x509.ExtensionNotFound, ValueError, TypeError, x509.UnsupportedGeneralNameType, x509.DuplicateExtension):
+        common = [clip(str(a.value), 255) for a in cert.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
         return tuple(common[:1])
     assert isinstance(value, x509.SubjectAlternativeName)
-    names = value.get_values_for_type(x509.DNSName)
+    names = [clip(name, 255) for name in value.get_values_for_type(x509.DNSName)]
     return (*names, *(str(ip) for ip in value.get_values_for_type(x509.IPAddress)))[:_MOST_SANS]
 
 
