@@ -12,6 +12,7 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
@@ -260,7 +261,8 @@ class Delivery:
         storm = self.pacing.storm(place, now)
         name = storm.name if storm is not None else f"{now.timestamp():.3f}"
         earlier = storm.lines if storm is not None and storm.ref is not None else None
-        gathered, lines = digests.gather(rows, now, storm=name, base_url=self.base_url, earlier=earlier)
+        make = partial(digests.gather, rows, now, storm=name, base_url=self.base_url, earlier=earlier)
+        gathered, lines = await asyncio.to_thread(make)  # thousands of lines: the loop has its turns meanwhile
         kept = await self._store.gather(gathered)
         self.afloat.gathered(gathered, spooled=kept == "spooled")
         self.pacing.opened(place, now, sum(map(opens, rows)))
