@@ -160,3 +160,12 @@ async def test_the_latest_name_of_a_message_on_the_other_side_is_kept_for_its_in
     assert await ws.read(lambda s: s.outbox.left_since(at(1.5))) == [(PLACE, at(2), True)]
     await ws.write(lambda s: s.outbox.expire(at(9)))
     assert await ws.read(lambda s: s.outbox.earlier_ref(second)) is None
+
+
+async def test_a_message_may_go_to_a_member_and_to_nobody_else(store: Store) -> None:
+    members, strangers = (
+        await intend(store, "a", channel_id="person:alice"),
+        await intend(store, "a", channel_id="person:charlie"),
+    )
+    assert [state for state, _ in await states(store, members)] == ["pending"]
+    assert await states(store, strangers) == []
