@@ -23,6 +23,7 @@ TITLE, SAYS = "LDAP", "sign-in, a search"
 OFFERS = ("certificate_days",)
 
 _MOST_BYTES = 65_536  # of one message
+_MOST_RECEIVED = 4 << 20  # of all messages
 _MOST_ENTRIES = 1000
 _BIND, _BOUND, _UNBIND, _SEARCH, _ENTRY, _DONE, _REFERENCE, _EXTENDED, _INTERMEDIATE = (
     0x60, 0x61, 0x42, 0x63, 0x64, 0x65, 0x73, 0x78, 0x79,
@@ -118,6 +119,7 @@ class _Server:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._number = 1  # the one before was StartTLS
+        self._received = 0
         self._answered_at: float | None = None
 
     def first_answer_ms(self, began: float) -> float | None:
@@ -157,6 +159,9 @@ class _Server:
             size = int.from_bytes(rest, "big")
         if size > _MOST_BYTES:
             raise CheckFailed("protocol", f"a message of {size} bytes, at most {_MOST_BYTES} are taken", phase="ttfb")
+        self._received += size
+        if self._received > _MOST_RECEIVED:
+            raise CheckFailed("protocol", f"{_MOST_RECEIVED} bytes came, and no end among them", phase="transfer")
         return head + await self.connection.read(size)
 
     async def leave(self) -> None:

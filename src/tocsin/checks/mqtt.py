@@ -110,7 +110,9 @@ async def check(target: Target, net: Net) -> Observation:
         else:
             began = time.perf_counter()
             await session.send(_PINGREQ, 0, b"")
-            await session.wait_for(_PINGRESP)
+            _, _, body = await session.wait_for(_PINGRESP)
+            if body:
+                raise session.failed(f"expected PINGRESP, found one of {len(body)} bytes")
             session.round_trip(began)
         session.total = (time.perf_counter() - came) * 1000  # parting is none of it
         await _goodbye(session)

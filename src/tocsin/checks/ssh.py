@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import socket
 import sys
 import time
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import asyncssh
 
 _FAREWELL_S = 0.5
+_RECEIVED = 8192  # what waits for us at most: the library works through all of it in one go, and holds up other checks
 _EXCHANGES = "-diffie-hellman-group-exchange-*"  # there the server chooses how long we compute
 _KEY_TYPES = {
     "ed25519": ["ssh-ed25519"],
@@ -71,6 +73,7 @@ async def check(target: Target, net: Net) -> Observation:
         visit = _Visit(target, connection, came)
         options = await _options(library, target, visit)
         sock = connection.detach()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVED)
         visit.begin()
         try:
             session = await library.connect(target.host, target.port, sock=sock, config=None, options=options)

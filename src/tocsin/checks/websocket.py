@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 OFFERS = ("body", "body_bytes", "json_path", "header", "certificate_days")
 
 _LINE = 8192
-_CHUNK = 4096  # so that thousands of tiny frames are not read in one go
+_CHUNK = 2048  # so that thousands of tiny frames are not read in one go
 _MOST_LINES = 128
 _MOST_MESSAGE = 65_536
 _MOST_RECEIVED = 1 << 18

@@ -150,7 +150,7 @@ class Journey:
                 raise CheckFailed(
                     "network", f"refused: {refused}", phase=self.here.phase
                 ) from None  # the target's doing
-            headers, line = _headers(done.header_lines)
+            headers, line, whole = _headers(done.header_lines)
             if self.request.cookies is not None:
                 self.cookies.keep(self.url, headers)
             location = next((value for name, value in headers if name == "location"), None)
@@ -160,7 +160,7 @@ class Journey:
                 if isinstance(fault, CheckFailed):
                     fault.observation = self._seen(done, headers)
                 raise fault
-            self._held_to(done, headers, line)
+            self._held_to(done, headers, line, whole)
             if not leads_on or location is None:
                 return self._seen(done, headers)
             try:
@@ -175,14 +175,17 @@ class Journey:
                 raise self._lost(done, headers, f"more than {self.request.max_redirects} redirects")
             self._turn_to(target, done.status, headers)
 
-    def _held_to(self, done: Transfer, headers: tuple[tuple[str, str], ...], line: str) -> None:
-        """Raise CheckFailed (protocol) for an answer that is not HTTP, or not of the version that was asked for."""
+    def _held_to(self, done: Transfer, headers: tuple[tuple[str, str], ...], line: str, whole: bool) -> None:
+        """Raise CheckFailed (protocol) for an answer that is not HTTP, not of the version that was asked for, or whose
+        headers end in the middle (which libcurl takes for their end)."""
         wanted, spoken = self.request.http_version, done.http_version
         expected, found = "", ""
         if not _STATUS_LINE.match(line):
             expected, found = "a status line of HTTP", repr(clip(line, 60))
         elif wanted in ("2", "3") and spoken != wanted:
             expected, found = f"HTTP/{wanted}", f"HTTP/{spoken}"
+        elif not whole:
+            expected, found = "an empty line after the headers", "the end of the connection"
         if expected:
             message = f"expected {expected}, found {found}"
             raise CheckFailed("protocol", message, phase="ttfb", observation=self._seen(done, headers))
@@ -380,15 +383,17 @@ def _same_place(start: Url, target: Url) -> bool:
     return start.port == target.port or (start.port, target.port) == (80, 443)
 
 
-def _headers(lines: Sequence[bytes]) -> tuple[tuple[tuple[str, str], ...], str]:
-    """The headers of the last answer among these lines (1xx answers and a proxy's come before it), and its status line."""
+def _headers(lines: Sequence[bytes]) -> tuple[tuple[tuple[str, str], ...], str, bool]:
+    """The headers of the last answer among these lines (1xx answers and a proxy's come before it), its status line, and
+    whether an empty line ended its headers."""
     found: list[tuple[str, str]] = []
-    status_line = ""
-    for line in b"".join(lines).decode("latin-1").split("\n"):
+    status_line, whole = "", False
+    for line in b"".join(lines).decode("latin-1").split("\n")[:-1]:
         if line.startswith("HTTP/"):
-            found, status_line = [], line
+            found, status_line, whole = [], line, False
             continue
+        whole = whole or line in ("", "\r")
         name, colon, value = line.partition(":")
         if colon and len(found) < MAX_HEADERS:
             found.append((name.strip().lower(), value.strip()))
-    return tuple(found), status_line
+    return tuple(found), status_line, whole

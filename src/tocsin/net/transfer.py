@@ -104,7 +104,7 @@ class Transfer:
         self.code, self.text = code, text
         self.header_lines = sink.lines[:]
         sink.lines.clear()
-        self.body, self.body_bytes, self.truncated = b"".join(sink.chunks), sink.size, sink.truncated
+        self.body, self.body_bytes, self.truncated = bytes(sink.body), len(sink.body), sink.truncated
         if code == pycurl.E_WRITE_ERROR and sink.truncated:
             self.code = 0
         if code == pycurl.E_ABORTED_BY_CALLBACK and sink.flooded:
@@ -142,12 +142,12 @@ def _chain(info: list[list[tuple[str, str]]]) -> list[bytes]:
 class _Sink:
     """Where a handle puts what it receives: header lines as they come, the body up to a limit."""
 
-    __slots__ = ("chunks", "flooded", "limit", "lines", "size", "spoken", "truncated")
+    __slots__ = ("body", "flooded", "limit", "lines", "spoken", "truncated")
 
     def __init__(self) -> None:
         self.lines: list[bytes] = []
-        self.chunks: list[bytes] = []
-        self.size = self.limit = 0
+        self.body = bytearray()  # one piece: a body that comes byte by byte takes no more
+        self.limit = 0
         self.truncated = self.flooded = False
         self.spoken: tuple[str, str] | None = None
 
@@ -164,14 +164,12 @@ class _Sink:
             self.spoken = (protocol.strip(), cipher.partition(" / ")[0].strip())
 
     def write(self, data: bytes) -> int | None:
-        room = self.limit - self.size
+        room = self.limit - len(self.body)
         if len(data) > room:
             self.truncated = True
-            self.chunks.append(data[:room])
-            self.size += room
+            self.body += data[:room]
             return 0  # not what was given: libcurl ends the transfer
-        self.chunks.append(data)
-        self.size += len(data)
+        self.body += data
         return None
 
 
@@ -196,7 +194,7 @@ class TransferPool:
             return
         sink: _Sink = handle.sink
         sink.lines.clear()
-        sink.chunks, sink.size, sink.truncated, sink.flooded = [], 0, False, False
+        sink.body, sink.truncated, sink.flooded = bytearray(), False, False
         special = transfer.special is not None or transfer.listen
         if special or transfer.method != "GET" or transfer.request_body is not None:
             handle.reset()
