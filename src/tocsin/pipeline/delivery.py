@@ -192,6 +192,7 @@ class Delivery:
             if not (found[0] or self._sending or self._fresh or self.afloat.owns):
                 self.afloat.clear()
             self._count_at = now + timedelta(seconds=LOOK_S)
+        now = self._clock.now()  # later than what was handed over meanwhile
         due = dict.fromkeys([*self._fresh, *(place for place, at in self._known_places if at <= now)])
         wanted = [p for p in due if self._rests.get(p, now) <= now and self.pacing.free(p) > 0][:PLACES]
         if not wanted:
