@@ -195,7 +195,7 @@ async def test_servers_of_another_kind():
     async with serving(http1, read=False) as server:
         outcome = await look("grpc", host="127.0.0.1", port=server.port)
     assert why(outcome)[:2] == ("down", "protocol")
-    assert "HTTP/2 broke" in str(outcome.error)
+    assert "the answer is not HTTP/2" in str(outcome.error)
     tls = issue("127.0.0.1", by=authority()).context(alpn=("http/1.1",))
     async with serving(hostile.good, tls=tls) as server:
         outcome = await look("grpc", host="127.0.0.1", port=server.port, tls=True, verify_tls=False)

@@ -30,7 +30,7 @@ from tocsin.core.monitor import Assertion
 from tocsin.core.pattern import check_pattern, search
 from tocsin.core.plain import clip
 from tocsin.core.result import Observation, Timing
-from tocsin.core.shape import Help, Length, Pattern, Range
+from tocsin.core.shape import Front, Help, Length, Pattern, Range
 from tocsin.errors import CheckFailed, CheckInvalid, Invalid, Problem
 from tocsin.net import Net, TlsWish
 from tocsin.net.progress import progress
@@ -52,10 +52,13 @@ class Target:
 
     name: Annotated[str, Length(1, 255), Help("Name to ask for; an address for PTR")]
     server: Annotated[
-        str | None, Pattern(r"[^\s/]{1,260}", "ADDRESS or ADDRESS:PORT"), Help("Server to ask; else the system's first")
+        str | None,
+        Front,
+        Pattern(r"[^\s/]{1,260}", "ADDRESS or ADDRESS:PORT"),
+        Help("Server to ask, as ADDRESS or ADDRESS:PORT; else the system's first"),
     ] = None
-    record_type: Annotated[RecordType, Help("Kind of record")] = "A"
-    expect: Annotated[tuple[str, ...], Length(0, 50), Help("What the answer should be")] = ()
+    record_type: Annotated[RecordType, Front, Help("Kind of record")] = "A"
+    expect: Annotated[tuple[str, ...], Front, Length(0, 50), Help("What the answer should be; any when empty")] = ()
     expect_mode: Annotated[
         Literal["set", "subset", "regex"],
         Help("set: the whole answer in any order; subset: among others; regex: each matches some answer"),
@@ -276,7 +279,7 @@ class _Exchange:
 
 
 def _plainly(raw: bytes, question: _Question) -> _Answer | None:
-    """The answer, when it is a plain one: the same as `_fully` gives, for a fraction of the price (docs/adr/0011)."""
+    """The answer, when it is a plain one: the same as `_fully` gives, for a fraction of the price (docs/adr/0012)."""
     plain = dns_answer.read(raw, question.asked, question.kind)
     if plain is None:
         return None

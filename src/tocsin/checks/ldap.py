@@ -14,7 +14,7 @@ from tocsin.core import ber, ldap_filter
 from tocsin.core.ber import BrokenBer, Element
 from tocsin.core.plain import clip, found
 from tocsin.core.result import Observation
-from tocsin.core.shape import Help, Hidden, Length, Range
+from tocsin.core.shape import Front, Help, Hidden, Length, Range
 from tocsin.errors import CheckFailed, Invalid, Problem
 from tocsin.net import Connection, Net, starttls
 
@@ -56,15 +56,17 @@ class Target:
 
     host: Host
     port: Port = 389
-    tls: Annotated[bool, Help("Speak TLS from the start (port 636)")] = False
-    starttls: Annotated[bool, Help("Go over to TLS by StartTLS")] = False
-    user: Annotated[str | None, Length(1, 1000), Help("Sign in as this entry (its DN); else nobody signs in")] = None
-    password: Annotated[str | None, Hidden, Length(1, 1000), Help("The user's password")] = None
+    tls: Annotated[bool, Front, Help("Speak TLS from the start (port 636)")] = False
+    starttls: Annotated[bool, Front, Help("Go over to TLS by StartTLS")] = False
+    user: Annotated[
+        str | None, Front, Length(1, 1000), Help("Sign in as this entry (its DN); else nobody signs in")
+    ] = None
+    password: Annotated[str | None, Hidden, Front, Length(1, 1000), Help("The user's password")] = None
     base: Annotated[
-        str | None, Length(1, 1000), Help("Where to search (a DN); else the server's own entry is read")
+        str | None, Front, Length(1, 1000), Help("Where to search (a DN); else the server's own entry is read")
     ] = None
     scope: Annotated[Literal["base", "one", "sub"], Help("That entry, those right below it, or all below it")] = "sub"
-    filter: Annotated[str, Length(3, 2000), Help("What to search for")] = "(objectClass=*)"
+    filter: Annotated[str, Front, Length(3, 2000), Help("What to search for")] = "(objectClass=*)"
     min_entries: Annotated[int, Range(0, _MOST_ENTRIES), Help("How many entries there must be at least")] = 1
     verify_tls: VerifyTls = True
     server_name: ServerName = None

@@ -28,7 +28,7 @@ from tocsin.checks._terms import (
 )
 from tocsin.core.plain import as_map, clip
 from tocsin.core.result import CheckError, Observation
-from tocsin.core.shape import Help, Length, Range
+from tocsin.core.shape import Front, Help, Length, Range
 from tocsin.errors import CheckFailed, CheckInvalid, Invalid, Problem
 from tocsin.net import Connection, Net
 from tocsin.net.progress import progress
@@ -55,9 +55,9 @@ class Target:
     host: Host
     port: Port = 5672
     tls: Tls = False
-    user: Annotated[str | None, Length(1, 255), Help("Sign in as this user; else as guest")] = None
+    user: Annotated[str | None, Front, Length(1, 255), Help("Sign in as this user; else as guest")] = None
     password: Password = None
-    vhost: Annotated[str, Length(1, 255), Help("Virtual host to open")] = "/"
+    vhost: Annotated[str, Front, Length(1, 255), Help("Virtual host to open")] = "/"
     queue: Annotated[
         str | None, Length(1, 255), Help("Queue that must be there; else a message goes through a queue of our own")
     ] = None

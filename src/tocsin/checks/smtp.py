@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from tocsin.checks._terms import CaFile, Host, IpVersion, Password, Port, ServerName, User, VerifyTls, wish
 from tocsin.core.plain import clip
 from tocsin.core.result import Observation
-from tocsin.core.shape import Help, Pattern
+from tocsin.core.shape import Front, Help, Pattern
 from tocsin.errors import CheckFailed, Invalid, Problem
 from tocsin.net import Connection, Net, smtp
 from tocsin.net.progress import progress
@@ -32,8 +32,8 @@ class Target:
 
     host: Host
     port: Port = 25
-    starttls: Annotated[bool, Help("The server must offer STARTTLS, and its certificate must be valid")] = False
-    tls: Annotated[bool, Help("Speak TLS from the start (port 465)")] = False
+    starttls: Annotated[bool, Front, Help("The server must offer STARTTLS, and its certificate must be valid")] = False
+    tls: Annotated[bool, Front, Help("Speak TLS from the start (port 465)")] = False
     user: User = None
     password: Password = None
     helo: Annotated[str, Pattern(r"[A-Za-z0-9.\-\[\]:]{1,253}", "a host name"), Help("Our name in EHLO")] = (

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from tocsin.checks._terms import Host, IpVersion, Password, Port, PrivateKey, User
 from tocsin.core.plain import clip
 from tocsin.core.result import Observation
-from tocsin.core.shape import Help, Pattern
+from tocsin.core.shape import Front, Help, Pattern
 from tocsin.errors import CheckFailed, CheckInvalid, Invalid, Problem
 from tocsin.net import Connection, Net
 from tocsin.net.connect import from_os_error
@@ -47,8 +47,9 @@ class Target:
     private_key: PrivateKey = None
     host_key: Annotated[
         str | None,
+        Front,
         Pattern(r"SHA256:[A-Za-z0-9+/]{43}=?", "a fingerprint such as SHA256:…, as ssh-keygen -l shows it"),
-        Help("Fingerprint that the host key must have"),
+        Help("Fingerprint that the host key must have, such as SHA256:…"),
     ] = None
     host_key_type: Annotated[
         Literal["ed25519", "ecdsa", "rsa"] | None,

@@ -38,7 +38,7 @@ def from_os_error(error: OSError, phase: str, where: str = "") -> CheckFailed | 
         return CheckFailed("timeout", f"no answer from{at or ' the target'}", phase=phase)
     if error.errno in _UNREACHABLE:
         return CheckFailed("network", f"no route to{at or ' the target'}: {error.strerror}", phase=phase)
-    return CheckFailed("network", f"{error.strerror or error}{at}", phase=phase)
+    return CheckFailed("network", f"{where}: {error.strerror or error}".removeprefix(": "), phase=phase)
 
 
 class TlsWish(Struct, frozen=True, kw_only=True):

@@ -20,12 +20,12 @@ _TLS_OTHER = (35, 53, 54, 58, 59, 64, 66, 77, 80, 82, 83, 90)
 _PROTOCOL = {
     1: "it does not answer in HTTP",
     8: "the answer is not HTTP",
-    16: "HTTP/2 broke",
+    16: "the answer is not HTTP/2, or broken",
     18: "the body is shorter than promised",
     23: "the answer cannot be taken in",
     61: "the body's encoding is broken",
-    92: "HTTP/2 broke",
-    95: "HTTP/3 broke",
+    92: "HTTP/2 broke off",
+    95: "HTTP/3 broke off",
     100: "the headers are too large",
 }
 _LONGEST = 256
