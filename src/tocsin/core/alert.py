@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
 from tocsin.core import wording
@@ -17,6 +17,9 @@ from tocsin.core.incident import RECOVERED, Incident, Step, Transition
 from tocsin.core.marks import Help, Length
 from tocsin.core.monitor import Monitor
 from tocsin.core.result import iso, micros
+
+PERSON = "person:"
+"""Begins the id of the channel that reaches a member by e-mail."""
 
 Event = Literal[
     "incident.opened",
@@ -38,7 +41,9 @@ class Template(Struct, frozen=True, kw_only=True):
 
 class Channel(Struct, frozen=True, kw_only=True):
     """A notification channel. `config` is its notifier's Config as a JSON object, secrets in clear only in memory.
-    `template` None: our words."""
+    `template` None: our words.
+    `fallback` is the id of the channel that is told too what this one does not take; `canary_s`: a test message goes
+    through it so often (0: never)."""
 
     id: str
     workspace_id: str
@@ -49,16 +54,23 @@ class Channel(Struct, frozen=True, kw_only=True):
     enabled: bool = True
     disabled_reason: str | None = None
     template: Template | None = None
+    fallback: str | None = None
+    canary_s: int = 0
     created_at: datetime
     updated_at: datetime
 
 
 class Item(Struct, frozen=True, kw_only=True):
-    """One of the messages that a digest gathers; `url` is its page, or empty."""
+    """One line of a digest: where one subject stands. `url` is its page, or empty; `event` is that of its latest message,
+    `keys` are those of all its messages, oldest first."""
 
     title: str
     severity: str
     url: str = ""
+    event: str = ""
+    monitor_id: str | None = None
+    incident_id: str | None = None
+    keys: tuple[str, ...] = ()
 
 
 class Message(Struct, frozen=True, kw_only=True):
@@ -87,7 +99,7 @@ class OutboxRow(Struct, frozen=True, kw_only=True):
     """One message for one channel, from intent to outcome. States: pending → sent | failed | dropped.
 
     `order`: rows of one channel and subject leave in ascending order (down n before up n). `lease_until` is set while
-    a sender holds it. `next_at`: not before then."""
+    a sender holds it. `next_at`: not before then. `digest` is the key of the digest that carries it (read for the log)."""
 
     key: str
     workspace_id: str
@@ -104,6 +116,7 @@ class OutboxRow(Struct, frozen=True, kw_only=True):
     lease_until: datetime | None = None
     last_error: str | None = None
     done_at: datetime | None = None
+    digest: str | None = None
 
 
 # Where a message stands among those of the same transition number: reminders by their count, steps after them, the
@@ -219,15 +232,12 @@ def audience(
     if transition.what == "step":
         asked = (targets or {}).get(transition.step, ())
         same_moment = told if told is not None and transition.at == incident.began_at() else ()
-        return [
-            channel
-            for channel in _able(channels, terms.workspace_id)
-            if channel.id in asked and channel.id not in same_moment
-        ]
+        reached = _reached([c for c in channels if c.id in asked], terms.workspace_id, channels)
+        return [channel for channel in reached if channel.id not in same_moment]
     if told is None:
         later = transition.what == "resolved"
         return [channel for channel in now if not (later and _came_later(channel, incident))]
-    before = [channel for channel in _able(channels, terms.workspace_id) if channel.id in told]
+    before = _reached([c for c in channels if c.id in told], terms.workspace_id, channels)
     match transition.what:
         case "opened" | "reopened":
             return now
@@ -240,17 +250,25 @@ def audience(
 
 
 def told_by(terms: Terms, channels: Sequence[Channel]) -> list[Channel]:
-    """The channels this subject tells: those it names, or every default one; enabled and of its own workspace only."""
+    """The channels this subject tells: those it names, or every default one; enabled and of its own workspace only. In
+    place of one that trouble switched off, its fallback."""
     named = terms.channels
-    return [
-        channel
-        for channel in _able(channels, terms.workspace_id)
-        if (channel.default if named is None else channel.id in named)
-    ]
+    wanted = [channel for channel in channels if (channel.default if named is None else channel.id in named)]
+    return _reached(wanted, terms.workspace_id, channels)
 
 
-def _able(channels: Sequence[Channel], workspace_id: str) -> list[Channel]:
-    return sorted((c for c in channels if c.enabled and c.workspace_id == workspace_id), key=_id)
+def _reached(wanted: Sequence[Channel], workspace_id: str, channels: Sequence[Channel]) -> list[Channel]:
+    """Those of the workspace that are enabled; in place of one that trouble switched off, the one that stands in."""
+    known = {c.id: c for c in channels if c.workspace_id == workspace_id}
+    found: dict[str, Channel] = {}
+    for channel in wanted:
+        at, tried = known.get(channel.id), {channel.id}
+        while at is not None and not at.enabled and at.disabled_reason is not None and at.fallback not in tried:
+            tried.add(at.fallback or "")
+            at = known.get(at.fallback or "")
+        if at is not None and at.enabled:
+            found[at.id] = at
+    return sorted(found.values(), key=_id)
 
 
 def test_message(channel: Channel, now: datetime, *, base_url: str) -> Message:
@@ -292,7 +310,7 @@ def message_json(message: Message) -> dict[str, Any]:
     if message.late_s is not None:
         shown["late_s"] = round(message.late_s, 3)
     if message.items:
-        shown["items"] = [{"title": i.title, "severity": i.severity, "url": i.url} for i in message.items]
+        shown["items"] = [to_builtins(item) for item in message.items]
     return shown
 
 

@@ -13,6 +13,7 @@ from tocsin.web.api import (
     me,
     members,
     monitors,
+    notices,
     notifications,
     results,
     session,
@@ -31,6 +32,7 @@ ROUTES: list[Route] = [
     *channels.ROUTES,
     *incidents.ROUTES,
     *notifications.ROUTES,
+    *notices.ROUTES,
     *audit.ROUTES,
     *live.ROUTES,
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -11,7 +11,8 @@ from tocsin import notifiers
 from tocsin.core import shape, template
 from tocsin.core.alert import Channel, Template
 from tocsin.core.shape import fields
-from tocsin.errors import Invalid, NotFound, TocsinError
+from tocsin.core.wording import moment
+from tocsin.errors import Invalid, NotFound, StoreUnavailable, TocsinError
 from tocsin.web.api import channels
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.pages import form, view
@@ -53,10 +54,10 @@ class Done(Struct, frozen=True, kw_only=True):
 async def index(call: Call) -> Reply:
     """The list."""
     done: Done = call.query or Done()
-    return _list(call, did={"saved": "Saved.", "deleted": "Deleted."}.get(done.did, ""))
+    return await _list(call, did={"saved": "Saved.", "deleted": "Deleted."}.get(done.did, ""))
 
 
-def _list(call: Call, *, did: str = "", tested: Mapping[str, Any] | None = None, tested_id: str = "") -> Reply:
+async def _list(call: Call, *, did: str = "", tested: Mapping[str, Any] | None = None, tested_id: str = "") -> Reply:
     found = channels.visible(call.parts, call.who)
     told = sum(c.enabled for c in found)
     verdict = "Nobody is told yet." if not told else f"{told} {'channel rings' if told == 1 else 'channels ring'}."
@@ -69,10 +70,30 @@ def _list(call: Call, *, did: str = "", tested: Mapping[str, Any] | None = None,
         labels={name: label(name) for name in notifiers.REGISTRY},
         verdict=verdict,
         used=used,
+        canaries=await _canaries(call, found),
+        names={c.id: c.name for c in found},
         did=did,
         tested=tested,
         tested_id=tested_id,
     )
+
+
+async def _canaries(call: Call, found: Sequence[Channel]) -> dict[str, tuple[str, str]]:
+    """What came of each channel's latest canary: (a state for colours, a sentence)."""
+    try:
+        rows = await call.parts.corridor.canary.latest(found)
+    except StoreUnavailable:
+        return {}
+    said: dict[str, tuple[str, str]] = {}
+    for id, row in rows.items():
+        match row.state:
+            case "sent":
+                said[id] = "up", f"Canary arrived {moment(row.done_at or row.created_at)}"
+            case "pending":
+                said[id] = "nodata", f"Canary on its way{': ' + row.last_error if row.last_error else ''}"
+            case _:
+                said[id] = "down", f"Canary did not arrive: {row.last_error or 'dropped'}"
+    return said
 
 
 def _used(call: Call, channel: Channel) -> int:
@@ -90,6 +111,8 @@ def typed(call: Call) -> dict[str, Any]:
         "config": form.read_back(fields(notifiers.kind(type_).config), given, "config.") if known else {},
         "default": view.ticked(call, "default"),
         "enabled": view.ticked(call, "enabled"),
+        "fallback": view.first(call, "fallback") or None,
+        "canary_s": _seconds(view.first(call, "canary_h")),
         "template": words(call),
     }
 
@@ -98,6 +121,14 @@ def words(call: Call) -> dict[str, str] | None:
     """The template that was typed, or None where there is none."""
     typed = {name: view.first(call, f"template.{name}").replace("\r\n", "\n") for name in ("title", "text")}
     return typed if any(typed.values()) else None
+
+
+def _seconds(hours: str) -> object:
+    """Seconds of so many hours; what is no number stays as it was typed, for the reader to refuse."""
+    try:
+        return round(float(hours or "0") * 3600)
+    except (ValueError, OverflowError):
+        return hours
 
 
 def inputs(data: Mapping[str, Any], errors: Mapping[str, str]) -> list[form.Input]:
@@ -141,6 +172,9 @@ def _form(
         types=types(),
         preview=previews(data.get("template")),
         named=template.FIELDS,
+        others=[
+            (c.id, c.name) for c in channels.visible(call.parts, call.who) if channel is None or c.id != channel.id
+        ],
     )
 
 
@@ -151,7 +185,7 @@ async def new(call: Call) -> Reply:
         raise NotFound(f"there is no kind of channel {wanted.type}")
     first = not channels.visible(call.parts, call.who)
     empty: dict[str, Any] = {"name": "", "type": wanted.type, "config": {}, "default": first, "enabled": True}
-    return _form(call, empty | {"template": None}, {})
+    return _form(call, empty | {"template": None, "fallback": None, "canary_s": 0}, {})
 
 
 async def create(call: Call) -> Reply:
@@ -198,7 +232,7 @@ async def preview(call: Call) -> Reply:
 
 async def test(call: Call) -> Reply:
     """Send one test message and say what came of it."""
-    return _list(call, tested=await send_test(call, call.path["id"]), tested_id=call.path["id"])
+    return await _list(call, tested=await send_test(call, call.path["id"]), tested_id=call.path["id"])
 
 
 async def send_test(call: Call, channel_id: str) -> Mapping[str, Any]:
