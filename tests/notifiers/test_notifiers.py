@@ -11,6 +11,7 @@ from notifiers.sinks import always, http_sink
 from tocsin import notifiers
 from tocsin.core import shape
 from tocsin.core.alert import Template
+from tocsin.core.storm import GROUPING
 from tocsin.errors import DeliveryFailed, NotFound
 from tocsin.net import Egress, Net
 from tocsin.net.http import HttpReply
@@ -188,3 +189,7 @@ async def test_a_template_that_fails_is_left_aside_and_the_receipt_says_so(net: 
     assert sink.requests[0].json["title"] == "Ours"
     assert receipt.detail == f"HTTP 204; {receipt.note}"
     assert receipt.note.startswith("sent in Tocsin's own words, because the channel's template failed: template.text: ")
+
+
+def test_who_gets_every_incident_in_a_storm_is_who_gathers_by_itself() -> None:
+    assert {name for name in notifiers.names() if notifiers.kind(name).grouped} == GROUPING

@@ -304,7 +304,8 @@ class Delivery:
         if failure is None:
             telemetry.delivery_seconds.labels(channel.type).observe(max(0.0, late_s + took_ms / 1000))
             self.pacing.told((row.workspace_id, row.channel_id), row.key, receipt.ref)
-            await self._settle(row, state="sent", ok=True, took_ms=took_ms, ref=receipt.ref)
+            note = receipt.note or None
+            await self._settle(row, state="sent", ok=True, error=note, took_ms=took_ms, ref=receipt.ref)
             if row.subject == CANARY:
                 await self.trouble.canary_passed(channel, max(0.0, late_s + took_ms / 1000))
             await self.trouble.tell_end(row, channel)
