@@ -18,6 +18,7 @@ from tocsin.net import Net
 from tocsin.pipeline.backfill import backfill
 from tocsin.pipeline.delivery import Delivery
 from tocsin.pipeline.draft import Draft
+from tocsin.pipeline.figures import Figures
 from tocsin.pipeline.housekeeping import Housekeeping
 from tocsin.pipeline.intake import Intake
 from tocsin.pipeline.judgement import Judgement
@@ -61,6 +62,7 @@ class Corridor:
     delivery: Delivery
     live: Live
     watchdog: Watchdog
+    figures: Figures
     housekeeping: Housekeeping
     lag: LagMeter
     self_test: SelfTest
@@ -87,7 +89,8 @@ class Corridor:
         delivery = Delivery(store, watchlist, live, net, clock, smtp_url=smtp_url)
         delivery.base_url = base_url
         watchdog = Watchdog(watchlist, intake, judgement, clock)
-        intake.stored, intake.judged = delivery.handed, watchdog.watch
+        figures = Figures(store, watchlist, intake, judgement, clock)
+        intake.stored, intake.judged, figures.watch = delivery.handed, watchdog.watch, watchdog.watch
         return cls(
             store=store,
             clock=clock,
@@ -100,6 +103,7 @@ class Corridor:
             delivery=delivery,
             live=live,
             watchdog=watchdog,
+            figures=figures,
             housekeeping=Housekeeping(store, clock, retention_days=retention_days),
             lag=lag,
             self_test=self_test,
@@ -119,6 +123,7 @@ class Corridor:
         else:
             self._receive()
         self.watchdog.start()
+        self.figures.start()
         self.housekeeping.start()
         await self.scheduler.start()
 
@@ -169,6 +174,7 @@ class Corridor:
             ("delivery", self.delivery.hold),
             ("scheduler", self.scheduler.stop),
             ("runner", lambda: self.runner.stop(GRACE_S)),
+            ("figures", self.figures.stop),
             ("watchdog", self.watchdog.stop),
             ("housekeeping", self.housekeeping.stop),
             ("intake", self.intake.stop),
@@ -256,6 +262,7 @@ class Corridor:
             self.scheduler.pulse,
             self.intake.pulse,
             self.watchdog.pulse,
+            self.figures.pulse,
             self.delivery.pulse,
             self.lag.pulse,
             *self.housekeeping.pulses,

@@ -14,7 +14,9 @@ from msgspec.structs import replace
 from tocsin import telemetry
 from tocsin.clock import Clock
 from tocsin.core.alert import Channel
+from tocsin.core.condition import Condition
 from tocsin.core.consensus import LocationState, Seat, Verdict, decide
+from tocsin.core.figures import Figure
 from tocsin.core.incident import Incident
 from tocsin.core.monitor import Monitor
 from tocsin.core.redaction import credentials
@@ -37,6 +39,7 @@ class Watched:
     too few fresh votes keep the stored verdict. `calm`: the next result like the last changes nothing but the state.
     `gap_from`: since then (before the start) no votes were fresh, to be recorded with the next judgement. `heard_from`:
     since then no call of its job was missed by us. `waiting`: since when the condition of a rule (by id) has held.
+    `figures`: what the conditions of its rules look at, as far as it was read (pipeline.figures).
     """
 
     monitor: Monitor
@@ -61,6 +64,7 @@ class Watched:
     generation: int = 0
     gone: bool = False
     waiting: dict[str, datetime] = field(default_factory=dict[str, datetime])
+    figures: dict[Condition, Figure] = field(default_factory=dict[Condition, Figure])
     _secrets: tuple[Monitor, list[str]] | None = None
 
     @property
@@ -147,6 +151,10 @@ class Watchlist:
     def channels(self, workspace_id: str) -> tuple[Channel, ...]:
         """The notification channels of one workspace."""
         return self.telling(workspace_id).channels
+
+    def workspaces(self) -> list[str]:
+        """The ids of the workspaces that have monitors."""
+        return list(dict.fromkeys(w.monitor.workspace_id for w in self._watched.values()))
 
     def telling(self, workspace_id: str) -> Telling:
         """What a workspace wrote down of whom to tell and when."""
