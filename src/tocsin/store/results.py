@@ -11,10 +11,20 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from tocsin.core.result import CheckResult, Status, from_micros, micros
+from tocsin.core.result import CheckError, CheckResult, Status, from_micros, micros
 from tocsin.store.cursor import read_cursor, write_cursor
 from tocsin.store.memory import Newest
-from tocsin.store.packing import COLUMNS, Packed, StoredResult, evidence_of, pack, result_json, status_of, unpack
+from tocsin.store.packing import (
+    COLUMNS,
+    Packed,
+    StoredResult,
+    error_of,
+    evidence_of,
+    pack,
+    result_json,
+    status_of,
+    unpack,
+)
 from tocsin.store.tail import not_moved, tail_rows
 
 if TYPE_CHECKING:
@@ -137,6 +147,23 @@ class Results:
         rows = self._both(where, values, limit + 1)
         last = rows[limit - 1] if len(rows) > limit else None
         return self._whole(rows[:limit]), None if last is None else write_cursor(last[1], last[2], last[3])
+
+    def statuses(
+        self, monitor_id: str, start: datetime, end: datetime, limit: int
+    ) -> list[tuple[datetime, str, int, Status, CheckError | None]]:
+        """(slot, location, attempt, status, error without its words) of start ≤ slot < end, oldest first; of more than
+        `limit` the last ones."""
+        s, place = self._s, self._s.places.of(monitor_id)
+        where, values = "monitor = ? AND workspace = ? AND at >= ? AND at < ?", [
+            place.monitor, place.workspace, micros(start), micros(end)
+        ]  # fmt: skip
+        rows = self._both(where, values, limit)
+        names = s.places.location_names()
+        return [
+            (from_micros(row[1]), names[row[2]], row[3], status_of(row[5]), error_of(row[5]))
+            for row in sorted(rows, key=lambda row: (row[1], row[3], row[2]))
+            if row[2] in names
+        ]
 
     def latest(self, monitor_id: str) -> list[StoredResult]:
         """The newest result of each location, by location's name, with everything that was seen."""
