@@ -56,13 +56,18 @@ async def index(call: Call) -> Reply:
 
 def _do(frame: view.Frame) -> list[Found]:
     made = (
-        [Found("/monitors/new", "New monitor", key="N"), Found("/channels/new", "New channel")]
+        [
+            Found("/monitors/new", "New monitor", key="N"),
+            Found("/channels/new", "New channel"),
+            Found("/alert-rules/new", "New alert rule"),
+        ]
         if frame.can_write
         else []
     )
     made += [
         Found("/", "Go to overview", key="G O"),
         Found("/incidents", "Go to incidents", key="G I"),
+        Found("/alert-rules", "Go to alert rules", key="G R"),
         Found("/channels", "Go to channels", key="G C"),
         Found("/settings", "Go to settings", key="G S"),
         Found("/settings/system", "Go to system", key="G Y"),
