@@ -10,7 +10,7 @@ ARGS ?=
 WORKERS ?= auto
 SPREAD := -n $(WORKERS) --maxprocesses=4 --dist worksteal
 
-.PHONY: help run check test coverage soak bench docs clean
+.PHONY: help run check test coverage soak fuzz bench docs clean
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -52,6 +52,10 @@ coverage: $(VENV)/.for-development ## the same tests, and how much of the code t
 
 soak: $(VENV)/.for-development ## the long tests: faults, seeds, fuzz
 	@$(BIN)/python -m pytest -m soak --timeout=3600 -ra $(ARGS)
+
+fuzz: $(VENV)/.for-development ## the parsers of tests/fuzz guided by coverage, a minute each (ARGS="NAME --seconds 600")
+	@$(PIP) -e '.[fuzz]'
+	@PYTHONPATH=tests $(BIN)/python -m fuzz.guided $(ARGS)
 
 bench: $(VENV)/.for-development ## the figures of docs/figures.md, measured here (BENCH_MINUTES for longer runs)
 	@$(BIN)/python -m bench $(ARGS)

@@ -114,6 +114,19 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         settings.read({}, tmp_path / "none.toml")
 
 
+def test_a_file_in_another_encoding_is_told_so(tmp_path: Path) -> None:
+    file = tmp_path / "tocsin.toml"
+    file.write_bytes("[tocsin]\nlocation = 'Zürich'\n".encode("latin-1"))
+    with pytest.raises(SettingsError, match=r"tocsin\.toml: expected TOML in UTF-8, found a wrong byte at position 22"):
+        settings.read({}, file)
+
+
+@pytest.mark.parametrize("variable", ["TOCSIN_DATA_DIR", "TOCSIN_CONFIG"])
+def test_the_home_of_a_user_who_is_none_is_told_so(variable: str) -> None:
+    with pytest.raises(SettingsError, match=f"{variable}: expected after ~ the name of a user who has a home"):
+        settings.read({variable: "~nobody-of-that-name/x"})
+
+
 def test_secrets_never_show(tmp_path: Path) -> None:
     found = read(tmp_path, TOCSIN_DATABASE_URL="postgresql://u:canary@h/d", TOCSIN_SECRET_KEY="canary" * 8)
     assert "canary" not in repr(found.values)

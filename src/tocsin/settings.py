@@ -122,7 +122,7 @@ def read(environment: Mapping[str, str] | None = None, file: Path | None = None)
     the key, what was expected and what was found."""
     env = os.environ if environment is None else environment
     if file is None and env.get("TOCSIN_CONFIG"):
-        file = Path(env["TOCSIN_CONFIG"]).expanduser()
+        file = _path(env["TOCSIN_CONFIG"], "TOCSIN_CONFIG")
     given: dict[str, tuple[Any, str, str]] = {}
     if file is not None:
         for name, value in _from_file(file).items():
@@ -166,6 +166,8 @@ def _from_file(file: Path) -> dict[str, Any]:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise SettingsError(f"{file}: expected a readable TOML file, found {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{file}: expected TOML in UTF-8, found a wrong byte at position {error.start}") from None
     import tomllib  # only for who has such a file
 
     try:
@@ -234,7 +236,14 @@ def _fit(s: Setting, value: Any, name: str) -> Any:
         raise wrong(" or ".join(s.choices))
     if s.kind == "secret":
         return Secret(value)
-    return Path(value).expanduser().absolute() if s.kind == "path" else value
+    return _path(value, name).absolute() if s.kind == "path" else value
+
+
+def _path(text: str, name: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise SettingsError(f"{name}: expected after ~ the name of a user who has a home, found {text!r}") from None
 
 
 def _agree(values: dict[str, Any], names: dict[str, str]) -> None:

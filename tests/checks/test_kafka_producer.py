@@ -99,10 +99,11 @@ async def test_the_door_of_these_tests_is_one_that_other_clients_pass(
     broker, port = hidden
     broker.make_topic_once("checks")
     login = {"sasl.username": USER, "sasl.password": PASSWORD, "sasl.mechanism": mechanism}
+    login |= {"security.protocol": "SASL_PLAINTEXT"}
     async with gate(broker.port, port=port):
-        await asyncio.to_thread(
-            kafka_cluster.write, port, "checks", 0, 1, **login, **{"security.protocol": "SASL_PLAINTEXT"}
-        )
+        before = await asyncio.to_thread(kafka_cluster.read_all, port, "checks", 0, **login)
+        await asyncio.to_thread(kafka_cluster.write, port, "checks", 0, 1, **login)
+        assert await asyncio.to_thread(kafka_cluster.read_all, port, "checks", 0, **login) == [*before, b"record 0"]
 
 
 async def test_the_leader_is_found_wherever_it_is() -> None:

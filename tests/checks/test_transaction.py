@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from typing import Any
 
 import pytest
@@ -193,7 +194,7 @@ async def test_own_status_and_values_of_a_later_step() -> None:
 @pytest.mark.parametrize(
     ("capture", "says"),
     [
-        ({"json_path": "$.nothing"}, "x: expected a value of at most 4096 characters at $.nothing, found nothing"),
+        ({"json_path": "$.nothing"}, "x: expected a value at $.nothing, found nothing"),
         ({"header": "X-No"}, "in the header X-No, found no such header"), ({"regex": "no(.)match"}, "in the body by no(.)match, found no match"),
     ],
 )  # fmt: skip
@@ -240,14 +241,14 @@ async def test_a_hanging_step_leaves_a_share_of_the_time_for_cleaning_up() -> No
             {"url": "/hang", "always": True},
             LOG_OUT | {"name": "again"},
             port=server.port,
-            timeout_s=1,
+            timeout_s=4,
         )
         assert [t.path for t in server.talks] == ["/login", "/hang", "/logout", "/hang", "/logout"]
-    assert "step 2: no result within 0.7 s while waiting" in outcome.error.message
+    assert re.search(r"step 2: no result within 2\.[5-8] s while waiting", outcome.error.message)
     steps = outcome.seen.facts["steps"]
     assert "no result within" in steps[3]["error"]
     assert steps[4]["status_code"] == 200
-    assert outcome.seen.timing.total <= 1300
+    assert outcome.seen.timing.total <= 5200
 
 
 async def test_a_cleaning_step_that_fails_is_degraded_unless_it_says_down() -> None:

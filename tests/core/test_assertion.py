@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.core.assertion import OPS, STATUS_2XX, check_assertions, judge, verdict_of
+from tocsin.core.assertion import OPS, STATUS_2XX, as_utf8, check_assertions, judge, verdict_of
 from tocsin.core.monitor import Assertion
 from tocsin.core.result import Observation, Timing, TlsFacts
 from tocsin.errors import Invalid
@@ -126,6 +126,14 @@ def test_a_body_in_another_charset_is_read_in_it():
     assert judged(seen, type="body", op="matches", value="^Zo.$").ok
     odd = Observation(headers=(("content-type", "text/html; charset=klingon"),), body=b"x")
     assert judged(odd, type="body", op="eq", value="x").ok
+
+
+@pytest.mark.parametrize("charset", ["punycode", "idna", "unicode_escape", "Raw-Unicode-Escape", "undefined", "rot13"])
+def test_what_is_no_charset_of_a_page_is_not_read_in_it(charset: str) -> None:
+    """Python knows them as encodings; a megabyte of punycode would hold everything up for minutes."""
+    body = rb"abc-\u0041" + b"a" * 2_000_000
+    seen = Observation(headers=(("content-type", f"text/html; charset={charset}"),), body=body)
+    assert as_utf8(seen) is body
 
 
 def test_dns_names_compare_without_case_and_last_dot():

@@ -4,12 +4,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tocsin.core import ber
 from tocsin.core.ber import BrokenBer
+
+T = TypeVar("T")
 
 
 @pytest.mark.parametrize(
@@ -64,15 +69,31 @@ def test_what_is_no_value(wire: str) -> None:
         ber.read(bytes.fromhex(wire))
 
 
+def taken(look: Callable[[], T]) -> T | None:
+    """What it gives; None when it is refused, in words."""
+    try:
+        return look()
+    except BrokenBer as broken:
+        why = str(broken)
+        assert why
+        return None
+
+
 @given(st.binary(max_size=60))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
-    try:
-        elements = list(ber.read_all(data))
-    except BrokenBer:
+    """What is read is all that was there: written again it says the same, and nothing of it is made up."""
+    elements = taken(lambda: list(ber.read_all(data)))
+    if elements is None:
         return
     for element in elements:
-        for look in (element.number, element.oid, element.parts):
-            try:
-                look()
-            except BrokenBer:
-                continue
+        assert element.content in data
+        assert ber.read(ber.encode(element.tag, element.content)) == (
+            element,
+            len(ber.encode(element.tag, element.content)),
+        )
+        number, oid, parts = taken(element.number), taken(element.oid), taken(element.parts)
+        assert (number is None) == (not 1 <= len(element.content) <= 9)
+        assert number is None or ber.read(ber.integer(number))[0].number() == number
+        assert oid is None or all(int(arc) < 1 << 36 for arc in oid.split("."))
+        assert parts is None or sum(len(part.content) + 2 for part in parts) <= len(element.content)
+    assert sum(len(element.content) + 2 for element in elements) <= len(data)

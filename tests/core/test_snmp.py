@@ -72,6 +72,45 @@ def test_comparisons(found: int | str | None, op: str, wanted: str, so: bool) ->
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     for wire in (data, ber.encode(ber.SEQUENCE, ber.integer(1), ber.octets("x"), ber.encode(snmp.RESPONSE, data))):
         try:
-            snmp.value_of(snmp.read_message(wire, "2c"))
-        except (BrokenBer, NoValue):
+            pdu = snmp.read_message(wire, "2c")
+        except BrokenBer as broken:
+            why = str(broken)
+            assert why
             continue
+        assert pdu.tag in (snmp.RESPONSE, snmp.REPORT)
+        assert pdu.oid.count(".") >= 1
+        assert pdu.value.content in wire
+        try:
+            value = snmp.value_of(pdu)
+        except (BrokenBer, NoValue) as nothing:
+            why = str(nothing)
+            assert why
+            continue
+        assert pdu.error == 0
+        assert value.type
+        assert isinstance(value.value, int | str | None)
+
+
+@given(
+    st.binary(max_size=80),
+    st.sampled_from([2, 4, 5, 6, 0x40, 0x41, 0x42, 0x43, 0x44, 0x46, 0x80, 0x81, 0x82, 0x30, 0x47]),
+)
+def test_any_value_is_read_or_refused(content: bytes, tag: int) -> None:
+    """Every value that an agent may send is a number, a text that can be shown, nothing, or refused in words."""
+    try:
+        value = snmp.value_of(answer(ber.octets(content, tag)))
+    except (BrokenBer, NoValue) as refusal:
+        why = str(refusal)
+        assert why
+        assert tag not in (4, 5, 0x44)
+        return
+    assert tag in (2, 4, 5, 6, 0x40, 0x41, 0x42, 0x43, 0x44, 0x46)
+    if isinstance(value.value, int):
+        assert value.value == int.from_bytes(content, "big", signed=True)
+    elif value.value is not None:
+        shown = value.value
+        assert all(c.isprintable() or c in "\t\r\n" for c in shown)
+        if tag == 4 and shown.startswith("0x") and not content.startswith(b"0x"):
+            assert bytes.fromhex(shown[2:]) == content
+        elif tag == 4:
+            assert shown.encode() == content.removesuffix(b"\0")

@@ -146,6 +146,7 @@ def test_a_refusal_is_for_good(status: int) -> None:
         (a_reply(429, retry_after="²"), None),
         (a_reply(429, b'{"retry_after": 1.25, "global": false}'), 1.25),
         (a_reply(429, b'{"retry_after": true}'), None),
+        (a_reply(429, b'{"retry_after": 1' + b"0" * 400 + b"}"), 3600.0),
         (a_reply(429, b"[1]"), None),
         (a_reply(429, b"\xff{"), None),
         (a_reply(503, retry_after="Sun, 01 Mar 2026 12:02:00 GMT", date="Sun, 01 Mar 2026 12:00:30 GMT"), 90.0),

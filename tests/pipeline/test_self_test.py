@@ -128,6 +128,15 @@ async def test_a_dead_resolver_makes_unknown_names_invalid(tmp_path: Any, monkey
         assert (await judged(run, "")).status == "down"  # without anchors only names and routes are doubted
 
 
+async def test_a_date_that_is_none_says_nothing_of_the_clock() -> None:
+    async def far(talk: Talk) -> None:
+        await talk.answer("404 No", b"", "Date: Mon, 01 Jan 99999999999999999999 00:00:00 GMT")
+
+    async with serving(far) as anchor, Net() as net:
+        outcome = await judged(Looked(net, CheckError("tls", "certificate expired 3 days ago", "tls")), anchor.url())
+    assert outcome.status == "down"
+
+
 async def test_a_clock_that_is_off_makes_certificates_look_wrong() -> None:
     async def old(talk: Talk) -> None:
         await talk.answer("404 No", b"", "Date: Mon, 01 Jan 2024 00:00:00 GMT")

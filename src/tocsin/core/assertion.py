@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import operator
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -29,6 +30,8 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "gte": operator.ge,
 }
 _PRIVATE_HEADERS = frozenset(("set-cookie", "authorization", "proxy-authorization", "www-authenticate"))
+_NO_CHARSETS = frozenset(("punycode", "idna", "unicode-escape", "raw-unicode-escape", "undefined"))
+"""What Python calls encodings and no page is written in; punycode takes minutes for a megabyte."""
 _LABELS = {
     "status_code": "status code",
     "json_path": "JSON",
@@ -81,8 +84,10 @@ def as_utf8(observation: Observation) -> bytes:
     if charset in ("", "utf-8", "utf8", "us-ascii", "ascii") or not charset.isascii() or len(charset) > 30:
         return body
     try:
+        if codecs.lookup(charset).name in _NO_CHARSETS:
+            return body
         return body.decode(charset, "replace").encode("utf-8", "replace")
-    except (LookupError, UnicodeError):
+    except (LookupError, ValueError):  # ValueError: bytes that are wrong in it, or a name with NUL
         return body
 
 

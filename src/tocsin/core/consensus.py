@@ -68,8 +68,9 @@ class Verdict(Struct, frozen=True, kw_only=True):
     """What the locations agree on, with its evidence. `pending`: unknown because nothing was ever judged.
 
     n assigned, k the quorum, f fresh, d down, u up or degraded (of n voters, or of n failure domains).
-    `reason` is one sentence: why this value. `error` is the failure most of the votes against it name: the down ones of
-    down and partial, the degraded ones of degraded; None when it is neither.
+    `reason` is one sentence: why this value. `maintenance`: a maintenance window covers the monitor. `error` is the
+    failure most of the votes against it name: the down ones of down and partial, the degraded ones of degraded; None
+    when it is neither.
     """
 
     value: VerdictValue
@@ -87,6 +88,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     votes: tuple[Vote, ...]
     reason: str
     error: CheckError | None = None
+    maintenance: bool = False
 
 
 def fold(

@@ -120,6 +120,8 @@ def _path(path: str) -> Any:
     return _environment()[0].compile(path)
 
 
+_BROKEN = (ArithmeticError, LookupError, RecursionError, TypeError, ValueError)
+"""What the library lets out of paths such as $[1e0] and $[?@.a < 1e310]."""
 _STRINGS = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 
 
@@ -154,7 +156,7 @@ def check_path(path: object, where: str) -> list[Problem]:
 
     try:
         _path(path)
-    except (jsonpath.JSONPathError, RecursionError) as error:
+    except (jsonpath.JSONPathError, *_BROKEN) as error:
         why = clip(str(error).split("\n")[0], 80)
         return [Problem(where, "a JSONPath of RFC 9535, such as $.status", f"{found(path)} ({why})")]
     return []

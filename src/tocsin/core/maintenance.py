@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
 from tocsin.core.finding import Hush
 from tocsin.core.marks import Name
 from tocsin.core.monitor import Monitor
+from tocsin.core.recurrence import Starts, starts_of
 from tocsin.core.scope import Scope
+
+_SHIFT = timedelta(hours=3)
+"""More than a wall clock ever leaps."""
 
 
 class Window(Struct, frozen=True, kw_only=True):
@@ -40,11 +45,7 @@ class Window(Struct, frozen=True, kw_only=True):
 
 def hush_of(windows: Sequence[Window], monitor: Monitor, now: datetime) -> Hush | None:
     """What holds messages of a monitor back now: of several windows the one that lasts longest."""
-    lasting = [
-        (end, window)
-        for window in windows
-        if window.enabled and window.scope.covers(monitor) and (end := ends_at(window, now)) is not None
-    ]
+    lasting = [(end, window) for window in covering(windows, monitor) if (end := ends_at(window, now)) is not None]
     if not lasting:
         return None
     end, window = max(lasting, key=lambda pair: pair[0])
@@ -52,7 +53,56 @@ def hush_of(windows: Sequence[Window], monitor: Monitor, now: datetime) -> Hush 
     return Hush(kind=kind, why=f"{kind} “{window.name}”", until=end)
 
 
+def covering(windows: Sequence[Window], monitor: Monitor) -> list[Window]:
+    """The windows that are switched on and about this monitor."""
+    return [window for window in windows if window.enabled and window.scope.covers(monitor)]
+
+
+def in_maintenance(windows: Sequence[Window], monitor: Monitor, now: datetime) -> bool:
+    """Whether a window that is no silence lasts now."""
+    return any(ends_at(window, now) is not None for window in covering(windows, monitor) if not window.silence)
+
+
+def changes_at(windows: Sequence[Window], monitor: Monitor, now: datetime) -> datetime | None:
+    """The next moment after `now` at which one of the monitor's windows begins or ends, None when none ever does."""
+    moments: list[datetime] = []
+    for window in covering(windows, monitor):
+        moments += [begin for begin, _ in occurrences(window, now, 1)]
+        if (end := ends_at(window, now)) is not None:
+            moments.append(end)
+    return min(moments, default=None)
+
+
 def ends_at(window: Window, now: datetime) -> datetime | None:
-    """When the occurrence that lasts now ends, None while there is none."""
-    end = window.starts_at + timedelta(seconds=window.duration_s)
-    return end if window.starts_at <= now < end else None
+    """When the occurrence that lasts now ends (of several the last), None while there is none."""
+    lasts = timedelta(seconds=window.duration_s)
+    if window.rrule is None:
+        return window.starts_at + lasts if window.starts_at <= now < window.starts_at + lasts else None
+    zone, starts = _starts(window)
+    wall = now.astimezone(zone).replace(tzinfo=None)
+    ends = [_moment(start, zone) + lasts for start in starts.between(wall - lasts - _SHIFT, wall + _SHIFT)]
+    return max((end for end in ends if end - lasts <= now < end), default=None)
+
+
+def occurrences(window: Window, after: datetime, count: int) -> list[tuple[datetime, datetime]]:
+    """The next `count` (begin, end) that begin after that moment, UTC; fewer when there are no more."""
+    lasts = timedelta(seconds=window.duration_s)
+    if window.rrule is None:
+        begin = window.starts_at.astimezone(UTC)
+        return [(begin, begin + lasts)] if begin > after and count > 0 else []
+    zone, starts = _starts(window)
+    wall = after.astimezone(zone).replace(tzinfo=None)
+    begins = sorted({_moment(start, zone) for start in starts.following(wall - _SHIFT, count + 2)})
+    return [(begin, begin + lasts) for begin in begins if begin > after][:count]
+
+
+def _starts(window: Window) -> tuple[ZoneInfo, Starts]:
+    zone = ZoneInfo(window.time_zone)
+    first = window.starts_at.astimezone(zone).replace(tzinfo=None)
+    return zone, starts_of(window.rrule or "", first, window.time_zone)
+
+
+def _moment(wall: datetime, zone: ZoneInfo) -> datetime:
+    """That wall-clock time in UTC. One that the clock passes twice is the first of both; one that it leaps over is as
+    much later as it leaps (RFC 5545, section 3.3.5)."""
+    return wall.replace(tzinfo=zone).astimezone(UTC)

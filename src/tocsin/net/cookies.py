@@ -92,6 +92,6 @@ def _date(text: str) -> datetime | None:
 
     try:
         at = parsedate_to_datetime(text.replace("-", " "))
-    except (ValueError, TypeError, IndexError):
+    except (ValueError, TypeError, IndexError, OverflowError):  # the last: a year or zone of twenty digits
         return None
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)

@@ -6,6 +6,7 @@ import errno
 
 import pycurl
 
+from tocsin.core.plain import clip
 from tocsin.core.result import TlsFacts
 from tocsin.errors import CheckFailed, CheckInvalid
 from tocsin.net.progress import timeout_message
@@ -19,14 +20,15 @@ _TLS_OTHER = (35, 53, 54, 58, 59, 64, 66, 77, 80, 82, 83, 90)
 _PROTOCOL = {
     1: "it does not answer in HTTP",
     8: "the answer is not HTTP",
-    16: "HTTP/2 broke",
+    16: "the answer is not HTTP/2, or broken",
     18: "the body is shorter than promised",
     23: "the answer cannot be taken in",
     61: "the body's encoding is broken",
-    92: "HTTP/2 broke",
-    95: "HTTP/3 broke",
+    92: "HTTP/2 broke off",
+    95: "HTTP/3 broke off",
     100: "the headers are too large",
 }
+_LONGEST = 256
 _OURS = (2, 4, 27, 41, 42, 43, 48)
 
 
@@ -44,7 +46,8 @@ def phase_of(transfer: Transfer) -> str:
 
 def fault_of(transfer: Transfer, facts: TlsFacts | None, timeout_s: float) -> CheckFailed | CheckInvalid:
     """The failure a transfer ended with (its code is not 0); `timeout_s` is the time that all of it had."""
-    code, text, phase = transfer.code, transfer.text, phase_of(transfer)
+    code, phase = transfer.code, phase_of(transfer)
+    text = clip(transfer.text, _LONGEST)  # it may repeat what the target said
     where = transfer.url.authority
     if code == pycurl.E_OPERATION_TIMEDOUT:
         return CheckFailed("timeout", timeout_message(timeout_s, phase), phase=phase)
@@ -58,16 +61,15 @@ def fault_of(transfer: Transfer, facts: TlsFacts | None, timeout_s: float) -> Ch
         return CheckInvalid(f"the HTTP engine could not do it: {text}")
     if code == 7:
         return _no_connection(transfer, where)
-    reset = transfer.errno in _RESET or "reset by peer" in text.lower() or "SSL_ERROR_SYSCALL" in text
-    if code in (35, 52, 55, 56, 96) and reset:
-        return CheckFailed("connection_reset", f"{where} reset the connection", phase=phase)
-    if code == 52:
-        return CheckFailed("connection_reset", f"{where} closed the connection without an answer", phase=phase)
+    if (gone := _hung_up(transfer, where, phase)) is not None:
+        return gone
     if code == 35 and ("wrong version number" in text or "packet length too long" in text or "record layer" in text):
         return CheckFailed("tls", f"{where} does not speak TLS on this port", phase="tls")
     if code in _TLS_OTHER:
         return CheckFailed("tls", f"TLS failed: {text}", phase="tls")
-    if code == 56 and (transfer.start_us or transfer.status):
+    if code in (55, 56) and text.startswith("OpenSSL SSL_"):
+        return CheckFailed("tls", f"TLS failed: {text.rpartition('::')[2].partition(',')[0]}", phase=phase)
+    if code == 56 and (transfer.start_us or transfer.status or "nghttp2" in text):
         return CheckFailed("protocol", f"the answer is broken: {text}", phase=phase)
     if code in _PROTOCOL:
         return CheckFailed("protocol", f"{_PROTOCOL[code]}: {text}" if text else _PROTOCOL[code], phase=phase)
@@ -93,6 +95,20 @@ def _shortage(transfer: Transfer) -> CheckInvalid | None:
     return None
 
 
+def _hung_up(transfer: Transfer, where: str, phase: str) -> CheckFailed | None:
+    """The failure when the connection was reset, or closed before an answer began."""
+    code, text = transfer.code, transfer.text
+    reset = transfer.errno in _RESET or any(
+        w in text.lower() for w in ("reset by peer", "broken pipe", "ssl_error_syscall")
+    )
+    if code in (16, 35, 52, 55, 56, 96) and reset:
+        return CheckFailed("connection_reset", f"{where} reset the connection", phase=phase)
+    if code == 52 or (code in (35, 56) and "unexpected eof" in text and phase != "transfer"):
+        doing = "in the TLS handshake" if phase == "tls" else "without an answer"
+        return CheckFailed("connection_reset", f"{where} closed the connection {doing}", phase=phase)
+    return None
+
+
 def _no_connection(transfer: Transfer, where: str) -> CheckFailed:
     number = transfer.errno
     at = f"{where} ({transfer.connect_to.removeprefix('::')})" if transfer.connect_to else where
@@ -102,4 +118,4 @@ def _no_connection(transfer: Transfer, where: str) -> CheckFailed:
         return CheckFailed("connection_reset", f"{at} reset the connection", phase="connect")
     if number == errno.ETIMEDOUT:
         return CheckFailed("timeout", f"no answer from {at}", phase="connect")
-    return CheckFailed("network", f"no connection to {at}: {transfer.text}", phase="connect")
+    return CheckFailed("network", f"no connection to {at}: {clip(transfer.text, _LONGEST)}", phase="connect")

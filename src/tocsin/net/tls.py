@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
+from tocsin.core.plain import clip
 from tocsin.core.result import TlsFacts
 from tocsin.errors import CheckFailed
 from tocsin.net.shortage import shortage
@@ -78,6 +79,40 @@ def _load_pair(made: ssl.SSLContext, cert: str, key: str | None) -> None:
         made.load_cert_chain(file.name, password="")
 
 
+def facts_of(tls: ssl.SSLObject, *, verified: bool) -> TlsFacts:
+    """The facts of a handshake, also when the chain was not accepted."""
+    cipher = tls.cipher()
+    return facts_from_der(
+        _chain(tls),
+        protocol=tls.version() or (cipher[1] if cipher else None),
+        cipher=cipher[0] if cipher else None,
+        verified=verified,
+        now=datetime.now(UTC),
+    )
+
+
+def _chain(tls: Any) -> list[bytes]:
+    """The chain as the server sent it, leaf first, also when it was not accepted; public from Python 3.13 on."""
+    try:
+        if hasattr(tls, "get_unverified_chain"):
+            return list(tls.get_unverified_chain() or [])
+        chain: list[Any] = tls._sslobj.get_unverified_chain() or []
+        return [cert.public_bytes(2) for cert in chain]  # 2: DER
+    except (ssl.SSLError, ValueError, AttributeError):
+        return []
+
+
+def broken(error: ssl.SSLError, phase: str) -> CheckFailed:
+    """The failure that an error of OpenSSL stands for, in the handshake or later."""
+    if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+        return CheckFailed("connection_reset", "the connection was closed during the TLS handshake", phase=phase)
+    reason = (error.reason or str(error)).replace("_", " ").lower()
+    other = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
+    if phase == "tls" and error.reason in other:
+        return CheckFailed("tls", f"what answers does not speak TLS ({reason})", phase=phase)
+    return CheckFailed("tls", f"TLS failed: {reason}", phase=phase)
+
+
 _KEPT: OrderedDict[bytes, TlsFacts] = OrderedDict()
 _MOST_KEPT = 5_000
 
@@ -119,7 +154,7 @@ def _read_chain(ders: Sequence[bytes]) -> TlsFacts:
                 "issuer": _name(cert.issuer),
                 "not_after": cert.not_valid_after_utc.isoformat().replace("+00:00", "Z"),
             }
-        except ValueError:
+        except (ValueError, TypeError, x509.InvalidVersion):  # whatever the library finds wrong in it
             chain.append({"subject": "", "issuer": "", "not_after": None, "fingerprint_sha256": fingerprint})
             continue
         chain.append({**summary, "fingerprint_sha256": fingerprint})
@@ -175,7 +210,7 @@ def _trusted_subjects() -> frozenset[bytes]:
 
 def _name(name: x509.Name) -> str:
     try:
-        return name.rfc4514_string()[:500]
+        return clip(name.rfc4514_string(), 500)
     except ValueError:
         return ""
 
@@ -186,11 +221,11 @@ def _sans(cert: x509.Certificate) -> tuple[str, ...]:
 
     try:
         value = cert.extensions.get_extension_for_oid(ExtensionOID.SUBJECT_ALTERNATIVE_NAME).value
-    except (x509.ExtensionNotFound, ValueError, x509.UnsupportedGeneralNameType, x509.DuplicateExtension):
-        common = [str(a.value) for a in cert.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    except (x509.ExtensionNotFound, ValueError, TypeError, x509.UnsupportedGeneralNameType, x509.DuplicateExtension):
+        common = [clip(str(a.value), 255) for a in cert.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
         return tuple(common[:1])
     assert isinstance(value, x509.SubjectAlternativeName)
-    names = value.get_values_for_type(x509.DNSName)
+    names = [clip(name, 255) for name in value.get_values_for_type(x509.DNSName)]
     return (*names, *(str(ip) for ip in value.get_values_for_type(x509.IPAddress)))[:_MOST_SANS]
 
 

@@ -13,6 +13,7 @@ from tocsin.net.resolve import ascii_host
 DEFAULT_PORTS = {"http": 80, "https": 443}
 _BAD = re.compile(r"[\x00-\x20\x7f\\]")
 _NO_HOST = re.compile(r"https?:(?!//[^/?#])", re.IGNORECASE)
+_WHOLE = re.compile(r"https?://", re.IGNORECASE)
 _SAFE = "/%:@!$&'()*+,;=?-._~[]|"
 MAX_URL = 8192
 
@@ -46,7 +47,7 @@ def parse(text: str) -> Url:
     except ValueError as error:
         raise ValueError(f"cannot be read: {error}") from None
     if parts.scheme not in DEFAULT_PORTS:
-        raise ValueError("must start with http:// or https://")
+        raise ValueError("does not start with http:// or https://")
     if "@" in parts.netloc:
         raise ValueError("has a user name or password in it; give them as authentication instead")
     if not parts.hostname or port == 0:
@@ -70,4 +71,5 @@ def join(at: Url, location: str) -> Url:
     place = location.strip()
     if _NO_HOST.match(place):  # urljoin would put ours in
         raise ValueError("has no host")
-    return parse(urljoin(str(at), place))
+    # urljoin would leave out an empty part at the end, such as the ; of https://example.org/a;
+    return parse(place if _WHOLE.match(place) else urljoin(str(at), place))

@@ -104,7 +104,9 @@ def _in_body(body: bytes) -> float | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     wait = cast("dict[str, Any]", found).get("retry_after") if isinstance(found, dict) else None
-    return float(wait) if isinstance(wait, int | float) and not isinstance(wait, bool) else None
+    if not isinstance(wait, int | float) or isinstance(wait, bool):
+        return None
+    return float(min(wait, _LONGEST_WAIT_S))  # a whole number of JSON may be larger than any float
 
 
 def _without(text: str, secrets: tuple[str, ...]) -> str:

@@ -25,7 +25,7 @@ from tocsin.core.evidence import evidence
 from tocsin.core.finding import Hush, Terms, finding_of, terms_of
 from tocsin.core.follow import Case, follow
 from tocsin.core.incident import Incident, Step, close
-from tocsin.core.maintenance import hush_of
+from tocsin.core.maintenance import changes_at, hush_of, in_maintenance
 from tocsin.core.result import CheckResult
 from tocsin.core.rule import AlertRule, Facts, examine, rule_terms
 from tocsin.pipeline.draft import Draft, Told
@@ -127,7 +127,7 @@ class Judgement:
         draft.touch(w)
         draft.judged[w.monitor.id] = w
         telling = self._watchlist.telling(w.monitor.workspace_id)
-        verdict = self._decide(draft, w, now)
+        verdict = self._decide(draft, w, telling, now)
         idle = w.incident is None or not w.incident.open
         if idle and verdict.value == "down" and not may_open:
             w.calm = False
@@ -137,7 +137,7 @@ class Judgement:
         terms = terms_of(w.monitor, telling.policy(w.monitor.escalation_policy))
         step = advance(w.incident, terms, finding_of(verdict), now, new_id=new_id(), evidence=shown, hush=hush)
         self.take_step(draft, terms, about(w.monitor, verdict, w.shown), step, now)
-        moments = [step.judge_again_at, None if hush is None else hush.until]
+        moments = [step.judge_again_at, changes_at(telling.windows, w.monitor, now)]
         rules = telling.rules_for(w.monitor)
         moments += [self._judge_rule(draft, w, rule, verdict, now, hush) for rule in rules]
         w.judge_again_at = min((moment for moment in moments if moment is not None), default=None)
@@ -247,14 +247,16 @@ class Judgement:
         name = EVERYTHING if incident.subject == COVERAGE else incident.subject
         return terms, About(name=name) if w is None else about(w.monitor, w.verdict or w.judge(now), w.shown)
 
-    def _decide(self, draft: Draft, w: Watched, now: datetime) -> Verdict:
+    def _decide(self, draft: Draft, w: Watched, telling: Telling, now: datetime) -> Verdict:
         before, verdict = w.verdict, w.judge(now)
+        if in_maintenance(telling.windows, w.monitor, now):
+            verdict = replace(verdict, maintenance=True)
         gap, w.gap_from = w.gap_from, None
         workspace_id, monitor_id = w.monitor.workspace_id, w.monitor.id
         if gap is not None and before is not None:
             lost = replace(verdict, value="unknown", pending=False, at=gap, since=gap, reason="Nobody looked")
             draft.verdicts.append(VerdictChange(workspace_id=workspace_id, monitor_id=monitor_id, verdict=lost))
-        changed = before is None or (before.value, before.pending) != (verdict.value, verdict.pending)
+        changed = before is None or _said(before) != _said(verdict)
         if (changed or gap is not None) and not verdict.pending:
             draft.verdicts.append(VerdictChange(workspace_id=workspace_id, monitor_id=monitor_id, verdict=verdict))
         if changed:
@@ -269,6 +271,11 @@ def _targets(step: Step, terms: Terms, telling: Telling) -> dict[int, tuple[str,
         return {}
     steps = {t.step: step_of(terms.policy, t.step) for t in step.transitions if t.what == "step"}
     return {number: telling.reached_by(found) for number, found in steps.items() if found is not None}
+
+
+def _said(verdict: Verdict) -> tuple[str, bool, bool]:
+    """What makes it another verdict when it changes."""
+    return verdict.value, verdict.pending, verdict.maintenance
 
 
 def steady(w: Watched, result: CheckResult) -> bool:

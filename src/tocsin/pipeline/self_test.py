@@ -157,5 +157,5 @@ def _clock_off(outcome: Outcome) -> float | None:
     try:
         theirs: datetime = parsedate_to_datetime(said)
         return (outcome.started_at - theirs).total_seconds()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None

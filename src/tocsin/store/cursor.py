@@ -22,7 +22,7 @@ def read_cursor(cursor: str, *types: type) -> tuple[Any, ...]:
     """The place again. Raises Invalid when it is none of ours."""
     try:
         place: Any = msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except (binascii.Error, msgspec.DecodeError, ValueError):
+    except (binascii.Error, msgspec.DecodeError, ValueError, RecursionError):
         place = None
     if not _fits(place, types):
         raise Invalid(Problem("cursor", "a next_cursor of this list", found(cursor)))

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from tocsin.errors import SettingsError
 
 _VERSION = b"\x01"
-_NONCE = 12
+_NONCE, _TAG = 12, 16
 
 
 class Seal:
@@ -30,11 +30,14 @@ class Seal:
         return _VERSION + nonce + self._cipher.encrypt(nonce, msgspec.json.encode(value), about.encode())
 
     def open(self, sealed: bytes, about: str) -> Any:
-        """The value again. Raises SettingsError when the key is another one than it was sealed with."""
+        """The value again. Raises SettingsError when the key is another one than it was sealed with, or the value
+        is cut off."""
         if sealed[:1] != _VERSION:
             raise SettingsError(
                 f"{about}: expected a sealed value of version 1, found version {sealed[0] if sealed else 'none'}"
             )
+        if len(sealed) < len(_VERSION) + _NONCE + _TAG:
+            raise SettingsError(f"{about}: expected a whole sealed value, found {len(sealed)} bytes of one")
         try:
             data = self._cipher.decrypt(sealed[1 : 1 + _NONCE], sealed[1 + _NONCE :], about.encode())
         except InvalidTag as error:

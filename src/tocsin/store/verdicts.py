@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from tocsin.store.session import Session
 
 
-_INTERVAL = "v.value, v.at, v.ended, CASE WHEN v.ended IS NULL THEN v.data END"
+_MARK = '"maintenance":true'
+_INTERVAL = (
+    "v.value, v.at, v.ended, CASE WHEN v.ended IS NULL THEN v.data END, "
+    f"CASE WHEN v.data LIKE '%{_MARK}%' THEN 1 ELSE 0 END"
+)
+"""The mark stands in the evidence as it is written; within its texts the quotes would be escaped."""
 _FIRST = "coalesce((SELECT max(x.at) FROM verdicts x WHERE x.monitor = {} AND x.at <= ?), 0)"
 """Intervals follow each other: the one a moment lies in began last before it."""
 
@@ -114,8 +119,8 @@ class Verdicts:
             "ORDER BY m.key, v.at",
             micros(start), micros(end), given, micros(start),
         ):  # fmt: skip
-            at = newest.get(row[4])
-            found[places[row[4]]].append(_interval(row, None if at is None else from_micros(at)))
+            at = newest.get(row[5])
+            found[places[row[5]]].append(_interval(row, None if at is None else from_micros(at)))
         return found
 
     def expire(self, before: datetime) -> int:
@@ -125,11 +130,12 @@ class Verdicts:
 
 
 def _interval(row: tuple[Any, ...], newest: datetime | None) -> Interval:
-    value, began = cast(VerdictValue, row[0]), from_micros(row[1])
+    value, began, maintenance = cast(VerdictValue, row[0]), from_micros(row[1]), bool(row[4])
     if row[2] is not None:
-        return Interval(value=value, start=began, end=from_micros(row[2]))
+        return Interval(value=value, start=began, end=from_micros(row[2]), maintenance=maintenance)
     seen = began if newest is None else max(began, newest)
-    return Interval(value=value, start=began, end=None, fresh_until=seen + timedelta(seconds=_verdict(row[3]).fresh_s))
+    fresh_until = seen + timedelta(seconds=_verdict(row[3]).fresh_s)
+    return Interval(value=value, start=began, end=None, fresh_until=fresh_until, maintenance=maintenance)
 
 
 def _verdict(data: str) -> Verdict:

@@ -72,7 +72,10 @@ def _places(data: dict[str, Any]) -> set[str]:
 def _place(value: Any) -> Any:
     """What of a field says where: of a URL its scheme and host."""
     if isinstance(value, str) and "://" in value:
-        parts = urlsplit(value)
+        try:
+            parts = urlsplit(value)
+        except ValueError:  # it says where all the same, as a whole
+            return value
         return f"{parts.scheme}://{parts.netloc}".lower()
     return value or None
 

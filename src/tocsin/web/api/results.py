@@ -27,6 +27,7 @@ _LONGEST_S = 10 * 365 * 86_400
 _MOST_POINTS = 5000
 _IN_FULL = timedelta(hours=6)
 """Steps that rollups of minutes cannot give are added up from the results themselves: no longer stretch of them."""
+_NO_TIME = datetime.min.replace(tzinfo=UTC)
 _NICE_S = (60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 604_800)
 
 
@@ -141,7 +142,11 @@ def stretch(
     if window is not None and (start is not None or end is not None):
         raise Invalid(Problem("window", "either a window, or from and to", "both"))
     end = min(end or now, now)
-    start = start or end - timedelta(seconds=window_s(window or usual))
+    if start is None:
+        seconds = timedelta(seconds=window_s(window or usual))
+        if end - _NO_TIME < seconds:
+            raise Invalid(Problem("to", "a time after the year 1", iso(end) or ""))
+        start = end - seconds
     if not timedelta(0) < end - start <= timedelta(seconds=_LONGEST_S):
         raise Invalid(Problem("from", "a time before to, at most ten years", iso(start) or ""))
     return start, end

@@ -1,0 +1,30 @@
+"""Every parser of ours that reads what comes from outside. A house test compares the list with the source."""
+
+from __future__ import annotations
+
+from fuzz import edge, pure, spoken
+
+PARSERS = (*pure.PARSERS, *edge.PARSERS, *spoken.PARSERS)
+
+FOUND: tuple[tuple[str, bytes], ...] = (
+    ("cookie", b"sid=; Expires=Thu, 01-Jan-197333333330 00:00:00 GMT\n"),
+    ("cookie", b"a=b; Expires=Thu, 01 Jan 2026 00:00:00 +99999999999999999999\n"),
+    ("answers to webhooks", b'\n\n{"retry_after": 1' + b"0" * 400 + b"}"),
+    ("answer judged", b"text/html; charset=punycode\nabc-" + b"a" * 32_000),
+    ("answer judged", b"a; charset=u\x01\0\0\0tf-7\n+AGE-"),
+    ("JSON path", b"$._[?@._<1e310]"),
+    ("JSON path", b"$[1e0]"),
+    ("spans", b"to=0001-01-01T00:00:00Z"),
+    ("settings", b"TOCSIN_DATA_DIR=~nobody-of-that-name/x"),
+    ("settings file", b"[tocsin]\nlocation = '\xfc'\n"),
+    ("sealed secrets", b"\x01short"),
+    ("cursors", b"W1tb" * 10_000),
+    (
+        "targets",
+        b'["http", {"url": "https://a.example/", "ca_file": "x://[", "login": {"user": "a", "password": "b"}}]',
+    ),
+    ("ping's output", b"time=1.2.3 ms"),
+    ("http", b"HTTP/1.0 000\nTransfer-Encoding:\x01!\n\0"),
+    ("redirect", b"https://example.org/;"),
+)
+"""Inputs that once broke a parser."""
