@@ -51,6 +51,7 @@ def test_what_was_never_seen_is_paused_pushes_or_settles_is_not_lost() -> None:
     assert coverage([sight(None), sight("unknown", pending=True)], at(999)).standing == "over"
     assert coverage([sight("unknown", paused=True)], at(999)).standing == "over"
     assert coverage([sight("unknown", type="push")], at(999)).standing == "open"
+    assert coverage([sight("unknown", maintenance=True)], at(999)).standing == "open"
     assert coverage([sight("unknown", settled=at(1000))], at(999)).standing == "open"
     assert coverage([sight("unknown", settled=at(1000))], at(1000)).standing == "trouble"
 

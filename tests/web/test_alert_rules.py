@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from builders import a_result, a_verdict
+from tocsin.core.incident import Incident
 from tocsin.core.result import Timing, TlsFacts
+from tocsin.core.wording import COVERAGE
 from tocsin.pipeline.beginning import begin_all
-from tocsin.store.batch import Batch, VerdictChange
+from tocsin.store.batch import Batch, IncidentChange, VerdictChange
 from web.conftest import Alice, House
 
 RULES = "/api/v1/alert-rules"
@@ -259,3 +261,36 @@ async def test_certificates_are_tried_with_the_one_seen_last(alice: Alice) -> No
 async def test_what_cannot_be_tried_is_said(alice: Alice, more: dict[str, Any], fields: list[str]) -> None:
     refused = await alice.api.post(RULES + "/try", {"rule": a_rule()} | more)
     assert (refused.status, refused.fields) == (422, fields)
+
+
+async def test_an_incident_of_a_rule_is_on_every_page_that_shows_what_is_open(alice: Alice) -> None:
+    monitor = await a_monitor(alice)
+    parts = alice.house.parts
+    rule = (await alice.api.post(RULES, a_rule())).data["id"]
+    known = {"workspace_id": alice.workspace_id, "opened_at": datetime.now(UTC), "severity": "warning"}
+    slow = Incident(
+        id="i1", subject=f"rule:{rule}:monitor:{monitor}", monitor_id=monitor, rule_id=rule, words="slow",
+        reason="p95 is 812 ms", **known,
+    )  # fmt: skip
+    lost = Incident(id="i2", subject="coverage", words=COVERAGE, reason="one monitor is not seen", **known)
+    for incident in (slow, lost):
+        await parts.store.commit(Batch(id=incident.id, incidents=(IncidentChange(incident=incident, opens=True),)))
+        parts.corridor.watchlist.put_incident(incident, alice.workspace_id, incident.subject)
+    page = alice.api.as_(None)
+    page.cookies = {}
+    sent = await page.send(
+        "POST", "/login", headers={"content-type": "application/x-www-form-urlencoded", "origin": "http://tocsin.test"},
+        raw=b"email=alice%40example.org&password=correct+horse+battery",
+    )  # fmt: skip
+    assert sent.status == 303, sent.text
+    shown = (await page.get("/")).text
+    assert "Shop is slow" in shown
+    assert "Monitoring: one monitor is not seen" in shown
+    assert "2 open" in shown
+    rules = (await page.get("/alert-rules")).text
+    assert "1 alert fires." in rules
+    assert "Fires on 1 monitor" in rules
+    assert (await alice.api.get(f"{RULES}/{rule}")).data["firing"] == 1
+    assert (await alice.api.get("/api/v1/incidents?open=true")).data["items"][0]["open"]
+    assert (await alice.api.delete(f"{RULES}/{rule}")).status == 204
+    assert [i["id"] for i in (await alice.api.get("/api/v1/incidents?open=true")).data["items"]] == ["i2"]

@@ -35,13 +35,16 @@ def coverage_terms(workspace_id: str) -> Terms:
 def coverage(sights: Iterable[Sight], now: datetime) -> Finding:
     """Which of a workspace's monitors are lost: unknown, though they were seen before, for longer than 2 × interval +
     timeout, and not settling after a start. Told together, so the first waits up to a minute for others that are
-    unknown already. Over when all are seen again; those that may still be lost leave it open. The order of the monitors
-    does not matter."""
+    unknown already; what is in maintenance is not missed. Over when all are seen again; those that may still be lost
+    leave it open. The order of the monitors does not matter."""
     lost: list[str] = []
     waiting, first = False, now
     for sight in sights:
         monitor, verdict = sight.monitor, sight.verdict
         if monitor.paused or verdict is None or verdict.pending or verdict.value != "unknown":
+            continue
+        if verdict.maintenance:
+            waiting = True
             continue
         lost_at = max(verdict.since + timedelta(seconds=monitor.fresh_s()), sight.settled_at)
         if now >= lost_at:

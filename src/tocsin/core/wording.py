@@ -24,6 +24,12 @@ def words(
     return title, "\n".join(line for line in lines if line)
 
 
+def headline(incident: Incident, name: str) -> str:
+    """What an open incident is about, in a few words: "Shop is slow"."""
+    name = one_line(name, _NAME_MAX)
+    return f"{name}: {incident.reason}" if incident.words in _SENTENCES else f"{name} is {incident.words}"
+
+
 def test_words(channel: str) -> tuple[str, str]:
     """Title and text of a test message."""
     return (

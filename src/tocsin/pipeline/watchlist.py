@@ -256,6 +256,12 @@ class Watchlist:
         others = [i for (_, subject), i in self.incidents.items() if subject.endswith(ending)]
         return [*([] if watched.incident is None else [watched.incident]), *others]
 
+    def open_of(self, workspace_id: str) -> list[Incident]:
+        """Every open incident of a workspace."""
+        verdicts = [w.incident for w in self.of(workspace_id) if w.incident is not None]
+        others = [i for (of, _), i in self.incidents.items() if of == workspace_id]
+        return [incident for incident in (*verdicts, *others) if incident.open]
+
     async def reload_incident(self, workspace_id: str, subject: str) -> None:
         """Take the subject's newest incident as the store has it."""
         found = await self._store.of(workspace_id).read(lambda s: s.incidents.latest_of([subject]))

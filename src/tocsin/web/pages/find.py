@@ -36,8 +36,7 @@ async def index(call: Call) -> Reply:
     watchlist = call.parts.corridor.watchlist
     options: list[Found] = []
     for incident in frame.incidents:
-        watched = watchlist.find(incident.monitor_id)
-        name = watched.monitor.name if watched else "A deleted monitor"
+        name = view.about(call, incident)
         if q in name.casefold() or q in "incident":
             st = "acked" if incident.acknowledged_at else "down"
             options.append(Found(f"/incidents/{incident.id}", f"Incident: {name}", incident.reason[:80], st))
