@@ -20,6 +20,7 @@ from tocsin.pipeline.backfill import backfill
 from tocsin.pipeline.canary import Canary
 from tocsin.pipeline.delivery import Delivery
 from tocsin.pipeline.draft import Draft
+from tocsin.pipeline.figures import Figures
 from tocsin.pipeline.housekeeping import Housekeeping
 from tocsin.pipeline.intake import Intake
 from tocsin.pipeline.judgement import Judgement
@@ -64,6 +65,7 @@ class Corridor:
     canary: Canary
     live: Live
     watchdog: Watchdog
+    figures: Figures
     housekeeping: Housekeeping
     lag: LagMeter
     self_test: SelfTest
@@ -90,7 +92,8 @@ class Corridor:
         delivery = Delivery(store, watchlist, live, net, clock, smtp_url=smtp_url)
         delivery.base_url = base_url
         watchdog = Watchdog(watchlist, intake, judgement, clock)
-        intake.stored, intake.judged = delivery.handed, watchdog.watch
+        figures = Figures(store, watchlist, intake, judgement, clock)
+        intake.stored, intake.judged, figures.watch = delivery.handed, watchdog.watch, watchdog.watch
         return cls(
             store=store,
             clock=clock,
@@ -104,6 +107,7 @@ class Corridor:
             canary=Canary(store, watchlist, clock, delivery.handed, base_url),
             live=live,
             watchdog=watchdog,
+            figures=figures,
             housekeeping=Housekeeping(store, clock, retention_days=retention_days),
             lag=lag,
             self_test=self_test,
@@ -123,6 +127,7 @@ class Corridor:
         else:
             self._receive()
         self.watchdog.start()
+        self.figures.start()
         self.housekeeping.start()
         await self.scheduler.start()
 
@@ -175,6 +180,7 @@ class Corridor:
             ("delivery", self.delivery.hold),
             ("scheduler", self.scheduler.stop),
             ("runner", lambda: self.runner.stop(GRACE_S)),
+            ("figures", self.figures.stop),
             ("watchdog", self.watchdog.stop),
             ("housekeeping", self.housekeeping.stop),
             ("intake", self.intake.stop),
@@ -263,6 +269,7 @@ class Corridor:
             self.scheduler.pulse,
             self.intake.pulse,
             self.watchdog.pulse,
+            self.figures.pulse,
             self.delivery.pulse,
             self.canary.pulse,
             self.lag.pulse,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tocsin.web.api import (
+    alert_rules,
     audit,
     channels,
     checks,
@@ -30,6 +31,7 @@ ROUTES: list[Route] = [
     *checks.ROUTES,
     *locations.ROUTES,
     *channels.ROUTES,
+    *alert_rules.ROUTES,
     *incidents.ROUTES,
     *notifications.ROUTES,
     *notices.ROUTES,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tocsin.web.call import Route
 from tocsin.web.pages import (
+    alert_rules,
     assets,
     audit,
     channels,
@@ -31,6 +32,7 @@ ROUTES: list[Route] = [
     *monitor.ROUTES,
     *chart.ROUTES,
     *incident.ROUTES,
+    *alert_rules.ROUTES,
     *channels.ROUTES,
     *settings.ROUTES,
     *audit.ROUTES,
