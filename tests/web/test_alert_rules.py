@@ -267,7 +267,7 @@ async def test_an_incident_of_a_rule_is_on_every_page_that_shows_what_is_open(al
     monitor = await a_monitor(alice)
     parts = alice.house.parts
     rule = (await alice.api.post(RULES, a_rule())).data["id"]
-    known = {"workspace_id": alice.workspace_id, "opened_at": datetime.now(UTC), "severity": "warning"}
+    known: dict[str, Any] = {"workspace_id": alice.workspace_id, "opened_at": datetime.now(UTC), "severity": "warning"}
     slow = Incident(
         id="i1", subject=f"rule:{rule}:monitor:{monitor}", monitor_id=monitor, rule_id=rule, words="slow",
         reason="p95 is 812 ms", **known,
