@@ -33,7 +33,7 @@ SLOWEST_S = 300.0
 SILENT_S = 120.0
 AT_ONCE = 200
 """So many monitors are read in one query."""
-JUDGED_AT_ONCE = 100
+JUDGED_AT_ONCE = 50
 HOUR, WEEK = timedelta(hours=1), timedelta(weeks=1)
 
 Found = Mapping[str, Figure]
