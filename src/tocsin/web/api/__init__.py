@@ -14,6 +14,7 @@ from tocsin.web.api import (
     me,
     members,
     monitors,
+    notices,
     notifications,
     results,
     session,
@@ -33,6 +34,7 @@ ROUTES: list[Route] = [
     *alert_rules.ROUTES,
     *incidents.ROUTES,
     *notifications.ROUTES,
+    *notices.ROUTES,
     *audit.ROUTES,
     *live.ROUTES,
 ]
