@@ -287,6 +287,7 @@ async def test_an_incident_of_a_rule_is_on_every_page_that_shows_what_is_open(al
     assert "Shop is slow" in shown
     assert "Monitoring: one monitor is not seen" in shown
     assert "2 open" in shown
+    assert [(await page.get(f"/incidents/{id}")).status for id in ("i1", "i2")] == [200, 200]
     rules = (await page.get("/alert-rules")).text
     assert "1 alert fires." in rules
     assert "Fires on 1 monitor" in rules
