@@ -85,6 +85,7 @@ def reads(w: World) -> dict[str, Callable[[Session], Any]]:
         "results.unmoved": lambda s: s.results.unmoved(),
         "verdicts.open_all": lambda s: s.verdicts.open_all(),
         "verdicts.current": lambda s: s.verdicts.current(m),
+        "verdicts.at": lambda s: s.verdicts.at(m, now + FAR),
         "verdicts.history": lambda s: s.verdicts.history(m),
         "verdicts.intervals": lambda s: s.verdicts.intervals(m, now - FAR, now + FAR),
         "rollups.series": lambda s: s.rollups.series(m, now - FAR, now + FAR, 3600),

@@ -15,7 +15,7 @@ from tocsin import telemetry
 from tocsin.clock import new_id
 from tocsin.core.advance import advance
 from tocsin.core.alert import About, OutboxRow, about, remembering, rows_for
-from tocsin.core.consensus import LocationState, Verdict, fold
+from tocsin.core.consensus import LocationState, Verdict, fold, lost
 from tocsin.core.escalation import step_of
 from tocsin.core.evidence import evidence
 from tocsin.core.finding import Hush, Terms, finding_of, terms_of
@@ -237,8 +237,8 @@ class Judgement:
         gap, w.gap_from = w.gap_from, None
         workspace_id, monitor_id = w.monitor.workspace_id, w.monitor.id
         if gap is not None and before is not None:
-            lost = replace(verdict, value="unknown", pending=False, at=gap, since=gap, reason="Nobody looked")
-            draft.verdicts.append(VerdictChange(workspace_id=workspace_id, monitor_id=monitor_id, verdict=lost))
+            unseen = lost(verdict, gap, "Nobody looked")
+            draft.verdicts.append(VerdictChange(workspace_id=workspace_id, monitor_id=monitor_id, verdict=unseen))
         changed = before is None or _said(before) != _said(verdict)
         if (changed or gap is not None) and not verdict.pending:
             draft.verdicts.append(VerdictChange(workspace_id=workspace_id, monitor_id=monitor_id, verdict=verdict))

@@ -82,6 +82,17 @@ class Verdicts:
         )  # fmt: skip
         return [_verdict(row[0]) for row in rows]
 
+    def at(self, monitor_id: str, moment: datetime) -> tuple[Verdict, datetime | None] | None:
+        """(the verdict that held at that moment, when it ended), or None when there was none."""
+        place = self._s.places.of(monitor_id)
+        row = self._s.row(
+            "SELECT data, ended FROM verdicts WHERE monitor = ? AND workspace = ? AND at <= ? ORDER BY at DESC LIMIT 1",
+            place.monitor, place.workspace, micros(moment),
+        )  # fmt: skip
+        if row is None or (row[1] is not None and row[1] <= micros(moment)):
+            return None
+        return _verdict(row[0]), None if row[1] is None else from_micros(row[1])
+
     def intervals(self, monitor_id: str, start: datetime, end: datetime) -> list[Interval]:
         """The intervals that touch start..end, oldest first. The one that lasts is fresh as far as its votes are:
         until its newest result is older than the verdict lets a vote be."""

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from markupsafe import Markup
 from msgspec import Struct, structs
 
+from tocsin.core.consensus import Verdict
 from tocsin.core.incident import Incident
 from tocsin.core.result import CheckError
 from tocsin.core.uptime import Uptime, uptime
@@ -34,6 +35,10 @@ DONE = {
 RANGES = {"1h": "1 h", "3h": "3 h", "24h": "24 h", "7d": "7 d", "30d": "30 d"}
 
 
+CHANGES = 10
+"""So many of the latest changes of verdict are shown with their votes."""
+
+
 class Shown(Struct, frozen=True, kw_only=True):
     """What of the page is shown: the chart's range, and what has just been done."""
 
@@ -51,6 +56,7 @@ class Told:
     month: Uptime | None = None
     stats: LatencyStats | None = None
     incidents: Sequence[Incident] = ()
+    changes: Sequence[Verdict] = ()
     failed: bool = False
 
 
@@ -94,6 +100,7 @@ async def show(call: Call) -> Reply:
         words=monitor_edit.words_of(call, monitor_edit.of(watched.monitor)),
         explain=_votes(call, watched),
         seen_of=seen_of,
+        past=look.past,
         held=incident_words.HELD if look.held(watched) else "",
         push_url=monitors.push_url(call.parts, watched.monitor) if view.frame(call).can_write else None,
         printed=_printed(told) if view.frame(call).can_write else "",
@@ -114,6 +121,7 @@ async def _told(call: Call, watched: Watched) -> Told:
             uptime(s.verdicts.intervals(id, month, now), month, now),
             s.rollups.stats(id, day, now),
             incidents,
+            s.verdicts.history(id, CHANGES),
         )
 
     store: Store = call.parts.store
