@@ -16,6 +16,7 @@ import tocsin.store
 from builders import START, a_channel, a_result, a_state, a_verdict, an_incident, an_outbox_row, at, records
 from store.conftest import keep_monitor
 from store.test_accounts import a_key, a_session
+from tocsin.core.account import Preferences
 from tocsin.core.incident import Entry
 from tocsin.errors import Denied, Invalid, NotFound, TocsinError
 from tocsin.store import Session, Store
@@ -43,6 +44,7 @@ class World:
         for noun, thing in records().items():
             await ws.write(lambda s, noun=noun, thing=thing: getattr(s, noun).add(thing))
         await ws.write(lambda s: s.sessions.add(self.session))
+        await ws.write(lambda s: s.preferences.save("ws", Preferences(failure_domains={"eu": "aws"})))
         self.monitor = await keep_monitor(store, channels=("c",), tags=("t",))
         self.incident = an_incident(self.monitor)
         m = {"workspace_id": "ws", "monitor_id": self.monitor.id}
@@ -109,6 +111,8 @@ def reads(w: World) -> dict[str, Callable[[Session], Any]]:
         "outbox.pending_count": lambda s: s.outbox.pending_count(),
         "outbox.oldest": lambda s: s.outbox.oldest(),
         "outbox.next_at": lambda s: s.outbox.next_at(),
+        "preferences.all": lambda s: s.preferences.all(),
+        "preferences.of": lambda s: s.preferences.of("ws").failure_domains,
         "changes.list": lambda s: [c for c in s.changes.list()[0] if c.workspace_id == "ws"],
         **{f"{noun}.get": lambda s, noun=noun: getattr(s, noun).get("r") for noun in records()},
         **{f"{noun}.list": lambda s, noun=noun: getattr(s, noun).list() for noun in records()},
@@ -154,6 +158,7 @@ def writes(w: World) -> dict[str, Callable[[Session], Any]]:
         "outbox.release": lambda s: s.outbox.release(),
         "outbox.settle": lambda s: s.outbox.settle([done]),
         "outbox.drop": lambda s: s.outbox.drop("ws", "c", "gone"),
+        "preferences.save": lambda s: s.preferences.save("ws", Preferences(partial_is_down=True)),
         "verdicts.expire": lambda s: s.verdicts.expire(START + FAR),
         "changes.expire": lambda s: s.changes.expire(
             START - FAR

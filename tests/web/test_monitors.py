@@ -182,3 +182,23 @@ async def test_why_it_was_so_can_be_asked_for_any_moment(alice: Alice) -> None:
     assert changes_shown.count("<details") == 2
     assert "Nobody looked" in changes_shown
     assert "too old to count" in changes_shown
+
+
+async def test_what_fails_together_with_a_location_can_be_said(alice: Alice) -> None:
+    path = "/api/v1/locations"
+    assert (await alice.api.get(path)).data["items"][0]["failure_domain"] is None
+    changed = await alice.api.patch(f"{path}/local", {"failure_domain": "aws"})
+    assert (changed.status, changed.data["failure_domain"], changed.data["quarantined"]) == (200, "aws", False)
+    assert (await alice.api.get(path)).data["items"][0]["failure_domain"] == "aws"
+    monitor = await made(alice)
+    why = (await alice.api.get(f"/api/v1/monitors/{monitor['id']}/explain")).data
+    assert why["now"]["votes"][0]["failure_domain"] == "aws"
+    changed = await alice.api.patch(f"{path}/local", {"failure_domain": None})
+    assert changed.data["failure_domain"] is None
+    assert (await alice.api.patch(f"{path}/nowhere", {"failure_domain": "aws"})).status == 404
+    assert (await alice.api.patch(f"{path}/local", {})).status == 422
+    log = (await alice.api.get("/api/v1/audit-log")).data["items"]
+    assert [entry["after"] for entry in log if entry["noun"] == "preferences"] == [
+        {"failure_domains": {}},
+        {"failure_domains": {"local": "aws"}},
+    ]

@@ -60,7 +60,10 @@ async def _verdicts(watched: Watched, ordered: Sequence[CheckResult]) -> list[Ve
         at, outcome = result.scheduled_at, result.outcome
         before = states.get(result.location) or LocationState(location=result.location)
         states[result.location] = fold(before, monitor, outcome.status, at, result.attempt, outcome.error)
-        seats = [Seat(location=place, state=states.get(place)) for place in sorted(places)]
+        seats = [
+            Seat(location=place, state=states.get(place), failure_domain=watched.domains.get(place))
+            for place in sorted(places)
+        ]
         after = decide(seats, monitor.quorum, fresh_s, verdict, at)
         if not after.pending and (verdict is None or verdict.value != after.value):
             changes.append(after)

@@ -88,6 +88,7 @@ class Corridor:
         delivery.base_url = base_url
         watchdog = Watchdog(watchlist, intake, judgement, clock)
         intake.stored, intake.judged = delivery.handed, watchdog.watch
+        watchdog.quarantine.doubts = lambda: {} if self_test.trouble is None else {location: self_test.trouble}
         return cls(
             store=store,
             clock=clock,

@@ -21,6 +21,8 @@ from tocsin.core.evidence import evidence
 from tocsin.core.finding import Hush, Terms, finding_of, terms_of
 from tocsin.core.incident import Incident, Step, close
 from tocsin.core.maintenance import changes_at, hush_of, in_maintenance
+from tocsin.core.quarantine import SUBJECT
+from tocsin.core.quarantine import terms_of as quarantine_terms
 from tocsin.core.result import CheckResult
 from tocsin.core.rule import AlertRule, Facts, examine, rule_terms
 from tocsin.pipeline.draft import Draft, Told
@@ -149,7 +151,8 @@ class Judgement:
         """Take the incident of a rule a step further; when time alone may change it."""
         terms = rule_terms(rule, w.monitor, self._watchlist.telling(rule.workspace_id).policy(rule.policy))
         latest = self._watchlist.incidents.get((terms.workspace_id, terms.subject))
-        facts = Facts(monitor=w.monitor, verdict=verdict, states=tuple(w.states.values()))
+        heard = tuple(state for place, state in w.states.items() if place not in w.quarantined)
+        facts = Facts(monitor=w.monitor, verdict=verdict, states=heard)
         finding = examine(rule, facts, fires=latest is not None and latest.open)
         if finding.standing != "trouble":
             w.waiting.pop(rule.id, None)
@@ -220,6 +223,9 @@ class Judgement:
             terms = terms_of(w.monitor, telling.policy(w.monitor.escalation_policy))
         elif w is not None and rule is not None:
             terms = rule_terms(rule, w.monitor, telling.policy(rule.policy))
+        elif incident.subject.startswith(SUBJECT):
+            location = incident.subject.removeprefix(SUBJECT)
+            return quarantine_terms(incident.workspace_id, location), About(name=f"Location {location}")
         else:
             terms = Terms(
                 subject=incident.subject,

@@ -8,6 +8,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from tocsin.core.incident import Entry, Incident, Step, acknowledge, close
+from tocsin.core.quarantine import SUBJECT
 from tocsin.errors import Conflict
 from tocsin.pipeline.draft import Draft
 from tocsin.pipeline.intake import Intake
@@ -42,7 +43,8 @@ class Response:
             _must_be_open(incident)
             watched = self._watchlist.find(incident.monitor_id)
             down = watched is not None and watched.verdict is not None and watched.verdict.value == "down"
-            return close(incident, reason or f"resolved by {by}", now, by=by, held=down)
+            held = down or incident.subject.startswith(SUBJECT)
+            return close(incident, reason or f"resolved by {by}", now, by=by, held=held)
 
         return await self._step(workspace_id, incident_id, by, make)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,6 +17,7 @@ from tocsin.core.alert import Channel
 from tocsin.core.consensus import LocationState, Seat, Verdict, decide
 from tocsin.core.incident import Incident
 from tocsin.core.monitor import Monitor
+from tocsin.core.quarantine import SUBJECT
 from tocsin.core.redaction import credentials
 from tocsin.core.result import CheckResult
 from tocsin.errors import NotFound
@@ -37,6 +38,7 @@ class Watched:
     too few fresh votes keep the stored verdict. `calm`: the next result like the last changes nothing but the state.
     `gap_from`: since then (before the start) no votes were fresh, to be recorded with the next judgement. `heard_from`:
     since then no call of its job was missed by us. `waiting`: since when the condition of a rule (by id) has held.
+    `quarantined`: locations that abstain now; `domains`: their failure domains, by location.
     """
 
     monitor: Monitor
@@ -61,6 +63,8 @@ class Watched:
     generation: int = 0
     gone: bool = False
     waiting: dict[str, datetime] = field(default_factory=dict[str, datetime])
+    quarantined: frozenset[str] = frozenset()
+    domains: Mapping[str, str] = field(default_factory=dict[str, str])
     _secrets: tuple[Monitor, list[str]] | None = None
 
     @property
@@ -83,11 +87,18 @@ class Watched:
 
     def judge(self, now: datetime) -> Verdict:
         """The verdict from the present states."""
-        states = self.states
-        seats = [Seat(location=place, state=states.get(place)) for place in self.assigned]
         return decide(
-            seats, self.monitor.quorum, self.monitor.fresh_s(), self.verdict, now, settled=now >= self.settled_at
+            self.seats(), self.monitor.quorum, self.monitor.fresh_s(), self.verdict, now, settled=now >= self.settled_at
         )
+
+    def seats(self) -> list[Seat]:
+        """Its locations at the vote. One that is alone votes also in quarantine: there is nobody else."""
+        states, domains = self.states, self.domains
+        silent = self.quarantined if len(self.assigned) > 1 else frozenset[str]()
+        return [
+            Seat(location=p, state=states.get(p), quarantined=p in silent, failure_domain=domains.get(p))
+            for p in self.assigned
+        ]
 
     def count(self, letter: str, *, again: bool = False) -> None:
         """Add a letter to the tally; `again` puts it in place of the latest (another attempt of that slot)."""
@@ -175,6 +186,7 @@ class Watchlist:
                 await asyncio.sleep(0)
         self._telling = telling
         self.incidents = {(i.workspace_id, i.subject): i for i in others}
+        self._seat(self)
         self.show()
 
     async def reread(self) -> None:
@@ -184,6 +196,7 @@ class Watchlist:
             lambda s: (_read(s, s.monitors.all()), s.incidents.latest_of_others())
         )
         self.incidents = {(i.workspace_id, i.subject): i for i in others}
+        self._seat(self)
         for fresh in self._built(known, self._clock.now()):
             watched = self._watched.get(fresh.monitor.id)
             if watched is not None:
@@ -196,8 +209,7 @@ class Watchlist:
         heard of."""
         telling = await self._store.of(workspace_id).read(read_telling)
         self._telling[workspace_id] = telling.get(workspace_id, Telling())
-        for watched in self.of(workspace_id):
-            watched.calm = False
+        self._seat(self.of(workspace_id))
 
     async def refresh(self, monitor_id: str) -> Watched:
         """Read one monitor's configuration again (its judgement stays, of locations that still check it); raises
@@ -240,6 +252,27 @@ class Watchlist:
             self.incidents.pop((workspace_id, subject), None)
         else:
             self.incidents[workspace_id, subject] = incident
+        if subject.startswith(SUBJECT):
+            self._seat(self.of(workspace_id))
+
+    def quarantined(self, workspace_id: str) -> frozenset[str]:
+        """The locations that abstain there: those with an open incident of their own."""
+        return frozenset(
+            subject.removeprefix(SUBJECT)
+            for (workspace, subject), incident in self.incidents.items()
+            if workspace == workspace_id and incident.open and subject.startswith(SUBJECT)
+        )
+
+    def _seat(self, some: Iterable[Watched]) -> None:
+        """Tell monitors whose votes count and what fails together; each is judged anew when it is next heard of."""
+        silent: dict[str, frozenset[str]] = {}
+        for watched in some:
+            workspace_id = watched.monitor.workspace_id
+            if workspace_id not in silent:
+                silent[workspace_id] = self.quarantined(workspace_id)
+            watched.quarantined = silent[workspace_id]
+            watched.domains = self.telling(workspace_id).preferences.failure_domains
+            watched.calm = False
 
     def incidents_of(self, watched: Watched) -> list[Incident]:
         """The newest incident of its verdict and of each rule on it."""
@@ -274,6 +307,7 @@ class Watchlist:
     def _enter(self, watched: Watched) -> None:
         monitor = watched.monitor
         self._watched[monitor.id] = watched
+        self._seat((watched,))
         self._forget_token(monitor.id)
         token = monitor.target.get("token") if monitor.type == "push" else None
         if isinstance(token, str) and token:
@@ -292,10 +326,7 @@ class Watchlist:
     def show(self) -> None:
         """Export how many are active and in trouble."""
         telemetry.active_monitors.set(sum(not w.monitor.paused for w in self._watched.values()))
-        telemetry.active_incidents.set(
-            sum(w.incident is not None and w.incident.open for w in self._watched.values())
-            + sum(incident.open for incident in self.incidents.values())
-        )  # fmt: skip
+        telemetry.active_incidents.set(open_incidents(self))
 
     def _built(self, known: _Known, now: datetime) -> Iterator[Watched]:
         states: dict[str, dict[str, LocationState]] = {}

@@ -28,6 +28,7 @@ from tocsin.store.monitors import Monitors
 from tocsin.store.notes import Notes
 from tocsin.store.outbox import Outbox
 from tocsin.store.places import Places
+from tocsin.store.preferences import Preferences
 from tocsin.store.records import Records
 from tocsin.store.results import Results
 from tocsin.store.rollups import Rollups
@@ -203,6 +204,10 @@ class Session:
     @cached_property
     def notes(self) -> Notes:
         return Notes(self)
+
+    @cached_property
+    def preferences(self) -> Preferences:
+        return Preferences(self)
 
 
 def marks(values: Iterable[Any]) -> str:
