@@ -16,7 +16,7 @@ from tocsin.web import passwords
 
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 PAGES = [
-    "/", "/incidents", "/channels", "/settings", "/settings/audit", "/settings/system", "/setup/monitor",
+    "/", "/incidents", "/reports", "/channels", "/settings", "/settings/audit", "/settings/system", "/setup/monitor",
     "/setup/channel",
 ]  # fmt: skip
 PAYLOADS = [

@@ -90,6 +90,8 @@ def reads(w: World) -> dict[str, Callable[[Session], Any]]:
         "verdicts.at": lambda s: s.verdicts.at(m, now + FAR),
         "verdicts.history": lambda s: s.verdicts.history(m),
         "verdicts.intervals": lambda s: s.verdicts.intervals(m, now - FAR, now + FAR),
+        "verdicts.reasons": lambda s: s.verdicts.reasons([m], now - FAR, now + FAR),
+        "incidents.spans": lambda s: s.incidents.spans([m], now - FAR, now + FAR),
         "rollups.series": lambda s: s.rollups.series(m, now - FAR, now + FAR, 3600),
         "rollups.stats": lambda s: s.rollups.stats(m, now - FAR, now + FAR),
         "verdicts.intervals_of": lambda s: s.verdicts.intervals_of([m], now - FAR, now + FAR),

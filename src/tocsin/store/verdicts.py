@@ -124,6 +124,22 @@ class Verdicts:
             found[places[row[5]]].append(_interval(row, None if at is None else from_micros(at)))
         return found
 
+    def reasons(self, monitor_ids: Sequence[str], start: datetime, end: datetime) -> dict[str, dict[datetime, str]]:
+        """Why they were down or partial between start and end, by monitor and by when that began."""
+        s = self._s
+        places = {place.monitor: id for id in monitor_ids if (place := s.places.find(id)) is not None}
+        found: dict[str, dict[datetime, str]] = {id: {} for id in places.values()}
+        among, given = s.among("v.monitor", list(places))
+        for monitor, at, data in s.all(
+            f"SELECT v.monitor, v.at, v.data FROM verdicts v WHERE {among} AND v.value IN ('down', 'partial') "
+            "AND v.at < ? AND (v.ended IS NULL OR v.ended > ?) ORDER BY v.monitor, v.at",
+            given, micros(end), micros(start),
+        ):  # fmt: skip
+            verdict = _verdict(data)
+            reason = verdict.reason if verdict.error is None else verdict.error.message
+            found[places[monitor]][from_micros(at)] = reason
+        return found
+
     def expire(self, before: datetime) -> int:
         """How many intervals that ended before then were forgotten."""
         where, values = self._s.mine_by_number()

@@ -15,6 +15,7 @@ from tocsin.web.api import (
     members,
     monitors,
     notifications,
+    reports,
     results,
     session,
 )
@@ -28,6 +29,7 @@ ROUTES: list[Route] = [
     *monitors.ROUTES,
     *explain.ROUTES,
     *results.ROUTES,
+    *reports.ROUTES,
     *checks.ROUTES,
     *locations.ROUTES,
     *channels.ROUTES,
