@@ -8,9 +8,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tocsin.core.access import Principal
+from tocsin.core.account import Preferences
 from tocsin.core.marks import Help, Length, Name
 from tocsin.errors import NotFound
-from tocsin.store import Session
+from tocsin.web.api import preferences
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.parts import Parts
 
@@ -67,14 +68,12 @@ async def set_domain(parts: Parts, who: Principal, place: str, domain: str | Non
     if place not in parts.corridor.runner.locations:
         raise NotFound(f"there is no location {place[:64]}")
 
-    def work(s: Session) -> None:
-        settled = s.preferences.of(who.workspace_id)
+    def make(settled: Preferences) -> Preferences:
         others = {name: other for name, other in settled.failure_domains.items() if name != place}
         named = {place: domain.strip()} if domain is not None and domain.strip() else {}
-        s.preferences.save(who.workspace_id, replace(settled, failure_domains=others | named))
+        return replace(settled, failure_domains=others | named)
 
-    await parts.store.of(who.workspace_id, by=who.name).write(work)
-    await parts.corridor.telling_changed(who.workspace_id)
+    await preferences.change(parts, who, make)
 
 
 async def _index(call: Call) -> Reply:

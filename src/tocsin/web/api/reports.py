@@ -24,6 +24,7 @@ from tocsin.core.sla import Line, Outage, kept, line_of, total_of
 from tocsin.errors import Invalid, NotFound, Problem
 from tocsin.pipeline.judgement import OLD_S
 from tocsin.store import Session
+from tocsin.web.api.preferences import partial_is_up
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.parts import Parts
 
@@ -85,7 +86,7 @@ async def report(parts: Parts, who: Principal, wanted: Wanted, now: datetime) ->
     if start >= now:
         raise Invalid(Problem("from", "a time that has passed", iso(start) or ""))
     names = _chosen(parts, who, wanted)
-    partial_is_up = not parts.corridor.watchlist.telling(who.workspace_id).preferences.partial_is_down
+    as_up = partial_is_up(parts, who.workspace_id)
     stretch = start, min(end, now)
     lines: list[Line] = []
     left = MOST_INTERVALS
@@ -93,14 +94,14 @@ async def report(parts: Parts, who: Principal, wanted: Wanted, now: datetime) ->
         some = names[n : n + AT_ONCE]
 
         def read(s: Session, some: list[tuple[str, str]] = some, most: int = left) -> tuple[list[Line], int]:
-            return _lines(s, some, stretch, partial_is_up=partial_is_up, most=most)
+            return _lines(s, some, stretch, partial_is_up=as_up, most=most)
 
         made, read_count = await parts.store.of(who.workspace_id).read(read)
         lines += made
         left -= read_count
     return Report(
         start=start, end=stretch[1], zone=wanted.zone, final=now >= end + timedelta(seconds=OLD_S),
-        partial_is_down=not partial_is_up, target=wanted.target, lines=lines, total=total_of(lines),
+        partial_is_down=not as_up, target=wanted.target, lines=lines, total=total_of(lines),
     )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from tocsin.store import Session, Store
 from tocsin.store.results import StoredResult
 from tocsin.store.rollups import LatencyStats
 from tocsin.web.api import monitors
+from tocsin.web.api.preferences import partial_is_up
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.pages import attempt, figures, incident_words, look, monitor_edit, phases, view, words
 from tocsin.web.pages.figures import Vital
@@ -108,7 +109,7 @@ async def show(call: Call) -> Reply:
 
 
 async def _told(call: Call, watched: Watched) -> Told:
-    id, now = watched.monitor.id, call.now
+    id, now, as_up = watched.monitor.id, call.now, partial_is_up(call.parts, call.who.workspace_id)
 
     def read(s: Session) -> Told:
         results, _ = s.results.page(id, limit=20)
@@ -117,8 +118,8 @@ async def _told(call: Call, watched: Watched) -> Told:
         return Told(
             results,
             s.results.latest(id),
-            uptime(s.verdicts.intervals(id, day, now), day, now),
-            uptime(s.verdicts.intervals(id, month, now), month, now),
+            uptime(s.verdicts.intervals(id, day, now), day, now, partial_is_up=as_up),
+            uptime(s.verdicts.intervals(id, month, now), month, now, partial_is_up=as_up),
             s.rollups.stats(id, day, now),
             incidents,
             s.verdicts.history(id, CHANGES),
