@@ -132,6 +132,13 @@ class Receiver:
         """Messages of one event."""
         return [t for t in self.told if t[1]["event"] == event]
 
+    def keys(self) -> list[str]:
+        """The key of every message that came, by itself or in a digest."""
+        posts = [post for _, post in self.told]
+        return [
+            key for p in posts for key in ([k for i in p["items"] for k in i["keys"]] if "items" in p else [p["key"]])
+        ]
+
     def end(self) -> None:
         self.server.shutdown()
         self.server.server_close()
@@ -148,6 +155,8 @@ class Server:
     cookies: str = ""
     process: subprocess.Popen[str] = field(init=False)
     started_s: float = 0.0
+    finished: float = 0.0
+    """Checks that its former lives finished."""
 
     def start(self) -> Server:
         """Start it and wait for the first 200 on /health; `started_s` is how long that took."""
@@ -233,6 +242,17 @@ class Server:
             self._kept.to = self.pid
         return self._kept.connection
 
+    def intended(self) -> list[dict[str, Any]]:
+        """The whole delivery log, digests left aside."""
+        found: list[dict[str, Any]] = []
+        cursor = ""
+        while True:
+            page = self.call("GET", f"/notifications?limit=500{cursor}")
+            found += [one for one in page["items"] if one["event"] != "digest"]
+            if not page["next_cursor"]:
+                return found
+            cursor = f"&cursor={page['next_cursor']}"
+
     def page(self, path: str) -> bytes:
         """A page as a signed-in person gets it."""
         address = f"http://127.0.0.1:{self.port}"
@@ -292,6 +312,7 @@ class Server:
     def stop(self) -> float:
         """End it gracefully; how long that took. AssertionError unless it ended with 0."""
         began = time.monotonic()
+        self.finished += gone_up({}, self.metrics(), "monitor_checks_total{")
         self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(60)
         assert code == 0, f"ended with {code}"

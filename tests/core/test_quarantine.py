@@ -14,8 +14,11 @@ from tocsin.core.quarantine import CALM_S, Ballot, Sight, finding_of, survey, te
 
 
 def room(text: str) -> list[Ballot]:
-    """ "a+ b-": a says up, b says down."""
-    return [Ballot(word[:-1], word[-1] == "-") for word in text.split()]
+    """ "a+ b- c?+ d=": a says up, b down, c up in doubt, d up but has not looked since."""
+    return [
+        Ballot(word[0], word[-1] == "-", at_s=0.0 if word[-1] == "=" else 1.0, suspect="?" in word)
+        for word in text.split()
+    ]
 
 
 @pytest.mark.parametrize(
@@ -32,6 +35,10 @@ def room(text: str) -> list[Ballot]:
         (["a- b- c+"] * 4, "a", 4, 0),
         (["a- b-"] * 4, "b", 0, 0),
         ([""], "", 0, 0),
+        (["a- b= c= d="] * 4, "", 4, 0),  # the first to say so
+        (["a- b+ c= d="] * 4, "", 4, 0),
+        (["a- b?+ c?+ d+"] * 4, "", 4, 0),
+        (["a- b+ c+ d="] * 4, "", 4, 4),
     ],
 )
 def test_what_a_says_beside_the_others(rooms: list[str], silenced: str, shared: int, alone: int) -> None:
@@ -39,9 +46,9 @@ def test_what_a_says_beside_the_others(rooms: list[str], silenced: str, shared: 
     assert (found.shared, found.alone) == (shared, alone)
 
 
-ballots = st.dictionaries(st.sampled_from("abcde"), st.booleans(), max_size=5).map(
-    lambda votes: [Ballot(place, down) for place, down in votes.items()]
-)
+ballots = st.dictionaries(
+    st.sampled_from("abcde"), st.tuples(st.booleans(), st.integers(0, 2), st.integers(0, 2), st.booleans()), max_size=5
+).map(lambda votes: [Ballot(place, *vote) for place, vote in votes.items()])
 
 
 @given(st.lists(ballots, max_size=6), st.frozensets(st.sampled_from("abcde"), max_size=3))
@@ -50,11 +57,12 @@ def test_it_is_what_asking_each_about_each_other_gives(rooms: list[list[Ballot]]
     for place in "abcde":
         shared = alone = 0
         for votes in rooms:
-            mine = [vote.down for vote in votes if vote.location == place]
-            others = [vote.down for vote in votes if vote.location != place and vote.location not in silenced]
+            mine = [vote for vote in votes if vote.location == place]
+            others = [vote for vote in votes if vote.location != place and vote.location not in silenced]
             if mine and others:
+                against = [v for v in others if not (v.down or v.suspect) and v.at_s > mine[0].since_s]
                 shared += 1
-                alone += mine[0] and others.count(False) > others.count(True)
+                alone += mine[0].down and len(against) > len(others) - len(against)
         assert found.get(place, Sight()) == Sight(shared=shared, alone=alone)
 
 

@@ -18,15 +18,19 @@ CALM_S = 60.0
 
 
 class Ballot(NamedTuple):
-    """A fresh vote on one monitor."""
+    """A fresh vote on one monitor: since when it stands, when the location looked last (in seconds), and whether it was
+    doubtful then."""
 
     location: str
     down: bool
+    since_s: float = 0.0
+    at_s: float = 1.0
+    suspect: bool = False
 
 
 class Sight(Struct, frozen=True, kw_only=True):
     """What a location says beside the others: of `shared` monitors that others are heard of too, it calls `alone` down
-    while most of the others do not."""
+    while most of the others, who looked since, see them well."""
 
     shared: int = 0
     alone: int = 0
@@ -34,19 +38,27 @@ class Sight(Struct, frozen=True, kw_only=True):
 
 def survey(monitors: Iterable[Sequence[Ballot]], silenced: frozenset[str] = frozenset()) -> dict[str, Sight]:
     """What every location says beside the others, from the fresh votes on each monitor. Who is `silenced` is compared,
-    but compared with by nobody."""
+    but compared with by nobody.
+
+    When something fails for all, one location is the first to say so: another one disagrees only when it looked after
+    that and has no doubt itself.
+    """
     shared: dict[str, int] = {}
     alone: dict[str, int] = {}
     for ballots in monitors:
         heard = [ballot for ballot in ballots if ballot.location not in silenced]
-        well = sum(not ballot.down for ballot in heard)
-        for location, down in ballots:
-            itself = location not in silenced
-            others, fine = len(heard) - itself, well - (itself and not down)
-            if others > 0:
-                shared[location] = shared.get(location, 0) + 1
-                alone[location] = alone.get(location, 0) + (down and 2 * fine > others)
-    return {location: Sight(shared=count, alone=alone[location]) for location, count in shared.items()}
+        for one in ballots:
+            others = len(heard) - (one.location not in silenced)
+            if others == 0:
+                continue
+            shared[one.location] = shared.get(one.location, 0) + 1
+            if one.down and 2 * sum(_denies(other, one) for other in heard) > others:
+                alone[one.location] = alone.get(one.location, 0) + 1
+    return {location: Sight(shared=count, alone=alone.get(location, 0)) for location, count in shared.items()}
+
+
+def _denies(other: Ballot, one: Ballot) -> bool:
+    return not other.down and not other.suspect and other.at_s > one.since_s
 
 
 def finding_of(sight: Sight | None, *, assigned: bool, doubt: str | None = None) -> Finding:

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from tocsin.net.connect import Connecting, Connection, TlsWish, ask
+from tocsin.net.connect import Connecting, Connection, TlsWish
+from tocsin.net.datagram import ask
 from tocsin.net.egress import Egress
 from tocsin.net.local import Local
 from tocsin.net.resolve import Address, Resolver
 
 if TYPE_CHECKING:
     from tocsin.net.browser import Browser
+    from tocsin.net.guarded import Guarded
     from tocsin.net.http import HttpEngine
     from tocsin.net.icmp import Icmp
 
@@ -54,6 +56,13 @@ class Net:
 
         return Browser(self.resolver, self.egress, self.local)
 
+    @cached_property
+    def guarded(self) -> Guarded:
+        """Threads for libraries that connect by themselves, imported when first needed."""
+        from tocsin.net.guarded import Guarded
+
+        return Guarded(self.egress)
+
     async def start(self) -> None:
         """Nothing is started before it is first needed; this only says in which event loop."""
 
@@ -90,6 +99,6 @@ class Net:
         Raises CheckFailed (dns, connection_refused, timeout, network, connection_reset, tls) or EgressRefused."""
         return Connecting(self.resolver, self.egress, host, port, tls, ip_version, pins)
 
-    async def datagram(self, address: Address, payload: bytes) -> bytes:
-        """Send one datagram and return the one that answers it."""
-        return await ask(self.egress, address, payload)
+    async def datagram(self, address: Address, payload: bytes, *, wait_s: float | None = None) -> bytes:
+        """Send one datagram and return the one that answers it; TimeoutError when none does within `wait_s`."""
+        return await ask(self.egress, address, payload, wait_s)

@@ -13,11 +13,14 @@ from tocsin import checks, telemetry
 from tocsin.checks import Order
 from tocsin.clock import Clock
 from tocsin.core.consensus import Verdict
+from tocsin.core.monitor import Monitor
 from tocsin.core.result import CheckResult, iso
 from tocsin.net import Net
 from tocsin.pipeline.backfill import backfill
+from tocsin.pipeline.canary import Canary
 from tocsin.pipeline.delivery import Delivery
 from tocsin.pipeline.draft import Draft
+from tocsin.pipeline.figures import Figures
 from tocsin.pipeline.housekeeping import Housekeeping
 from tocsin.pipeline.intake import Intake
 from tocsin.pipeline.judgement import Judgement
@@ -59,8 +62,10 @@ class Corridor:
     judgement: Judgement
     response: Response
     delivery: Delivery
+    canary: Canary
     live: Live
     watchdog: Watchdog
+    figures: Figures
     housekeeping: Housekeeping
     lag: LagMeter
     self_test: SelfTest
@@ -87,7 +92,8 @@ class Corridor:
         delivery = Delivery(store, watchlist, live, net, clock, smtp_url=smtp_url)
         delivery.base_url = base_url
         watchdog = Watchdog(watchlist, intake, judgement, clock)
-        intake.stored, intake.judged = delivery.handed, watchdog.watch
+        figures = Figures(store, watchlist, intake, judgement, clock)
+        intake.stored, intake.judged, figures.watch = delivery.handed, watchdog.watch, watchdog.watch
         watchdog.quarantine.doubts = lambda: {} if self_test.trouble is None else {location: self_test.trouble}
         return cls(
             store=store,
@@ -99,8 +105,10 @@ class Corridor:
             judgement=judgement,
             response=Response(store, watchlist, intake, judgement),
             delivery=delivery,
+            canary=Canary(store, watchlist, clock, delivery.handed, base_url),
             live=live,
             watchdog=watchdog,
+            figures=figures,
             housekeeping=Housekeeping(store, clock, retention_days=retention_days),
             lag=lag,
             self_test=self_test,
@@ -120,12 +128,14 @@ class Corridor:
         else:
             self._receive()
         self.watchdog.start()
+        self.figures.start()
         self.housekeeping.start()
         await self.scheduler.start()
 
     def _receive(self) -> None:
         self.intake.start()
         self.delivery.start()
+        self.canary.start()
 
     async def _replayed(self, within_s: float) -> bool:
         """Whether the spool is empty, waiting so long for it (in real time: it is the disk that is waited for)."""
@@ -167,9 +177,11 @@ class Corridor:
             self._catching_up.cancel()
             await asyncio.gather(self._catching_up, return_exceptions=True)
         steps: tuple[tuple[str, Callable[[], Awaitable[None]]], ...] = (
+            ("canary", self.canary.stop),
             ("delivery", self.delivery.hold),
             ("scheduler", self.scheduler.stop),
             ("runner", lambda: self.runner.stop(GRACE_S)),
+            ("figures", self.figures.stop),
             ("watchdog", self.watchdog.stop),
             ("housekeeping", self.housekeeping.stop),
             ("intake", self.intake.stop),
@@ -183,13 +195,14 @@ class Corridor:
                 log.exception("corridor.stop_fault", part=part)
         self.live.close()
 
-    async def changed(self, monitor_id: str) -> Watched:
-        """A monitor's configuration was written: read it again, reschedule, check a new or resumed one at once.
+    async def changed(self, monitor_id: str, written: Monitor | None = None) -> Watched:
+        """A monitor's configuration was written (as `written`, if that is known; else it is read again): reschedule it,
+        check a new or resumed one at once.
 
         A paused one's open incident is closed with that reason."""
         before = self.watchlist.find(monitor_id)
         old = None if before is None else before.monitor
-        watched = await self.watchlist.refresh(monitor_id)
+        watched = await self.watchlist.refresh(monitor_id, written)
         monitor = watched.monitor
         anew = (
             old is None
@@ -257,7 +270,9 @@ class Corridor:
             self.scheduler.pulse,
             self.intake.pulse,
             self.watchdog.pulse,
+            self.figures.pulse,
             self.delivery.pulse,
+            self.canary.pulse,
             self.lag.pulse,
             *self.housekeeping.pulses,
         )
@@ -288,7 +303,11 @@ class Corridor:
         }
 
     async def _close(self, watched: Watched, reason: str) -> None:
-        """Close a monitor's open incidents for a reason that is no verdict."""
+        """Close a monitor's open incidents for a reason that is no verdict. Without one nobody has to wait for the round
+        that is under way, unless that may change it."""
+        incidents = self.watchlist.incidents_of(watched)
+        if not self.intake.at(watched.monitor.id) and not any(incident.open for incident in incidents):
+            return
 
         def work(draft: Draft, now: datetime) -> None:
             for incident in self.watchlist.incidents_of(watched):

@@ -96,4 +96,5 @@ def _ballots(watched: Watched, now: datetime) -> Iterable[Ballot]:
         if state is None or state.vote is None or state.at is None:
             continue
         if (now - state.at).total_seconds() < fresh_s:
-            yield Ballot(place, state.vote == "down")
+            since = state.since or state.at
+            yield Ballot(place, state.vote == "down", since.timestamp(), state.at.timestamp(), state.suspect)

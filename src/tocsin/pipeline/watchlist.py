@@ -14,18 +14,19 @@ from msgspec.structs import replace
 from tocsin import telemetry
 from tocsin.clock import Clock
 from tocsin.core.alert import Channel
+from tocsin.core.condition import Condition
 from tocsin.core.consensus import LocationState, Seat, Verdict, decide
+from tocsin.core.figures import Figure
 from tocsin.core.incident import Incident
 from tocsin.core.monitor import Monitor
 from tocsin.core.quarantine import SUBJECT
 from tocsin.core.redaction import credentials
 from tocsin.core.result import CheckResult
 from tocsin.errors import NotFound
+from tocsin.pipeline.known import TALLY, Known, read_known
 from tocsin.pipeline.targets import host_of, settling_s, target_of
 from tocsin.pipeline.telling import Telling, read_telling
-from tocsin.store import Session, Store
-
-TALLY = 90
+from tocsin.store import Store
 
 
 @dataclass(slots=True, eq=False)
@@ -39,6 +40,7 @@ class Watched:
     `gap_from`: since then (before the start) no votes were fresh, to be recorded with the next judgement. `heard_from`:
     since then no call of its job was missed by us. `waiting`: since when the condition of a rule (by id) has held.
     `quarantined`: locations that abstain now; `domains`: their failure domains, by location.
+    `figures`: what the conditions of its rules look at, as far as it was read (pipeline.figures).
     """
 
     monitor: Monitor
@@ -65,6 +67,7 @@ class Watched:
     waiting: dict[str, datetime] = field(default_factory=dict[str, datetime])
     quarantined: frozenset[str] = frozenset()
     domains: Mapping[str, str] = field(default_factory=dict[str, str])
+    figures: dict[Condition, Figure] = field(default_factory=dict[Condition, Figure])
     _secrets: tuple[Monitor, list[str]] | None = None
 
     @property
@@ -110,17 +113,6 @@ class Watched:
             del self.tally[0]
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What the store knows of some monitors."""
-
-    monitors: list[Monitor]
-    states: list[tuple[str, LocationState]]
-    verdicts: dict[str, Verdict]
-    incidents: dict[str, Incident]
-    tallies: dict[str, str]
-
-
 class Watchlist:
     """All monitors of all workspaces, and what their workspaces wrote down of telling.
 
@@ -133,6 +125,7 @@ class Watchlist:
         self.incidents: dict[tuple[str, str], Incident] = {}
         self._by_token: dict[bytes, str] = {}
         self._token_of: dict[str, bytes] = {}
+        self.show()
 
     def __len__(self) -> int:
         return len(self._watched)
@@ -159,9 +152,21 @@ class Watchlist:
         """The notification channels of one workspace."""
         return self.telling(workspace_id).channels
 
+    def workspaces(self) -> list[str]:
+        """The ids of the workspaces that have monitors."""
+        return list(dict.fromkeys(w.monitor.workspace_id for w in self._watched.values()))
+
     def telling(self, workspace_id: str) -> Telling:
         """What a workspace wrote down of whom to tell and when."""
         return self._telling.get(workspace_id) or Telling()
+
+    def every_channel(self) -> list[Channel]:
+        """The notification channels of all workspaces."""
+        return [channel for telling in self._telling.values() for channel in telling.channels]
+
+    def hearer(self, workspace_id: str, id: str) -> Channel | None:
+        """A channel, or what reaches a member, or None."""
+        return self.telling(workspace_id).hearer(id)
 
     def channel(self, workspace_id: str, channel_id: str) -> Channel | None:
         """One channel, or None."""
@@ -174,7 +179,7 @@ class Watchlist:
     async def load(self) -> None:
         """Read everything from the store."""
         known, telling, others = await self._store.everything().read(
-            lambda s: (_read(s, s.monitors.all()), read_telling(s), s.incidents.latest_of_others())
+            lambda s: (read_known(s, s.monitors.all()), read_telling(s), s.incidents.latest_of_others())
         )
         self._watched.clear()
         self._by_token.clear()
@@ -187,13 +192,12 @@ class Watchlist:
         self._telling = telling
         self.incidents = {(i.workspace_id, i.subject): i for i in others}
         self._seat(self)
-        self.show()
 
     async def reread(self) -> None:
         """Read what was judged and told again: the store has caught up with its spool. Nothing may be judged meanwhile
         (`Intake.between_rounds`): it would be overwritten."""
         known, others = await self._store.everything().read(
-            lambda s: (_read(s, s.monitors.all()), s.incidents.latest_of_others())
+            lambda s: (read_known(s, s.monitors.all()), s.incidents.latest_of_others())
         )
         self.incidents = {(i.workspace_id, i.subject): i for i in others}
         self._seat(self)
@@ -211,18 +215,20 @@ class Watchlist:
         self._telling[workspace_id] = telling.get(workspace_id, Telling())
         self._seat(self.of(workspace_id))
 
-    async def refresh(self, monitor_id: str) -> Watched:
-        """Read one monitor's configuration again (its judgement stays, of locations that still check it); raises
-        NotFound.
+    async def refresh(self, monitor_id: str, written: Monitor | None = None) -> Watched:
+        """Take one monitor's configuration as it was `written`, else read it again (its judgement stays, of locations that
+        still check it); raises NotFound. What was written before the version that is known is read again.
 
         A monitor that was resumed or has another target begins a new settling time."""
-        monitor = await self._store.everything().read(lambda s: s.monitors.get(monitor_id))
+        known = self._watched.get(monitor_id)
+        monitor = written if known is None or written is None or written.version > known.monitor.version else None
+        if monitor is None:
+            monitor = await self._store.everything().read(lambda s: s.monitors.get(monitor_id))
         now = self._clock.now()
-        fresh = next(self._built(_Known([monitor], [], {}, {}, {}), now))
+        fresh = next(self._built(Known([monitor], [], {}, {}, {}), now))
         old = self._watched.get(monitor_id)
         if old is None:
             self._enter(fresh)
-            self.show()
             return fresh
         resumed = old.monitor.paused and not monitor.paused
         old.monitor, old.target, old.shown, old.host = monitor, fresh.target, fresh.shown, fresh.host
@@ -233,7 +239,6 @@ class Watchlist:
         old.calm = False
         old.generation += 1
         self._enter(old)
-        self.show()
         return old
 
     async def recount(self, watched: Watched) -> None:
@@ -280,6 +285,12 @@ class Watchlist:
         others = [i for (_, subject), i in self.incidents.items() if subject.endswith(ending)]
         return [*([] if watched.incident is None else [watched.incident]), *others]
 
+    def open_of(self, workspace_id: str) -> list[Incident]:
+        """Every open incident of a workspace."""
+        verdicts = [w.incident for w in self.of(workspace_id) if w.incident is not None]
+        others = [i for (of, _), i in self.incidents.items() if of == workspace_id]
+        return [incident for incident in (*verdicts, *others) if incident.open]
+
     async def reload_incident(self, workspace_id: str, subject: str) -> None:
         """Take the subject's newest incident as the store has it."""
         found = await self._store.of(workspace_id).read(lambda s: s.incidents.latest_of([subject]))
@@ -301,7 +312,6 @@ class Watchlist:
             watched.gone = True
             watched.generation += 1
             self._forget_token(monitor_id)
-            self.show()
         return watched
 
     def _enter(self, watched: Watched) -> None:
@@ -324,11 +334,11 @@ class Watchlist:
             del self._by_token[token]
 
     def show(self) -> None:
-        """Export how many are active and in trouble."""
-        telemetry.active_monitors.set(sum(not w.monitor.paused for w in self._watched.values()))
-        telemetry.active_incidents.set(open_incidents(self))
+        """Export how many are active and in trouble: counted when somebody asks, not with every change of one."""
+        telemetry.active_monitors.set_function(lambda: sum(not w.monitor.paused for w in self._watched.values()))
+        telemetry.active_incidents.set_function(lambda: open_incidents(self))
 
-    def _built(self, known: _Known, now: datetime) -> Iterator[Watched]:
+    def _built(self, known: Known, now: datetime) -> Iterator[Watched]:
         states: dict[str, dict[str, LocationState]] = {}
         for monitor_id, state in known.states:
             states.setdefault(monitor_id, {})[state.location] = state
@@ -350,27 +360,6 @@ class Watchlist:
             )
             watched.gap_from = _gap(watched, now)
             yield watched
-
-
-def _read(s: Session, monitors: list[Monitor]) -> _Known:
-    ids = [m.id for m in monitors]
-    wanted = set(ids)
-    newest = {(id, place): (at, attempt) for id, place, at, attempt in s.results.newest() if id in wanted}
-    return _Known(
-        monitors=monitors,
-        states=[(id, _moved(state, newest.get((id, state.location)))) for id, state in s.states.all() if id in wanted],
-        verdicts=s.verdicts.open_all(),
-        incidents=s.incidents.latest_of([f"monitor:{id}" for id in ids]),
-        tallies=s.results.recent(ids, TALLY),
-    )
-
-
-def _moved(state: LocationState, newest: tuple[datetime, int] | None) -> LocationState:
-    """The state as of the newest result. States are stored when a vote or suspicion changes: later results only moved
-    it."""
-    if newest is None or (state.at is not None and newest <= (state.at, state.attempt)):
-        return state
-    return replace(state, at=newest[0], attempt=newest[1])
 
 
 def _gap(watched: Watched, now: datetime) -> datetime | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tocsin.web.api import (
+    alert_rules,
     audit,
     channels,
     checks,
@@ -14,6 +15,7 @@ from tocsin.web.api import (
     me,
     members,
     monitors,
+    notices,
     notifications,
     preferences,
     reports,
@@ -35,8 +37,10 @@ ROUTES: list[Route] = [
     *checks.ROUTES,
     *locations.ROUTES,
     *channels.ROUTES,
+    *alert_rules.ROUTES,
     *incidents.ROUTES,
     *notifications.ROUTES,
+    *notices.ROUTES,
     *audit.ROUTES,
     *live.ROUTES,
 ]

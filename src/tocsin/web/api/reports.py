@@ -96,9 +96,9 @@ async def report(parts: Parts, who: Principal, wanted: Wanted, now: datetime) ->
         def read(s: Session, some: list[tuple[str, str]] = some, most: int = left) -> tuple[list[Line], int]:
             return _lines(s, some, stretch, partial_is_up=as_up, most=most)
 
-        made, read_count = await parts.store.of(who.workspace_id).read(read)
-        lines += made
-        left -= read_count
+        made: tuple[list[Line], int] = await parts.store.of(who.workspace_id).read(read)
+        lines += made[0]
+        left -= made[1]
     return Report(
         start=start, end=stretch[1], zone=wanted.zone, final=now >= end + timedelta(seconds=OLD_S),
         partial_is_down=not as_up, target=wanted.target, lines=lines, total=total_of(lines),

@@ -12,9 +12,11 @@ from urllib.parse import quote, urlsplit
 from markupsafe import Markup
 
 from tocsin import __version__
+from tocsin.core import coverage
 from tocsin.core.access import may
 from tocsin.core.incident import Incident
 from tocsin.core.result import iso
+from tocsin.core.shape import HIDDEN_TEXT
 from tocsin.errors import Invalid
 from tocsin.web import health
 from tocsin.web.call import Call, Reply
@@ -56,11 +58,8 @@ def frame(call: Call, section: str = "") -> Frame:
     """The frame for this caller; needs no database."""
     who = call.who
     watched = list(call.parts.corridor.watchlist.of(who.workspace_id))
-    incidents = sorted(
-        (w.incident for w in watched if w.incident is not None and w.incident.open),
-        key=lambda i: i.opened_at,
-        reverse=True,
-    )
+    opened = call.parts.corridor.watchlist.open_of(who.workspace_id)
+    incidents = sorted(opened, key=lambda i: i.opened_at, reverse=True)
     return Frame(
         name=who.name,
         role=who.role,
@@ -73,6 +72,14 @@ def frame(call: Call, section: str = "") -> Frame:
         last=max((at for w in watched if (at := look.checked_at(w)) is not None), default=None),
         troubles=tuple(health.problems(call.parts)),
     )
+
+
+def about(call: Call, incident: Incident) -> str:
+    """What an incident is about: its monitor's name, or what it is when it is of no monitor."""
+    watched = call.parts.corridor.watchlist.find(incident.monitor_id)
+    if watched is not None and watched.monitor.workspace_id == call.who.workspace_id:
+        return watched.monitor.name
+    return coverage.NAME if incident.subject == coverage.SUBJECT else "A deleted monitor"
 
 
 @cache
@@ -190,7 +197,14 @@ def problems(error: Invalid) -> dict[str, str]:
     """What is wrong with each field, as a sentence with its remedy; the first problem of a field counts."""
     told: dict[str, str] = {}
     for p in error.problems:
-        found = "" if p.found in ("", "nothing", '""') else f", not {p.found}"
-        expected = p.expected.removesuffix(" or null")
-        told.setdefault(p.field, f"Must be {expected}{found}.")
+        given = "given: " if p.found == "nothing" else ""
+        told.setdefault(p.field, f"Must be {given}{p.expected.removesuffix(' or null')}{_but(p.found)}.")
     return told
+
+
+def _but(found: str) -> str:
+    """What was found instead, where that says anything: not the empty field, nor the stars of a secret."""
+    if found in ("", "nothing", '""', HIDDEN_TEXT):
+        return ""
+    rest = found.removeprefix("one that ")
+    return f", not {found}" if rest == found else f"; this one {rest}"
