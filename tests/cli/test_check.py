@@ -64,6 +64,8 @@ async def site(talk: Talk) -> None:
             await talk.answer("404 Not Found", b"gone")
         case "/to":
             await talk.answer("302 Found", b"", "Location: /page")
+        case "/in?token=s3cret":
+            await talk.answer("302 Found", b"", "Location: /page?key=s3cret")
         case "/slow":
             await talk.hang()
         case _:
@@ -133,7 +135,7 @@ def test_another_status_can_be_right(url: str, words: list[str], capsys: pytest.
         (["--not-regex", r'"a": \d'], False), (["--header-regex", "X-Version: ^v7$"], True), (["--header-regex", "X-Version: ^v8$"], False),
         (["--json-path", "$.a == 1"], True), (["--json-path", "$.a==2"], False), (["--json-path", '$.status == "ok"'], True),
         (["--json-path", "$.status == ok"], True), (["--json-path", "$.status != 'ok'"], False), (["--json-path", "$.items[1].id >= 2"], True),
-        (["--json-path", "$.items[?@.id == 2].id == 2"], True), (["--json-path", "$.status =~ ^o"], True), (["--json-path", "$.text contains hi"], True),
+        (["--json-path", "$.items[?@.id == 2].id == 2"], True), (["--json-path", "$.status =~ ^o"], True), (["--json-path", "$.status =~ /^o/"], True), (["--json-path", "$.status =~ /"], False), (["--json-path", "$.status =~ ^/ok/"], False), (["--json-path", "$.text contains hi"], True),
         (["--json-path", '$.text == "say == hi"'], True), (["--max-response-ms", "60000"], True), (["--max-response-ms", "0"], False),
     ],
 )  # fmt: skip
@@ -187,6 +189,13 @@ def test_headers_methods_and_redirects(url: str, capsys: pytest.CaptureFixture[s
     pinned = url.replace("127.0.0.1", "pinned.test")
     host, port = pinned.removeprefix("http://").split(":")
     assert run(capsys, "http", f"{pinned}/page", "--resolve", f"{host}:{port}:127.0.0.1")[0] == 0
+
+
+def test_where_a_redirect_led_is_told_without_the_values_of_its_query(url: str, capsys: pytest.CaptureFixture[str]):
+    words = ["http", f"{url}/in?token=s3cret"]
+    assert f"1, to {url}/page?key=…" in run(capsys, *words)[1]
+    assert run_json(capsys, *words)[1]["final_url"] == f"{url}/page?key=…"
+    assert "s3cret" not in run(capsys, *words)[1] + run(capsys, *words, "--json")[1]
 
 
 def test_timeouts_and_refusals_are_down(url: str, capsys: pytest.CaptureFixture[str]):

@@ -16,7 +16,7 @@ from typing import Any
 
 from tocsin import checks
 from tocsin.cli import outcome_text, sugar
-from tocsin.core.plain import found
+from tocsin.core.plain import found, quiet_url
 from tocsin.core.result import Outcome, outcome_json
 from tocsin.core.shape import FieldShape, fields, loads, read
 from tocsin.errors import Invalid, Problem, SettingsError
@@ -72,7 +72,9 @@ def run(argv: Sequence[str]) -> int:
     with contextlib.redirect_stdout(sys.stderr):  # standard output is for the answer alone, whatever else is written
         outcome = asyncio.run(_look(order, local))
     if args.json:
-        print(json.dumps(outcome_json(outcome), ensure_ascii=False, allow_nan=False))
+        shown = outcome_json(outcome)
+        shown["final_url"] = shown["final_url"] and quiet_url(shown["final_url"])  # as the target is told
+        print(json.dumps(shown, ensure_ascii=False, allow_nan=False))
     else:
         print(outcome_text.block(outcome))
     return EXIT[outcome.status]
