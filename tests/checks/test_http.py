@@ -719,6 +719,8 @@ async def test_https_must_not_fall_back(net: Net) -> None:
         ({"url": "http://x/", "ca_file": "/etc/passwd", "client_key": "/k"}, {"ca_file", "client_key"}),
         ({"url": "http://x/", "resolve": ["a:b"], "proxy": "file:///x"}, {"resolve[0]", "proxy"}),
         ({"url": "http://x/", "auth": "bearer"}, {"token"}),
+        ({"url": "http://x/", "username": "u"}, {"username"}),
+        ({"url": "HTTP://x/", "http_version": "3"}, {"http_version"}),
         (
             {"url": "http://x/", "max_body": -1, "max_redirects": 99, "verify_tls": 1},
             {"max_body", "max_redirects", "verify_tls"},

@@ -256,7 +256,9 @@ def test_tls_and_a_certificate_that_ends_soon(tmp_path: Path, capsys: pytest.Cap
         (["http", "http://a", "--json-path", "a == 1"], "JSONPath"), (["http", "http://a", "--expect-status", "two"], "status codes"),
         (["http", "http://a", "--ca-file", "/no/such/file"], "expected a readable file"), (["http", "http://a", "--max-redirects", "99"], "--max-redirects: expected a whole number from 0 to 20"),
         (["ping", "h", "--count", "1.5"], "--count: expected a whole number"), (["dns", "a..b"], "NAME: expected a domain name"), (["dns", "a", "--type", "ANY"], "expected A or AAAA"),
-        (["smtp", "h:25", "--user", "u"], "--password"), (["http", "http://a", "--resolve", "x"], "--resolve: expected HOST:PORT:ADDRESS"), (["ping", "h", "--keyword", "x"], "unrecognized"),
+        (["smtp", "h:25", "--user", "u"], "--password"), (["ping", "127.0.0.1:80"], "HOST: expected a host name or an address"), (["dns", "a b"], "NAME: expected a domain name"),
+        (["dns", "a", "--server", "x..y"], "--server: expected ADDRESS"), (["http", "http://a", "--username", "u"], "--username: expected nothing, as auth is none"),
+        (["http", "http://a", "--http-version", "3"], "--http-version: expected 1.1 or 2"), (["http", "http://a", "--resolve", "x"], "--resolve: expected HOST:PORT:ADDRESS"), (["ping", "h", "--keyword", "x"], "unrecognized"),
     ],
 )  # fmt: skip
 def test_wrong_usage_is_2_with_a_clear_sentence(words: list[str], says: str, capsys: pytest.CaptureFixture[str]):

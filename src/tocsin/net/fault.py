@@ -82,7 +82,9 @@ def fault_of(transfer: Transfer, facts: TlsFacts | None, timeout_s: float) -> Ch
 def no_socket(transfer: Transfer) -> bool:
     """Whether not even a socket could be opened: libcurl hides that error, while a connection that fails has one."""
     said = transfer.text.lower()
-    return transfer.code == pycurl.E_COULDNT_CONNECT and not transfer.errno and not ("refused" in said or "tunnel" in said)
+    return (
+        transfer.code == pycurl.E_COULDNT_CONNECT and not transfer.errno and not ("refused" in said or "tunnel" in said)
+    )
 
 
 def _shortage(transfer: Transfer) -> CheckInvalid | None:
