@@ -340,7 +340,10 @@ async def test_redirects_to_refused_addresses(net: Net, location: str) -> None:
         await talk.answer("302 Found", b"", f"Location: {location}")
 
     async with serving(script) as server:
-        assert failed(await look(net, server.url()), "network", None, "refused:")
+        outcome = await look(net, server.url())
+    assert failed(outcome, "network", None, "refused:")
+    assert (outcome.seen.status_code, outcome.seen.final_url) == (302, server.url())  # what led there is still seen
+    assert outcome.seen.timing.ttfb is not None
 
 
 def not_judged(outcome: Outcome, words: str) -> bool:

@@ -387,6 +387,25 @@ def test_it_starts_light():
 
 
 @pytest.mark.untraced
+def test_our_own_start_is_no_part_of_a_handshake(tmp_path: Path):
+    """What TLS takes is imported before the clock runs."""
+    program = (
+        "import asyncio, sys, tocsin.net.connect as connect\n"
+        "from tocsin.cli import main\n"
+        "first = connect.Connecting.__aenter__\n"
+        "async def enter(self):\n"
+        "    print('cryptography.x509' in sys.modules, 'tocsin.net.tls' in sys.modules)\n"
+        "    return await first(self)\n"
+        "connect.Connecting.__aenter__ = enter\n"
+        "sys.exit(main({words!r}))"
+    )
+    for words in (["tls", "127.0.0.1:1"], ["tcp", "127.0.0.1:1", "--tls"]):
+        text = program.format(words=["check", *words])
+        done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (1, "True True\n")  # standard output is for the answer alone
+
+
+@pytest.mark.untraced
 def test_a_plain_http_check_starts_without_the_log_and_the_metrics(url: str):
     outcome, modules = imported(["http", f"{url}/page"])
     assert outcome["status"] == "up"
@@ -406,6 +425,16 @@ def test_limits_that_nothing_could_meet_are_wrong_usage(
 ):
     assert tocsin(["check", "http", "http://127.0.0.1:9/", *words]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_options_that_switch_off_and_those_for_words_with_a_dash_say_how(capsys: pytest.CaptureFixture[str]):
+    assert tocsin(["check", "kafka-consumer", "--help"]) == 0
+    assert "not: " not in (said := capsys.readouterr().out)
+    assert "write no record" in " ".join(said.split())
+    assert tocsin(["check", "nagios", "--help"]) == 0
+    assert "--arguments=V for a V that begins with -" in " ".join(capsys.readouterr().out.split())
+    assert tocsin(["check", "nagios", "check_http", "--arguments", "-w"]) == 2
+    assert "write --arguments=VALUE for a value that begins with -" in capsys.readouterr().err
 
 
 def test_the_help_says_what_an_option_does_in_plain_words(capsys: pytest.CaptureFixture[str]):

@@ -34,6 +34,8 @@ _RENAMED = {
 _LEFT_OFF = {
     "verify_tls": "accept any certificate",
     "follow_redirects": "do not follow redirects: a redirect is the answer",
+    "write": "write no record: read the newest one that is there",
+    "cookies": "keep no cookies from step to step",
 }
 
 
@@ -155,6 +157,9 @@ class _Parser(argparse.ArgumentParser):
     """Refuses in our words: `tocsin check: expected …, found …`."""
 
     def error(self, message: str) -> Any:
+        option, _, why = message.removeprefix("argument ").partition(": ")
+        if why == "expected one argument":  # argparse takes what begins with - for an option
+            message += f"; write {option.split('/')[-1]}=VALUE for a value that begins with -"
         self.exit(USAGE, f"tocsin check: {message}\n(`{self.prog} --help` lists the options)\n")
 
 
@@ -232,7 +237,8 @@ def _add(parser: argparse.ArgumentParser, shape: FieldShape) -> None:
             option, dest=place, type=_pair, action="append", metavar="'K: V'", help=f"{text}; repeatable"
         )
     elif shape.kind == "list":
-        parser.add_argument(option, dest=place, action="append", metavar="V", help=f"{text}; repeatable")
+        text = f"{text}; repeatable, {option}=V for a V that begins with -"
+        parser.add_argument(option, dest=place, action="append", metavar="V", help=text)
     elif shape.marks.hidden and shape.name != "proxy":
         parser.add_argument(
             f"{option}-file", dest=place, type=_secret_file, metavar="FILE", help=f"{text}, read from FILE"
