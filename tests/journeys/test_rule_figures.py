@@ -12,10 +12,11 @@ from msgspec.structs import replace
 
 from builders import a_result, an_outcome, records, until
 from tocsin.checks import Order
+from tocsin.core.account import Preferences
 from tocsin.core.condition import OnAnomaly, OnCertificate, OnResponseTime, OnUptime, OnVerdict
 from tocsin.core.result import Outcome, Timing, TlsFacts
 from tocsin.core.scope import Scope
-from world import Web, World, a_world, webs
+from world import Place, Web, World, a_world, webs
 
 
 class Slow:
@@ -107,6 +108,23 @@ async def test_a_low_uptime_is_told_and_over_when_it_is_back(stage: tuple[World,
     place.status = "up"
     await world.go(400, step=5)
     assert sink.events == ["incident.opened", "incident.resolved"]
+
+
+async def test_partial_counts_in_a_rule_as_the_workspace_wants(stage: tuple[World, Web, Slow]) -> None:
+    world, sink, place = stage
+    for name in ("near", "far"):
+        Place(world, name)
+    await watch(world, monitoring_type="global", locations=("local", "near", "far"))
+    await rule(world, OnUptime(under=0.9, window_s=300))
+    await world.go(30, step=5)
+    place.status = "down"
+    await world.go(90, step=5)
+    assert [w.verdict.value for w in world.corridor.watchlist if w.verdict] == ["partial"]
+    assert sink.events == []
+    await world.store.of("ws").write(lambda s: s.preferences.save("ws", Preferences(partial_is_down=True)))
+    await world.corridor.telling_changed("ws")
+    await world.go(60, step=5)
+    assert sink.events == ["incident.opened"]
 
 
 async def test_a_certificate_is_told_at_each_threshold_and_when_it_is_renewed(stage: tuple[World, Web, Slow]) -> None:

@@ -99,8 +99,6 @@ def reads(w: World) -> dict[str, Callable[[Session], Any]]:
         "verdicts.open_all": lambda s: s.verdicts.open_all(),
         "verdicts.current": lambda s: s.verdicts.current(m),
         "verdicts.at": lambda s: s.verdicts.at(m, now + FAR),
-        "verdicts.between": lambda s: s.verdicts.between(m, now - FAR, now + FAR),
-        "results.statuses": lambda s: s.results.statuses(m, now - FAR, now + FAR, 10),
         "verdicts.history": lambda s: s.verdicts.history(m),
         "verdicts.between": lambda s: s.verdicts.between(m, now - FAR, now + FAR),
         "verdicts.intervals": lambda s: s.verdicts.intervals(m, now - FAR, now + FAR),

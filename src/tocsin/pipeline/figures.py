@@ -133,7 +133,8 @@ class Figures:
             case OnResponseTime():
                 work = partial(_latencies, condition=condition, ids=ids, now=now)
             case OnUptime():
-                work = partial(_shares, condition=condition, ids=ids, now=now)
+                strict = frozenset(id for id in ids if self._partial_is_down(id))
+                work = partial(_shares, condition=condition, ids=ids, now=now, strict=strict)
             case OnAnomaly():
                 hour, known = self._usual.get(condition, (now, dict[str, Usual]()))
                 if hour != floor_hour(now):
@@ -147,6 +148,10 @@ class Figures:
             case _:
                 return {}
         return await self._store.everything().read(work)
+
+    def _partial_is_down(self, monitor_id: str) -> bool:
+        w = self._watchlist.find(monitor_id)
+        return w is not None and self._watchlist.telling(w.monitor.workspace_id).preferences.partial_is_down
 
     async def _judge(self, changed: Sequence[Watched]) -> None:
         for some in (changed[n : n + JUDGED_AT_ONCE] for n in range(0, len(changed), JUDGED_AT_ONCE)):
@@ -187,10 +192,14 @@ def _latencies(s: Session, condition: OnResponseTime, ids: Sequence[str], now: d
     return {id: figures.latency(buckets, condition.percentile) for id, buckets in found.items()}
 
 
-def _shares(s: Session, condition: OnUptime, ids: Sequence[str], now: datetime) -> dict[str, Figure]:
+def _shares(
+    s: Session, condition: OnUptime, ids: Sequence[str], now: datetime, strict: frozenset[str]
+) -> dict[str, Figure]:
+    """Uptimes; partial counts as down where the workspace wants it so (`strict`)."""
     start = now - timedelta(seconds=condition.window_s)
     return {
-        id: figures.share(uptime(found, start, now)) for id, found in s.verdicts.intervals_of(ids, start, now).items()
+        id: figures.share(uptime(found, start, now, partial_is_up=id not in strict))
+        for id, found in s.verdicts.intervals_of(ids, start, now).items()
     }
 
 

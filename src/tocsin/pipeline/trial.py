@@ -109,7 +109,8 @@ def _moments(past: Past) -> list[datetime]:
 def _shares(s: Session, condition: OnUptime, past: Past) -> dict[datetime, Figure]:
     window = timedelta(seconds=condition.window_s)
     intervals = s.verdicts.intervals(past.monitor.id, past.start - window, past.end)
-    return {at: figures.share(uptime(intervals, at - window, at)) for at in _moments(past)}
+    as_up = not s.preferences.of(past.monitor.workspace_id).partial_is_down
+    return {at: figures.share(uptime(intervals, at - window, at, partial_is_up=as_up)) for at in _moments(past)}
 
 
 def _windows(s: Session, past: Past, window_s: int) -> list[tuple[datetime, dict[int, int]]]:
