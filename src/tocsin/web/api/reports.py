@@ -24,7 +24,7 @@ from tocsin.core.shape import Help, Length, Range
 from tocsin.core.sla import Line, Outage, kept, line_of, total_of
 from tocsin.errors import Invalid, NotFound, Problem
 from tocsin.pipeline.judgement import OLD_S
-from tocsin.store import Session, Store
+from tocsin.store import Scoped, Session
 from tocsin.web.api.preferences import partial_is_up
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.parts import Parts
@@ -97,7 +97,7 @@ async def report(parts: Parts, who: Principal, wanted: Wanted, now: datetime) ->
 
 
 async def _read(
-    store: Store, names: list[tuple[str, str]], stretch: tuple[datetime, datetime], *, partial_is_up: bool
+    store: Scoped, names: list[tuple[str, str]], stretch: tuple[datetime, datetime], *, partial_is_up: bool
 ) -> list[Line]:
     """The lines of these monitors, a few read at a time: nobody else is kept waiting."""
     lines: list[Line] = []
