@@ -89,7 +89,7 @@ async def report(parts: Parts, who: Principal, wanted: Wanted, now: datetime) ->
     as_up = partial_is_up(parts, who.workspace_id)
     stretch = start, min(end, now)
     lines: list[Line] = []
-    left = MOST_INTERVALS
+    left: int = MOST_INTERVALS
     for n in range(0, len(names), AT_ONCE):
         some = names[n : n + AT_ONCE]
 
