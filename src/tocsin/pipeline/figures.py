@@ -133,8 +133,9 @@ class Figures:
             case OnResponseTime():
                 work = partial(_latencies, condition=condition, ids=ids, now=now)
             case OnUptime():
-                strict = frozenset(id for id in ids if self._partial_is_down(id))
-                work = partial(_shares, condition=condition, ids=ids, now=now, strict=strict)
+                work = partial(
+                    _shares, condition=condition, ids=ids, now=now, partial_is_down=self._partial_is_down(ids)
+                )
             case OnAnomaly():
                 hour, known = self._usual.get(condition, (now, dict[str, Usual]()))
                 if hour != floor_hour(now):
@@ -149,9 +150,11 @@ class Figures:
                 return {}
         return await self._store.everything().read(work)
 
-    def _partial_is_down(self, monitor_id: str) -> bool:
-        w = self._watchlist.find(monitor_id)
-        return w is not None and self._watchlist.telling(w.monitor.workspace_id).preferences.partial_is_down
+    def _partial_is_down(self, ids: Sequence[str]) -> set[str]:
+        """Of these monitors those whose workspace counts partial as down."""
+        found = [w for id in ids if (w := self._watchlist.find(id)) is not None]
+        telling = self._watchlist.telling
+        return {w.monitor.id for w in found if telling(w.monitor.workspace_id).preferences.partial_is_down}
 
     async def _judge(self, changed: Sequence[Watched]) -> None:
         for some in (changed[n : n + JUDGED_AT_ONCE] for n in range(0, len(changed), JUDGED_AT_ONCE)):
@@ -193,12 +196,11 @@ def _latencies(s: Session, condition: OnResponseTime, ids: Sequence[str], now: d
 
 
 def _shares(
-    s: Session, condition: OnUptime, ids: Sequence[str], now: datetime, strict: frozenset[str]
+    s: Session, condition: OnUptime, ids: Sequence[str], now: datetime, partial_is_down: set[str]
 ) -> dict[str, Figure]:
-    """Uptimes; partial counts as down where the workspace wants it so (`strict`)."""
     start = now - timedelta(seconds=condition.window_s)
     return {
-        id: figures.share(uptime(found, start, now, partial_is_up=id not in strict))
+        id: figures.share(uptime(found, start, now, partial_is_up=id not in partial_is_down))
         for id, found in s.verdicts.intervals_of(ids, start, now).items()
     }
 
