@@ -25,6 +25,7 @@ from tocsin.pipeline.housekeeping import Housekeeping
 from tocsin.pipeline.intake import Intake
 from tocsin.pipeline.judgement import Judgement
 from tocsin.pipeline.lag import LagMeter
+from tocsin.pipeline.late import Late
 from tocsin.pipeline.live import Live, event
 from tocsin.pipeline.response import Response
 from tocsin.pipeline.runner import Runner
@@ -91,7 +92,9 @@ class Corridor:
         )
         delivery = Delivery(store, watchlist, live, net, clock, smtp_url=smtp_url)
         delivery.base_url = base_url
-        watchdog = Watchdog(watchlist, intake, judgement, clock)
+        late = Late(store, watchlist, clock, base_url)
+        intake.late, late.handed = late.note, delivery.handed
+        watchdog = Watchdog(watchlist, intake, judgement, clock, late)
         figures = Figures(store, watchlist, intake, judgement, clock)
         intake.stored, intake.judged, figures.watch = delivery.handed, watchdog.watch, watchdog.watch
         watchdog.quarantine.doubts = lambda: {} if self_test.trouble is None else {location: self_test.trouble}

@@ -59,6 +59,8 @@ class Judgement:
                 seen = to_judge.setdefault(w.monitor.id, (w, {}))[1]
                 seen[result.location] = result
             draft.results.append(without_body(result))
+            if (now - result.scheduled_at).total_seconds() > OLD_S:
+                draft.late.append(draft.results[-1])
         for w, seen in to_judge.values():
             fresh = any((now - r.scheduled_at).total_seconds() <= OLD_S for r in seen.values())
             self.judge_safely(draft, w, now, seen, may_open=fresh)
