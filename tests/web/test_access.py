@@ -29,6 +29,8 @@ class Place:
     channel: str
     incident: str
     key: str
+    policy: str
+    schedule: str
 
 
 async def furnish(alice: Alice, api: Caller, workspace_id: str) -> Place:
@@ -48,15 +50,26 @@ async def furnish(alice: Alice, api: Caller, workspace_id: str) -> Place:
     )  # fmt: skip
     change = IncidentChange(incident=incident, entries=(Entry(at=now, kind="opened", text=CANARY),), opens=True)
     await alice.house.parts.store.of(workspace_id).write(lambda s: s.incidents.save(change))
-    return Place(api, workspace_id, monitor.data["id"], channel.data["id"], id_, key.data["id"])
+    step = {"delay_s": 60, "channels": [channel.data["id"]]}
+    policy = await api.post("/api/v1/escalation-policies", {"name": CANARY, "steps": [step]})
+    assert policy.status == 201, policy.text
+    me = [p["id"] for p in (await api.get("/api/v1/members")).data["items"]]
+    rotation = {"people": me[:1], "starts_at": "2026-03-02T08:00:00Z"}
+    schedule = await api.post("/api/v1/on-call-schedules", {"name": CANARY, "rotations": [rotation]})
+    assert schedule.status == 201, schedule.text
+    made = (monitor, channel, policy, schedule)
+    ids = {name: m.data["id"] for name, m in zip(("monitor", "channel", "policy", "schedule"), made, strict=True)}
+    return Place(api, workspace_id, incident=id_, key=key.data["id"], **ids)
 
 
 def url_of(path: str, place: Place) -> str:
     """The route's URL for this place's things."""
-    noun = re.search(r"/(monitors|channels|incidents|api-keys|site-stats)/\{id\}", path)
+    noun = re.search(
+        r"/(monitors|channels|incidents|api-keys|site-stats|escalation-policies|on-call-schedules)/\{id\}", path
+    )
     ids = {
         "monitors": place.monitor, "channels": place.channel, "incidents": place.incident, "api-keys": place.key,
-        "site-stats": place.monitor,
+        "site-stats": place.monitor, "escalation-policies": place.policy, "on-call-schedules": place.schedule,
     }  # fmt: skip
     return re.sub(r"\{\w+\}", ids[noun[1]] if noun else place.monitor, path)
 

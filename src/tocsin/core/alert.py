@@ -17,6 +17,9 @@ from tocsin.core.incident import RECOVERED, Incident, Step, Transition
 from tocsin.core.monitor import Monitor
 from tocsin.core.result import iso, micros
 
+PERSON = "person:"
+"""Begins the id of the channel that reaches a member by e-mail."""
+
 Event = Literal[
     "incident.opened",
     "incident.reopened",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import msgspec
 from msgspec import Struct
 
-from tocsin.core.alert import Message, OutboxRow
+from tocsin.core.alert import PERSON, Message, OutboxRow
 from tocsin.core.result import from_micros, micros
 from tocsin.store.batch import OutboxOutcome
 from tocsin.store.cursor import read_cursor, write_cursor
@@ -56,7 +56,7 @@ class Outbox:
         """Intend to send; False when this key is there already, or its channel is gone."""
         s = self._s
         s.own(row.workspace_id)
-        if s.row("SELECT 1 FROM channels WHERE workspace_id = ? AND id = ?", row.workspace_id, row.channel_id) is None:
+        if not self._reaches(row.workspace_id, row.channel_id):
             return False
         after = {
             "channel_id": row.channel_id,
@@ -75,6 +75,14 @@ class Outbox:
             row.attempts,
             row.last_error, None if row.done_at is None else micros(row.done_at),
         )  # fmt: skip
+
+    def _reaches(self, workspace_id: str, channel_id: str) -> bool:
+        """Whether there is such a channel, or such a member."""
+        if channel_id.startswith(PERSON):
+            found = "SELECT 1 FROM memberships WHERE workspace_id = ? AND user_id = ?"
+            return self._s.row(found, workspace_id, channel_id.removeprefix(PERSON)) is not None
+        found = "SELECT 1 FROM channels WHERE workspace_id = ? AND id = ?"
+        return self._s.row(found, workspace_id, channel_id) is not None
 
     def claim(self, now: datetime, lease_s: float, limit: int, by: str) -> list[OutboxRow]:
         """Messages that are due, oldest first, held for `lease_s`: nobody else gets them before that is over."""

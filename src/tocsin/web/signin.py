@@ -89,6 +89,7 @@ async def setup(
     )
     place = Workspace(id=new_id(), name=workspace.strip(), created_at=now)
     await parts.store.everything(by=user.email).write(lambda s: s.accounts.create_first(user, place))
+    await parts.corridor.watchlist.load_telling(place.id)  # who is a member can be told
     parts.memory.setup_done = True
     log.info("signin.first_account", user=user.id, workspace=place.id)
     return await _begin(parts, user, place.id, now, agent)

@@ -12,7 +12,7 @@ from tocsin.core.alert import Channel
 from tocsin.core.monitor import Monitor
 from tocsin.core.shape import dump, fields, hide, read
 from tocsin.errors import Conflict, Invalid, NotFound
-from tocsin.web.api import monitors
+from tocsin.web.api import escalation, monitors
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.pages import address, attempt, form, plain_words, rules, view, words
 
@@ -57,6 +57,7 @@ def _start(call: Call, type_: str) -> dict[str, Any]:
         "tags": [],
         "assertions": [],
         "channels": None,
+        "escalation_policy": None,
         "notify_on_resolve": True,
         "flap_detection": True,
     }
@@ -84,6 +85,7 @@ def typed(call: Call) -> dict[str, Any]:
             data[name] = form.number(text)
     mode = view.first(call, "channels_mode", "default")
     data["channels"] = None if mode == "default" else [] if mode == "none" else view.every(call, "channels")
+    data["escalation_policy"] = view.first(call, "escalation_policy") or None
     return data
 
 
@@ -133,6 +135,7 @@ def _form(
         errors=errors,
         said=said,
         channels=channels,
+        policies=escalation.visible(call.parts, call.who),
         words=words_of(call, data),
         types=[checks.kind(n) for n in checks.names()],
         rules=rules.rows(data.get("assertions") or (), errors),
@@ -145,7 +148,13 @@ def _form(
 
 
 def _on_page(path: str) -> bool:
-    return path.startswith(("target.", "assertions[")) or path in (*NUMBERS, "name", "tags", "channels")
+    return path.startswith(("target.", "assertions[")) or path in (
+        *NUMBERS,
+        "name",
+        "tags",
+        "channels",
+        "escalation_policy",
+    )
 
 
 def _inputs(data: Mapping[str, Any], errors: Mapping[str, str]) -> dict[str, Any]:
