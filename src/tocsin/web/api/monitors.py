@@ -195,7 +195,7 @@ async def create(parts: Parts, who: Principal, data: dict[str, Any]) -> Monitor:
     now = parts.clock.now()
     monitor = Monitor(id=new_id(), workspace_id=who.workspace_id, created_at=now, updated_at=now, **fields)
     await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.monitors.add(monitor))
-    await parts.corridor.changed(monitor.id)
+    await parts.corridor.changed(monitor.id, monitor)
     return monitor
 
 
@@ -218,7 +218,7 @@ async def pause(parts: Parts, who: Principal, monitor_id: str, *, paused: bool) 
 
 async def _write(parts: Parts, who: Principal, monitor: Monitor) -> Monitor:
     fresh = await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.monitors.replace(monitor))
-    await parts.corridor.changed(monitor.id)
+    await parts.corridor.changed(monitor.id, fresh)
     return fresh
 
 

@@ -4,7 +4,7 @@ import { copy } from "./copy.js";
 import { keys } from "./keys.js";
 import { palette } from "./palette.js";
 import { tally } from "./tally.js";
-import { rules } from "./rules.js";
+import { forms } from "./form.js";
 import { live } from "./live.js";
 import { ledger } from "./ledger.js";
 import { fresh } from "./fresh.js";
@@ -23,7 +23,7 @@ copy();
 keys();
 palette();
 tally();
-rules();
+forms();
 if (document.getElementById("live")) {
   const connection = live();
   if (document.getElementById("head")) ledger(connection);
