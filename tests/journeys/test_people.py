@@ -93,6 +93,36 @@ async def test_who_is_on_duty_is_told_until_somebody_acknowledges(tmp_path: Path
             assert {to for to, _ in box.read[2:]} == {ALICE, BOB}
 
 
+async def test_every_message_that_asks_somebody_has_a_link_of_its_own(tmp_path: Path) -> None:
+    box = Letters()
+    async with mail_sink(box), webs(1) as (sink,):
+        smtp = Secret(f"smtp://127.0.0.1:{box.port}")
+        async with a_world(tmp_path, smtp_url=smtp, link_key=b"l" * 32) as world:
+            place = Place(world)
+            chat = await world.tell(sink)
+            await write_down(world, a_schedule("alice"), EscalationStep(delay_s=60, schedules=("r",)))
+            watched = await world.watch(
+                target={"url": "http://sick/"}, interval_s=10, timeout_s=5, escalation_policy="r", failure_threshold=1
+            )
+            await world.go(2)
+            place.status = "down"
+            await until(lambda: box.mails, clock=world.clock)
+            body = str(box.letter(0).get_body(("plain",)).get_content())
+            mailed = body.partition("Acknowledge: ")[2].split()[0]
+            posted = sink.posts[0]["acknowledge_url"]
+            links = world.corridor.delivery.links
+            found = [links.read(url.removeprefix("https://tocsin.example/acknowledge/")) for url in (posted, mailed)]
+            assert watched.incident is not None
+            assert [(link.incident_id, link.who) for link in found if link is not None] == [
+                (watched.incident.id, chat.id), (watched.incident.id, "person:alice"),
+            ]  # fmt: skip
+            stored = await world.store.of("ws").read(lambda s: s.outbox.list()[0])
+            assert all(d.row.message.acknowledge_url == "" for d in stored)
+            place.status = "up"
+            await until(lambda: sink.events[-1] == "incident.resolved", clock=world.clock)
+            assert "acknowledge_url" not in sink.posts[-1]
+
+
 async def test_a_step_without_anybody_on_duty_gives_way_to_the_next(tmp_path: Path) -> None:
     box = Letters()
     async with mail_sink(box), a_world(tmp_path, smtp_url=Secret(f"smtp://127.0.0.1:{box.port}")) as world:

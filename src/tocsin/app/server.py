@@ -113,7 +113,8 @@ async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> t
     )
     await net.start()
     closing.push_async_callback(net.close)
-    corridor = _corridor(settings, clock, store, net, settings.reached_at(listening.getsockname()[1]))
+    base_url = settings.reached_at(listening.getsockname()[1])
+    corridor = _corridor(settings, clock, store, net, base_url, derive(master, "links"))
     await corridor.start()
     closing.push_async_callback(corridor.stop)
     is_set_up = await _is_set_up(store)
@@ -131,7 +132,7 @@ async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> t
     return parts, listening
 
 
-def _corridor(settings: Settings, clock: Clock, store: Store, net: Net, base_url: str) -> Corridor:
+def _corridor(settings: Settings, clock: Clock, store: Store, net: Net, base_url: str, link_key: bytes) -> Corridor:
     return Corridor.build(
         store=store,
         net=net,
@@ -140,6 +141,7 @@ def _corridor(settings: Settings, clock: Clock, store: Store, net: Net, base_url
         max_concurrent=settings["MAX_CONCURRENT_CHECKS"],
         max_per_host=settings["MAX_CONCURRENT_PER_HOST"],
         base_url=base_url,
+        link_key=link_key,
         anchors=_anchors(settings),
         smtp_url=settings["SMTP_URL"],
         retention_days=settings["RETENTION_DAYS"],

@@ -48,7 +48,8 @@ class Channel(Struct, frozen=True, kw_only=True):
 
 class Message(Struct, frozen=True, kw_only=True):
     """What a notifier renders: plain values, no secrets. `monitor`: {id, name, type, target}; `incident`: {id,
-    severity, verdict, opened_at, acknowledged_at, resolved_at, duration_s}; `url`: its page, or empty."""
+    severity, verdict, opened_at, acknowledged_at, resolved_at, duration_s}; `url`: its page, or empty;
+    `acknowledge_url`: where its receiver may acknowledge it without signing in (also in the text), or empty."""
 
     event: Event
     key: str
@@ -62,6 +63,7 @@ class Message(Struct, frozen=True, kw_only=True):
     at: datetime
     url: str = ""
     late_s: float | None = None
+    acknowledge_url: str = ""
 
 
 class OutboxRow(Struct, frozen=True, kw_only=True):
@@ -257,6 +259,8 @@ def message_json(message: Message) -> dict[str, Any]:
         "at": iso(message.at),
         "url": message.url,
     }
+    if message.acknowledge_url:
+        shown["acknowledge_url"] = message.acknowledge_url
     if message.late_s is not None:
         shown["late_s"] = round(message.late_s, 3)
     return shown

@@ -21,6 +21,7 @@ from tocsin.clock import Clock, new_id, rest
 from tocsin.core.alert import Channel, Message, OutboxRow, test_message
 from tocsin.errors import DeliveryFailed, NotFound, StoreUnavailable
 from tocsin.net import Net
+from tocsin.pipeline.links import Links
 from tocsin.pipeline.live import Live, event
 from tocsin.pipeline.pulse import Pulse
 from tocsin.pipeline.watchlist import Watchlist
@@ -59,7 +60,7 @@ class Delivery:
     ) -> None:
         self._store, self._watchlist, self._live = store, watchlist, live
         self._net, self._clock, self._smtp_url = net, clock, smtp_url
-        self.base_url = ""
+        self.base_url, self.links = "", Links("", b"")
         self._name = new_id()
         self._known: OrderedDict[str, OutboxRow] = OrderedDict()
         self._own: set[str] = set()
@@ -239,7 +240,7 @@ class Delivery:
             return
         late_s = (now - row.created_at).total_seconds()
         message = replace(row.message, late_s=round(late_s, 1)) if late_s > LATE_S else row.message
-        ok, detail, took_ms, failure = await self._attempt(channel, message)
+        ok, detail, took_ms, failure = await self._attempt(channel, self.links.onto(row, message))
         outcome = "sent" if ok else "permanent" if failure is not None and failure.permanent else "failed"
         telemetry.notifications.labels(channel.type, outcome).inc()
         if ok:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tocsin.web.call import Route
 from tocsin.web.pages import (
+    acknowledge,
     assets,
     audit,
     channels,
@@ -31,6 +32,7 @@ ROUTES: list[Route] = [
     *monitor.ROUTES,
     *chart.ROUTES,
     *incident.ROUTES,
+    *acknowledge.ROUTES,
     *channels.ROUTES,
     *settings.ROUTES,
     *audit.ROUTES,
