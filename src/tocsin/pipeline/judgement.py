@@ -128,7 +128,8 @@ class Judgement:
             w.calm = False
             return
         hush = self._hush(w, telling, now)
-        shown = evidence(w.monitor, verdict, {**w.last, **(seen or {})}) if idle and verdict.value == "down" else None
+        opens = idle and verdict.value == "down"
+        shown = evidence(w.monitor, verdict, {**w.last, **(seen or {})}, w.good) if opens else None
         terms = self._terms(w, telling, now)
         step = advance(w.incident, terms, finding_of(verdict), now, new_id=new_id(), evidence=shown, hush=hush)
         self.take_step(draft, terms, about(w.monitor, verdict, w.shown), step, now)

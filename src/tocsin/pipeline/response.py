@@ -70,6 +70,18 @@ class Response:
 
         return await self._step(workspace_id, incident_id, by, make)
 
+    async def write_postmortem(self, workspace_id: str, incident_id: str, by: str, text: str) -> Incident:
+        """Keep what was learnt; the timeline says that it was written, not what."""
+
+        def make(incident: Incident, now: datetime) -> Step:
+            if incident.postmortem == text:
+                return Step(incident=incident)
+            said = "Postmortem changed" if incident.postmortem and text else "Postmortem written" if text else ""
+            entry = Entry(at=now, kind="postmortem", text=said or "Postmortem taken away", by=by)
+            return Step(incident=replace(incident, postmortem=text), entries=(entry,), changed=True)
+
+        return await self._step(workspace_id, incident_id, by, make)
+
     async def _step(self, workspace_id: str, incident_id: str, by: str, make: _Make) -> Incident:
         stored = await self._store.of(workspace_id).read(lambda s: s.incidents.get(incident_id))
         after = stored

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from msgspec import Struct
 
+from tocsin.web.api import incident_context as context
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.pages import look, view
 
@@ -36,8 +37,7 @@ async def index(call: Call) -> Reply:
     watchlist = call.parts.corridor.watchlist
     options: list[Found] = []
     for incident in frame.incidents:
-        watched = watchlist.find(incident.monitor_id)
-        name = watched.monitor.name if watched else "A deleted monitor"
+        name = context.name_of(call.parts, call.who, incident)
         if q in name.casefold() or q in "incident":
             st = "acked" if incident.acknowledged_at else "down"
             options.append(Found(f"/incidents/{incident.id}", f"Incident: {name}", incident.reason[:80], st))

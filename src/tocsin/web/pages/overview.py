@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from tocsin.core.uptime import Uptime
 from tocsin.pipeline.watchlist import Watched
+from tocsin.web.api import incident_context as context
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.pages import figures, incident_words, look, view, words
 from tocsin.web.pages.headline import headline
@@ -186,15 +187,15 @@ def _strips(call: Call) -> list[Strip]:
     watchlist = call.parts.corridor.watchlist
     for incident in view.frame(call).incidents[:20]:
         watched = watchlist.find(incident.monitor_id)
-        name = watched.monitor.name if watched else "A deleted monitor"
-        verdict = watched.verdict if watched else None
+        name = context.name_of(call.parts, call.who, incident)
+        verdict = watched.verdict if watched and incident.rule_id is None else None
         places = f" from {verdict.d} of {verdict.n} locations" if verdict and verdict.n > 1 else ""
         loud = incident.severity in ("critical", "down")
         made.append(
             Strip(
                 incident.id,
                 "down" if loud else "slow",
-                f"{name} is {'down' if loud else 'not well'}{places}",
+                f"{name} is {incident.words}{places}",
                 incident.reason,
                 incident.began_at(),
                 incident.acknowledged_at,

@@ -57,11 +57,11 @@ def frame(call: Call, section: str = "") -> Frame:
     """The frame for this caller; needs no database."""
     who = call.who
     watched = list(call.parts.corridor.watchlist.of(who.workspace_id))
-    incidents = sorted(
-        (w.incident for w in watched if w.incident is not None and w.incident.open),
-        key=lambda i: i.opened_at,
-        reverse=True,
-    )
+    others = call.parts.corridor.watchlist.incidents.values()
+    found = [w.incident for w in watched if w.incident is not None] + [
+        incident for incident in others if incident.workspace_id == who.workspace_id
+    ]
+    incidents = sorted((i for i in found if i.open), key=lambda i: i.opened_at, reverse=True)
     return Frame(
         name=who.name,
         role=who.role,
