@@ -15,16 +15,15 @@ def main() -> list[Figure]:
     whole: list[float] = []
     with rig.running() as (server, target):
         receiver = rig.Receiver()
-        server.call(
-            "POST",
-            "/channels",
-            {"name": "hook", "type": "webhook", "config": {"url": f"http://127.0.0.1:{receiver.port}/"}},
-        )
+        hook = {"type": "webhook", "config": {"url": f"http://127.0.0.1:{receiver.port}/"}}
+        hooks = [server.call("POST", "/channels", {"name": f"hook {n}", **hook})["id"] for n in range(10)]
         monitor = server.monitors(
             target, 1, 2, mixed=False, retry_interval_s=0.2, timeout_s=1, reopen_s=0, flap_detection=False
         )[0]  # fmt: skip
         rig.wait_for(lambda: server.call("GET", f"/monitors/{monitor}")["verdict"] == "up", 20, "up")
         for round_ in range(20):
+            if round_ % 2 == 0:  # no channel is told so much at once that it would be gathered
+                server.call("PATCH", f"/monitors/{monitor}", {"channels": [hooks[round_ // 2]]})
             failed_at = time.time()
             target.say("down")
             rig.wait_for(lambda n=round_: len(receiver.of("incident.opened")) > n, 30, "the opening")

@@ -24,6 +24,7 @@ from world import Web, World, a_world, webs
 SLOT = 60
 SAYS = {"u": "up", "s": "degraded", "d": "down"}
 ALL = Scope(everything=True)
+UNTIL_UNSTABLE = "1 opened, 2 resolved, 3 reopened, 4 resolved, 5 reopened, 6 resolved, 7 reopened, 8 resolved"
 ALL_OF_THEM = {"quorum": "all"}
 
 
@@ -86,6 +87,19 @@ TABLES = [
         {"a": "uudddddd", "b": "uudddddd", "c": "uuuuuuuu"},
         "2 opened, 5 resolved",
         acts={5: "without a,b"},
+    ),
+    # Flapping
+    Table(
+        "a flap is told as unstable once, and where it stands when it is calm",
+        one("u" + "du" * 6 + "u" * 20),  # slot 9: it is unstable; 27: calm, and up
+        f"{UNTIL_UNSTABLE}, 9 reopened, 27 resolved",
+        {"flap_detection": True},
+    ),
+    Table(
+        "it calms while down",
+        one("u" + "du" * 6 + "d" * 20 + "uu"),  # slot 9: it is unstable; 28: calm, and down
+        f"{UNTIL_UNSTABLE}, 9 reopened, 28 reopened, 33 resolved",
+        {"flap_detection": True},
     ),
     # People
     Table(

@@ -11,6 +11,7 @@ import pytest
 from tocsin.clock import new_id
 from tocsin.core.access import BY_ROLE, Permission
 from tocsin.core.incident import Entry, Incident
+from tocsin.core.notice import Notice
 from tocsin.store.batch import IncidentChange
 from tocsin.web.routes import ROUTES
 from web.caller import Caller
@@ -31,6 +32,7 @@ class Place:
     key: str
     policy: str
     schedule: str
+    notice: str
 
 
 async def furnish(alice: Alice, api: Caller, workspace_id: str) -> Place:
@@ -49,7 +51,11 @@ async def furnish(alice: Alice, api: Caller, workspace_id: str) -> Place:
         reason=CANARY, opened_at=now,
     )  # fmt: skip
     change = IncidentChange(incident=incident, entries=(Entry(at=now, kind="opened", text=CANARY),), opens=True)
-    await alice.house.parts.store.of(workspace_id).write(lambda s: s.incidents.save(change))
+    store = alice.house.parts.store.of(workspace_id)
+    await store.write(lambda s: s.incidents.save(change))
+    notice = Notice(workspace_id=workspace_id, mark="m", kind="channel.given_up", at=now, text=CANARY)
+    await store.write(lambda s: s.notices.put(notice))
+    (kept,) = await store.read(lambda s: s.notices.list())
     step = {"delay_s": 60, "channels": [channel.data["id"]]}
     policy = await api.post("/api/v1/escalation-policies", {"name": CANARY, "steps": [step]})
     assert policy.status == 201, policy.text
@@ -59,17 +65,18 @@ async def furnish(alice: Alice, api: Caller, workspace_id: str) -> Place:
     assert schedule.status == 201, schedule.text
     made = (monitor, channel, policy, schedule)
     ids = {name: m.data["id"] for name, m in zip(("monitor", "channel", "policy", "schedule"), made, strict=True)}
-    return Place(api, workspace_id, incident=id_, key=key.data["id"], **ids)
+    return Place(api, workspace_id, incident=id_, key=key.data["id"], notice=kept.id, **ids)
 
 
 def url_of(path: str, place: Place) -> str:
     """The route's URL for this place's things."""
     noun = re.search(
-        r"/(monitors|channels|incidents|api-keys|site-stats|escalation-policies|on-call-schedules)/\{id\}", path
+        r"/(monitors|channels|incidents|api-keys|site-stats|escalation-policies|on-call-schedules|notices)/\{id\}", path
     )
     ids = {
         "monitors": place.monitor, "channels": place.channel, "incidents": place.incident, "api-keys": place.key,
         "site-stats": place.monitor, "escalation-policies": place.policy, "on-call-schedules": place.schedule,
+        "notices": place.notice,
     }  # fmt: skip
     return re.sub(r"\{\w+\}", ids[noun[1]] if noun else place.monitor, path)
 

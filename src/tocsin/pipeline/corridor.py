@@ -17,6 +17,7 @@ from tocsin.core.monitor import Monitor
 from tocsin.core.result import CheckResult, iso
 from tocsin.net import Net
 from tocsin.pipeline.backfill import backfill
+from tocsin.pipeline.canary import Canary
 from tocsin.pipeline.delivery import Delivery
 from tocsin.pipeline.draft import Draft
 from tocsin.pipeline.housekeeping import Housekeeping
@@ -61,6 +62,7 @@ class Corridor:
     judgement: Judgement
     response: Response
     delivery: Delivery
+    canary: Canary
     live: Live
     watchdog: Watchdog
     housekeeping: Housekeeping
@@ -101,6 +103,7 @@ class Corridor:
             judgement=judgement,
             response=Response(store, watchlist, intake, judgement),
             delivery=delivery,
+            canary=Canary(store, watchlist, clock, delivery.handed, base_url),
             live=live,
             watchdog=watchdog,
             housekeeping=Housekeeping(store, clock, retention_days=retention_days),
@@ -128,6 +131,7 @@ class Corridor:
     def _receive(self) -> None:
         self.intake.start()
         self.delivery.start()
+        self.canary.start()
 
     async def _replayed(self, within_s: float) -> bool:
         """Whether the spool is empty, waiting so long for it (in real time: it is the disk that is waited for)."""
@@ -169,6 +173,7 @@ class Corridor:
             self._catching_up.cancel()
             await asyncio.gather(self._catching_up, return_exceptions=True)
         steps: tuple[tuple[str, Callable[[], Awaitable[None]]], ...] = (
+            ("canary", self.canary.stop),
             ("delivery", self.delivery.hold),
             ("scheduler", self.scheduler.stop),
             ("runner", lambda: self.runner.stop(GRACE_S)),
@@ -261,6 +266,7 @@ class Corridor:
             self.intake.pulse,
             self.watchdog.pulse,
             self.delivery.pulse,
+            self.canary.pulse,
             self.lag.pulse,
             *self.housekeeping.pulses,
         )

@@ -155,6 +155,14 @@ class Watchlist:
         """What a workspace wrote down of whom to tell and when."""
         return self._telling.get(workspace_id) or Telling()
 
+    def every_channel(self) -> list[Channel]:
+        """The notification channels of all workspaces."""
+        return [channel for telling in self._telling.values() for channel in telling.channels]
+
+    def hearer(self, workspace_id: str, id: str) -> Channel | None:
+        """A channel, or what reaches a member, or None."""
+        return self.telling(workspace_id).hearer(id)
+
     def channel(self, workspace_id: str, channel_id: str) -> Channel | None:
         """One channel, or None."""
         return next((c for c in self.channels(workspace_id) if c.id == channel_id), None)

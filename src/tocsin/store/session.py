@@ -26,6 +26,7 @@ from tocsin.store.incidents import Incidents
 from tocsin.store.memory import Memory
 from tocsin.store.monitors import Monitors
 from tocsin.store.notes import Notes
+from tocsin.store.notices import Notices
 from tocsin.store.outbox import Outbox
 from tocsin.store.places import Places
 from tocsin.store.records import Records
@@ -195,6 +196,10 @@ class Session:
     @cached_property
     def outbox(self) -> Outbox:
         return Outbox(self)
+
+    @cached_property
+    def notices(self) -> Notices:
+        return Notices(self)
 
     @cached_property
     def changes(self) -> Changes:

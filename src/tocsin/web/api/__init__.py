@@ -14,6 +14,7 @@ from tocsin.web.api import (
     me,
     members,
     monitors,
+    notices,
     notifications,
     on_call,
     results,
@@ -35,6 +36,7 @@ ROUTES: list[Route] = [
     *on_call.ROUTES,
     *incidents.ROUTES,
     *notifications.ROUTES,
+    *notices.ROUTES,
     *audit.ROUTES,
     *live.ROUTES,
 ]

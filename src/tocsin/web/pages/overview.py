@@ -12,9 +12,13 @@ from typing import Any
 from markupsafe import Markup
 from msgspec import Struct
 
+from tocsin.core.access import may
+from tocsin.core.notice import Notice
 from tocsin.core.uptime import Uptime
+from tocsin.errors import StoreUnavailable
 from tocsin.pipeline.watchlist import Watched
 from tocsin.web.api import incident_context as context
+from tocsin.web.api import notices
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.pages import figures, incident_words, look, view, words
 from tocsin.web.pages.headline import headline
@@ -133,8 +137,25 @@ async def show(call: Call) -> Reply:
         grouped=grouped,
         tagged=any(w.monitor.tags for w, _ in pairs),
         strips=_strips(call),
+        notices=await _notices(call),
         failed=uptime.failed,
     )
+
+
+async def _notices(call: Call) -> list[Notice]:
+    """What an admin has not put away yet."""
+    if not may(call.who, "admin"):
+        return []
+    try:
+        return await notices.newest(call.parts, call.who, unseen=True, limit=5)
+    except StoreUnavailable:
+        return []
+
+
+async def put_away(call: Call) -> Reply:
+    """A notice was seen."""
+    await notices.put_away(call.parts, call.who, call.path["id"])
+    return view.see_other("/")
 
 
 def _matches(watched: Watched, seen: Look, wanted: Filter) -> bool:
@@ -245,6 +266,15 @@ ROUTES = [
         kind="page",
         loose=True,
         query=Filter,
+        tag="pages",
+    ),
+    Route(
+        method="POST",
+        path="/notices/{id}/seen",
+        run=put_away,
+        permission="admin",
+        summary="Put a notice away",
+        kind="page",
         tag="pages",
     ),
     Route(
