@@ -223,6 +223,11 @@ async def change(parts: Parts, who: Principal, id: str, data: dict[str, Any]) ->
     return await _keep(parts, who, new)
 
 
+def read_take_over(data: dict[str, Any]) -> TakeOver:
+    """An override from outside data; raises Invalid with everything wrong at once."""
+    return shape.read(TakeOver, data)
+
+
 async def take_over(parts: Parts, who: Principal, id: str, wanted: TakeOver) -> OnCallSchedule:
     """Somebody else is on duty for a while. Overrides that are over for a week make room."""
     old, now = schedule_of(parts, who, id), parts.clock.now()
@@ -237,6 +242,15 @@ async def take_over(parts: Parts, who: Principal, id: str, wanted: TakeOver) -> 
     if len(kept) >= _MOST_OVERRIDES:
         raise Conflict(f"a schedule has at most {_MOST_OVERRIDES} overrides: take some of them away first")
     return await _keep(parts, who, replace(old, overrides=(*kept, override), updated_at=now))
+
+
+async def give_back(parts: Parts, who: Principal, id: str, named: str) -> OnCallSchedule:
+    """Take overrides away: `named` is their person, start and end. None of that name changes nothing."""
+    old = schedule_of(parts, who, id)
+    kept = tuple(o for o in old.overrides if f"{o.person} {iso(o.starts_at)} {iso(o.ends_at)}" != named)
+    if len(kept) == len(old.overrides):
+        return old
+    return await _keep(parts, who, replace(old, overrides=kept, updated_at=parts.clock.now()))
 
 
 async def _keep(parts: Parts, who: Principal, new: OnCallSchedule) -> OnCallSchedule:

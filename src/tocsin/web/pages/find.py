@@ -63,6 +63,7 @@ def _do(frame: view.Frame) -> list[Found]:
     made += [
         Found("/", "Go to overview", key="G O"),
         Found("/incidents", "Go to incidents", key="G I"),
+        Found("/on-call", "Go to on call", key="G D"),
         Found("/channels", "Go to channels", key="G C"),
         Found("/settings", "Go to settings", key="G S"),
         Found("/settings/system", "Go to system", key="G Y"),
