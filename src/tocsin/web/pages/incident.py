@@ -133,7 +133,7 @@ def _step(call: Call, incident: Incident) -> tuple[datetime, str] | None:
     if due is None:
         return None
     whom = telling.reached_by(policy.steps[incident.steps % len(policy.steps)], due)
-    return due, words.listed(list(whom.names)) or "nobody"
+    return due, words.listed(list(whom.names))
 
 
 def _assertions(incident: Incident) -> list[dict[str, Any]]:
