@@ -36,7 +36,7 @@ from tocsin.store.store import _Spooled
 from tocsin.web import answer, limits, live, query, routes, site, tokens
 from tocsin.web.api import given as asked
 from tocsin.web.api import results
-from tocsin.web.pages import address, form
+from tocsin.web.pages import address, form, on_call
 from tocsin.web.problem import Refused, problem_of
 from tocsin.web.table import Table
 
@@ -207,6 +207,11 @@ def _cookies(data: bytes) -> None:
 def _access_token(data: bytes) -> None:
     claims = tokens.read_access_token(KEY, data.decode("latin-1"), NOW)
     assert claims is None or claims.user_id == "u"
+
+
+def _form_time(data: bytes) -> None:
+    taken = on_call.moment(text(data), "Europe/Berlin")
+    on_call.wall(taken, "Asia/Kolkata")
 
 
 def _link(data: bytes) -> None:
@@ -410,6 +415,7 @@ PARSERS = (
     Parser(name="access tokens", files=("web/tokens.py",), read=_access_token, examples=_access_tokens),
     Parser(name="refresh tokens", files=("web/tokens.py",), read=_refresh_token, examples=given(tokens.refresh_token(KEY, "s1", "secret"), "a.b.c")),
     Parser(name="acknowledge links", files=("core/link.py",), read=_link, examples=given(token_of(KEY, LINK), "YWJj")),
+    Parser(name="times of forms", files=("web/pages/on_call.py",), read=_form_time, examples=given("2026-03-29T02:30", "2026-10-25T02:30:00+01:00", "0001-01-01T00:00")),
     Parser(name="callers", files=("web/limits.py", "web/site.py"), read=_caller, examples=given("10.0.0.1, [::1]", "1.2.3.4", "fe80::1%eth0", "example.org:80")),
     Parser(
         name="cursors", files=("store/cursor.py",), read=_cursor, allowed=(Invalid,),

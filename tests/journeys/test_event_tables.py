@@ -74,14 +74,20 @@ TABLES = [
         "4 opened, 6 resolved",
         {"quorum": "all"},
     ),
-    Table("one survivor decides nothing", {"a": "uudddddd", "b": "uu......", "c": "uu......"}, ""),
+    Table(
+        "one survivor decides nothing", {"a": "uudddddddd", "b": "uu........", "c": "uu........"}, "5 coverage opened"
+    ),
     Table(
         "a location that is lost leaves the outage to the others",
         {"a": "uudddddduu", "b": "uudddddduu", "c": "uudd......"},
         "2 opened, 8 resolved",
     ),
-    Table("every location silent opens nothing", {"a": "uu........", "b": "uu........"}, ""),
-    Table("silence in between neither ends nor begins one", one("uudd......dduu"), "2 opened, 12 resolved"),
+    Table("every location silent: told once, as that", {"a": "uu........", "b": "uu........"}, "5 coverage opened"),
+    Table(
+        "silence in between neither ends nor begins one",
+        one("uudd......dduu"),
+        "2 opened, 7 coverage opened, 10 coverage resolved, 12 resolved",
+    ),
     Table(
         "a location taken away while it says down",
         {"a": "uudddddd", "b": "uudddddd", "c": "uuuuuuuu"},
@@ -176,7 +182,7 @@ class Told:
             else:
                 await self.feed(slot)
                 await self.world.go(SLOT, step=SLOT / 6)
-            heard += [f"{slot} {event.removeprefix('incident.')}" for event in sink.events[before:]]
+            heard += [f"{slot} {_said(post)}" for post in sink.posts[before:]]
         return ", ".join(heard)
 
     async def feed(self, slot: int) -> None:
@@ -232,6 +238,11 @@ class Told:
         await self.world.start()
         self.world.corridor.runner.locations.clear()
         self.watched = self.world.corridor.watchlist.get(self.watched.monitor.id)
+
+
+def _said(post: dict[str, Any]) -> str:
+    """The event, and "coverage" before it when it is about no monitor but about what is not seen any more."""
+    return ("" if post["monitor"] else "coverage ") + post["event"].removeprefix("incident.")
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)

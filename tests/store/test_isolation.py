@@ -99,6 +99,8 @@ def reads(w: World) -> dict[str, Callable[[Session], Any]]:
         "verdicts.intervals": lambda s: s.verdicts.intervals(m, now - FAR, now + FAR),
         "rollups.series": lambda s: s.rollups.series(m, now - FAR, now + FAR, 3600),
         "rollups.stats": lambda s: s.rollups.stats(m, now - FAR, now + FAR),
+        "latencies.sketches": lambda s: s.latencies.sketches([m], [(now - FAR, now + FAR)])[0],
+        "latencies.steps": lambda s: s.latencies.steps(m, now - FAR, now + FAR, 3600),
         "verdicts.intervals_of": lambda s: s.verdicts.intervals_of([m], now - FAR, now + FAR),
         "rollups.averages": lambda s: s.rollups.averages([m], (86_400, 604_800)),
         "rollups.uptimes": lambda s: s.rollups.uptimes([m], FAR),

@@ -30,6 +30,7 @@ from tocsin.errors import Invalid, SettingsError
 from tocsin.net import Net
 from tocsin.net.egress import Egress
 from tocsin.net.http import HttpEngine
+from tocsin.pipeline.beginning import begin_all
 from tocsin.pipeline.corridor import Corridor
 from tocsin.pipeline.self_test import read_anchors
 from tocsin.settings import Settings
@@ -106,6 +107,7 @@ async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> t
         retry_delay_s=settings["DB_RETRY_DELAY_MS"] / 1000,
     )
     closing.push_async_callback(store.close)
+    await begin_all(store, clock)
     net = Net(
         egress=Egress(settings["EGRESS"], own={port.own(listening)}),
         http=HttpEngine(),
@@ -113,8 +115,7 @@ async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> t
     )
     await net.start()
     closing.push_async_callback(net.close)
-    base_url = settings.reached_at(listening.getsockname()[1])
-    corridor = _corridor(settings, clock, store, net, base_url, derive(master, "links"))
+    corridor = _corridor(settings, clock, store, net, listening, derive(master, "links"))
     await corridor.start()
     closing.push_async_callback(corridor.stop)
     is_set_up = await _is_set_up(store)
@@ -132,7 +133,9 @@ async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> t
     return parts, listening
 
 
-def _corridor(settings: Settings, clock: Clock, store: Store, net: Net, base_url: str, link_key: bytes) -> Corridor:
+def _corridor(
+    settings: Settings, clock: Clock, store: Store, net: Net, listening: socket.socket, link_key: bytes
+) -> Corridor:
     return Corridor.build(
         store=store,
         net=net,
@@ -140,7 +143,7 @@ def _corridor(settings: Settings, clock: Clock, store: Store, net: Net, base_url
         location=settings["LOCATION"],
         max_concurrent=settings["MAX_CONCURRENT_CHECKS"],
         max_per_host=settings["MAX_CONCURRENT_PER_HOST"],
-        base_url=base_url,
+        base_url=settings.reached_at(listening.getsockname()[1]),
         link_key=link_key,
         anchors=_anchors(settings),
         smtp_url=settings["SMTP_URL"],

@@ -20,6 +20,7 @@ from tocsin.pipeline.backfill import backfill
 from tocsin.pipeline.canary import Canary
 from tocsin.pipeline.delivery import Delivery
 from tocsin.pipeline.draft import Draft
+from tocsin.pipeline.figures import Figures
 from tocsin.pipeline.housekeeping import Housekeeping
 from tocsin.pipeline.intake import Intake
 from tocsin.pipeline.judgement import Judgement
@@ -65,6 +66,7 @@ class Corridor:
     canary: Canary
     live: Live
     watchdog: Watchdog
+    figures: Figures
     housekeeping: Housekeeping
     lag: LagMeter
     self_test: SelfTest
@@ -92,7 +94,8 @@ class Corridor:
         delivery = Delivery(store, watchlist, live, net, clock, smtp_url=smtp_url)
         delivery.base_url, delivery.links = base_url, Links(base_url, link_key)
         watchdog = Watchdog(watchlist, intake, judgement, clock)
-        intake.stored, intake.judged = delivery.handed, watchdog.watch
+        figures = Figures(store, watchlist, intake, judgement, clock)
+        intake.stored, intake.judged, figures.watch = delivery.handed, watchdog.watch, watchdog.watch
         return cls(
             store=store,
             clock=clock,
@@ -106,6 +109,7 @@ class Corridor:
             canary=Canary(store, watchlist, clock, delivery.handed, base_url),
             live=live,
             watchdog=watchdog,
+            figures=figures,
             housekeeping=Housekeeping(store, clock, retention_days=retention_days),
             lag=lag,
             self_test=self_test,
@@ -125,6 +129,7 @@ class Corridor:
         else:
             self._receive()
         self.watchdog.start()
+        self.figures.start()
         self.housekeeping.start()
         await self.scheduler.start()
 
@@ -177,6 +182,7 @@ class Corridor:
             ("delivery", self.delivery.hold),
             ("scheduler", self.scheduler.stop),
             ("runner", lambda: self.runner.stop(GRACE_S)),
+            ("figures", self.figures.stop),
             ("watchdog", self.watchdog.stop),
             ("housekeeping", self.housekeeping.stop),
             ("intake", self.intake.stop),
@@ -265,6 +271,7 @@ class Corridor:
             self.scheduler.pulse,
             self.intake.pulse,
             self.watchdog.pulse,
+            self.figures.pulse,
             self.delivery.pulse,
             self.canary.pulse,
             self.lag.pulse,

@@ -23,6 +23,7 @@ from tocsin.store.changes import Changes
 from tocsin.store.channels import Channels
 from tocsin.store.door import Door
 from tocsin.store.incidents import Incidents
+from tocsin.store.latencies import Latencies
 from tocsin.store.memory import Memory
 from tocsin.store.monitors import Monitors
 from tocsin.store.notes import Notes
@@ -168,6 +169,10 @@ class Session:
     @cached_property
     def rollups(self) -> Rollups:
         return Rollups(self)
+
+    @cached_property
+    def latencies(self) -> Latencies:
+        return Latencies(self)
 
     @cached_property
     def incidents(self) -> Incidents:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tocsin.web.api import (
+    alert_rules,
     audit,
     channels,
     checks,
@@ -34,6 +35,7 @@ ROUTES: list[Route] = [
     *channels.ROUTES,
     *escalation.ROUTES,
     *on_call.ROUTES,
+    *alert_rules.ROUTES,
     *incidents.ROUTES,
     *notifications.ROUTES,
     *notices.ROUTES,

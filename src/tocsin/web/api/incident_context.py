@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tocsin.core import coverage
 from tocsin.core.access import Principal
 from tocsin.core.hints import NEAR, Hint, Trouble, hints_of
 from tocsin.core.incident import Incident
@@ -15,6 +16,8 @@ def name_of(parts: Parts, who: Principal, incident: Incident) -> str:
     watched = parts.corridor.watchlist.find(incident.monitor_id)
     ours = watched is not None and watched.monitor.workspace_id == who.workspace_id
     monitor = watched.monitor.name if watched is not None and ours else ""
+    if incident.subject == coverage.SUBJECT:
+        return coverage.NAME
     if incident.rule_id is None:
         return monitor or ("A deleted monitor" if incident.monitor_id else incident.subject)
     rules = parts.corridor.watchlist.telling(who.workspace_id).rules

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tocsin.web.call import Route
 from tocsin.web.pages import (
     acknowledge,
+    alert_rules,
     assets,
     audit,
     channels,
@@ -35,6 +36,7 @@ ROUTES: list[Route] = [
     *chart.ROUTES,
     *incident.ROUTES,
     *acknowledge.ROUTES,
+    *alert_rules.ROUTES,
     *channels.ROUTES,
     *on_call.ROUTES,
     *escalation.ROUTES,

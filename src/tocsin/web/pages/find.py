@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from msgspec import Struct
 
-from tocsin.web.api import incident_context as context
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.pages import look, view
 
@@ -37,7 +36,7 @@ async def index(call: Call) -> Reply:
     watchlist = call.parts.corridor.watchlist
     options: list[Found] = []
     for incident in frame.incidents:
-        name = context.name_of(call.parts, call.who, incident)
+        name = view.about(call, incident)
         if q in name.casefold() or q in "incident":
             st = "acked" if incident.acknowledged_at else "down"
             options.append(Found(f"/incidents/{incident.id}", f"Incident: {name}", incident.reason[:80], st))
@@ -56,7 +55,11 @@ async def index(call: Call) -> Reply:
 
 def _do(frame: view.Frame) -> list[Found]:
     made = (
-        [Found("/monitors/new", "New monitor", key="N"), Found("/channels/new", "New channel")]
+        [
+            Found("/monitors/new", "New monitor", key="N"),
+            Found("/channels/new", "New channel"),
+            Found("/alert-rules/new", "New alert rule"),
+        ]
         if frame.can_write
         else []
     )
@@ -64,6 +67,7 @@ def _do(frame: view.Frame) -> list[Found]:
         Found("/", "Go to overview", key="G O"),
         Found("/incidents", "Go to incidents", key="G I"),
         Found("/on-call", "Go to on call", key="G D"),
+        Found("/alert-rules", "Go to alert rules", key="G R"),
         Found("/channels", "Go to channels", key="G C"),
         Found("/settings", "Go to settings", key="G S"),
         Found("/settings/system", "Go to system", key="G Y"),

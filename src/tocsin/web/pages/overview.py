@@ -15,9 +15,9 @@ from msgspec import Struct
 from tocsin.core.access import may
 from tocsin.core.notice import Notice
 from tocsin.core.uptime import Uptime
+from tocsin.core.wording import headline as headline_of
 from tocsin.errors import StoreUnavailable
 from tocsin.pipeline.watchlist import Watched
-from tocsin.web.api import incident_context as context
 from tocsin.web.api import notices
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.pages import figures, incident_words, look, view, words
@@ -208,16 +208,17 @@ def _strips(call: Call) -> list[Strip]:
     watchlist = call.parts.corridor.watchlist
     for incident in view.frame(call).incidents[:20]:
         watched = watchlist.find(incident.monitor_id)
-        name = context.name_of(call.parts, call.who, incident)
-        verdict = watched.verdict if watched and incident.rule_id is None else None
+        name = view.about(call, incident)
+        of_verdict = watched is not None and watched.subject == incident.subject
+        verdict = watched.verdict if watched and of_verdict else None
         places = f" from {verdict.d} of {verdict.n} locations" if verdict and verdict.n > 1 else ""
         loud = incident.severity in ("critical", "down")
         made.append(
             Strip(
                 incident.id,
                 "down" if loud else "slow",
-                f"{name} is {incident.words}{places}",
-                incident.reason,
+                f"{name} is {'down' if loud else 'not well'}{places}" if of_verdict else headline_of(incident, name),
+                incident.reason if of_verdict or incident.reason not in headline_of(incident, name) else "",
                 incident.began_at(),
                 incident.acknowledged_at,
                 incident.acknowledged_by,
