@@ -16,7 +16,7 @@ from tocsin.web import passwords
 
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 PAGES = [
-    "/", "/incidents", "/on-call", "/on-call/schedules/new", "/on-call/policies/new", "/alert-rules",
+    "/", "/incidents", "/on-call", "/on-call/schedules/new", "/on-call/policies/new", "/alert-rules", "/reports",
     "/channels", "/settings", "/settings/audit", "/settings/system", "/setup/monitor",
     "/setup/channel",
 ]  # fmt: skip

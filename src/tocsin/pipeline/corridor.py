@@ -96,6 +96,7 @@ class Corridor:
         watchdog = Watchdog(watchlist, intake, judgement, clock)
         figures = Figures(store, watchlist, intake, judgement, clock)
         intake.stored, intake.judged, figures.watch = delivery.handed, watchdog.watch, watchdog.watch
+        watchdog.quarantine.doubts = lambda: {} if self_test.trouble is None else {location: self_test.trouble}
         return cls(
             store=store,
             clock=clock,

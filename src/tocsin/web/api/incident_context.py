@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tocsin.core import coverage
+from tocsin.core import coverage, quarantine
 from tocsin.core.access import Principal
 from tocsin.core.hints import NEAR, Hint, Trouble, hints_of
 from tocsin.core.incident import Incident
+from tocsin.core.wording import headline
 from tocsin.web.parts import Parts
 
 
@@ -18,6 +19,8 @@ def name_of(parts: Parts, who: Principal, incident: Incident) -> str:
     monitor = watched.monitor.name if watched is not None and ours else ""
     if incident.subject == coverage.SUBJECT:
         return coverage.NAME
+    if incident.subject.startswith(quarantine.SUBJECT):
+        return f"Location {incident.subject.removeprefix(quarantine.SUBJECT)}"
     if incident.rule_id is None:
         return monitor or ("A deleted monitor" if incident.monitor_id else incident.subject)
     rules = parts.corridor.watchlist.telling(who.workspace_id).rules
@@ -34,7 +37,8 @@ def link_of(parts: Parts, who: Principal, incident: Incident) -> str:
 
 def title_of(parts: Parts, who: Principal, incident: Incident) -> str:
     """It in one line, as the title of a message says it."""
-    return f"{name_of(parts, who, incident)} {'is' if incident.open else 'was'} {incident.words}"
+    name = name_of(parts, who, incident)
+    return headline(incident, name) if incident.open else f"{name} was {incident.words}"
 
 
 async def hints(parts: Parts, who: Principal, incident: Incident) -> list[Hint]:

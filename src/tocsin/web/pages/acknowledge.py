@@ -11,6 +11,7 @@ from typing import Literal
 from tocsin.core.alert import PERSON
 from tocsin.core.incident import Incident
 from tocsin.core.link import Link
+from tocsin.core.wording import headline
 from tocsin.errors import Conflict, NotFound
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.limits import TooMany, address_name
@@ -81,8 +82,8 @@ def _name(call: Call, link: Link) -> str:
 
 def _title(call: Call, incident: Incident) -> str:
     watched = call.parts.corridor.watchlist.find(incident.monitor_id)
-    name = incident.subject if watched is None else watched.monitor.name
-    return f"{name} is {incident.words}"
+    name = "Monitoring" if watched is None else watched.monitor.name
+    return headline(incident, name)
 
 
 def _page(incident: Incident | None, how: How, call: Call) -> Reply:
