@@ -327,6 +327,8 @@ class Intake:
         if last is not None and (result.scheduled_at, result.attempt) <= (last.scheduled_at, last.attempt):
             return
         watched.last[result.location] = result
+        if result.outcome.status in ("up", "degraded"):
+            watched.good[result.location] = result
         outcome, verdict = result.outcome, watched.verdict
         letter = _LETTERS[outcome.status]
         if letter == "d" and verdict is not None and verdict.value == "partial":

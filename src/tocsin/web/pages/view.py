@@ -118,13 +118,15 @@ def templates() -> Environment:
 
 
 def when(at: datetime | None, shape: str = "time") -> Markup:
-    """A time that the reader's browser shows in their own zone, UTC until then. `shape`: time, second, day, full or ago."""
+    """A time that the reader's browser shows in their own zone, UTC until then. `shape`: time, second, day,
+    slot (a moment within weeks), full or ago."""
     if at is None:
         return Markup('<span class="muted">never</span>')
     plain = {
         "time": "%H:%M",
         "second": "%H:%M:%S",
         "day": "%-d %b",
+        "slot": "%a %-d %b, %H:%M",
         "full": "%-d %b %Y, %H:%M:%S",
         "ago": "%-d %b, %H:%M",
     }
