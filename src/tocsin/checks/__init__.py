@@ -179,8 +179,10 @@ async def run(order: Order, net: Net, clock: Clock) -> Outcome:
 
 def _speaks_tls(target: Any) -> bool:
     """Whether a check of this target will, or may, do a handshake of our own."""
-    if not hasattr(target, "verify_tls") or getattr(target, "url", "").lower().startswith(("http:", "ws:")):
+    if not hasattr(target, "verify_tls"):
         return False
+    if hasattr(target, "url"):
+        return str(target.url).lower().startswith(("https:", "wss:"))
     chosen = [value for name in ("tls", "starttls") if (value := getattr(target, name, None)) is not None]
     return any(chosen) if chosen else getattr(target, "protocol", "tls") == "tls"
 
