@@ -13,6 +13,7 @@ from tocsin import checks, telemetry
 from tocsin.checks import Order
 from tocsin.clock import Clock
 from tocsin.core.consensus import Verdict
+from tocsin.core.finding import Hush
 from tocsin.core.result import CheckResult, iso
 from tocsin.net import Net
 from tocsin.pipeline.backfill import backfill
@@ -22,6 +23,7 @@ from tocsin.pipeline.housekeeping import Housekeeping
 from tocsin.pipeline.intake import Intake
 from tocsin.pipeline.judgement import Judgement
 from tocsin.pipeline.lag import LagMeter
+from tocsin.pipeline.leaning import Leaning
 from tocsin.pipeline.live import Live, event
 from tocsin.pipeline.response import Response
 from tocsin.pipeline.runner import Runner
@@ -61,6 +63,7 @@ class Corridor:
     delivery: Delivery
     live: Live
     watchdog: Watchdog
+    leaning: Leaning
     housekeeping: Housekeeping
     lag: LagMeter
     self_test: SelfTest
@@ -87,7 +90,8 @@ class Corridor:
         delivery = Delivery(store, watchlist, live, net, clock, smtp_url=smtp_url)
         delivery.base_url = base_url
         watchdog = Watchdog(watchlist, intake, judgement, clock)
-        intake.stored, intake.judged = delivery.handed, watchdog.watch
+        leaning = Leaning(watchlist, scheduler, watchdog, clock)
+        intake.stored, intake.judged = delivery.handed, leaning.judged
         return cls(
             store=store,
             clock=clock,
@@ -100,6 +104,7 @@ class Corridor:
             delivery=delivery,
             live=live,
             watchdog=watchdog,
+            leaning=leaning,
             housekeeping=Housekeeping(store, clock, retention_days=retention_days),
             lag=lag,
             self_test=self_test,
@@ -201,6 +206,7 @@ class Corridor:
         elif old is not None and not monitor.paused and watched.states:
             await self.intake.apply(lambda draft, now: self.judgement.judge(draft, watched, now))
         self.watchdog.watch(watched)
+        self.leaning.wake_below(watched)
         self.live.publish(monitor.workspace_id, event("monitor.changed", self.clock.now(), monitor.id))
         return watched
 
@@ -215,6 +221,7 @@ class Corridor:
         await self.removing(monitor_id)
         watched = self.watchlist.remove(monitor_id)
         if watched is not None:
+            self.leaning.wake_below(watched)
             self.scheduler.schedule(watched)
             gone = event("monitor.removed", self.clock.now(), monitor_id)
             self.live.publish(watched.monitor.workspace_id, gone)
@@ -246,9 +253,9 @@ class Corridor:
         await self.watchlist.recount(watched)
         return count
 
-    def explain(self, watched: Watched) -> Verdict:
-        """The verdict judged now, with the votes behind it."""
-        return watched.judge(self.clock.now())
+    def explain(self, watched: Watched) -> tuple[Verdict, Hush | None]:
+        """The verdict judged now with the votes behind it, and what would hold an opening back."""
+        return self.judgement.explain(watched, self.clock.now())
 
     def stalled(self) -> list[str]:
         """Which loops ended or have not turned for too long, in words; empty when all turn."""

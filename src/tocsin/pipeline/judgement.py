@@ -16,6 +16,7 @@ from tocsin.clock import new_id
 from tocsin.core.advance import advance
 from tocsin.core.alert import About, OutboxRow, about, remembering, rows_for
 from tocsin.core.consensus import LocationState, Verdict, fold
+from tocsin.core.dependency import Held
 from tocsin.core.escalation import step_of
 from tocsin.core.evidence import evidence
 from tocsin.core.finding import Hush, Terms, finding_of, terms_of
@@ -24,6 +25,7 @@ from tocsin.core.maintenance import changes_at, hush_of, in_maintenance
 from tocsin.core.result import CheckResult
 from tocsin.core.rule import AlertRule, Facts, examine, rule_terms
 from tocsin.pipeline.draft import Draft, Told
+from tocsin.pipeline.parents import held
 from tocsin.pipeline.telling import Telling
 from tocsin.pipeline.watchlist import Watched, Watchlist
 from tocsin.store.batch import IncidentChange, StateChange, VerdictChange
@@ -127,7 +129,7 @@ class Judgement:
         if idle and verdict.value == "down" and not may_open:
             w.calm = False
             return
-        hush = self._hush(w, telling, now)
+        hush = self._hush(w, verdict, telling, now)
         shown = evidence(w.monitor, verdict, {**w.last, **(seen or {})}) if idle and verdict.value == "down" else None
         terms = terms_of(w.monitor, telling.policy(w.monitor.escalation_policy))
         step = advance(w.incident, terms, finding_of(verdict), now, new_id=new_id(), evidence=shown, hush=hush)
@@ -137,11 +139,21 @@ class Judgement:
         moments += [self._judge_rule(draft, w, rule, verdict, now, hush) for rule in rules]
         w.judge_again_at = min((moment for moment in moments if moment is not None), default=None)
         settled = not rules or (verdict.value == "up" and not w.waiting)
-        w.calm = step.judge_again_at is None and settled and _agreed(w, verdict)
+        w.calm = step.judge_again_at is None and settled and _agreed(w, verdict) and w.monitor.id not in w.asks
 
-    def _hush(self, w: Watched, telling: Telling, now: datetime) -> Hush | None:
-        """What holds messages of this monitor back now."""
-        return hush_of(telling.windows, w.monitor, now)
+    def explain(self, w: Watched, now: datetime) -> tuple[Verdict, Hush | None]:
+        """The verdict judged now, and what would hold an opening back; nothing is kept."""
+        telling = self._watchlist.telling(w.monitor.workspace_id)
+        verdict = replace(w.judge(now), maintenance=in_maintenance(telling.windows, w.monitor, now))
+        return verdict, _foremost(held(self._watchlist, w, verdict, now), hush_of(telling.windows, w.monitor, now))
+
+    def _hush(self, w: Watched, verdict: Verdict, telling: Telling, now: datetime) -> Hush | None:
+        """What holds messages of this monitor back now. Whose next result decides is not calm then: it is judged."""
+        leaning = held(self._watchlist, w, verdict, now)
+        w.leans, w.asks = leaning is not None, () if leaning is None else leaning.ask
+        for asked in filter(None, map(self._watchlist.find, w.asks)):
+            asked.calm = False
+        return _foremost(leaning, hush_of(telling.windows, w.monitor, now))
 
     def _judge_rule(
         self, draft: Draft, w: Watched, rule: AlertRule, verdict: Verdict, now: datetime, hush: Hush | None
@@ -246,6 +258,11 @@ class Judgement:
             draft.told.append(Told(workspace_id, monitor_id, verdict=verdict))
         w.verdict = verdict
         return verdict
+
+
+def _foremost(leaning: Held | None, window: Hush | None) -> Hush | None:
+    """A window says until when it lasts, so it goes first; what remains is looked at again at its end."""
+    return window if window is not None or leaning is None else leaning.hush
 
 
 def _targets(step: Step, terms: Terms, telling: Telling) -> dict[int, tuple[str, ...]]:

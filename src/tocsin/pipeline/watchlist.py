@@ -20,6 +20,7 @@ from tocsin.core.monitor import Monitor
 from tocsin.core.redaction import credentials
 from tocsin.core.result import CheckResult
 from tocsin.errors import NotFound
+from tocsin.pipeline.family import Family
 from tocsin.pipeline.targets import host_of, settling_s, target_of
 from tocsin.pipeline.telling import Telling, read_telling
 from tocsin.store import Session, Store
@@ -37,6 +38,7 @@ class Watched:
     too few fresh votes keep the stored verdict. `calm`: the next result like the last changes nothing but the state.
     `gap_from`: since then (before the start) no votes were fresh, to be recorded with the next judgement. `heard_from`:
     since then no call of its job was missed by us. `waiting`: since when the condition of a rule (by id) has held.
+    `leans`: it is held back for the sake of what it depends on; `asks`: ids of those whose next result decides.
     """
 
     monitor: Monitor
@@ -61,6 +63,8 @@ class Watched:
     generation: int = 0
     gone: bool = False
     waiting: dict[str, datetime] = field(default_factory=dict[str, datetime])
+    leans: bool = False
+    asks: tuple[str, ...] = ()
     _secrets: tuple[Monitor, list[str]] | None = None
 
     @property
@@ -113,7 +117,8 @@ class _Known:
 class Watchlist:
     """All monitors of all workspaces, and what their workspaces wrote down of telling.
 
-    `incidents`: by (workspace, subject) the newest incident of every subject that is not a monitor's verdict."""
+    `incidents`: by (workspace, subject) the newest incident of every subject that is not a monitor's verdict. `family`:
+    which of them depend on which."""
 
     def __init__(self, store: Store, clock: Clock, home: str) -> None:
         self._store, self._clock, self.home = store, clock, home
@@ -122,6 +127,7 @@ class Watchlist:
         self.incidents: dict[tuple[str, str], Incident] = {}
         self._by_token: dict[bytes, str] = {}
         self._token_of: dict[str, bytes] = {}
+        self.family = Family()
 
     def __len__(self) -> int:
         return len(self._watched)
@@ -168,6 +174,7 @@ class Watchlist:
         self._watched.clear()
         self._by_token.clear()
         self._token_of.clear()
+        self.family = Family()
         now = self._clock.now()
         for n, watched in enumerate(self._built(known, now)):
             self._enter(watched)
@@ -268,12 +275,14 @@ class Watchlist:
             watched.gone = True
             watched.generation += 1
             self._forget_token(monitor_id)
+            self.family.forget(monitor_id)
             self.show()
         return watched
 
     def _enter(self, watched: Watched) -> None:
         monitor = watched.monitor
         self._watched[monitor.id] = watched
+        self.family.put(monitor.id, monitor.parent_ids)
         self._forget_token(monitor.id)
         token = monitor.target.get("token") if monitor.type == "push" else None
         if isinstance(token, str) and token:

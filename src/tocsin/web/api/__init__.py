@@ -16,6 +16,8 @@ from tocsin.web.api import (
     notifications,
     results,
     session,
+    silences,
+    windows,
 )
 from tocsin.web.call import Route
 
@@ -30,6 +32,8 @@ ROUTES: list[Route] = [
     *locations.ROUTES,
     *channels.ROUTES,
     *incidents.ROUTES,
+    *windows.ROUTES,
+    *silences.ROUTES,
     *notifications.ROUTES,
     *audit.ROUTES,
     *live.ROUTES,

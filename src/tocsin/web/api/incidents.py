@@ -57,6 +57,7 @@ class IncidentOut(Struct, frozen=True, kw_only=True):
     resolution: str | None
     unstable: bool
     blind: bool
+    suppressed: Annotated[str | None, Help("why its opening is held back (maintenance, a silence, a parent), or null")]
     locations: list[str]
     evidence: dict[str, Any]
     picture: str | None
@@ -101,7 +102,8 @@ def incident_json(incident: Incident, timeline: Sequence[Entry] | None = None) -
         "severity": i.severity, "verdict": i.verdict, "reason": i.reason, "open": i.open, "opened_at": iso(i.opened_at),
         "acknowledged_at": iso(i.acknowledged_at), "acknowledged_by": i.acknowledged_by, "assigned_to": i.assigned_to,
         "resolved_at": iso(i.resolved_at), "resolution": i.resolution, "unstable": i.unstable, "blind": i.blind,
-        "locations": list(i.locations), "evidence": {k: v for k, v in i.evidence.items() if k != "picture"},
+        "suppressed": i.suppressed or None, "locations": list(i.locations),
+        "evidence": {k: v for k, v in i.evidence.items() if k != "picture"},
         "picture": f"/incidents/{i.id}/picture" if "picture" in i.evidence else None,
     }  # fmt: skip
     if timeline is not None:

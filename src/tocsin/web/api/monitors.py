@@ -68,6 +68,8 @@ def monitor_json(parts: Parts, who: Principal, w: Watched) -> dict[str, Any]:
         "locations_state": [location_json(place, states.get(place)) for place in w.assigned],
         "recent": w.tally.decode("ascii"),
         "incident_id": w.incident.id if w.incident is not None and w.incident.open else None,
+        "maintenance": verdict is not None and verdict.maintenance,
+        "held_back": (w.incident.suppressed or None) if w.incident is not None and w.incident.open else None,
         "next_check_at": None if monitor.paused else iso(w.next_at),
         "created_at": iso(monitor.created_at),
         "updated_at": iso(monitor.updated_at),
@@ -225,7 +227,7 @@ async def _write(parts: Parts, who: Principal, monitor: Monitor) -> Monitor:
 async def delete(parts: Parts, who: Principal, monitor_id: str) -> None:
     """Stop watching it and forget it. Its incidents stay, as history."""
     watched(parts, who, monitor_id)
-    children = [w.monitor.id for w in parts.corridor.watchlist.of(who.workspace_id) if monitor_id in w.monitor.parents]
+    children = [w.monitor.id for w in parts.corridor.watchlist.of(who.workspace_id) if monitor_id in w.monitor.parent_ids]
     await parts.corridor.removing(monitor_id)
     await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.monitors.delete(monitor_id))
     await parts.corridor.removed(monitor_id)
@@ -260,11 +262,12 @@ async def explain(parts: Parts, who: Principal, monitor_id: str) -> dict[str, An
     """The votes behind the verdict, the rule, and the verdict computed from them once more."""
     w = watched(parts, who, monitor_id)
     stored = w.verdict
-    present = parts.corridor.explain(w)
+    present, hush = parts.corridor.explain(w)
     return {
         "monitor_id": monitor_id,
         "verdict": stored.value if stored else "unknown",
         "paused": w.monitor.paused,
+        "held_back": None if hush is None else {"kind": hush.kind, "why": hush.why, "until": iso(hush.until)},
         "stored": verdict_json(stored) if stored else None,
         "now": verdict_json(present),
         "recomputed": recompute(stored) if stored else None,
@@ -275,7 +278,8 @@ async def explain(parts: Parts, who: Principal, monitor_id: str) -> dict[str, An
 def verdict_json(verdict: Verdict) -> dict[str, Any]:
     """A verdict with its evidence, as JSON data."""
     return {
-        "value": verdict.value, "pending": verdict.pending, "at": iso(verdict.at), "since": iso(verdict.since),
+        "value": verdict.value, "pending": verdict.pending, "maintenance": verdict.maintenance,
+        "at": iso(verdict.at), "since": iso(verdict.since),
         "reason": verdict.reason, "error": error_json(verdict.error),
         "rule": {
             "assigned": verdict.n, "quorum": verdict.quorum, "needed": verdict.k, "fresh": verdict.f, "down": verdict.d,

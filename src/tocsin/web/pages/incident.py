@@ -90,6 +90,7 @@ async def _page(call: Call, *, error: str = "", note: str = "", status: int = 20
         heading=incident_words.heading(incident, watched),
         over=incident_words.over(incident),
         held=incident_words.HELD,
+        hushed=incident_words.why_held(incident),
         began=incident.began_at(),
         lasted=round(((incident.resolved_at or call.now) - incident.began_at()) / timedelta(seconds=1)),
         log=log,

@@ -10,6 +10,7 @@ from typing import Any
 from tocsin.core.incident import RECOVERED, Entry, Incident
 from tocsin.core.plain import as_map
 from tocsin.pipeline.watchlist import Watched
+from tocsin.web.pages import words
 
 HELD = "Closed by hand: nobody is told until it has been up."
 _KINDS = {
@@ -28,6 +29,8 @@ _KINDS = {
     "sighted": "Data again",
     "unstable": "Up and down all the time",
     "calm": "Calm again",
+    "suppressed": "Held back",
+    "released": "Told after all",
 }
 _GLYPHS = {
     "opened": "down",
@@ -36,6 +39,7 @@ _GLYPHS = {
     "location_joined": "partial",
     "blind": "nodata",
     "unstable": "slow",
+    "suppressed": "maint",
 }
 _TOLD = {
     "dns": "The name does not resolve.",
@@ -118,6 +122,10 @@ def line(entry: Entry) -> Line:
         head, text = text[:1].upper() + text[1:] if text else head, ""
     elif entry.kind == "acknowledged":
         text = ""
+    elif entry.kind == "suppressed":
+        text = _capital(text.removeprefix("Not told: "))
+    elif entry.kind == "released":
+        text = _capital(text.removeprefix("Told now: "))
     elif entry.kind == "resolved" and text.startswith("Closed: "):
         head, text = "Closed by hand" if entry.by else "Closed", text.removeprefix("Closed: ")
         if text == f"resolved by {entry.by}":
@@ -126,3 +134,12 @@ def line(entry: Entry) -> Line:
         text = ""
     glyph = "" if head.startswith("Closed") else _GLYPHS.get(entry.kind, "")
     return Line(entry.at, head, entry.by or "", text, entry.kind == "comment", glyph)
+
+
+def why_held(incident: Incident) -> str:
+    """Why nobody is told of it now; "" when that is not held back."""
+    return words.sentence(incident.suppressed) if incident.open and incident.suppressed else ""
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
