@@ -100,7 +100,9 @@ async def test_a_silence_begins_now_and_ends_when_told(alice: Alice) -> None:
     assert (made.data["reason"], made.data["created_by"]) == ("Moving", "alice@example.org")
     until = iso(datetime.now(UTC) + timedelta(hours=2))
     other = await alice.api.post("/api/v1/silences", {"scope": {"everything": True}, "until": until})
-    assert abs(datetime.fromisoformat(other.data["ends_at"]) - datetime.fromisoformat(str(until))) < timedelta(seconds=1)
+    assert abs(datetime.fromisoformat(other.data["ends_at"]) - datetime.fromisoformat(str(until))) < timedelta(
+        seconds=1
+    )
     items = (await alice.api.get("/api/v1/silences")).data["items"]
     assert [item["id"] for item in items] == [made.data["id"], other.data["id"]]
     assert (await alice.api.get(WINDOWS)).data["items"] == []

@@ -10,7 +10,8 @@ from msgspec import Struct
 from tocsin.clock import new_id
 from tocsin.core import shape
 from tocsin.core.access import Principal
-from tocsin.core.maintenance import Window, ends_at
+from tocsin.core.maintenance import Window, covering, ends_at
+from tocsin.core.monitor import Monitor
 from tocsin.core.result import iso
 from tocsin.core.scope import Scope
 from tocsin.core.shape import Help, Length, Range
@@ -62,6 +63,26 @@ def visible(parts: Parts, who: Principal) -> list[Window]:
     known, now = parts.corridor.watchlist.telling(who.workspace_id).windows, parts.clock.now()
     lasting = [(end, w.id, w) for w in known if w.silence and (end := ends_at(w, now)) is not None]
     return [window for _, _, window in sorted(lasting, key=lambda found: found[:2])]
+
+
+class Quiet(Struct, frozen=True, kw_only=True):
+    """What is over a monitor now."""
+
+    id: str
+    name: str
+    silence: bool
+    reason: str
+    end: datetime
+
+
+def over(parts: Parts, monitor: Monitor) -> list[Quiet]:
+    """The windows and silences that hold a monitor back now, the one that ends first in front."""
+    now, known = parts.clock.now(), parts.corridor.watchlist.telling(monitor.workspace_id).windows
+    lasting = [(end, w.id, w) for w in covering(known, monitor) if (end := ends_at(w, now)) is not None]
+    return [
+        Quiet(id=id, name=w.name, silence=w.silence, reason=w.reason, end=end) for end, id, w in sorted(
+            lasting, key=lambda found: found[:2])
+    ]  # fmt: skip
 
 
 async def create(parts: Parts, who: Principal, data: dict[str, Any]) -> Window:

@@ -14,7 +14,7 @@ from tocsin.core.shape import dump, fields, hide, read
 from tocsin.errors import Conflict, Invalid, NotFound
 from tocsin.web.api import monitors
 from tocsin.web.call import Call, Reply, Route
-from tocsin.web.pages import address, attempt, form, plain_words, rules, view, words
+from tocsin.web.pages import address, attempt, depends, form, plain_words, rules, view, words
 
 NUMBERS = (
     "interval_s",
@@ -55,6 +55,7 @@ def _start(call: Call, type_: str) -> dict[str, Any]:
         "reminder_s": 0,
         "reopen_s": 300,
         "tags": [],
+        "parents": [],
         "assertions": [],
         "channels": None,
         "notify_on_resolve": True,
@@ -75,6 +76,7 @@ def typed(call: Call) -> dict[str, Any]:
         "type": type_,
         "target": target_,
         "tags": [t.strip() for t in given.get("tags", "").split(",") if t.strip()],
+        "parents": depends.read_back(view.first(call, "parents"), _family(call)),
         "assertions": rules.read_back(call),
         "notify_on_resolve": view.ticked(call, "notify_on_resolve"),
         "flap_detection": view.ticked(call, "flap_detection"),
@@ -92,6 +94,7 @@ def of(monitor: Monitor) -> dict[str, Any]:
     data: dict[str, Any] = dump(monitor)
     data["target"] = hide(checks.kind(monitor.type).target, data["target"])
     data["channels"] = None if monitor.channels is None else list(monitor.channels)
+    data["parents"] = list(monitor.parents)
     return data
 
 
@@ -105,7 +108,12 @@ def words_of(call: Call, data: Mapping[str, Any]) -> list[str]:
         shown = checks.show(str(data["type"]), read(type_, data["target"]))
     except (Invalid, NotFound):
         pass
-    return plain_words.sentences(whole, shown, _names(call, data.get("channels")))
+    parents = depends.shown(data.get("parents") or (), _family(call)).splitlines()
+    return plain_words.sentences(whole, shown, _names(call, data.get("channels"))) + depends.sentences(parents)
+
+
+def _family(call: Call) -> dict[str, str]:
+    return depends.labels(w.monitor for w in call.parts.corridor.watchlist.of(call.who.workspace_id))
 
 
 def _names(call: Call, chosen: list[str] | None) -> list[str]:
@@ -134,6 +142,8 @@ def _form(
         said=said,
         channels=channels,
         words=words_of(call, data),
+        parents=depends.shown(data.get("parents") or (), _family(call)),
+        parent_errors=[text for path, text in errors.items() if path.startswith("parents")],
         types=[checks.kind(n) for n in checks.names()],
         rules=rules.rows(data.get("assertions") or (), errors),
         rule_types=rules.TYPES,
@@ -145,7 +155,7 @@ def _form(
 
 
 def _on_page(path: str) -> bool:
-    return path.startswith(("target.", "assertions[")) or path in (*NUMBERS, "name", "tags", "channels")
+    return path.startswith(("target.", "assertions[", "parents")) or path in (*NUMBERS, "name", "tags", "channels")
 
 
 def _inputs(data: Mapping[str, Any], errors: Mapping[str, str]) -> dict[str, Any]:

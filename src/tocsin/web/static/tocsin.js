@@ -5,6 +5,7 @@ import { keys } from "./keys.js";
 import { palette } from "./palette.js";
 import { tally } from "./tally.js";
 import { rules } from "./rules.js";
+import { zones } from "./zone.js";
 import { live } from "./live.js";
 import { ledger } from "./ledger.js";
 import { fresh } from "./fresh.js";
@@ -24,6 +25,7 @@ keys();
 palette();
 tally();
 rules();
+zones();
 if (document.getElementById("live")) {
   const connection = live();
   if (document.getElementById("head")) ledger(connection);
