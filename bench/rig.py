@@ -148,6 +148,8 @@ class Server:
     cookies: str = ""
     process: subprocess.Popen[str] = field(init=False)
     started_s: float = 0.0
+    finished: float = 0.0
+    """Checks that its former lives finished."""
 
     def start(self) -> Server:
         """Start it and wait for the first 200 on /health; `started_s` is how long that took."""
@@ -292,6 +294,7 @@ class Server:
     def stop(self) -> float:
         """End it gracefully; how long that took. AssertionError unless it ended with 0."""
         began = time.monotonic()
+        self.finished += gone_up({}, self.metrics(), "monitor_checks_total{")
         self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(60)
         assert code == 0, f"ended with {code}"

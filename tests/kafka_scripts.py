@@ -33,6 +33,11 @@ def produced(offset: int = 5, code: int = 0) -> bytes:
     return row + struct.pack(">i", 0)
 
 
+def fetched(records: bytes, code: int = 0) -> bytes:
+    row = struct.pack(">ihqqi", 0, code, 9, 9, 0) + struct.pack(">i", len(records)) + records
+    return struct.pack(">ii", 0, 1) + text("checks") + struct.pack(">i", 1) + row
+
+
 async def requests(talk: Talk, answers: Callable[[int, bytes], bytes | None]) -> None:
     """Answer each request; None hangs up."""
     while True:

@@ -169,8 +169,8 @@ async def test_a_monitor_is_made_changed_paused_and_deleted_by_its_pages(reader:
     await page.fill("[name='target.url']", site.url("/shop"))
     await page.fill("[name=name]", "Shop")
     await page.fill("[name=tags]", "prod, web")
-    await page.click("#add-rule")
-    await page.fill("[name='rule.value'] >> nth=0", "200-299")
+    await page.click("#add-assertion")
+    await page.fill("[name='assertion.value'] >> nth=0", "200-299")
     await expect(page.locator("#plain-words")).to_contain_text("the status is one of 200-299")
     await page.click("#try")
     await expect(page.locator("[data-tried=ok]")).to_be_visible()
@@ -199,6 +199,31 @@ async def test_a_monitor_is_made_changed_paused_and_deleted_by_its_pages(reader:
     assert reader.dialogs == ["Delete Shop front? Its results go, its incidents stay as history."]
     await expect(page.locator("h1")).to_have_text("Nothing is watched yet.")
     assert [c for c in reader.complaints if "422" not in c] == []
+
+
+async def test_another_check_type_brings_its_own_fields_words_and_assertions(reader: Reader) -> None:
+    page = reader.page
+    await reader.begin()
+    await reader.go("/monitors/new")
+    await reader.ready()
+    await page.click("label.pick:has([value=push])")
+    await expect(page.locator("#f-failure_threshold")).to_have_value("1")
+    await expect(page.locator("#plain-words")).to_contain_text("A job should call us every 1 h")
+    await expect(page.locator("#add-assertion")).to_have_count(0)
+    await page.click("label.pick:has([value=dns])")
+    await expect(page.locator("#f-failure_threshold")).to_have_value("2")
+    await expect(page.locator("#plain-words")).not_to_contain_text("the status is 200 to 299")
+    await page.fill("[name='target.name']", "example.org")
+    await page.click("#add-assertion")
+    await page.select_option("#assertions [name='assertion.type']", "response_time_ms")
+    await expect(page.locator("#assertions [name='assertion.op']")).to_have_value("lt")
+    await page.fill("#assertions [name='assertion.value']", "50")
+    await expect(page.locator("#plain-words")).to_contain_text("the total time under 50 ms")
+    await page.click("#assertions [data-remove]")
+    await expect(page.locator("#assertions .assertion")).to_have_count(0)
+    await page.click("text=Nobody")
+    await expect(page.locator("#plain-words")).not_to_contain_text("the total time")
+    assert reader.complaints == []
 
 
 async def test_keys_find_filter_and_move(reader: Reader, site: Site) -> None:

@@ -15,6 +15,12 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 import hostile
 from checks.looking import look, why
 from hostile import Talk, authority, issue, serving
+from hostile.sound import GRPC_ASKED as BODY
+from hostile.sound import GRPC_END as FINE
+from hostile.sound import GRPC_HEAD as RIGHT
+from hostile.sound import GRPC_SERVES as SERVES
+from hostile.sound import H2_HELLO, literal
+from hostile.sound import h2 as frame
 from tocsin.checks.grpc import Target
 from tocsin.core.shape import read
 from tocsin.errors import Invalid
@@ -132,26 +138,12 @@ async def test_a_client_certificate(ports: dict[str, int]):
     assert (await look("grpc", **given)).status == "down"
 
 
-def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
-
-
-def literal(name: str, value: str) -> bytes:
-    return b"\0" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
-
-
-RIGHT = b"\x88" + literal("content-type", "application/grpc")  # :status 200
-FINE = frame(1, 5, 1, literal("grpc-status", "0"))
-BODY = b"\0\0\5\0"  # the start of the frame with the request's five bytes
-SERVES = b"\0\0\0\0\2\x08\1"
-
-
 def answers(*frames: bytes) -> Callable[[Talk], Any]:
     """A server that takes the request as it comes and answers with these frames."""
 
     async def script(talk: Talk) -> None:
         await talk.reader.readuntil(BODY)
-        await talk.send(frame(4, 0, 0, b"") + frame(4, 1, 0, b"") + b"".join(frames))
+        await talk.send(H2_HELLO + b"".join(frames))
         await talk.hang()
 
     return script
@@ -203,7 +195,7 @@ async def test_servers_of_another_kind():
     async with serving(http1, read=False) as server:
         outcome = await look("grpc", host="127.0.0.1", port=server.port)
     assert why(outcome)[:2] == ("down", "protocol")
-    assert "HTTP/2 broke" in str(outcome.error)
+    assert "the answer is not HTTP/2" in str(outcome.error)
     tls = issue("127.0.0.1", by=authority()).context(alpn=("http/1.1",))
     async with serving(hostile.good, tls=tls) as server:
         outcome = await look("grpc", host="127.0.0.1", port=server.port, tls=True, verify_tls=False)

@@ -13,7 +13,7 @@ import pytest
 import kafka_cluster
 from checks.looking import look, why
 from kafka_cluster import Tansu
-from kafka_scripts import Answers, against, metadata, produced, text
+from kafka_scripts import Answers, against, fetched, metadata, produced, text
 from tocsin.checks import show
 from tocsin.checks.kafka_consumer import Target
 from tocsin.core.kafka import crc32c, find_record, record_batch
@@ -91,11 +91,6 @@ async def test_lag_over_three_brokers() -> None:
 
 
 # --- scripted brokers -----------------------------------------------------------------------------------------------
-
-
-def fetched(records: bytes, code: int = 0) -> bytes:
-    row = struct.pack(">ihqqi", 0, code, 9, 9, 0) + struct.pack(">i", len(records)) + records
-    return struct.pack(">ii", 0, 1) + text("checks") + struct.pack(">i", 1) + row
 
 
 def at(offset: int, batch: bytes) -> bytes:

@@ -15,6 +15,9 @@ import pytest
 
 from checks.looking import look, why
 from hostile import Talk, authority, issue, refused_port, serving
+from hostile.sound import LDAP_ENTRY as ENTRY
+from hostile.sound import ldap_message as message
+from hostile.sound import ldap_result as ended
 from needs import program, require
 from tocsin.checks.ldap import Target
 from tocsin.core import ber
@@ -181,17 +184,7 @@ async def test_tls_and_starttls(ports: tuple[int, int]):
         assert why(await see(port, **{way: True})) == ("down", "tls", "tls")
 
 
-BOUND = ber.encode(0x61, ber.integer(0, ber.ENUMERATED), ber.octets(""), ber.octets(""))
-DONE = ber.encode(0x65, ber.integer(0, ber.ENUMERATED), ber.octets(""), ber.octets(""))
-ENTRY = ber.encode(0x64, ber.octets("dc=x"), ber.encode(ber.SEQUENCE))
-
-
-def message(number: int, operation: bytes) -> bytes:
-    return ber.encode(ber.SEQUENCE, ber.integer(number), operation)
-
-
-def ended(code: int, said: str = "", tag: int = 0x65) -> bytes:
-    return ber.encode(tag, ber.integer(code, ber.ENUMERATED), ber.octets(""), ber.octets(said))
+BOUND, DONE = ended(0, tag=0x61), ended(0)
 
 
 @pytest.mark.parametrize(

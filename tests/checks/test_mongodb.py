@@ -20,6 +20,7 @@ import pytest
 import hostile
 from checks.looking import look, why
 from hostile import Talk, authority, issue, serving
+from hostile.sound import mongo as framed
 from tocsin.checks.mongodb import Target
 from tocsin.core.shape import read
 from tocsin.errors import Invalid
@@ -123,11 +124,6 @@ class Conversation:
 
 def error(code: int, name: str, message: str) -> dict[str, Any]:
     return {"ok": 0.0, "errmsg": message, "code": code, "codeName": name}
-
-
-def framed(document: bytes, answers: int = 1, flags: int = 0, code: int = 2013, after: bytes = b"") -> bytes:
-    body = struct.pack("<I", flags) + b"\0" + document + after
-    return struct.pack("<iiii", 16 + len(body), 77, answers, code) + body
 
 
 def at(port: int, **more: Any) -> dict[str, Any]:

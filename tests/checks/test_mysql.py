@@ -5,13 +5,12 @@ the protocol's documents; and servers that answer something else."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 import ssl
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 import hostile
 from checks.looking import look, why
 from hostile import Talk, authority, issue, serving
+from hostile.sound import MYSQL_END as END
+from hostile.sound import MYSQL_EVERY as EVERY
+from hostile.sound import MYSQL_OK as OK
+from hostile.sound import MYSQL_SALT as SALT
+from hostile.sound import Secured, greeting, packet
 from needs import program
 from tocsin.checks.mysql import Target
 from tocsin.core.shape import read
@@ -188,53 +192,6 @@ async def test_the_server_ends_what_nobody_waits_for(port: int) -> None:
 
 
 # --- a server written from the documents: PAGE_PROTOCOL_CONNECTION_PHASE, PAGE_CACHING_SHA2_AUTHENTICATION_EXCHANGES ---
-
-SALT = bytes(range(33, 53))
-OK = b"\0\0\0\2\0\0\0"
-END = b"\xfe\0\0\2\0"
-EVERY = 0xFFFF | 0x8 << 16 | 0x20 << 16
-
-
-def packet(sequence: int, body: bytes) -> bytes:
-    return len(body).to_bytes(3, "little") + bytes([sequence]) + body
-
-
-def greeting(way: str = "caching_sha2_password", offers: int = EVERY, version: bytes = b"8.4.0") -> bytes:
-    low, high = (offers & 0xFFFF).to_bytes(2, "little"), (offers >> 16).to_bytes(2, "little")
-    rest = bytes(4) + SALT[:8] + b"\0" + low + b"\xff\2\0" + high + b"\x15" + bytes(10) + SALT[8:] + b"\0"
-    return packet(0, b"\x0a" + version + b"\0" + rest + way.encode() + b"\0")
-
-
-class Secured:
-    """The same talk over TLS from here on; what came already is not lost."""
-
-    def __init__(self, talk: Talk, context: ssl.SSLContext) -> None:
-        self.talk, self.reader = talk, self
-        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_side=True)
-
-    async def step(self, work: Callable[..., Any], *given: Any) -> Any:
-        while True:
-            try:
-                done = work(*given)
-            except ssl.SSLWantReadError:
-                await self.talk.send(self.outgoing.read())
-                came = await self.talk.reader.read(65_536)
-                if not came:
-                    raise asyncio.IncompleteReadError(b"", 1) from None
-                self.incoming.write(came)
-            else:
-                await self.talk.send(self.outgoing.read())
-                return done
-
-    async def readexactly(self, n: int) -> bytes:
-        came = b""
-        while len(came) < n:
-            came += await self.step(self.tls.read, n - len(came))
-        return came
-
-    async def send(self, data: bytes) -> None:
-        await self.step(self.tls.write, data)
 
 
 @dataclass

@@ -17,6 +17,8 @@ import pytest
 import hostile
 from checks.looking import look, why
 from hostile import Talk, authority, issue, serving
+from hostile.sound import PG_READY as READY
+from hostile.sound import pg as message
 from pg_cluster import cluster
 from tocsin.checks.postgres import Target
 from tocsin.core.shape import read
@@ -186,15 +188,10 @@ async def test_the_server_ends_what_nobody_waits_for(port: int) -> None:
     assert limit.seen.facts["value"].endswith("ms")
 
 
-def message(kind: bytes, body: bytes) -> bytes:
-    return kind + struct.pack(">I", len(body) + 4) + body
-
-
 def auth(code: int, rest: bytes = b"") -> bytes:
     return message(b"R", struct.pack(">I", code) + rest)
 
 
-READY = message(b"Z", b"I")
 FATAL = message(b"E", b"SFATAL\0C57P03\0Mthe database system is \x1b[31mstarting up\0\0")
 
 

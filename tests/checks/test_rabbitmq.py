@@ -20,6 +20,13 @@ from pamqp import body, commands, frame, header
 
 from checks.looking import look, why
 from hostile import Talk, authority, issue, refused_port, serving
+from hostile.sound import AMQP_DECLARED as DECLARED
+from hostile.sound import AMQP_GOT as GOT
+from hostile.sound import AMQP_HELLO as HELLO
+from hostile.sound import AMQP_START as START
+from hostile.sound import AMQP_TUNE as TUNE
+from hostile.sound import amqp_frame as raw_frame
+from hostile.sound import amqp_table as table
 from needs import program, require
 from tocsin.checks.rabbitmq import Target
 from tocsin.core.result import Outcome
@@ -27,7 +34,6 @@ from tocsin.core.shape import read
 from tocsin.errors import Invalid
 
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
-HELLO = b"AMQP\x00\x00\x09\x01"
 DEFINITIONS = {
     "users": [{"name": "guest", "password": "guest", "tags": ""}, {"name": "alice", "password": "s3cret", "tags": ""}],
     "vhosts": [{"name": "/"}, {"name": "shop"}],
@@ -202,23 +208,7 @@ def method(frame_: Any, channel: int = 0) -> bytes:
     return frame.marshal(frame_, channel)
 
 
-START = method(commands.Connection.Start(0, 9, {"product": "Toy"}, "PLAIN AMQPLAIN", "en_US"))
-TUNE = method(commands.Connection.Tune(2047, 131072, 60))
 OPEN = method(commands.Connection.OpenOk()) + method(commands.Channel.OpenOk(), 1)
-DECLARED = method(commands.Queue.DeclareOk("amq.gen-1", 0, 0), 1)
-GOT = method(commands.Basic.GetOk(1, False, "", "amq.gen-1", 0), 1)
-
-
-def raw_frame(payload: bytes, kind: int = 1, channel: int = 0, end: bytes = b"\xce") -> bytes:
-    return struct.pack(">BHI", kind, channel, len(payload)) + payload + end
-
-
-def table(depth: int) -> bytes:
-    """Server properties nested so deep."""
-    inner = b""
-    for _ in range(depth):
-        inner = b"\x01aF" + struct.pack(">I", len(inner)) + inner
-    return struct.pack(">I", len(inner)) + inner
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import pytest
 
 from checks.looking import look, why
 from hostile import refused_port
+from hostile.sound import snmp_answer as answered
 from needs import program
 from tocsin.checks import _usm
 from tocsin.checks.snmp import Target
@@ -171,16 +172,6 @@ async def agent(reply: Reply) -> AsyncIterator[int]:
     finally:
         transport.close()
         await asyncio.sleep(0)
-
-
-def answered(
-    asked: bytes, value: bytes = ber.integer(1), *, version: str = "2c", more: int = 0, tag: int = snmp.RESPONSE
-) -> bytes:
-    """The answer to that question."""
-    pdu = ber.read(asked)[0].parts()[2].parts()
-    objects = ber.encode(ber.SEQUENCE, ber.encode(ber.SEQUENCE, ber.oid("1.3"), value))
-    made = ber.encode(tag, ber.integer(pdu[0].number() + more), ber.integer(0), ber.integer(0), objects)
-    return snmp.message(version, "public", made)
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,7 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import hashlib
 import ssl
 import time
 from collections.abc import AsyncIterator
@@ -20,6 +18,7 @@ from websockets.asyncio.server import Request, Response, ServerConnection, serve
 import hostile
 from checks.looking import look, why
 from hostile import Talk, authority, issue, serving
+from hostile.sound import shake
 from tocsin.checks import kind
 from tocsin.checks.websocket import Target
 from tocsin.core.shape import fields, read
@@ -60,20 +59,6 @@ async def room(*, tls: ssl.SSLContext | None = None, greet: str = "", **more: An
     async with serve(echo, "127.0.0.1", 0, ssl=tls, process_request=admit, **more) as server:
         here.port = next(iter(server.sockets)).getsockname()[1]
         yield here
-
-
-def shake(talk: Talk, *headers: str, accept: str = "") -> bytes:
-    """The right answer to a handshake, unless another `accept` is given."""
-    guid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-    right = base64.b64encode(hashlib.sha1(f"{talk.header('sec-websocket-key')}{guid}".encode()).digest()).decode()
-    lines = [
-        "HTTP/1.1 101 Go",
-        "Upgrade: websocket",
-        "Connection: Upgrade",
-        f"Sec-WebSocket-Accept: {accept or right}",
-        *headers,
-    ]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
 async def test_a_ping_is_answered_by_its_pong():

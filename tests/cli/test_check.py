@@ -450,7 +450,7 @@ def test_wrong_steps_are_named_by_their_place(tmp_path: Path, capsys: pytest.Cap
     file.write_text('[{"url": "https://a.example/"}, {"url": "ftp://b"}]')
     code, _, err = run(capsys, "transaction", "--steps-file", str(file))
     assert code == 2
-    assert "--steps-file, steps[1].url: expected an http or https URL, found one that must start with" in err
+    assert "--steps-file, steps[1].url: expected an http or https URL, found one that does not start with" in err
     file.write_text('[{"url": }]')
     code, _, err = run(capsys, "transaction", "--steps-file", str(file))
     assert (code, "expected one JSON value, found an error at line 1 column 10" in err) == (2, True)
@@ -469,3 +469,19 @@ def test_a_browser_check_without_a_browser_cannot_be_judged(
     monkeypatch.setenv("TOCSIN_BROWSER_SANDBOX", "false")
     code, out, _ = run(capsys, "browser", "--steps-file", str(file))
     assert (code, "Chromium could not be used" in out) == (3, True)
+
+
+def test_help_says_the_usual_port_and_time(capsys: pytest.CaptureFixture[str]) -> None:
+    for name, says in (
+        ("redis", "port 6379 where none is said"),
+        ("tls", "HOST[:PORT]"),
+        ("browser", "(45)"),
+        ("tcp", "(10)"),
+    ):
+        assert tocsin(["check", name, "--help"]) == 0
+        assert says in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_push_monitor_is_nothing_to_check_from_here(capsys: pytest.CaptureFixture[str]) -> None:
+    assert tocsin(["check", "push"]) == 2
+    assert "waits for calls" in capsys.readouterr().err

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from needs import program
 from real import given, running
 from tocsin.app.examine import Finding, examine
 from tocsin.cli.main import run
@@ -33,7 +35,7 @@ def test_before_the_first_start_nothing_is_wrong_and_nothing_is_made(
     code, seen = doctor(capsys)
     assert (code, seen["ok"]) == (0, True)
     areas = {f["area"] for f in seen["findings"]}
-    assert areas == {"configuration", "locking", "database", "http client", "network", "performance"}
+    assert areas == {"configuration", "locking", "database", "http client", "network", "checks", "performance"}
     assert not (tmp_path / "data").exists()
     assert run(["doctor"]) == 0
     assert "0 failed" in capsys.readouterr().out
@@ -121,3 +123,24 @@ def test_without_the_driver_nothing_starts(
     assert [line for line in said if line.startswith("tocsin: ")] == [
         "tocsin: TOCSIN_DATABASE_URL: expected the driver for PostgreSQL, found it not installed: install tocsin[postgresql]"
     ]
+
+
+async def test_what_checks_may_use_of_this_machine_is_tried(tmp_path: Path) -> None:
+    made = {"TOCSIN_BROWSER": program("chromium", "chromium-browser", "google-chrome"), "TOCSIN_PLUGIN_DIR": "/usr/bin"}
+    sandbox = {"TOCSIN_BROWSER_SANDBOX": "true" if os.geteuid() else "false"}
+    findings = await examine(given(tmp_path, **made, **sandbox, TOCSIN_DOCKER_SOCKET="/nowhere"))
+    assert "opens a page in" in of(findings, "checks", "browser").detail
+    assert "programs in /usr/bin" in of(findings, "checks", "plugins").detail
+    assert of(findings, "checks", "docker").state == "failed"
+    assert "the socket of TOCSIN_DOCKER_SOCKET is not there" in of(findings, "checks", "docker").detail
+    findings = await examine(given(tmp_path))
+    assert {f.state for f in findings if f.area == "checks"} == {"ok"}
+    assert "switched off" in of(findings, "checks", "browser").detail
+
+
+async def test_a_browser_that_does_not_start_is_named(tmp_path: Path) -> None:
+    for wrong in ("/nowhere/chromium", "/etc/passwd", "/bin/false"):
+        findings = await examine(given(tmp_path, TOCSIN_BROWSER=wrong, TOCSIN_BROWSER_SANDBOX="false"))
+        found = of(findings, "checks", "browser")
+        assert (found.state, wrong in found.detail) == ("failed", True)
+        assert "browser checks are invalid" in found.advice

@@ -55,3 +55,14 @@ def test_values_of_a_query_are_credentials_too() -> None:
 )
 def test_a_credential_that_was_cut_off_is_hidden_too(text: str, shown: str) -> None:
     assert without(text, ["Bearer abcdefghij"]).replace("***…", "***") == shown.replace("***…", "***")
+
+
+def test_where_a_value_is_found_is_no_credential_whatever_it_is_called() -> None:
+    step = {
+        "url": "https://a.example/",
+        "capture": {"token": {"json_path": "$.access"}},
+        "headers": {"capture": "Xs3cret"},
+    }
+    found = credentials({"steps": [step], "secrets": {"capture": "hunter22"}})
+    assert "$.access" not in found
+    assert {"Xs3cret", "hunter22"} <= set(found)

@@ -7,11 +7,15 @@ fresh connection gets; the last one is for all that follow."""
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
+
+from hostile import Server, Talk, serving
 
 _CLOSE = "Connection: close"  # or curl asks once more over the same connection, which is closed by then
 Ending = Literal["close", "reset", "hang"]
@@ -180,3 +184,24 @@ def answers() -> list[Answer]:
     ]  # fmt: skip
     assert len({a.name for a in made}) == len(made)
     return made
+
+
+@asynccontextmanager
+async def raw(answer: Answer) -> AsyncIterator[Server]:
+    """A server that gives this answer."""
+    count = 0
+
+    async def script(talk: Talk) -> None:
+        nonlocal count
+        if answer.sent:
+            text = answer.sent[min(count, len(answer.sent) - 1)]
+            count += 1
+            await talk.send(text.replace(b"PORT", str(server.port).encode()))
+        if answer.ending == "reset":
+            await asyncio.sleep(0.02)  # what was sent has to arrive before it
+            talk.reset()
+        elif answer.ending == "hang":
+            await talk.hang()
+
+    async with serving(script) as server:
+        yield server

@@ -6,14 +6,11 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
 from checks.looking import look
-from differential.answers import Answer, answers
-from hostile import Talk, serving
+from differential.answers import Answer, answers, raw
 from needs import program
 from tocsin.net import Net
 
@@ -35,30 +32,10 @@ DIFFERENT: dict[str, tuple[str, str]] = {
     "Content-Length '0x2'": ("protocol", _DIGITS),
     "Content-Length '2.0'": ("protocol", _DIGITS),
     "status line: lower case": ("protocol", "RFC 9112 section 2.3: the name of the protocol is in capitals"),
+    "closed in the headers": ("protocol", "RFC 9112 section 8: an answer without the end of its headers is not whole"),
     "redirect: no host": ("protocol", "http:///there names no host; curl takes the path's first word for one"),
 }
 """Name of the answer: (what we say, why that is right)."""
-
-
-@asynccontextmanager
-async def raw(answer: Answer) -> AsyncIterator[str]:
-    """A server that gives this answer; the URL of it."""
-    count = 0
-
-    async def script(talk: Talk) -> None:
-        nonlocal count
-        if answer.sent:
-            text = answer.sent[min(count, len(answer.sent) - 1)]
-            count += 1
-            await talk.send(text.replace(b"PORT", str(server.port).encode()))
-        if answer.ending == "reset":
-            await asyncio.sleep(0.02)  # what was sent has to arrive before it
-            talk.reset()
-        elif answer.ending == "hang":
-            await talk.hang()
-
-    async with serving(script) as server:
-        yield server.url()
 
 
 async def curl(url: str) -> tuple[str, int, str]:
@@ -99,10 +76,10 @@ async def test_as_curl_says() -> None:
 
     async def compare(net: Net, answer: Answer) -> None:
         async with gate:
-            async with raw(answer) as url:
-                theirs = await curl(url)
-            async with raw(answer) as url:
-                mine = await ours(net, url)
+            async with raw(answer) as server:
+                theirs = await curl(server.url())
+            async with raw(answer) as server:
+                mine = await ours(net, server.url())
         same = mine[0] == theirs[0] and (bool(mine[0]) or mine[1] == theirs[1])
         wanted, why = DIFFERENT.get(answer.name, (theirs[0], ""))
         if mine[0] != wanted:

@@ -490,7 +490,7 @@ PARSERS = (
     _parser("http", _HTTP_FILES, _check("http", url="http://127.0.0.1:PORT/"), _http(b"text/plain", b"hello", b"Set-Cookie: a=b", b"X: y"),
             b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 302 Found\r\nLocation: /x?y\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nT: u\r\n\r\n"),
     _parser("docker", ("checks/docker.py",), _check("docker", container="web", url="http://127.0.0.1:PORT"), _http(b"application/json", _CONTAINER), _http(b"application/json", _CONTAINER.replace(b"exited", b"running").replace(b"unhealthy", b"starting"))),
-    Parser(name="dns", files=("checks/dns.py",), read=_dns, allowed=(CheckFailed,), examples=_dns_answers),
+    Parser(name="dns", files=("checks/dns.py", "core/dns_answer.py"), read=_dns, allowed=(CheckFailed,), examples=_dns_answers),
     Parser(name="SNMP 3", files=("checks/_usm.py",), read=_usm_open, allowed=(BrokenBer,), examples=_usm_answers),
     Parser(name="gRPC message", files=("checks/grpc.py",), read=_grpc, allowed=(CheckFailed,), examples=given(b"\0\0\0\0\2\x08\1", b"\0\0\0\0\0", b"\0\0\0\0\x09\x08\2\x12\1a\x19\0\0\0\0")),
     Parser(name="gRPC status", files=("checks/grpc.py",), read=_grpc_status, allowed=(CheckFailed,), examples=given("0\n", "5\nno such service%20%C3%A4", "16\n")),

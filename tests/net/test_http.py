@@ -150,5 +150,5 @@ async def test_a_net_may_be_closed_and_used_again(net: Net) -> None:
 
 
 async def test_a_url_that_cannot_be_is_a_protocol_error(net: Net) -> None:
-    with pytest.raises(CheckFailed, match="must start with http"):
+    with pytest.raises(CheckFailed, match="does not start with http"):
         await net.http.fetch(HttpRequest(url="file:///etc/passwd"))

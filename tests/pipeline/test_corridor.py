@@ -12,11 +12,12 @@ from msgspec.structs import replace
 
 from builders import a_result, at, until
 from tocsin import telemetry
+from tocsin.core.monitor import Assertion
 from tocsin.core.uptime import uptime
 from tocsin.pipeline import watchlist
 from tocsin.pipeline.backfill import _verdicts
 from tocsin.pipeline.corridor import Corridor
-from world import Place, World
+from world import Place, World, database_locked
 
 
 async def test_status_is_plain_json(world: World) -> None:
@@ -160,10 +161,11 @@ async def test_open_incidents_are_exported(world: World) -> None:
     place.status = "down"
     watched = await world.watch(interval_s=60, failure_threshold=1)
     await world.go(2)
-    assert telemetry.active_incidents._value.get() == 1
+    assert telemetry.REGISTRY.get_sample_value("active_incidents") == 1
     await world.store.of("ws").write(lambda s: s.monitors.delete(watched.monitor.id))
     await world.corridor.removed(watched.monitor.id)
-    assert telemetry.active_incidents._value.get() == telemetry.active_monitors._value.get() == 0
+    assert telemetry.REGISTRY.get_sample_value("active_incidents") == 0
+    assert telemetry.REGISTRY.get_sample_value("active_monitors") == 0
 
 
 async def test_backfill_leaves_the_loop_its_turns(world: World) -> None:
@@ -240,3 +242,37 @@ async def test_what_is_done_while_the_spool_is_read_anew_is_not_overwritten(
     await until(lambda: catching_up.done() and acknowledged.done())
     assert watched.incident.acknowledged_by == "bob@example.org"
     assert watched.incident == await world.store.of("ws").read(lambda s: s.incidents.get(watched.incident.id))
+
+
+async def test_what_was_written_is_taken_as_it_is_stored_and_never_for_something_newer(world: World) -> None:
+    Place(world)
+    watched = await world.watch(interval_s=60, assertions=(Assertion(type="status_code", op="in", value=[200, 204]),))
+    ws, id = world.store.of("ws"), watched.monitor.id
+    second = await ws.write(lambda s: s.monitors.replace(replace(watched.monitor, name="Second", tags=("a",))))
+    third = await ws.write(lambda s: s.monitors.replace(replace(second, name="Third")))
+    assert (await world.corridor.changed(id, third)).monitor == await ws.read(lambda s: s.monitors.get(id)) == third
+    assert (await world.corridor.changed(id, second)).monitor == third
+
+
+async def test_a_monitor_without_trouble_is_paused_while_a_round_is_under_way(world: World) -> None:
+    """Unless that round has judged it: then it may still be taken back."""
+    place = Place(world)
+    watched, other = await world.watch(interval_s=60), await world.watch(interval_s=60, failure_threshold=1, retries=0)
+    await world.go(1)
+    place.status = "down"
+    intake = world.corridor.intake
+    result = a_result("down", monitor=other.monitor, at=world.clock.now())
+    with database_locked(world):
+        taking = asyncio.create_task(intake.take_in([result]))
+        await until(lambda: intake.at(other.monitor.id))
+        assert not intake.at(watched.monitor.id)
+        assert intake._turn.locked()
+        await world.corridor._close(watched, "the monitor was paused")
+        assert intake._turn.locked()
+        closing = asyncio.create_task(world.corridor._close(other, "the monitor was paused"))
+        await asyncio.sleep(0)
+        assert not closing.done()
+    await asyncio.gather(taking, closing)
+    assert not intake.at(other.monitor.id)
+    assert other.incident is not None
+    assert other.incident.resolution == "the monitor was paused"

@@ -177,6 +177,26 @@ async def test_a_full_writer_holds_starts_back(world: World, monkeypatch: object
     assert scheduler.holding is None
 
 
+async def test_the_further_behind_the_loop_is_the_fewer_checks_start(world: World) -> None:
+    scheduler, lag = world.corridor.scheduler, world.corridor.lag
+    scheduler._budget = 150
+
+    def room(lag_s: float) -> int:
+        lag.latest_s = lag_s
+        return scheduler._room(1)
+
+    rooms = [room(s) for s in (0.0, 0.03, 0.05, 0.08, 0.11, 0.12, 0.2)]
+    assert rooms == sorted(rooms, reverse=True)
+    assert rooms[:2] == [150, 150]
+    assert 0 < rooms[3] < 100
+    assert rooms[-2:] == [5, 5]
+    assert scheduler.holding is None
+    assert room(0.3) == 5
+    assert scheduler.holding is not None
+    assert scheduler._room(0) == 150  # nothing runs: it is not our checks that the loop waits for
+    lag.latest_s = 0.0
+
+
 async def test_a_pause_stops_checks_and_a_resume_starts_them_at_once(world: World) -> None:
     place = Place(world)
     watched = await world.watch(interval_s=10, timeout_s=1)

@@ -32,6 +32,7 @@ class Finding:
 
 async def examine(settings: Settings) -> list[Finding]:
     """Every finding, area by area. An examination that breaks is a failed finding, never an exception."""
+    from tocsin.app.examine_local import local
     from tocsin.app.examine_net import http_client, network
 
     findings: list[Finding] = []
@@ -41,6 +42,7 @@ async def examine(settings: Settings) -> list[Finding]:
         ("database", _database),
         ("http client", http_client),
         ("network", network),
+        ("checks", local),
         ("performance", _performance),
     ]
     for area, look in areas:

@@ -7,7 +7,6 @@ with a SettingsError that names what to change. The port is only bound early; no
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import secrets
 import signal
@@ -24,6 +23,7 @@ from tocsin import __version__, telemetry
 from tocsin.app import folder, port
 from tocsin.app.keys import derive
 from tocsin.app.local import local_of
+from tocsin.app.memory import settle_memory
 from tocsin.checks import Order
 from tocsin.clock import Clock, SystemClock
 from tocsin.errors import Invalid, SettingsError
@@ -217,7 +217,7 @@ async def _until_told(settings: Settings) -> int:
     running = await starting
     print(welcome(running), flush=True)  # noqa: T201 (what the person who started it looks for)
     await asyncio.to_thread(warm)
-    _settle_memory()
+    settle_memory()
     log.info("server.started", url=running.url, version=__version__)
     await asyncio.wait({waiting, asyncio.ensure_future(running.ended())}, return_when=asyncio.FIRST_COMPLETED)
     log.info("server.stopping")
@@ -250,12 +250,3 @@ def _share_heaps() -> None:
     arena_max = -8  # M_ARENA_MAX of <malloc.h>
     with suppress(OSError, AttributeError):  # another C library: it has no such thing
         ctypes.CDLL(None).mallopt(arena_max, 2)
-
-
-def _settle_memory() -> None:
-    """Move what lives to the end out of the collector's sight: shorter pauses, fewer pages touched. Then let it work: a
-    start does without, as it makes much and drops little."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 50)
-    gc.enable()

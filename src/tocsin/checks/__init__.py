@@ -19,7 +19,7 @@ from tocsin.core.monitor import Assertion
 from tocsin.core.result import ERROR_TYPES, AssertionResult, CheckError, Observation, Outcome, Status
 from tocsin.errors import CheckFailed, CheckInvalid, EgressRefused, NotFound, Problem
 from tocsin.net import Local, Net
-from tocsin.net.progress import PROGRESS, Progress, timeout_message
+from tocsin.net.progress import PROGRESS, TOO_BUSY, Progress, timeout_message
 from tocsin.net.shortage import shortage
 
 # One line a kind: its name and the module that is imported when it is first used.
@@ -58,7 +58,8 @@ class Kind(Struct, frozen=True):
     A kind's module may also have `TITLE` and `SAYS` (its name and what it does in a few words, for people who choose one),
     `summary(target) -> str` (the target in one line, no secrets), `OFFERS`, the types of
     assertions it can meet beside the response time, `DEFAULTS`, the assertions that hold when a monitor has none of their
-    type, `GRACE_S`: the check ends by itself in time, so that `run` need only stand behind it, that much later, and
+    type, `START`: numbers that the form of a new monitor begins with, where the usual ones would not do,
+    `GRACE_S`: the check ends by itself in time, so that `run` need only stand behind it, that much later, and
     `missing(target, local) -> Problem | None`: what of this machine it needs and the operator has not allowed."""
 
     name: str
@@ -70,6 +71,7 @@ class Kind(Struct, frozen=True):
     says: str = ""
     offers: tuple[str, ...] = ("response_time_ms",)
     defaults: tuple[Assertion, ...] = ()
+    start: Mapping[str, float] = {}
     grace_s: float = 0.0
     missing: Callable[[Any, Local], Problem | None] | None = None
 
@@ -91,8 +93,9 @@ def kind(name: str) -> Kind:
     offers = (*getattr(module, "OFFERS", ()), "response_time_ms")
     grace_s, missing = getattr(module, "GRACE_S", 0.0), getattr(module, "missing", None)
     title, says = getattr(module, "TITLE", name.replace("_", " ").capitalize()), getattr(module, "SAYS", "")
+    start: Mapping[str, float] = getattr(module, "START", {})
     return Kind(
-        name, module.Target, module.check, label, summary, title, says, offers, defaults, grace_s, missing
+        name, module.Target, module.check, label, summary, title, says, offers, defaults, start, grace_s, missing
     )  # fmt: skip
 
 
@@ -199,6 +202,8 @@ def _failure(failure: CheckFailed, here: Progress) -> CheckError:
 
 
 def _timed_out(order: Order, here: Progress) -> tuple[Status, CheckError]:
+    if here.in_line():
+        return "invalid", CheckError("unknown", TOO_BUSY)
     if here.phase == "dns" and here.lookup is not None and not here.lookup.started:
         return "invalid", CheckError("unknown", "our own resolver was too busy to ask for the name", "dns")
     return "down", CheckError("timeout", timeout_message(order.timeout_s, here.phase), here.phase)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Protocol
 
 from tocsin.checks._terms import SpeaksTls, wish
 from tocsin.core.kafka import record_batch
-from tocsin.core.shape import Help, Pattern, Range
+from tocsin.core.shape import Front, Help, Pattern, Range
 from tocsin.errors import Invalid, Problem
 from tocsin.net.kafka import Access, Topic
 
@@ -18,7 +18,7 @@ TopicName = Annotated[
     Help("Topic; it must be there, and is not made"),
 ]
 Partition = Annotated[int, Range(0, 100_000), Help("Partition of the topic")]
-Mechanism = Annotated[Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], Help("How the user signs in (SASL)")]
+Mechanism = Annotated[Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], Front, Help("How the user signs in (SASL)")]
 _KEY = b"tocsin"
 
 

@@ -8,12 +8,12 @@ from msgspec.structs import replace
 
 from tocsin.core.plain import clip
 from tocsin.core.result import Observation
-from tocsin.core.shape import Help, Length, Private
+from tocsin.core.shape import Help, Length, Long, Private
 from tocsin.errors import CheckFailed
 from tocsin.net.sql import Rows
 
 User = Annotated[str, Length(1, 500), Help("Sign in as this user")]
-Query = Annotated[str, Private, Length(1, 10_000), Help("One statement that only reads")]
+Query = Annotated[str, Private, Long, Length(1, 10_000), Help("One statement that only reads")]
 Expect = Annotated[str | None, Length(0, 1000), Help("Text that the first column of the first row must be equal to")]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Protocol
 
 from tocsin.core.plain import found
-from tocsin.core.shape import Help, Hidden, Length, Pattern, Range
+from tocsin.core.shape import Front, Help, Hidden, Length, Long, Pattern, Range
 from tocsin.errors import Problem
 from tocsin.net import TlsWish
 from tocsin.net.resolve import split_pin
@@ -15,19 +15,23 @@ from tocsin.net.resolve import split_pin
 _PEM = Pattern(r"\s*-----BEGIN [\s\S]*", "PEM text that begins with -----BEGIN (the text itself, not a path)")
 
 Host = Annotated[str, Length(1, 253), Help("Host name or address")]
-Port = Annotated[int, Range(1, 65535), Help("Port")]
+Port = Annotated[int, Front, Range(1, 65535), Help("Port")]
 IpVersion = Annotated[Literal[4, 6] | None, Help("Use only IPv4 or only IPv6")]
-Tls = Annotated[bool, Help("Speak TLS")]
+Tls = Annotated[bool, Front, Help("Speak TLS")]
 VerifyTls = Annotated[bool, Help("The certificate must be valid")]
 ServerName = Annotated[str | None, Length(1, 253), Help("Name for TLS, when it is not the host")]
-CaFile = Annotated[str | None, _PEM, Help("Authorities to trust instead of the system's, PEM")]
-ClientCert = Annotated[str | None, _PEM, Help("Client certificate, PEM")]
-ClientKey = Annotated[str | None, Hidden, _PEM, Help("Key of the client certificate, PEM")]
-PrivateKey = Annotated[str | None, Hidden, _PEM, Help("Private key to sign in with, PEM, without a passphrase")]
+CaFile = Annotated[
+    str | None, _PEM, Long, Help("Certificates of the authorities to trust instead of the system's, PEM")
+]
+ClientCert = Annotated[str | None, _PEM, Long, Help("Client certificate, PEM")]
+ClientKey = Annotated[str | None, Hidden, _PEM, Long, Help("Key of the client certificate, PEM")]
+PrivateKey = Annotated[
+    str | None, Hidden, _PEM, Long, Front, Help("Private key to sign in with, PEM, without a passphrase")
+]
 Headers = Annotated[dict[str, str], Length(0, 100), Hidden, Help("Request headers")]
 Pins = Annotated[list[str], Length(0, 20), Help("Addresses to use, as HOST:PORT:ADDRESS")]
-User = Annotated[str | None, Length(1, 500), Help("Sign in as this user")]
-Password = Annotated[str | None, Hidden, Length(1, 1000), Help("The user's password")]
+User = Annotated[str | None, Front, Length(1, 500), Help("Sign in as this user")]
+Password = Annotated[str | None, Hidden, Front, Length(1, 1000), Help("The user's password")]
 
 
 class SpeaksTls(Protocol):

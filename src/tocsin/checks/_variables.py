@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable
 from typing import Annotated
 
 from tocsin.core.plain import found, join
-from tocsin.core.shape import Help, Hidden, Length
+from tocsin.core.shape import Front, Help, Hidden, Length
 from tocsin.core.variables import NAME, authority_of, fill, named
 from tocsin.errors import Problem
 from tocsin.net.url import parse
@@ -15,6 +15,7 @@ Secrets = Annotated[
     dict[str, Annotated[str, Length(4, 4096)]],
     Length(0, 20),
     Hidden,
+    Front,
     Help("Variables that nobody sees again, such as a password"),
 ]
 

@@ -20,7 +20,7 @@ from tocsin.core.variables import Veil, authority_of, fill, named
 from tocsin.errors import CheckFailed, CheckInvalid, EgressRefused
 from tocsin.net import Net
 from tocsin.net.http import HttpRequest
-from tocsin.net.progress import PROGRESS, Progress, progress, timeout_message
+from tocsin.net.progress import PROGRESS, TOO_BUSY, Progress, progress, timeout_message
 
 GRACE_S = 0.3  # libcurl keeps a step's deadline by itself
 CLEANING_SHARE, CLEANING_MOST_S = 0.3, 10.0
@@ -163,6 +163,8 @@ class Walk:
         except TimeoutError:
             if here.phase == "dns" and here.lookup is not None and not here.lookup.started:
                 raise CheckInvalid("our own resolver was too busy to ask for the name") from None
+            if here.held_s() > GRACE_S:
+                raise CheckInvalid(TOO_BUSY) from None
             text = timeout_message(here.timeout_s, here.phase)
             raise CheckFailed("timeout", text, phase=here.phase) from None
         except EgressRefused as refused:

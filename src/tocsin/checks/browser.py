@@ -15,6 +15,7 @@ from tocsin.errors import Invalid, Problem
 from tocsin.net import Local, Net
 
 TITLE, SAYS = "Browser", "a page, clicked through"
+START = {"interval_s": 300, "timeout_s": 45}  # a browser costs seconds to start
 
 GRACE_S = 2.0  # the browser has a deadline of its own, and time to be ended
 

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import ipaddress
 import secrets
+import socket
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 import dns.exception
 import dns.flags
 import dns.message
 import dns.name
 import dns.rcode
+import dns.rdata
+import dns.rdataclass
 import dns.rdatatype
 import dns.reversename
+from msgspec import Struct
 
 from tocsin.checks._terms import CaFile
+from tocsin.core import dns_answer
 from tocsin.core.assertion import judge
 from tocsin.core.monitor import Assertion
 from tocsin.core.pattern import check_pattern, search
 from tocsin.core.plain import clip
 from tocsin.core.result import Observation, Timing
-from tocsin.core.shape import Help, Length, Pattern, Range
+from tocsin.core.shape import Front, Help, Length, Pattern, Range
 from tocsin.errors import CheckFailed, CheckInvalid, Invalid, Problem
 from tocsin.net import Net, TlsWish
 from tocsin.net.progress import progress
@@ -37,6 +41,7 @@ OFFERS = ("dns_answer",)
 
 RecordType = Literal["A", "AAAA", "CNAME", "MX", "NS", "TXT", "SOA", "SRV", "CAA", "PTR"]
 _MOST_ANSWERS = 100
+_MOST_RECORDS = 1000  # of an answer that is read at all, which takes its time
 _RESOLV_CONF = Path("/etc/resolv.conf")
 _NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)  # an answer is judged without the time
 
@@ -47,10 +52,13 @@ class Target:
 
     name: Annotated[str, Length(1, 255), Help("Name to ask for; an address for PTR")]
     server: Annotated[
-        str | None, Pattern(r"[^\s/]{1,260}", "ADDRESS or ADDRESS:PORT"), Help("Server to ask; else the system's first")
+        str | None,
+        Front,
+        Pattern(r"[^\s/]{1,260}", "ADDRESS or ADDRESS:PORT"),
+        Help("Server to ask, as ADDRESS or ADDRESS:PORT; else the system's first"),
     ] = None
-    record_type: Annotated[RecordType, Help("Kind of record")] = "A"
-    expect: Annotated[tuple[str, ...], Length(0, 50), Help("What the answer should be")] = ()
+    record_type: Annotated[RecordType, Front, Help("Kind of record")] = "A"
+    expect: Annotated[tuple[str, ...], Front, Length(0, 50), Help("What the answer should be; any when empty")] = ()
     expect_mode: Annotated[
         Literal["set", "subset", "regex"],
         Help("set: the whole answer in any order; subset: among others; regex: each matches some answer"),
@@ -72,7 +80,7 @@ class Target:
         """What the marks cannot say. Raises Invalid."""
         problems: list[Problem] = []
         try:
-            _question_name(self)
+            _question_name(self.name, self.record_type)
         except (dns.exception.DNSException, ValueError):
             problems.append(
                 Problem("name", "an address" if self.record_type == "PTR" else "a domain name", clip(self.name))
@@ -109,25 +117,47 @@ async def check(target: Target, net: Net) -> Observation:
     return observation
 
 
+class _Question(Struct, frozen=True):
+    """What is asked: as a message, as what is sent of it after its number, and its question alone."""
+
+    query: dns.message.QueryMessage
+    rest: bytes
+    asked: bytes
+    kind: dns.rdatatype.RdataType
+
+
+class _Answer(Struct, frozen=True):
+    """What a server said: flags, code, the records of the kind that was asked for, their shortest time to live."""
+
+    flags: int
+    rcode: str
+    answers: list[str] = []
+    ttl_s: int | None = None
+    serial: int | None = None
+
+
 @functools.lru_cache(4096)
-def _question(name: dns.name.Name, record_type: str) -> tuple[dns.message.QueryMessage, bytes]:
-    """The question, and what is sent of it after its number: the same each time, and dear to put together.
+def _question(name: str, record_type: str) -> _Question:
+    """The question: the same each time, and dear to put together.
 
     DO asks for the AD flag. AD itself would ask too, but simple servers echo it and so would claim to validate."""
-    query = dns.message.make_query(name, record_type, want_dnssec=True, payload=1232)
-    return query, query.to_wire()[2:]
+    place = _question_name(name, record_type)
+    query = dns.message.make_query(place, record_type, want_dnssec=True, payload=1232)
+    wire = query.to_wire()
+    return _Question(query, wire[2:], wire[12 : 12 + len(place.to_wire() or b"") + 4], query.question[0].rdtype)
 
 
-def _question_name(target: Target) -> dns.name.Name:
-    if target.record_type == "PTR":
+def _question_name(name: str, record_type: str) -> dns.name.Name:
+    if record_type == "PTR":
         try:
-            return dns.reversename.from_address(target.name)
+            return dns.reversename.from_address(name)
         except dns.exception.SyntaxError:
-            if not target.name.rstrip(".").endswith(".arpa"):
+            if not name.rstrip(".").lower().endswith(".arpa"):
                 raise
-    return dns.name.from_text(target.name)
+    return dns.name.from_text(name)
 
 
+@functools.lru_cache(4096)
 def _server(text: str, port: int) -> tuple[str, int] | None:
     """Host and port of ADDRESS[:PORT], or None when it is neither."""
     try:
@@ -166,45 +196,42 @@ class _Exchange:
 
     def __init__(self, target: Target, net: Net, host: str, port: int) -> None:
         self.target, self.net, self.host, self.port = target, net, host, port
-        self.query, rest = _question(_question_name(target), target.record_type)
+        self.question = _question(target.name, target.record_type)
         self.number = secrets.token_bytes(2)
-        self.wire = self.number + rest
+        self.wire = self.number + self.question.rest
         self.protocol: str = target.protocol
         self.tries = 1
         self.timing = Timing()
         self.ip: str | None = None
         self.tls: Any = None
 
-    async def run(self) -> dns.message.Message:
+    async def run(self) -> _Answer:
         """The answer; CheckFailed when none comes or it is no answer to our question."""
         if self.protocol != "udp":
             return await self._by_stream()
         answer = await self._by_datagram()
-        if answer.flags & dns.flags.TC:
+        if answer.flags & dns_answer.TRUNCATED:
             self.protocol = "tcp"
             return await self._by_stream()
         return answer
 
-    async def _by_datagram(self) -> dns.message.Message:
+    async def _by_datagram(self) -> _Answer:
         addresses = await self.net.resolve(self.host, self.port, ip_version=self.target.ip_version)
-        wire = self.wire
         self.ip = addresses[0].ip
         while True:
             began = time.perf_counter()
             last = self.tries == 3
             try:
                 # A datagram may be lost: asked three times, each within half of what is left.
-                async with asyncio.timeout(None if last else progress().remaining_s() / 2):
-                    raw = await self.net.datagram(addresses[0], wire)
+                wait_s = None if last else progress().remaining_s() / 2
+                raw = await self.net.datagram(addresses[0], self.wire, wait_s=wait_s)
                 break
             except TimeoutError:
-                if last:
-                    raise
                 self.tries += 1
         self.timing = Timing(ttfb=(time.perf_counter() - began) * 1000)
         return self._read(raw)
 
-    async def _by_stream(self) -> dns.message.Message:
+    async def _by_stream(self) -> _Answer:
         wish = None
         if self.target.protocol == "tls":
             wish = TlsWish(verify=self.target.verify_tls, server_name=self.host, ca_file=self.target.ca_file)
@@ -219,48 +246,88 @@ class _Exchange:
                 dns=timing.dns, connect=timing.connect, tls=timing.tls, ttfb=(time.perf_counter() - began) * 1000
             )
             self.ip, self.tls = connection.peer, connection.tls
-        return self._read(raw)
+        answer = self._read(raw)
+        if answer.flags & dns.flags.TC:
+            raise CheckFailed("protocol", "an answer that says it is cut short, where it need not be", phase="ttfb")
+        return answer
 
-    def _read(self, raw: bytes) -> dns.message.Message:
+    def _read(self, raw: bytes) -> _Answer:
+        count = sum(int.from_bytes(raw[at : at + 2], "big") for at in (6, 8, 10))
+        if _MOST_RECORDS < count < len(raw):  # with more it is no answer: each takes some bytes
+            raise CheckFailed("protocol", f"{count} records, at most {_MOST_RECORDS} are taken", phase="ttfb")
+        if raw[:2] == self.number and (plain := _plainly(raw, self.question)) is not None:
+            return plain
         try:
             answer = dns.message.from_wire(raw, ignore_trailing=True)
         except (dns.exception.DNSException, ValueError) as error:
             # A truncated datagram may end in the middle of a record; its header says so.
             if len(raw) >= 12 and raw[2] & 0x02 and self.protocol == "udp" and raw[:2] == self.number:
-                answer = dns.message.Message(int.from_bytes(self.number, "big"))
-                answer.flags = dns.flags.QR | dns.flags.TC
-                return answer
+                return _Answer(dns.flags.QR | dns.flags.TC, "NOERROR")
             raise CheckFailed(
                 "protocol", f"not a DNS answer: {clip(str(error) or type(error).__name__)}", phase="ttfb"
             ) from None
         if raw[:2] != self.number or not answer.flags & dns.flags.QR or not self._same_question(answer):
             raise CheckFailed("protocol", "an answer to another question", phase="ttfb")
-        return answer
+        return _fully(answer, self.question.kind)
 
     def _same_question(self, answer: dns.message.Message) -> bool:
         """Servers may leave the question out of an error, never put another one in."""
         if not answer.question:
             return answer.rcode() != dns.rcode.NOERROR or bool(answer.flags & dns.flags.TC)
-        asked, given = self.query.question[0], answer.question[0]
+        asked, given = self.question.query.question[0], answer.question[0]
         return len(answer.question) == 1 and (asked.name, asked.rdtype) == (given.name, given.rdtype)
 
 
-def _seen(target: Target, answer: dns.message.Message, exchange: _Exchange) -> Observation:
-    wanted = dns.rdatatype.from_text(target.record_type)
-    sets = [s for s in answer.answer if s.rdtype == wanted]
-    answers = [_text(rdata) for s in sets for rdata in cast("Any", s)][:_MOST_ANSWERS]
+def _plainly(raw: bytes, question: _Question) -> _Answer | None:
+    """The answer, when it is a plain one: the same as `_fully` gives, for a fraction of the price (docs/adr/0012)."""
+    plain = dns_answer.read(raw, question.asked, question.kind)
+    if plain is None:
+        return None
+    serial = None
+    if question.kind == dns.rdatatype.A:
+        answers = [socket.inet_ntoa(raw[start : start + 4]) for start, _ in plain.places]
+    else:
+        found: list[Any] = [
+            dns.rdata.from_wire(dns.rdataclass.IN, question.kind, raw, start, size) for start, size in plain.places
+        ]
+        answers = [_text(rdata) for rdata in found]
+        if question.kind == dns.rdatatype.SOA and found:
+            serial = int(found[0].serial)
+    if len(answers) > 1 and len({answer.lower() for answer in answers}) < len(answers):
+        return None  # records that are there twice count once
+    return _Answer(plain.flags, _code(plain.flags & 0xF), answers, plain.ttl_s, serial)
+
+
+def _fully(answer: dns.message.Message, kind: dns.rdatatype.RdataType) -> _Answer:
+    """What dnspython sees in an answer."""
+    sets: list[Any] = [s for s in answer.answer if s.rdtype == kind]
+    return _Answer(
+        flags=int(answer.flags),
+        rcode=_code(answer.rcode()),
+        answers=[_text(rdata) for s in sets for rdata in s],
+        ttl_s=min(s.ttl for s in sets) if sets else None,
+        serial=int(sets[0][0].serial) if kind == dns.rdatatype.SOA and sets else None,
+    )
+
+
+@functools.cache
+def _code(number: int) -> str:
+    return dns.rcode.to_text(dns.rcode.Rcode(number))
+
+
+def _seen(target: Target, answer: _Answer, exchange: _Exchange) -> Observation:
     facts: dict[str, Any] = {
         "record_type": target.record_type,
-        "answers": sorted(answers),
-        "rcode": dns.rcode.to_text(answer.rcode()),
-        "authenticated": bool(answer.flags & dns.flags.AD),
+        "answers": sorted(answer.answers[:_MOST_ANSWERS]),
+        "rcode": answer.rcode,
+        "authenticated": bool(answer.flags & dns_answer.AUTHENTICATED),
         "server": f"{exchange.ip or exchange.host} port {exchange.port}",
         "protocol": exchange.protocol,
     }
-    if wanted == dns.rdatatype.SOA and sets:
-        facts["serial"] = int(cast("Any", sets[0])[0].serial)
-    if sets:
-        facts["ttl_s"] = min(s.ttl for s in sets)
+    if answer.serial is not None:
+        facts["serial"] = answer.serial
+    if answer.ttl_s is not None:
+        facts["ttl_s"] = answer.ttl_s
     if exchange.tries > 1:
         facts["tries"] = exchange.tries
     return Observation(timing=exchange.timing, ip=exchange.ip, tls=exchange.tls, facts=facts)
@@ -273,9 +340,9 @@ def _text(rdata: Any) -> str:
     return clip(text, 1000)
 
 
-def _require(target: Target, answer: dns.message.Message, seen: Observation) -> None:
+def _require(target: Target, answer: _Answer, seen: Observation) -> None:
     """Raise CheckFailed unless the answer is what it should be."""
-    rcode = dns.rcode.to_text(answer.rcode())
+    rcode = answer.rcode
     if rcode != target.rcode:
         if target.rcode != "NOERROR":
             raise CheckFailed("assertion", f"expected {target.rcode}, found {rcode}", observation=seen)

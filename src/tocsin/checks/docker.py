@@ -24,6 +24,8 @@ TITLE, SAYS = "Docker", "a container's state"
 
 OFFERS = ("certificate_days",)
 
+GRACE_S = 0.3  # libcurl keeps the deadline
+
 _NO_SOCKET = "the operator has named no socket in TOCSIN_DOCKER_SOCKET, so an engine's url is needed"
 _NEVER = "0001-01-01T00:00:00Z"  # what an engine says of a container that was not started yet
 

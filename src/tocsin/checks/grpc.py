@@ -23,7 +23,7 @@ from tocsin.checks._terms import (
 )
 from tocsin.core.plain import clip, found
 from tocsin.core.result import Observation
-from tocsin.core.shape import Help, Hidden, Length, Pattern
+from tocsin.core.shape import Front, Help, Hidden, Length, Pattern
 from tocsin.errors import CheckFailed, Invalid, Problem
 from tocsin.net import Net
 from tocsin.net import url as urls
@@ -60,7 +60,7 @@ class Target:
 
     host: Host
     port: Port
-    service: Annotated[str, Length(0, 500), Help("Service to ask for; empty: the server as a whole")] = ""
+    service: Annotated[str, Front, Length(0, 500), Help("Service to ask for; empty: the server as a whole")] = ""
     tls: Tls = False
     verify_tls: VerifyTls = True
     ca_file: CaFile = None

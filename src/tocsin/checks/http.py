@@ -21,7 +21,7 @@ from tocsin.checks._terms import (
 from tocsin.core.monitor import Assertion
 from tocsin.core.plain import quiet_url
 from tocsin.core.result import Observation
-from tocsin.core.shape import Help, Hidden, Length, Pattern, Private, Range
+from tocsin.core.shape import Help, Hidden, Length, Long, Pattern, Private, Range
 from tocsin.errors import CheckFailed, Invalid, Problem
 from tocsin.net import Net
 from tocsin.net.http import Grant, HttpRequest, Login
@@ -44,10 +44,8 @@ class Target:
         str, Pattern(r"[A-Z][A-Z-]{0,30}", "a method in capitals, such as GET"), Help("Request method")
     ] = "GET"
     headers: Headers = field(default_factory=dict[str, str])
-    body: Annotated[str | None, Private, Length(0, 65_536), Help("Request body, sent as UTF-8")] = None
-    max_body: Annotated[int, Range(0, 16_777_216), Help("How much of the answer's body is read, decoded bytes")] = (
-        1_048_576
-    )
+    body: Annotated[str | None, Private, Long, Length(0, 65_536), Help("Request body, sent as UTF-8")] = None
+    max_body: Annotated[int, Range(0, 16_777_216), Help("How much of the answer's body is read, decoded")] = 1_048_576
     follow_redirects: Annotated[bool, Help("Follow redirects")] = True
     max_redirects: Annotated[int, Range(0, 20), Help("How many redirects are followed")] = 10
     ip_version: IpVersion = None
@@ -118,7 +116,7 @@ def summary(target: Target) -> str:
 
 async def check(target: Target, net: Net) -> Observation:
     """Fetch it; the status is for the assertions to judge."""
-    seen = await (_with_token(target, net) if target.auth == "oauth2" else net.http.fetch(_request(target)))
+    seen = await (_with_token(target, net) if target.auth == "oauth2" else net.http.fetch(_same_request(target)))
     if target.cors_origin is not None:
         _allow(target.cors_origin, seen)
     return seen
@@ -143,6 +141,22 @@ async def _with_token(target: Target, net: Net) -> Observation:
         net.http.tokens.forget(grant)
         if not kept:
             return seen
+
+
+_made: dict[int, tuple[Target, HttpRequest]] = {}
+_MOST_MADE = 10_000  # forgotten all at once when full
+
+
+def _same_request(target: Target) -> HttpRequest:
+    """The request of a target, made once for each: a monitor keeps its target as long as nobody changes it."""
+    known = _made.get(id(target))
+    if known is not None and known[0] is target:
+        return known[1]
+    if len(_made) >= _MOST_MADE:
+        _made.clear()
+    request = _request(target)
+    _made[id(target)] = target, request
+    return request
 
 
 def _request(target: Target, login: Login | None = None) -> HttpRequest:

@@ -14,7 +14,7 @@ from tocsin.core import ber, ldap_filter
 from tocsin.core.ber import BrokenBer, Element
 from tocsin.core.plain import clip, found
 from tocsin.core.result import Observation
-from tocsin.core.shape import Help, Hidden, Length, Range
+from tocsin.core.shape import Front, Help, Hidden, Length, Range
 from tocsin.errors import CheckFailed, Invalid, Problem
 from tocsin.net import Connection, Net, starttls
 
@@ -23,6 +23,7 @@ TITLE, SAYS = "LDAP", "sign-in, a search"
 OFFERS = ("certificate_days",)
 
 _MOST_BYTES = 65_536  # of one message
+_MOST_RECEIVED = 4 << 20  # of all messages
 _MOST_ENTRIES = 1000
 _BIND, _BOUND, _UNBIND, _SEARCH, _ENTRY, _DONE, _REFERENCE, _EXTENDED, _INTERMEDIATE = (
     0x60, 0x61, 0x42, 0x63, 0x64, 0x65, 0x73, 0x78, 0x79,
@@ -55,15 +56,17 @@ class Target:
 
     host: Host
     port: Port = 389
-    tls: Annotated[bool, Help("Speak TLS from the start (port 636)")] = False
-    starttls: Annotated[bool, Help("Go over to TLS by StartTLS")] = False
-    user: Annotated[str | None, Length(1, 1000), Help("Sign in as this entry (its DN); else nobody signs in")] = None
-    password: Annotated[str | None, Hidden, Length(1, 1000), Help("The user's password")] = None
+    tls: Annotated[bool, Front, Help("Speak TLS from the start (port 636)")] = False
+    starttls: Annotated[bool, Front, Help("Go over to TLS by StartTLS")] = False
+    user: Annotated[
+        str | None, Front, Length(1, 1000), Help("Sign in as this entry (its DN); else nobody signs in")
+    ] = None
+    password: Annotated[str | None, Hidden, Front, Length(1, 1000), Help("The user's password")] = None
     base: Annotated[
-        str | None, Length(1, 1000), Help("Where to search (a DN); else the server's own entry is read")
+        str | None, Front, Length(1, 1000), Help("Where to search (a DN); else the server's own entry is read")
     ] = None
     scope: Annotated[Literal["base", "one", "sub"], Help("That entry, those right below it, or all below it")] = "sub"
-    filter: Annotated[str, Length(3, 2000), Help("What to search for")] = "(objectClass=*)"
+    filter: Annotated[str, Front, Length(3, 2000), Help("What to search for")] = "(objectClass=*)"
     min_entries: Annotated[int, Range(0, _MOST_ENTRIES), Help("How many entries there must be at least")] = 1
     verify_tls: VerifyTls = True
     server_name: ServerName = None
@@ -118,6 +121,7 @@ class _Server:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._number = 1  # the one before was StartTLS
+        self._received = 0
         self._answered_at: float | None = None
 
     def first_answer_ms(self, began: float) -> float | None:
@@ -157,6 +161,9 @@ class _Server:
             size = int.from_bytes(rest, "big")
         if size > _MOST_BYTES:
             raise CheckFailed("protocol", f"a message of {size} bytes, at most {_MOST_BYTES} are taken", phase="ttfb")
+        self._received += size
+        if self._received > _MOST_RECEIVED:
+            raise CheckFailed("protocol", f"{_MOST_RECEIVED} bytes came, and no end among them", phase="transfer")
         return head + await self.connection.read(size)
 
     async def leave(self) -> None:

@@ -26,7 +26,7 @@ from tocsin.checks._terms import (
 )
 from tocsin.core.plain import clip
 from tocsin.core.result import Observation
-from tocsin.core.shape import Help, Length, Pattern
+from tocsin.core.shape import Front, Help, Length, Pattern
 from tocsin.errors import CheckFailed, Invalid, Problem
 from tocsin.net import Connection, Net
 from tocsin.net.progress import progress
@@ -70,8 +70,9 @@ class Target:
     port: Port = 1883
     topic: Annotated[
         str | None,
+        Front,
         Pattern(r"[^+#\r\n\t]{1,500}", "a topic without + and #"),
-        Help("Topic to send a message there and back by"),
+        Help("Topic to send a message there and back by; without one, a ping"),
     ] = None
     qos: Annotated[Literal[0, 1], Help("Quality of service of that message")] = 1
     user: User = None
@@ -110,7 +111,9 @@ async def check(target: Target, net: Net) -> Observation:
         else:
             began = time.perf_counter()
             await session.send(_PINGREQ, 0, b"")
-            await session.wait_for(_PINGRESP)
+            _, _, body = await session.wait_for(_PINGRESP)
+            if body:
+                raise session.failed(f"expected PINGRESP, found one of {len(body)} bytes")
             session.round_trip(began)
         session.total = (time.perf_counter() - came) * 1000  # parting is none of it
         await _goodbye(session)

@@ -25,7 +25,7 @@ from tocsin.checks._terms import (
 )
 from tocsin.core.plain import clip
 from tocsin.core.result import Observation
-from tocsin.core.shape import Help, Length
+from tocsin.core.shape import Front, Help, Length
 from tocsin.errors import CheckFailed
 from tocsin.net import Connection, Net, mysql
 from tocsin.net.progress import progress
@@ -44,7 +44,7 @@ class Target:
     port: Port = 3306
     user: User
     password: Password = None
-    database: Annotated[str | None, Length(1, 500), Help("Database to begin in")] = None
+    database: Annotated[str | None, Front, Length(1, 500), Help("Database to begin in")] = None
     query: Query = "SELECT 1"
     expect: Expect = None
     tls: Tls = False

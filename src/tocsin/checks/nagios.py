@@ -15,7 +15,7 @@ from typing import IO, Annotated, Any
 from tocsin.core.perfdata import PluginOutput, read_output
 from tocsin.core.plain import clip
 from tocsin.core.result import CheckError, Observation
-from tocsin.core.shape import Help, Length, Pattern, Private
+from tocsin.core.shape import Front, Help, Length, Pattern, Private
 from tocsin.errors import CheckFailed, CheckInvalid, Problem
 from tocsin.net import Local, Net
 from tocsin.net.shortage import shortage
@@ -40,7 +40,11 @@ class Target:
         Help("Plugin in the folder TOCSIN_PLUGIN_DIR, such as check_http"),
     ]
     arguments: Annotated[
-        tuple[Annotated[str, Length(0, 4096)], ...], Private, Length(0, 100), Help("Its arguments, one each; no shell")
+        tuple[Annotated[str, Length(0, 4096)], ...],
+        Private,
+        Front,
+        Length(0, 100),
+        Help("Its arguments, one each, without quotes: there is no shell"),
     ] = ()
 
 

@@ -60,13 +60,13 @@ def _judged(target: Target, ip: str, dns_ms: float, echoes: Echoes) -> Observati
         packets = f"{target.count} packet{'s' if target.count != 1 else ''}"
         raise CheckFailed("timeout", f"no reply to {packets}{unreachable}", phase="ttfb", observation=seen)
     mean = sum(times) / len(times)
-    facts |= {"min_ms": min(times), "avg_ms": mean, "max_ms": max(times), "jitter_ms": _jitter(times)}
+    facts["min_ms"], facts["avg_ms"] = round(min(times), 3), round(mean, 3)
+    facts["max_ms"], facts["jitter_ms"] = round(max(times), 3), round(_jitter(times), 3)
     degraded = None
     if loss > target.max_loss_percent:
         degraded = CheckError("timeout", f"{loss:.0f} % of {target.count} packets lost", "ttfb")
-    rounded = {k: round(v, 3) if isinstance(v, float) else v for k, v in facts.items()}
     timing = Timing(dns=dns_ms, ttfb=mean, total=dns_ms + mean)
-    return Observation(timing=timing, ip=ip, facts=rounded, degraded=degraded)
+    return Observation(timing=timing, ip=ip, facts=facts, degraded=degraded)
 
 
 def _jitter(times: list[float]) -> float:

@@ -24,7 +24,7 @@ from tocsin.checks._terms import (
 )
 from tocsin.core.plain import clip
 from tocsin.core.result import Observation
-from tocsin.core.shape import Help, Length
+from tocsin.core.shape import Front, Help, Length
 from tocsin.errors import CheckFailed
 from tocsin.net import Connection, Net, postgres, starttls
 from tocsin.net.progress import progress
@@ -43,7 +43,7 @@ class Target:
     port: Port = 5432
     user: User
     password: Password = None
-    database: Annotated[str | None, Length(1, 500), Help("Database; else the one named like the user")] = None
+    database: Annotated[str | None, Front, Length(1, 500), Help("Database; else the one named like the user")] = None
     query: Query = "SELECT 1"
     expect: Expect = None
     tls: Tls = False

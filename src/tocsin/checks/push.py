@@ -10,11 +10,12 @@ from typing import Annotated, NoReturn
 from tocsin.core import rhythm
 from tocsin.core.plain import found
 from tocsin.core.rhythm import Rhythm
-from tocsin.core.shape import Help, Hidden, Length, Pattern, Range
+from tocsin.core.shape import Front, Help, Hidden, Length, Pattern, Range
 from tocsin.errors import CheckInvalid, Invalid, Problem
 from tocsin.net import Net
 
 TITLE, SAYS = "Push", "a job calls us"
+START = {"failure_threshold": 1}  # silence has been waited for long enough
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,20 +31,24 @@ class Target:
         Pattern(r"|[A-Za-z0-9_-]{16,64}", "a token of 16 to 64 letters, digits, _ or -"),
         Help("Secret part of the address, made by the server; send an empty one for a new address"),
     ] = ""
-    period_s: Annotated[int, Range(1, 31_622_400), Help("How often the job calls, seconds")] = 3600
+    period_s: Annotated[int, Front, Range(1, 31_622_400), Help("How often the job calls, seconds")] = 3600
     schedule: Annotated[
         str | None,
+        Front,
         Length(1, 100),
-        Help("When the job runs, instead of period_s: five cron fields, such as 30 2 * * 1-5"),
+        Help("When the job runs, instead of a period: five cron fields, such as 30 2 * * 1-5"),
     ] = None
     timezone: Annotated[
-        str, Pattern(r"[A-Za-z0-9_+\-/]{1,64}", "a time zone such as Europe/Berlin"), Help("Time zone of the schedule")
+        str,
+        Front,
+        Pattern(r"[A-Za-z0-9_+\-/]{1,64}", "a time zone such as Europe/Berlin"),
+        Help("Time zone of the schedule, such as Europe/Berlin"),
     ] = "UTC"
-    grace_s: Annotated[int, Range(0, 31_622_400), Help("How late a call may be, seconds")] = 300
+    grace_s: Annotated[int, Front, Range(0, 31_622_400), Help("How late a call may be, seconds")] = 300
     max_run_s: Annotated[
         int,
         Range(0, 31_622_400),
-        Help("How long a run may take from its start to its end, seconds; 0: as long as grace_s"),
+        Help("How long a run may take from its start to its end, seconds; 0: as long as a call may be late"),
     ] = 0
 
     def __post_init__(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import ipaddress
 import time
@@ -13,13 +14,16 @@ from msgspec.structs import replace
 from tocsin.checks._terms import CaFile, Host, IpVersion, Password, Port, ServerName, User, VerifyTls, wish
 from tocsin.core.plain import clip
 from tocsin.core.result import Observation
-from tocsin.core.shape import Help, Pattern
+from tocsin.core.shape import Front, Help, Pattern
 from tocsin.errors import CheckFailed, Invalid, Problem
 from tocsin.net import Connection, Net, smtp
+from tocsin.net.progress import progress
 
 TITLE, SAYS = "SMTP", "mail server greets"
 
 OFFERS = ("certificate_days",)
+
+_FAREWELL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +32,8 @@ class Target:
 
     host: Host
     port: Port = 25
-    starttls: Annotated[bool, Help("The server must offer STARTTLS, and its certificate must be valid")] = False
-    tls: Annotated[bool, Help("Speak TLS from the start (port 465)")] = False
+    starttls: Annotated[bool, Front, Help("The server must offer STARTTLS, and its certificate must be valid")] = False
+    tls: Annotated[bool, Front, Help("Speak TLS from the start (port 465)")] = False
     user: User = None
     password: Password = None
     helo: Annotated[str, Pattern(r"[A-Za-z0-9.\-\[\]:]{1,253}", "a host name"), Help("Our name in EHLO")] = (
@@ -52,6 +56,7 @@ class Target:
 
 async def check(target: Target, net: Net) -> Observation:
     """Greet as a mail server would, and leave."""
+    came = time.perf_counter()
     wanted = wish(target)
     at_once = wanted if target.tls else None
     async with net.connect(target.host, target.port, tls=at_once, ip_version=target.ip_version) as connection:
@@ -70,8 +75,10 @@ async def check(target: Target, net: Net) -> Observation:
         if target.user is not None:
             await _sign_in(connection, target.user, target.password or "", offered)
             facts["signed_in"] = True
+        timing = replace(
+            connection.timing, ttfb=ttfb, total=(time.perf_counter() - came) * 1000
+        )  # parting is none of it
         await _goodbye(connection)
-        timing = replace(connection.timing, ttfb=ttfb)
         return Observation(timing=timing, ip=connection.peer, tls=connection.tls, facts=facts)
 
 
@@ -98,6 +105,7 @@ async def _sign_in(connection: Connection, user: str, password: str, offered: di
 async def _goodbye(connection: Connection) -> None:
     """Say QUIT; a server that does not answer to it has still done its work."""
     try:
-        await smtp.command(connection, "QUIT")
-    except CheckFailed:
+        async with asyncio.timeout(min(_FAREWELL_S, progress().remaining_s() / 2)):
+            await smtp.command(connection, "QUIT")
+    except (CheckFailed, TimeoutError):
         return

@@ -13,7 +13,7 @@ from tocsin.core import ber, snmp
 from tocsin.core.ber import BrokenBer
 from tocsin.core.plain import LARGEST, clip, found
 from tocsin.core.result import Observation, Timing
-from tocsin.core.shape import Help, Hidden, Length
+from tocsin.core.shape import Front, Help, Hidden, Length
 from tocsin.core.snmp import NoValue, Pdu, Value
 from tocsin.errors import CheckFailed, Invalid, Problem
 from tocsin.net import Address, Net
@@ -34,9 +34,11 @@ class Target:
 
     host: Host
     port: Port = 161
-    oid: Annotated[str, Length(3, 500), Help("Object to ask for; without one how long the agent has been up")] = UPTIME
-    version: Annotated[Literal["1", "2c", "3"], Help("Version of SNMP")] = "2c"
-    community: Annotated[str | None, Hidden, Length(1, 255), Help("Community (1, 2c); else public")] = None
+    oid: Annotated[
+        str, Front, Length(3, 500), Help("Object to ask for; without one how long the agent has been up")
+    ] = UPTIME
+    version: Annotated[Literal["1", "2c", "3"], Front, Help("Version of SNMP")] = "2c"
+    community: Annotated[str | None, Hidden, Front, Length(1, 255), Help("Community (1, 2c); else public")] = None
     user: Annotated[str | None, Length(1, 32), Help("User (3)")] = None
     auth: Annotated[
         Literal["md5", "sha1", "sha224", "sha256", "sha384", "sha512"], Help("How messages are made authentic (3)")
@@ -45,7 +47,9 @@ class Target:
     privacy: Annotated[Literal["aes", "des"], Help("How messages are encrypted (3): AES-128 or DES")] = "aes"
     privacy_password: Annotated[str | None, Hidden, Length(8, 1000), Help("The password for encryption (3)")] = None
     context: Annotated[str, Length(0, 255), Help("Context name (3)")] = ""
-    expect: Annotated[str | None, Length(0, 1000), Help("What the value is compared with")] = None
+    expect: Annotated[
+        str | None, Front, Length(0, 1000), Help("What the value is compared with; any will do when empty")
+    ] = None
     compare: Annotated[
         Literal["eq", "ne", "lt", "lte", "gt", "gte", "contains"], Help("How: the value must be … what is expected")
     ] = "eq"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import socket
 import sys
 import time
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from msgspec.structs import replace
 from tocsin.checks._terms import Host, IpVersion, Password, Port, PrivateKey, User
 from tocsin.core.plain import clip
 from tocsin.core.result import Observation
-from tocsin.core.shape import Help, Pattern
+from tocsin.core.shape import Front, Help, Pattern
 from tocsin.errors import CheckFailed, CheckInvalid, Invalid, Problem
 from tocsin.net import Connection, Net
 from tocsin.net.connect import from_os_error
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import asyncssh
 
 _FAREWELL_S = 0.5
+_RECEIVED = 8192  # what waits for us at most: the library works through all of it in one go, and holds up other checks
 _EXCHANGES = "-diffie-hellman-group-exchange-*"  # there the server chooses how long we compute
 _KEY_TYPES = {
     "ed25519": ["ssh-ed25519"],
@@ -45,8 +47,9 @@ class Target:
     private_key: PrivateKey = None
     host_key: Annotated[
         str | None,
+        Front,
         Pattern(r"SHA256:[A-Za-z0-9+/]{43}=?", "a fingerprint such as SHA256:…, as ssh-keygen -l shows it"),
-        Help("Fingerprint that the host key must have"),
+        Help("Fingerprint that the host key must have, such as SHA256:…"),
     ] = None
     host_key_type: Annotated[
         Literal["ed25519", "ecdsa", "rsa"] | None,
@@ -71,6 +74,7 @@ async def check(target: Target, net: Net) -> Observation:
         visit = _Visit(target, connection, came)
         options = await _options(library, target, visit)
         sock = connection.detach()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVED)
         visit.begin()
         try:
             session = await library.connect(target.host, target.port, sock=sock, config=None, options=options)

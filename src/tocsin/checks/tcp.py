@@ -21,7 +21,7 @@ from tocsin.checks._terms import (
 from tocsin.core.pattern import check_pattern, search
 from tocsin.core.plain import clip, escaped
 from tocsin.core.result import Observation
-from tocsin.core.shape import Help, Length
+from tocsin.core.shape import Front, Help, Length
 from tocsin.errors import CheckFailed, Invalid, Problem
 from tocsin.net import Connection, Net
 from tocsin.net.progress import progress
@@ -33,6 +33,9 @@ OFFERS = ("certificate_days", "body", "body_bytes")
 _MOST = 65_536
 
 
+Step = Annotated[str, Length(0, 65_536)]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """A TCP port that should accept a connection.
@@ -42,9 +45,17 @@ class Target:
     host: Host
     port: Port
     send: Annotated[
-        tuple[str, ...], Length(0, 20), Help(r"What each step sends; \r \n \t \0 \xNN \\ are understood")
+        tuple[Step, ...],
+        Front,
+        Length(0, 20),
+        Help(r"What each step sends, nothing where it is empty; \r \n \t \0 \xNN \\ are understood"),
     ] = ()
-    expect: Annotated[tuple[str, ...], Length(0, 20), Help("Regular expression that each step waits for")] = ()
+    expect: Annotated[
+        tuple[Step, ...],
+        Front,
+        Length(0, 20),
+        Help("Regular expression that each step then waits for, nothing where it is empty"),
+    ] = ()
     tls: Tls = False
     verify_tls: VerifyTls = True
     server_name: ServerName = None

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from tocsin.checks._terms import CaFile, ClientCert, ClientKey, Host, IpVersion, Port, ServerName, VerifyTls, wish
 from tocsin.core.result import Observation
-from tocsin.core.shape import Help
+from tocsin.core.shape import Front, Help
 from tocsin.net import Net, starttls
 
 TITLE, SAYS = "TLS", "certificate on any port"
@@ -22,7 +22,9 @@ class Target:
     host: Host
     port: Port = 443
     starttls: Annotated[
-        Literal["smtp", "imap", "pop3", "postgres", "ldap"] | None, Help("Begin in the clear with this protocol")
+        Literal["smtp", "imap", "pop3", "postgres", "ldap"] | None,
+        Front,
+        Help("Begin in the clear with this protocol, then go over to TLS; no choice: TLS from the start"),
     ] = None
     verify_tls: VerifyTls = True
     server_name: ServerName = None

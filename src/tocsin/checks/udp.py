@@ -11,7 +11,7 @@ from tocsin.checks._terms import Host, IpVersion, Port
 from tocsin.core.pattern import check_pattern, search
 from tocsin.core.plain import clip, escaped
 from tocsin.core.result import Observation, Timing
-from tocsin.core.shape import Help, Length, Range
+from tocsin.core.shape import Front, Help, Length, Range
 from tocsin.errors import CheckFailed, Invalid, Problem
 from tocsin.net import Net
 from tocsin.net.progress import progress
@@ -27,9 +27,9 @@ class Target:
 
     host: Host
     port: Port
-    send: Annotated[str, Length(0, 8192), Help(r"What is sent; \r \n \t \0 \xNN \\ are understood")] = ""
+    send: Annotated[str, Front, Length(0, 8192), Help(r"What is sent; \r \n \t \0 \xNN \\ are understood")] = ""
     expect: Annotated[
-        str, Length(0, 1000), Help("Regular expression (RE2) that the answer matches; any answer when empty")
+        str, Front, Length(0, 1000), Help("Regular expression (RE2) that the answer matches; any answer when empty")
     ] = ""
     tries: Annotated[int, Range(1, 10), Help("How often it is sent, as datagrams may be lost")] = 3
     ip_version: IpVersion = None

@@ -27,7 +27,7 @@ from tocsin.checks._terms import (
 from tocsin.core.pattern import check_pattern, search
 from tocsin.core.plain import clip, found, quiet_url
 from tocsin.core.result import Observation
-from tocsin.core.shape import Help, Length, Pattern, Private
+from tocsin.core.shape import Front, Help, Length, Long, Pattern, Private
 from tocsin.errors import CheckFailed, Invalid, Problem
 from tocsin.net import Connection, Net, TlsWish
 from tocsin.net import url as urls
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 OFFERS = ("body", "body_bytes", "json_path", "header", "certificate_days")
 
 _LINE = 8192
-_CHUNK = 4096  # so that thousands of tiny frames are not read in one go
+_CHUNK = 2048  # so that thousands of tiny frames are not read in one go
 _MOST_LINES = 128
 _MOST_MESSAGE = 65_536
 _MOST_RECEIVED = 1 << 18
@@ -70,8 +70,10 @@ class Target:
         Pattern(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}", "one word"),
         Help("Subprotocol that the server must agree to"),
     ] = None
-    send: Annotated[str | None, Private, Length(1, 65_536), Help("Message to send; without one, a ping")] = None
-    expect: Annotated[str | None, Length(1, 1000), Help("Regular expression that an answer must match")] = None
+    send: Annotated[
+        str | None, Private, Front, Long, Length(1, 65_536), Help("Message to send; without one, a ping")
+    ] = None
+    expect: Annotated[str | None, Front, Length(1, 1000), Help("Regular expression that an answer must match")] = None
     verify_tls: VerifyTls = True
     ca_file: CaFile = None
     client_cert: ClientCert = None
@@ -134,7 +136,7 @@ def _place(url: str) -> urls.Url:
     """The place as an http URL, which has the same parts. Raises ValueError with words that follow "the URL "."""
     scheme, mark, rest = url.partition("://")
     if not mark or scheme.lower() not in ("ws", "wss"):
-        raise ValueError("must start with ws:// or wss://")
+        raise ValueError("does not start with ws:// or wss://")
     return urls.parse(f"http{scheme.lower()[2:]}://{rest}")
 
 

@@ -1,7 +1,7 @@
 """What `tocsin bench` checks: a page, a port and a name server on loopback, in a process that ends with its stdin.
 
 Prints its ports as one JSON line: http, tcp, https (with the authority that signed it as `ca`), dns. Paths under /wait/N are
-answered after N ms."""
+answered after N ms, and say in `x-took-ms` how long it was in the end, from reading the request to writing the answer."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import json
 import ssl
 import sys
 import tempfile
+import time
 from typing import Any, cast
 
-ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 512\r\n\r\n" + b"ok " * 170 + b"ok"
+HEAD, BODY = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 512\r\n", b"\r\n" + b"ok " * 170 + b"ok"
+ANSWER = HEAD + BODY
 _A_RECORD = (
     b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\xc0\x00\x02\x07"  # the name asked for, A, 60 s, 192.0.2.7
 )
@@ -31,13 +33,17 @@ class _Page(asyncio.Protocol):
         path, version = data.split(b"\r\n", 1)[0].split(b" ")[1:3]
         self._last = version == b"HTTP/1.0"
         if path.startswith(b"/wait/"):
-            asyncio.get_running_loop().call_later(int(path[6:]) / 1000, self._answer)
+            asyncio.get_running_loop().call_later(int(path[6:]) / 1000, self._answer_late, time.perf_counter())
         else:
-            self._answer()
+            self._answer(ANSWER)
 
-    def _answer(self) -> None:
+    def _answer_late(self, began: float) -> None:
+        took = (time.perf_counter() - began) * 1000
+        self._answer(HEAD + f"x-took-ms: {took:.3f}\r\n".encode() + BODY)
+
+    def _answer(self, answer: bytes) -> None:
         if not self._transport.is_closing():
-            self._transport.write(ANSWER)
+            self._transport.write(answer)
             if self._last:
                 self._transport.close()
 

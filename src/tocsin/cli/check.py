@@ -45,7 +45,8 @@ def run(argv: Sequence[str]) -> int:
     name = argv[0].replace("-", "_")
     if name not in checks.names() or name == "push":
         kinds = ", ".join(_command(n) for n in checks.names() if n != "push")
-        return _refuse(f"expected a check type ({kinds}), found {argv[0]!r}")
+        why = ": such a monitor waits for calls to the server" if name == "push" else ""
+        return _refuse(f"expected a check type ({kinds}), found {argv[0]!r}{why}")
     target_type = checks.kind(name).target
     args = _parser(name, fields(target_type)).parse_args(_steps_in_order(name, argv[1:]))
     try:
@@ -174,8 +175,14 @@ def _parser(name: str, shapes: Sequence[FieldShape]) -> argparse.ArgumentParser:
         prog=f"tocsin check {_command(name)}", description=checks.kind(name).label + ".", allow_abbrev=False
     )
     if positional:
-        parser.add_argument("target", metavar=title, help=next(s.help for s in shapes if s.name == positional))
-    parser.add_argument("--timeout", type=_seconds, default=10.0, metavar="S", help="seconds for the whole check (10)")
+        known = {s.name: s for s in shapes}
+        shown, help_ = title, known[positional].help
+        if title == "HOST:PORT" and not known["port"].required:
+            shown, help_ = "HOST[:PORT]", f"{help_}; port {known['port'].default} where none is said"
+        parser.add_argument("target", metavar=shown, help=help_)
+    usual = float(checks.kind(name).start.get("timeout_s", 10))
+    says = f"seconds for the whole check ({usual:g})"
+    parser.add_argument("--timeout", type=_seconds, default=usual, metavar="S", help=says)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     for shape in shapes:
         if shape.name not in (positional, "port" if positional == "host" else "") and not (

@@ -16,7 +16,9 @@ MARK = {"ok": "ok     ", "warning": "warning", "failed": "FAILED "}
 def run(argv: list[str]) -> int:
     """0 when nothing failed (warnings may be), 1 when something did, 2 for wrong usage."""
     made = parser(
-        "doctor", "Look at configuration, locking, database, HTTP client, network and speed. Nothing is changed."
+        "doctor",
+        "Look at configuration, locking, database, HTTP client, network, what checks may use here, and speed. "
+        "Nothing is changed.",
     )
     made.add_argument("--json", action="store_true", help="one JSON object")
     args = made.parse_args(argv)

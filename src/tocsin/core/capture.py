@@ -48,12 +48,13 @@ def take(captures: Mapping[str, Capture], seen: Observation) -> tuple[dict[str, 
     answer, taken, failure = _Answer(seen), dict[str, str](), None
     for name, capture in captures.items():
         value, why = answer.value(capture)
+        most = ""
         if value is not None and len(value) > MAX_VALUE:
-            value, why = None, f"{len(value)} characters"
+            value, why, most = None, f"{len(value)} characters", f" of at most {MAX_VALUE} characters"
         if value is not None:
             taken[name] = value
         elif failure is None:
-            text = f"{name}: expected a value of at most {MAX_VALUE} characters {_where(capture)}, found {why}"
+            text = f"{name}: expected a value{most} {_where(capture)}, found {why}"
             failure = CheckFailed("assertion", text)
     return taken, failure
 

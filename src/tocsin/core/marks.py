@@ -51,6 +51,8 @@ def Example(text: str) -> Meta:
     return Meta(extra={"example": text})
 
 
+Front = Meta(extra={"front": True})  # forms show it at once, not under More
+Long = Meta(extra={"long": True})  # text of several lines: forms give it room
 Private = Meta(extra={"private": True})  # shown only to who may write it
 Hidden = Meta(extra={"hidden": True}, extra_json_schema={"writeOnly": True})
 _INK = r"\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"  # what a name has none of: control, line, direction
@@ -74,6 +76,8 @@ class Marks(Struct, frozen=True):
     hidden: bool = False
     private: bool = False
     example: str = ""
+    front: bool = False
+    long: bool = False
 
 
 def _add(marks: Marks, meta: object) -> Marks:

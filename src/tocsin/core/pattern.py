@@ -72,7 +72,13 @@ def check_pattern(pattern: object, where: str) -> list[Problem]:
         text = why.decode("utf-8", "replace") if isinstance(why, bytes) else str(why)
         if "too large" in text:
             return [_too_large(where)]
-        return [Problem(where, "a regular expression in RE2 syntax (no lookaround, no backreferences)", _shown(text))]
+        return [
+            Problem(
+                where,
+                "a regular expression in RE2 syntax (no lookaround, no backreferences)",
+                f"one that has a fault: {clip(text, 100)}",
+            )
+        ]
     return [] if size <= MAX_PROGRAM else [_too_large(where)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
@@ -161,6 +162,7 @@ def clip(text: str, most: int = 60) -> str:
     return "".join(c if c.isprintable() else _escape(c) for c in short)
 
 
+@functools.lru_cache(4096)
 def quiet_url(url: str) -> str:
     """The URL without what may be secret in it: user name and password left out, the values in its query as "…", no
     fragment."""

@@ -107,6 +107,10 @@ def _credentials(value: Any, *, hidden: bool) -> Iterator[str]:
     elif isinstance(value, dict):
         fields = cast("dict[str, Any]", value)
         for name, inner in fields.items():
+            if (
+                name == "capture" and not hidden and isinstance(inner, dict)
+            ):  # where values are found, under names of the user's choice
+                continue
             secret = name not in _PLAIN and (holds_credential(name) or name in ("headers", "body"))
             yield from _credentials(inner, hidden=hidden or secret)
         user, password = fields.get("user") or fields.get("username"), fields.get("password")

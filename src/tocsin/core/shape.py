@@ -24,9 +24,11 @@ from tocsin.core.marks import (
     MAX_TEXT,
     Choice,
     Example,
+    Front,
     Help,
     Hidden,
     Length,
+    Long,
     Name,
     Node,
     Pattern,
@@ -50,8 +52,8 @@ from tocsin.core.plain import (
 from tocsin.errors import Invalid, Problem
 
 __all__ = [
-    "Choice", "Example", "FieldShape", "Help", "Hidden", "Length", "Name", "Pattern", "Private", "Range", "dump", "fields",
-    "hide", "keep_hidden", "loads", "read", "schema",
+    "Choice", "Example", "FieldShape", "Front", "Help", "Hidden", "Length", "Long", "Name", "Pattern", "Private", "Range",
+    "dump", "fields", "hide", "keep_hidden", "loads", "read", "schema",
 ]  # fmt: skip
 
 T = TypeVar("T")

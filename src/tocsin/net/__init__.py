@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from tocsin.net.connect import Connecting, Connection, TlsWish, ask
+from tocsin.net.connect import Connecting, Connection, TlsWish
+from tocsin.net.datagram import ask
 from tocsin.net.egress import Egress
 from tocsin.net.local import Local
 from tocsin.net.resolve import Address, Resolver
@@ -90,6 +91,6 @@ class Net:
         Raises CheckFailed (dns, connection_refused, timeout, network, connection_reset, tls) or EgressRefused."""
         return Connecting(self.resolver, self.egress, host, port, tls, ip_version, pins)
 
-    async def datagram(self, address: Address, payload: bytes) -> bytes:
-        """Send one datagram and return the one that answers it."""
-        return await ask(self.egress, address, payload)
+    async def datagram(self, address: Address, payload: bytes, *, wait_s: float | None = None) -> bytes:
+        """Send one datagram and return the one that answers it; TimeoutError when none does within `wait_s`."""
+        return await ask(self.egress, address, payload, wait_s)

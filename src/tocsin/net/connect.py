@@ -1,4 +1,4 @@
-"""Fresh TCP connections and datagrams, to addresses the guard allows, each phase timed and each failure named."""
+"""Fresh TCP connections, to addresses the guard allows, each phase timed and each failure named."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ import socket
 import ssl
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any
 
 from msgspec import Struct
 
 from tocsin.core.result import Timing, TlsFacts
 from tocsin.errors import CheckFailed, CheckInvalid
 from tocsin.net.egress import Egress
+from tocsin.net.lent import Lent
 from tocsin.net.progress import Progress, progress
 from tocsin.net.resolve import Address, Resolver
 from tocsin.net.shortage import exhausted, shortage
@@ -39,7 +38,7 @@ def from_os_error(error: OSError, phase: str, where: str = "") -> CheckFailed | 
         return CheckFailed("timeout", f"no answer from{at or ' the target'}", phase=phase)
     if error.errno in _UNREACHABLE:
         return CheckFailed("network", f"no route to{at or ' the target'}: {error.strerror}", phase=phase)
-    return CheckFailed("network", f"{error.strerror or error}{at}", phase=phase)
+    return CheckFailed("network", f"{where}: {error.strerror or error}".removeprefix(": "), phase=phase)
 
 
 class TlsWish(Struct, frozen=True, kw_only=True):
@@ -57,7 +56,9 @@ class TlsWish(Struct, frozen=True, kw_only=True):
 class Connection:
     """An open TCP connection, TLS once `start_tls` was called. Every failure of it is a CheckFailed with its phase."""
 
-    __slots__ = ("_buffer", "_eof", "_in", "_loop", "_out", "_progress", "_prompt", "_sock", "_tls", "peer", "tls")
+    __slots__ = (
+        "_buffer", "_eof", "_in", "_loop", "_out", "_progress", "_prompt", "_reads", "_sock", "_tls", "peer", "tls",
+    )  # fmt: skip
 
     def __init__(self, sock: socket.socket, peer: str, here: Progress) -> None:
         self._sock = sock
@@ -66,6 +67,7 @@ class Connection:
         self._buffer = bytearray()
         self._eof = False
         self._prompt = False
+        self._reads = 0
         self._tls: ssl.SSLObject | None = None
         self._in: ssl.MemoryBIO | None = None
         self._out: ssl.MemoryBIO | None = None
@@ -87,7 +89,7 @@ class Connection:
             try:
                 self._tls.write(data)
             except ssl.SSLError as error:
-                raise _broken_tls(error, "send") from None
+                raise _broken(error, "send") from None
             await self._flush("send")
         else:
             await self._send(data, "send")
@@ -101,12 +103,16 @@ class Connection:
 
     async def read(self, n: int) -> bytes:
         """Exactly `n` bytes; CheckFailed (protocol) when the other side ends before."""
+        if self._is_turn():
+            await asyncio.sleep(0)
         while len(self._buffer) < n:
             await self._fill(n - len(self._buffer))
         return self._take(n)
 
     async def read_until(self, separator: bytes, limit: int = _CHUNK) -> bytes:
         """Everything up to and with `separator`; CheckFailed (protocol) when it does not come within `limit` bytes."""
+        if self._is_turn():
+            await asyncio.sleep(0)
         start = 0
         while (at := self._buffer.find(separator, start)) < 0:
             if len(self._buffer) >= limit:
@@ -117,12 +123,18 @@ class Connection:
             raise CheckFailed("protocol", f"no end of a line within {limit} bytes", phase="ttfb")
         return self._take(at + len(separator))
 
+    def _is_turn(self) -> bool:
+        """Whether the other checks are to have their turn now: a flood of small pieces, or of records with nothing in
+        them, would hold them up for long."""
+        self._reads += 1
+        return self._reads & 63 == 0
+
     async def start_tls(self, wish: TlsWish) -> TlsFacts:
         """Speak TLS from here on, and give its facts.
 
         Verified by OpenSSL in the handshake itself (chain, dates, host name). When that fails CheckFailed (tls) is
         raised; the facts are in its observation's place all the same: `connection.tls`."""
-        from tocsin.net.tls import context, why_refused  # for those who speak TLS
+        from tocsin.net.tls import context, facts_of, why_refused  # for those who speak TLS
 
         here = self._progress
         here.phase = "tls"
@@ -139,14 +151,14 @@ class Connection:
         try:
             await self._handshake(tls)
         except ssl.SSLError as error:
-            self.tls = here.tls = _facts(tls, verified=False)
+            self.tls = here.tls = facts_of(tls, verified=False)
             if isinstance(error, ssl.SSLCertVerificationError):
                 text = why_refused(self.tls, wish.server_name, error.verify_code, error.verify_message)
                 raise CheckFailed("tls", text, phase="tls") from None
-            raise _broken_tls(error, "tls") from None
+            raise _broken(error, "tls") from None
         here.tls_ms = (time.perf_counter() - began) * 1000
         self._tls = tls
-        self.tls = here.tls = _facts(tls, verified=wish.verify)
+        self.tls = here.tls = facts_of(tls, verified=wish.verify)
         return self.tls
 
     async def _handshake(self, tls: ssl.SSLObject) -> None:
@@ -183,6 +195,8 @@ class Connection:
         return data
 
     async def _receive(self, limit: int) -> bytes:
+        if self._is_turn():
+            await asyncio.sleep(0)
         if self._tls is None:
             try:
                 return await self._loop.sock_recv(self._sock, limit)
@@ -199,10 +213,12 @@ class Connection:
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 return b""
             except ssl.SSLError as error:
-                raise _broken_tls(error, "transfer") from None
+                raise _broken(error, self._progress.phase or "transfer") from None
 
     async def _receive_raw(self, phase: str, in_middle_of: str | None) -> None:
         assert self._in is not None
+        if self._is_turn():
+            await asyncio.sleep(0)
         try:
             data = await self._loop.sock_recv(self._sock, _CHUNK)
         except OSError as error:
@@ -233,7 +249,7 @@ class Connection:
         been read before; this connection is of no use afterwards."""
         assert self._tls is None
         assert not self._buffer
-        taken = socket.socket(fileno=self._sock.detach())
+        taken = Lent(self._sock.detach())
         taken.setblocking(False)
         return taken
 
@@ -351,49 +367,7 @@ def _wake(ready: asyncio.Future[None]) -> None:
         ready.set_result(None)
 
 
-async def ask(egress: Egress, address: Address, payload: bytes, limit: int = _CHUNK) -> bytes:
-    """Send one datagram to a checked address and return the answer, which can only come from there."""
-    egress.check(address.ip, address.port)
-    here = progress()
-    here.ip, here.phase = address.ip, "ttfb"
-    kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-    try:
-        with socket.socket(address.family, kind) as sock:
-            sock.connect((address.ip, address.port))
-            sock.send(payload)
-            return await here.loop.sock_recv(sock, limit)
-    except OSError as error:
-        raise from_os_error(error, "ttfb", f"{address.ip} port {address.port}") from None
+def _broken(error: ssl.SSLError, phase: str) -> CheckFailed:
+    from tocsin.net.tls import broken
 
-
-def _facts(tls: ssl.SSLObject, *, verified: bool) -> TlsFacts:
-    from tocsin.net.tls import facts_from_der
-
-    cipher = tls.cipher()
-    return facts_from_der(
-        _chain(tls),
-        protocol=tls.version() or (cipher[1] if cipher else None),
-        cipher=cipher[0] if cipher else None,
-        verified=verified,
-        now=datetime.now(UTC),
-    )
-
-
-def _chain(tls: Any) -> list[bytes]:
-    """The chain as the server sent it, leaf first, also when it was not accepted; public from Python 3.13 on."""
-    try:
-        if hasattr(tls, "get_unverified_chain"):
-            return list(tls.get_unverified_chain() or [])
-        chain: list[Any] = tls._sslobj.get_unverified_chain() or []
-        return [cert.public_bytes(2) for cert in chain]  # 2: DER
-    except (ssl.SSLError, ValueError, AttributeError):
-        return []
-
-
-def _broken_tls(error: ssl.SSLError, phase: str) -> CheckFailed:
-    if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
-        return CheckFailed("connection_reset", "the connection was closed during the TLS handshake", phase=phase)
-    reason = (error.reason or str(error)).replace("_", " ").lower()
-    if error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"):
-        return CheckFailed("tls", f"what answers does not speak TLS ({reason})", phase=phase)
-    return CheckFailed("tls", f"TLS failed: {reason}", phase=phase)
+    return broken(error, phase)

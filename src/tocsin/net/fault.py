@@ -20,12 +20,12 @@ _TLS_OTHER = (35, 53, 54, 58, 59, 64, 66, 77, 80, 82, 83, 90)
 _PROTOCOL = {
     1: "it does not answer in HTTP",
     8: "the answer is not HTTP",
-    16: "HTTP/2 broke",
+    16: "the answer is not HTTP/2, or broken",
     18: "the body is shorter than promised",
     23: "the answer cannot be taken in",
     61: "the body's encoding is broken",
-    92: "HTTP/2 broke",
-    95: "HTTP/3 broke",
+    92: "HTTP/2 broke off",
+    95: "HTTP/3 broke off",
     100: "the headers are too large",
 }
 _LONGEST = 256
@@ -61,16 +61,15 @@ def fault_of(transfer: Transfer, facts: TlsFacts | None, timeout_s: float) -> Ch
         return CheckInvalid(f"the HTTP engine could not do it: {text}")
     if code == 7:
         return _no_connection(transfer, where)
-    reset = transfer.errno in _RESET or "reset by peer" in text.lower() or "SSL_ERROR_SYSCALL" in text
-    if code in (35, 52, 55, 56, 96) and reset:
-        return CheckFailed("connection_reset", f"{where} reset the connection", phase=phase)
-    if code == 52:
-        return CheckFailed("connection_reset", f"{where} closed the connection without an answer", phase=phase)
+    if (gone := _hung_up(transfer, where, phase)) is not None:
+        return gone
     if code == 35 and ("wrong version number" in text or "packet length too long" in text or "record layer" in text):
         return CheckFailed("tls", f"{where} does not speak TLS on this port", phase="tls")
     if code in _TLS_OTHER:
         return CheckFailed("tls", f"TLS failed: {text}", phase="tls")
-    if code == 56 and (transfer.start_us or transfer.status):
+    if code in (55, 56) and text.startswith("OpenSSL SSL_"):
+        return CheckFailed("tls", f"TLS failed: {text.rpartition('::')[2].partition(',')[0]}", phase=phase)
+    if code == 56 and (transfer.start_us or transfer.status or "nghttp2" in text):
         return CheckFailed("protocol", f"the answer is broken: {text}", phase=phase)
     if code in _PROTOCOL:
         return CheckFailed("protocol", f"{_PROTOCOL[code]}: {text}" if text else _PROTOCOL[code], phase=phase)
@@ -93,6 +92,20 @@ def _shortage(transfer: Transfer) -> CheckInvalid | None:
         return CheckInvalid(f"this machine's own authorities cannot be read: {transfer.text}")
     if code in (pycurl.E_COULDNT_CONNECT, pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR):
         return shortage(transfer.errno)
+    return None
+
+
+def _hung_up(transfer: Transfer, where: str, phase: str) -> CheckFailed | None:
+    """The failure when the connection was reset, or closed before an answer began."""
+    code, text = transfer.code, transfer.text
+    reset = transfer.errno in _RESET or any(
+        w in text.lower() for w in ("reset by peer", "broken pipe", "ssl_error_syscall")
+    )
+    if code in (16, 35, 52, 55, 56, 96) and reset:
+        return CheckFailed("connection_reset", f"{where} reset the connection", phase=phase)
+    if code == 52 or (code in (35, 56) and "unexpected eof" in text and phase != "transfer"):
+        doing = "in the TLS handshake" if phase == "tls" else "without an answer"
+        return CheckFailed("connection_reset", f"{where} closed the connection {doing}", phase=phase)
     return None
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from tocsin.core.result import Observation
 from tocsin.errors import CheckFailed, CheckInvalid, DeliveryFailed, EgressRefused
 from tocsin.net import url as urls
-from tocsin.net.journey import Heard, HttpRequest, Journey, Login, Way
+from tocsin.net.heard import Heard
+from tocsin.net.journey import HttpRequest, Journey, Login, Way
 from tocsin.net.multi import Multi
 from tocsin.net.oauth import Grant, Tokens
 from tocsin.net.progress import progress

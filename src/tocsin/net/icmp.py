@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tocsin.errors import CheckFailed, CheckInvalid
+from tocsin.errors import CheckInvalid
 from tocsin.net.connect import from_os_error
 from tocsin.net.egress import Egress
 from tocsin.net.resolve import Address
@@ -26,6 +26,7 @@ _REPLY: dict[int, int] = {socket.AF_INET: 0, socket.AF_INET6: 129}
 _UNREACHABLE: dict[int, int] = {socket.AF_INET: 3, socket.AF_INET6: 1}
 _SO_TIMESTAMPNS = getattr(socket, "SO_TIMESTAMPNS", 35)
 _TOKEN = 8
+_HEAD, _STAMP = struct.Struct("!BBHHH"), struct.Struct("@qq")
 
 
 @dataclass(slots=True)
@@ -38,12 +39,37 @@ class Echoes:
 
 
 @dataclass(slots=True)
+class _Run:
+    """The requests of one check: `left` are without an answer; `done` when none is, or the wait is over."""
+
+    left: int
+    done: asyncio.Future[None]
+
+    def answered(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            self.end()
+
+    def end(self) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
+
+
+@dataclass(slots=True)
 class _Waiting:
+    """One request on its way; `took_ms` of a reply, `refused` by a router; `open` until either."""
+
     token: bytes
     ip: str
     sent_at: float
     sent_ns: int
-    done: asyncio.Future[float | None]
+    run: _Run
+    took_ms: float | None = None
+    refused: bool = False
+
+    @property
+    def open(self) -> bool:
+        return self.took_ms is None and not self.refused
 
 
 class _Socket:
@@ -68,7 +94,7 @@ class _Socket:
         self.loop.remove_reader(self.sock)
         self.sock.close()
 
-    def send(self, ip: str, size: int) -> tuple[int, _Waiting]:
+    def send(self, ip: str, size: int, run: _Run) -> tuple[int, _Waiting]:
         """Send one echo request. Raises OSError, or CheckInvalid when 65,536 are in flight already."""
         for _ in range(65_536):
             self._sequence = (self._sequence + 1) & 0xFFFF
@@ -77,14 +103,13 @@ class _Socket:
         else:
             raise CheckInvalid("too many echo requests are in flight")
         token = secrets.token_bytes(_TOKEN)
-        body = token + bytes(max(0, size - _TOKEN))
-        head = struct.pack("!BBHHH", _REQUEST[self.family], 0, 0, self.identity, self._sequence)
+        head = _HEAD.pack(_REQUEST[self.family], 0, 0, self.identity, self._sequence)
         if self.family == socket.AF_INET:
-            head = struct.pack("!BBHHH", 8, 0, _checksum(head + body), self.identity, self._sequence)
-        waiting = _Waiting(token, ip, time.perf_counter(), time.time_ns(), self.loop.create_future())
+            head = _HEAD.pack(8, 0, _checksum(head + token), self.identity, self._sequence)
+        waiting = _Waiting(token, ip, time.perf_counter(), time.time_ns(), run)
         self.waiting[self._sequence] = waiting
         try:
-            self.sock.sendto(head + body, (ip, 0))
+            self.sock.sendto(head + token + bytes(max(0, size - _TOKEN)), (ip, 0))
         except OSError:
             del self.waiting[self._sequence]
             raise
@@ -105,26 +130,28 @@ class _Socket:
             data = data[(data[0] & 0x0F) * 4 :] if data else b""
         if len(data) < 8:
             return
-        kind, _, _, identity, sequence = struct.unpack_from("!BBHHH", data)
+        kind, _, _, identity, sequence = _HEAD.unpack_from(data)
         if kind == _UNREACHABLE[self.family]:
             self._refuse(data[8:])
             return
         waiting = self.waiting.get(sequence)
-        if kind != _REPLY[self.family] or waiting is None or waiting.done.done():
+        if kind != _REPLY[self.family] or waiting is None or not waiting.open:
             return
         mine = self.way == "dgram" or identity == self.identity
         if mine and data[8 : 8 + _TOKEN] == waiting.token and sender == waiting.ip:
-            waiting.done.set_result(_elapsed_ms(waiting, extra))
+            waiting.took_ms = _elapsed_ms(waiting, extra)
+            waiting.run.answered()
 
     def _refuse(self, original: bytes) -> None:
         """A router or the host says that one of our requests did not arrive; its head comes along."""
         skip = (original[0] & 0x0F) * 4 if self.family == socket.AF_INET and original else 40
         if len(original) < skip + 8:
             return
-        kind, _, _, identity, sequence = struct.unpack_from("!BBHHH", original, skip)
+        kind, _, _, identity, sequence = _HEAD.unpack_from(original, skip)
         waiting = self.waiting.get(sequence)
-        if kind == _REQUEST[self.family] and identity == self.identity and waiting and not waiting.done.done():
-            waiting.done.set_exception(CheckFailed("network", "unreachable"))
+        if kind == _REQUEST[self.family] and identity == self.identity and waiting and waiting.open:
+            waiting.refused = True
+            waiting.run.answered()
 
 
 def _elapsed_ms(waiting: _Waiting, extra: Sequence[tuple[int, int, bytes]]) -> float:
@@ -132,7 +159,7 @@ def _elapsed_ms(waiting: _Waiting, extra: Sequence[tuple[int, int, bytes]]) -> f
     ours = (time.perf_counter() - waiting.sent_at) * 1000
     for level, kind, data in extra:
         if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(data) >= 16:
-            seconds, nanos = struct.unpack_from("@qq", data)
+            seconds, nanos = _STAMP.unpack_from(data)
             kernel = (seconds * 1_000_000_000 + nanos - waiting.sent_ns) / 1e6
             if 0 < kernel <= ours:
                 return kernel
@@ -140,6 +167,7 @@ def _elapsed_ms(waiting: _Waiting, extra: Sequence[tuple[int, int, bytes]]) -> f
 
 
 def _checksum(data: bytes) -> int:
+    """Of a request's head and token: what follows are zeros, which add nothing."""
     data += b"\0" * (len(data) % 2)
     total = sum(struct.unpack(f"!{len(data) // 2}H", data))
     total = (total & 0xFFFF) + (total >> 16)
@@ -164,21 +192,25 @@ class Icmp:
             raise CheckInvalid("this machine lets us open no ICMP socket and has no ping program")
         shared.users += 1
         sent: dict[int, _Waiting] = {}
+        run, timer = _Run(count, shared.loop.create_future()), None
         try:
             for i in range(count):
                 if i:
                     await asyncio.sleep(spacing_s)
-                sequence, waiting = shared.send(address.ip, size)
+                sequence, waiting = shared.send(address.ip, size, run)
                 sent[sequence] = waiting
-            await asyncio.wait([w.done for w in sent.values()], timeout=wait_s)
-            return _gather(shared.way, list(sent.values()))
+            timer = shared.loop.call_later(wait_s, run.end)
+            await run.done
+            return Echoes(
+                shared.way, [w.took_ms for w in sent.values()], unreachable=any(w.refused for w in sent.values())
+            )
         except OSError as error:
             raise from_os_error(error, "send", address.ip) from None
         finally:
+            if timer is not None:
+                timer.cancel()
             for sequence in sent:
                 shared.waiting.pop(sequence, None)
-            for waiting in sent.values():
-                waiting.done.cancel()
             shared.users -= 1
             if shared.users == 0:
                 self._sockets.pop(address.family, None)
@@ -198,15 +230,6 @@ class Icmp:
                     continue
                 return made
         return None
-
-
-def _gather(way: Way, sent: Sequence[_Waiting]) -> Echoes:
-    echoes = Echoes(way)
-    for waiting in sent:
-        failed = waiting.done.done() and waiting.done.exception() is not None
-        echoes.unreachable |= failed
-        echoes.round_trips.append(waiting.done.result() if waiting.done.done() and not failed else None)
-    return echoes
 
 
 async def _by_program(program: str, address: Address, count: int, spacing_s: float, wait_s: float, size: int) -> Echoes:

@@ -15,7 +15,6 @@ from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 import pycurl
-from msgspec.structs import replace as struct_replace
 
 from tocsin import __version__
 from tocsin.core.plain import clip
@@ -25,6 +24,7 @@ from tocsin.net import url as urls
 from tocsin.net.cookies import CookieJar
 from tocsin.net.egress import Egress
 from tocsin.net.fault import fault_of, no_socket, phase_of
+from tocsin.net.heard import Heard
 from tocsin.net.multi import Multi
 from tocsin.net.progress import Progress
 from tocsin.net.resolve import Address
@@ -95,35 +95,13 @@ class Way(Protocol):
     ) -> list[Address]: ...
 
 
-class Heard:
-    """Which TLS version and cipher a server speaks. libcurl tells it only when it tells everything, which is dear: so
-    we listen once an hour for each server, and go by that as long as it shows the same certificate."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, tuple[float, str, tuple[str, str]]] = {}
-
-    def wanted(self, authority: str) -> bool:
-        """Whether to listen this time."""
-        kept = self._kept.get(authority)
-        return kept is None or kept[0] < time.monotonic()
-
-    def complete(self, authority: str, facts: TlsFacts, spoken: tuple[str, str] | None) -> TlsFacts:
-        """The facts with version and cipher, as far as they are known."""
-        if spoken is not None:
-            if len(self._kept) >= 10_000:
-                self._kept.clear()
-            self._kept[authority] = (time.monotonic() + 3600, facts.fingerprint_sha256, spoken)
-        else:
-            _, fingerprint, kept = self._kept.get(authority, (0.0, "", ("", "")))
-            if fingerprint != facts.fingerprint_sha256:
-                self._kept.pop(authority, None)
-                return facts
-            spoken = kept
-        return struct_replace(facts, protocol=spoken[0] or None, cipher=spoken[1] or None)
-
-
 class Journey:
     """One fetch on its way: the hops it made and the time they took."""
+
+    __slots__ = (
+        "began", "body", "connect", "cookies", "deadline", "dns", "facts", "heard", "here", "method", "multi",
+        "redirects", "request", "start", "tls", "total", "transfer", "trusted", "ttfb", "url", "way",
+    )  # fmt: skip
 
     def __init__(self, multi: Multi, way: Way, heard: Heard, request: HttpRequest, url: Url, here: Progress) -> None:
         self.multi, self.way, self.heard, self.request, self.url, self.here = multi, way, heard, request, url, here
@@ -150,7 +128,7 @@ class Journey:
                 raise CheckFailed(
                     "network", f"refused: {refused}", phase=self.here.phase
                 ) from None  # the target's doing
-            headers, line = _headers(done.header_lines)
+            headers, line, whole = _headers(done.header_lines)
             if self.request.cookies is not None:
                 self.cookies.keep(self.url, headers)
             location = next((value for name, value in headers if name == "location"), None)
@@ -160,7 +138,7 @@ class Journey:
                 if isinstance(fault, CheckFailed):
                     fault.observation = self._seen(done, headers)
                 raise fault
-            self._held_to(done, headers, line)
+            self._held_to(done, headers, line, whole)
             if not leads_on or location is None:
                 return self._seen(done, headers)
             try:
@@ -175,14 +153,17 @@ class Journey:
                 raise self._lost(done, headers, f"more than {self.request.max_redirects} redirects")
             self._turn_to(target, done.status, headers)
 
-    def _held_to(self, done: Transfer, headers: tuple[tuple[str, str], ...], line: str) -> None:
-        """Raise CheckFailed (protocol) for an answer that is not HTTP, or not of the version that was asked for."""
+    def _held_to(self, done: Transfer, headers: tuple[tuple[str, str], ...], line: str, whole: bool) -> None:
+        """Raise CheckFailed (protocol) for an answer that is not HTTP, not of the version that was asked for, or whose
+        headers end in the middle (which libcurl takes for their end)."""
         wanted, spoken = self.request.http_version, done.http_version
         expected, found = "", ""
         if not _STATUS_LINE.match(line):
             expected, found = "a status line of HTTP", repr(clip(line, 60))
         elif wanted in ("2", "3") and spoken != wanted:
             expected, found = f"HTTP/{wanted}", f"HTTP/{spoken}"
+        elif not whole:
+            expected, found = "an empty line after the headers", "the end of the connection"
         if expected:
             message = f"expected {expected}, found {found}"
             raise CheckFailed("protocol", message, phase="ttfb", observation=self._seen(done, headers))
@@ -229,7 +210,13 @@ class Journey:
         here.phase = None
         first: Transfer | None = None
         for i, address in enumerate(addresses):
-            done = await self._exchange(address, special, last=i == len(addresses) - 1)
+            last = i == len(addresses) - 1
+            done = await self._exchange(address, special, last=last)
+            if done.broke_off and not (special is not None and special.hybrid):
+                special = replace(special or Special(), hybrid=True)
+                done = await self._exchange(address, special, last=last)
+                if not done.broke_off:
+                    self.heard.want_hybrid(url.authority)
             if not done.code or phase_of(done) != "connect" or no_socket(done):
                 return done
             if first is None or first.errno == errno.EADDRNOTAVAIL:  # of ours: what another address says counts more
@@ -253,7 +240,11 @@ class Journey:
             listen=url.scheme == "https" and self.heard.wanted(url.authority),
         )
         here.ip = None if address is None else address.ip
+        here.order = transfer
         done = await self.multi.run(transfer)
+        here.order = None
+        here.waited_s += transfer.waited_s
+        self.deadline += transfer.waited_s
         if address is not None and done.ip is not None and not _same_address(done.ip, address.ip):
             # What was asked for is not what was reached: whatever came of it says nothing of the target.
             raise CheckInvalid(f"the HTTP engine connected to {done.ip} where it was told {address.ip}")
@@ -337,16 +328,29 @@ class Journey:
         login = r.login if self.trusted else None
         digest = (login.user, login.password) if login is not None and login.scheme == "digest" else None
         cert = r.client_cert if self.trusted else None
-        if r.verify_tls and not (r.ca_file or cert or digest or r.http_version or r.proxy or r.unix_socket):
+        hybrid = self.url.scheme == "https" and (self._is_private() or self.url.authority in self.heard.hybrid)
+        if r.verify_tls and not (r.ca_file or cert or digest or r.http_version or r.proxy or r.unix_socket or hybrid):
             return None
+        version = r.http_version
+        if version == "2" and self.url.scheme == "http":
+            version = "2 in clear"
         return Special(
             verify_tls=r.verify_tls,
+            hybrid=hybrid,
             ca_file=r.ca_file,
             client_cert=cert,
             client_key=r.client_key if cert else None,
-            http_version=r.http_version,
+            http_version=version,
             digest=digest,
             unix_socket=r.unix_socket,
+        )
+
+    def _is_private(self) -> bool:
+        """Whether what is sent may be a secret: anything but a plain question for a path. (libcurl cannot narrow the key
+        exchange of HTTP/3.)"""
+        r = self.request
+        return r.http_version == "3" or bool(
+            r.headers or r.login or self.cookies or self.body or r.client_cert or "?" in self.url.path
         )
 
     async def _through(self, proxy: str, special: Special) -> Special:
@@ -380,15 +384,17 @@ def _same_place(start: Url, target: Url) -> bool:
     return start.port == target.port or (start.port, target.port) == (80, 443)
 
 
-def _headers(lines: Sequence[bytes]) -> tuple[tuple[tuple[str, str], ...], str]:
-    """The headers of the last answer among these lines (1xx answers and a proxy's come before it), and its status line."""
+def _headers(lines: Sequence[bytes]) -> tuple[tuple[tuple[str, str], ...], str, bool]:
+    """The headers of the last answer among these lines (1xx answers and a proxy's come before it), its status line, and
+    whether an empty line ended its headers."""
     found: list[tuple[str, str]] = []
-    status_line = ""
-    for line in b"".join(lines).decode("latin-1").split("\n"):
+    status_line, whole = "", False
+    for line in b"".join(lines).decode("latin-1").split("\n")[:-1]:
         if line.startswith("HTTP/"):
-            found, status_line = [], line
+            found, status_line, whole = [], line, False
             continue
+        whole = whole or line in ("", "\r")
         name, colon, value = line.partition(":")
         if colon and len(found) < MAX_HEADERS:
             found.append((name.strip().lower(), value.strip()))
-    return tuple(found), status_line
+    return tuple(found), status_line, whole

@@ -34,8 +34,9 @@ async def command(connection: Connection, *words: str) -> Any:
         raw = word.encode()
         parts += [f"${len(raw)}\r\n".encode(), raw, b"\r\n"]
     await connection.write(b"".join(parts))
+    reading = _Reading(connection)  # one budget, whatever is pushed before the reply
     for _ in range(_MOST_PUSHES):
-        reading = _Reading(connection)
+        reading.pushed = False
         value = await reading.value(0)
         if not reading.pushed:
             return value

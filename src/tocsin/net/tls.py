@@ -79,6 +79,40 @@ def _load_pair(made: ssl.SSLContext, cert: str, key: str | None) -> None:
         made.load_cert_chain(file.name, password="")
 
 
+def facts_of(tls: ssl.SSLObject, *, verified: bool) -> TlsFacts:
+    """The facts of a handshake, also when the chain was not accepted."""
+    cipher = tls.cipher()
+    return facts_from_der(
+        _chain(tls),
+        protocol=tls.version() or (cipher[1] if cipher else None),
+        cipher=cipher[0] if cipher else None,
+        verified=verified,
+        now=datetime.now(UTC),
+    )
+
+
+def _chain(tls: Any) -> list[bytes]:
+    """The chain as the server sent it, leaf first, also when it was not accepted; public from Python 3.13 on."""
+    try:
+        if hasattr(tls, "get_unverified_chain"):
+            return list(tls.get_unverified_chain() or [])
+        chain: list[Any] = tls._sslobj.get_unverified_chain() or []
+        return [cert.public_bytes(2) for cert in chain]  # 2: DER
+    except (ssl.SSLError, ValueError, AttributeError):
+        return []
+
+
+def broken(error: ssl.SSLError, phase: str) -> CheckFailed:
+    """The failure that an error of OpenSSL stands for, in the handshake or later."""
+    if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+        return CheckFailed("connection_reset", "the connection was closed during the TLS handshake", phase=phase)
+    reason = (error.reason or str(error)).replace("_", " ").lower()
+    other = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
+    if phase == "tls" and error.reason in other:
+        return CheckFailed("tls", f"what answers does not speak TLS ({reason})", phase=phase)
+    return CheckFailed("tls", f"TLS failed: {reason}", phase=phase)
+
+
 _KEPT: OrderedDict[bytes, TlsFacts] = OrderedDict()
 _MOST_KEPT = 5_000
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from base64 import b64decode
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ _VERSIONS = {
     "1.0": pycurl.CURL_HTTP_VERSION_1_0,
     "1.1": pycurl.CURL_HTTP_VERSION_1_1,
     "2": pycurl.CURL_HTTP_VERSION_2TLS,
+    "2 in clear": pycurl.CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE,
     "3": pycurl.CURL_HTTP_VERSION_3ONLY,
 }
 _VERSION_OF = {
@@ -25,9 +27,13 @@ _VERSION_OF = {
     pycurl.CURL_HTTP_VERSION_3: "3",
 }
 MAX_HEADERS = 200
+FLOODED = "far more came than it decodes to"
 _WIRE_BEYOND = 1 << 20  # what compression, chunks and what is on its way may add to the body's own limit
 _SPOKEN = b"SSL connection using "
 _LONGEST_CONNECT_MS = 3_600_000  # the total timeout ends it long before
+_MOST_FREE = 2000
+_CURVES: int | None = getattr(pycurl, "SSL_EC_CURVES", None)  # older ones cannot choose
+_KEY_EXCHANGE = "X25519:P-256:X448:P-384:P-521:ffdhe2048:ffdhe3072"  # all of OpenSSL's own choice but the hybrid one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +41,7 @@ class Special:
     """What only some transfers need; a transfer without it uses a handle that is already set up."""
 
     verify_tls: bool = True
+    hybrid: bool = False  # offer a key exchange that stands up to quantum computers too: docs/adr/0012
     ca_file: str | None = None
     client_cert: str | None = None
     client_key: str | None = None
@@ -44,14 +51,19 @@ class Special:
     digest: tuple[str, str] | None = None
     unix_socket: str | None = None  # a path: the URL's host is then a name only
 
+    @property
+    def holds_secrets(self) -> bool:
+        """Whether there is something in it that must not stay about longer than the transfer."""
+        return bool(self.client_key or self.client_cert or self.proxy or self.digest)
+
 
 class Transfer:
     """One exchange: what to do (constructor), and what came of it (the other attributes, once `finish` was called)."""
 
     __slots__ = (
-        "appconnect_us", "body", "body_bytes", "cancelled", "chain", "code", "connect_timeout_ms", "connect_to",
+        "appconnect_us", "begun", "body", "body_bytes", "cancelled", "chain", "code", "connect_timeout_ms", "connect_to",
         "connect_us", "errno", "future", "handle", "header_lines", "headers", "http_version", "ip", "listen",
-        "max_body", "method", "request_body", "special", "spoken", "start_us", "status", "text", "timeout_ms",
+        "max_body", "method", "ordered", "request_body", "special", "spoken", "start_us", "status", "text", "timeout_ms",
         "total_us", "truncated", "upload", "url", "verify_code",
     )  # fmt: skip
 
@@ -81,6 +93,8 @@ class Transfer:
             self.connect_to = f"::[{ip}]:{port}" if ":" in ip else f"::{ip}:{port}"
         self.future: asyncio.Future[None] | None = None
         self.cancelled = False
+        self.ordered = time.monotonic()
+        self.begun: float | None = None  # when the engine took it up: until then we made it wait, not the target
         self.handle: Any = None
         self.code, self.text, self.errno = 0, "", 0
         self.status = self.body_bytes = self.verify_code = self.upload = 0
@@ -96,6 +110,23 @@ class Transfer:
         """End it without a result, through no fault of the target."""
         self.code, self.text = pycurl.E_ABORTED_BY_CALLBACK, why
 
+    @property
+    def waited_s(self) -> float:
+        """How long we made it wait until it was begun, or has been waiting until now."""
+        return max(0.0, (self.begun or time.monotonic()) - self.ordered)
+
+    @property
+    def broke_off(self) -> bool:
+        """Whether the server broke the handshake off in the way it does when it knows none of our ways to agree on a key
+        (other reasons look the same)."""
+        return self.code == pycurl.E_SSL_CONNECT_ERROR and "handshake failure" in self.text
+
+    def is_flooded(self) -> bool:
+        """Whether far more came over the wire than what it decodes to may be long (blocks of nothing, chunks of one byte
+        with long names): what is handed over would never show it."""
+        received: int = self.handle.getinfo(pycurl.SIZE_DOWNLOAD_T)
+        return received > self.max_body + _WIRE_BEYOND
+
     def finish(self, code: int, text: str) -> None:
         """Read everything off the handle before it goes back."""
         handle = self.handle
@@ -104,11 +135,9 @@ class Transfer:
         self.code, self.text = code, text
         self.header_lines = sink.lines[:]
         sink.lines.clear()
-        self.body, self.body_bytes, self.truncated = b"".join(sink.chunks), sink.size, sink.truncated
+        self.body, self.body_bytes, self.truncated = bytes(sink.body), len(sink.body), sink.truncated
         if code == pycurl.E_WRITE_ERROR and sink.truncated:
             self.code = 0
-        if code == pycurl.E_ABORTED_BY_CALLBACK and sink.flooded:
-            self.code, self.text = pycurl.E_BAD_CONTENT_ENCODING, "far more came than it decodes to"
         self.status = get(pycurl.RESPONSE_CODE)
         on_socket = self.special is not None and self.special.unix_socket is not None
         self.ip = None if on_socket else get(pycurl.PRIMARY_IP) or None  # libcurl would tell the socket's path
@@ -142,20 +171,14 @@ def _chain(info: list[list[tuple[str, str]]]) -> list[bytes]:
 class _Sink:
     """Where a handle puts what it receives: header lines as they come, the body up to a limit."""
 
-    __slots__ = ("chunks", "flooded", "limit", "lines", "size", "spoken", "truncated")
+    __slots__ = ("body", "limit", "lines", "spoken", "truncated")
 
     def __init__(self) -> None:
         self.lines: list[bytes] = []
-        self.chunks: list[bytes] = []
-        self.size = self.limit = 0
-        self.truncated = self.flooded = False
+        self.body = bytearray()  # one piece: a body that comes byte by byte takes no more
+        self.limit = 0
+        self.truncated = False
         self.spoken: tuple[str, str] | None = None
-
-    def watch(self, _: int, received: int, *__: int) -> bool:
-        """Whether to end it: far more came over the wire than what it decodes to may be long (blocks of nothing, chunks
-        of one byte with long names), and `write` would never see it."""
-        self.flooded = received > self.limit + _WIRE_BEYOND
-        return self.flooded
 
     def hear(self, kind: int, text: bytes) -> None:
         """What libcurl says of its work: only there does it name the TLS version and the cipher."""
@@ -164,49 +187,60 @@ class _Sink:
             self.spoken = (protocol.strip(), cipher.partition(" / ")[0].strip())
 
     def write(self, data: bytes) -> int | None:
-        room = self.limit - self.size
+        room = self.limit - len(self.body)
         if len(data) > room:
             self.truncated = True
-            self.chunks.append(data[:room])
-            self.size += room
+            self.body += data[:room]
             return 0  # not what was given: libcurl ends the transfer
-        self.chunks.append(data)
-        self.size += len(data)
+        self.body += data
         return None
 
 
 class TransferPool:
-    """Handles that are used again. Their connections never are."""
+    """Handles that are used again. Their connections never are. One that was set up in a special way waits for the next
+    transfer that wants the same, unless that way is somebody's secret: then it is wiped."""
 
     def __init__(self) -> None:
-        self._free: list[Any] = []
+        self._free: dict[Special | None, list[Any]] = {None: []}
+        self._count = 0
 
     def get(self, transfer: Transfer) -> Any:
         """A handle set up for this transfer."""
-        handle = self._free.pop() if self._free else _new_handle()
+        special = transfer.special
+        same = self._free.get(special)
+        free = same or self._free[None]
+        if free:
+            self._count -= 1
+        handle = free.pop() if free else _new_handle()
+        if special is not None and not same:
+            _set_up_special(handle, special)
         _set_up(handle, transfer)
         return handle
 
     def put(self, transfer: Transfer) -> None:
-        """Take the handle back; one that was set up in a special way is wiped first."""
-        handle = transfer.handle
+        """Take the handle back."""
+        handle, special = transfer.handle, transfer.special
         transfer.handle = None
-        if len(self._free) >= 2000:
-            handle.close()
-            return
+        if self._count >= _MOST_FREE:
+            self.close()
         sink: _Sink = handle.sink
         sink.lines.clear()
-        sink.chunks, sink.size, sink.truncated, sink.flooded = [], 0, False, False
-        special = transfer.special is not None or transfer.listen
-        if special or transfer.method != "GET" or transfer.request_body is not None:
+        sink.body, sink.truncated = bytearray(), False
+        altered = transfer.listen or transfer.method != "GET" or transfer.request_body is not None
+        if altered or (special is not None and special.holds_secrets):
             handle.reset()
             _constant(handle)
-        self._free.append(handle)
+            special = None
+        self._free.setdefault(special, []).append(handle)
+        self._count += 1
 
     def close(self) -> None:
-        for handle in self._free:
-            handle.close()
-        self._free.clear()
+        """Let go of the handles that nobody uses."""
+        for handles in self._free.values():
+            for handle in handles:
+                handle.close()
+        self._free = {None: []}
+        self._count = 0
 
 
 class _Handle(pycurl.Curl):
@@ -241,10 +275,10 @@ def _constant(handle: Any) -> None:
     put(pycurl.PROXY, "")  # never from the environment
     put(pycurl.ACCEPT_ENCODING, "")  # all that libcurl can decode
     put(pycurl.OPT_CERTINFO, 1)
+    if _CURVES is not None:
+        put(_CURVES, _KEY_EXCHANGE)
     put(pycurl.HEADERFUNCTION, handle.sink.lines.append)  # libcurl itself ends a flood at 300 KB
     put(pycurl.WRITEFUNCTION, handle.sink.write)
-    put(pycurl.NOPROGRESS, 0)
-    put(pycurl.XFERINFOFUNCTION, handle.sink.watch)
     if bundle := ca_bundle():
         put(pycurl.CAINFO, bundle)
 
@@ -277,25 +311,22 @@ def _set_up(handle: Any, transfer: Transfer) -> None:
     if transfer.listen:
         put(pycurl.VERBOSE, 1)
         put(pycurl.DEBUGFUNCTION, handle.sink.hear)
-    if transfer.special is not None:
-        _set_up_special(handle, transfer.special, transfer.url)
 
 
-def _set_up_special(handle: Any, special: Special, url: Url) -> None:
+def _set_up_special(handle: Any, special: Special) -> None:
     put = handle.setopt
     if not special.verify_tls:
         put(pycurl.SSL_VERIFYPEER, 0)
         put(pycurl.SSL_VERIFYHOST, 0)
+    if special.hybrid and _CURVES is not None:
+        handle.unsetopt(_CURVES)
     if special.ca_file:
         put(pycurl.CAINFO_BLOB, special.ca_file.encode())
     if special.client_cert:
         put(pycurl.SSLCERT_BLOB, special.client_cert.encode())
         put(pycurl.SSLKEY_BLOB, (special.client_key or special.client_cert).encode())
     if special.http_version:
-        version = _VERSIONS[special.http_version]
-        if special.http_version == "2" and url.scheme == "http":
-            version = pycurl.CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE
-        put(pycurl.HTTP_VERSION, version)
+        put(pycurl.HTTP_VERSION, _VERSIONS[special.http_version])
     if special.proxy:
         put(pycurl.PROXY, special.proxy)
         if special.proxy_login:

@@ -47,7 +47,7 @@ def parse(text: str) -> Url:
     except ValueError as error:
         raise ValueError(f"cannot be read: {error}") from None
     if parts.scheme not in DEFAULT_PORTS:
-        raise ValueError("must start with http:// or https://")
+        raise ValueError("does not start with http:// or https://")
     if "@" in parts.netloc:
         raise ValueError("has a user name or password in it; give them as authentication instead")
     if not parts.hostname or port == 0:

@@ -14,6 +14,7 @@ from tocsin.checks import Order
 from tocsin.clock import Clock
 from tocsin.core.consensus import Verdict
 from tocsin.core.finding import Hush
+from tocsin.core.monitor import Monitor
 from tocsin.core.result import CheckResult, iso
 from tocsin.net import Net
 from tocsin.pipeline.backfill import backfill
@@ -187,13 +188,14 @@ class Corridor:
                 log.exception("corridor.stop_fault", part=part)
         self.live.close()
 
-    async def changed(self, monitor_id: str) -> Watched:
-        """A monitor's configuration was written: read it again, reschedule, check a new or resumed one at once.
+    async def changed(self, monitor_id: str, written: Monitor | None = None) -> Watched:
+        """A monitor's configuration was written (as `written`, if that is known; else it is read again): reschedule it,
+        check a new or resumed one at once.
 
         A paused one's open incident is closed with that reason."""
         before = self.watchlist.find(monitor_id)
         old = None if before is None else before.monitor
-        watched = await self.watchlist.refresh(monitor_id)
+        watched = await self.watchlist.refresh(monitor_id, written)
         monitor = watched.monitor
         anew = (
             old is None
@@ -294,7 +296,11 @@ class Corridor:
         }
 
     async def _close(self, watched: Watched, reason: str) -> None:
-        """Close a monitor's open incidents for a reason that is no verdict."""
+        """Close a monitor's open incidents for a reason that is no verdict. Without one nobody has to wait for the round
+        that is under way, unless that may change it."""
+        incidents = self.watchlist.incidents_of(watched)
+        if not self.intake.at(watched.monitor.id) and not any(incident.open for incident in incidents):
+            return
 
         def work(draft: Draft, now: datetime) -> None:
             for incident in self.watchlist.incidents_of(watched):

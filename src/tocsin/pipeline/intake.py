@@ -30,10 +30,8 @@ T = TypeVar("T")
 
 WAIT_S = 0.25
 """How long steady results wait: a commit writes some 10 KB however few its results."""
-ENOUGH = 100
-"""So many steady results start a round without waiting longer: more together would hardly save anything."""
 FULL = 1000
-"""A round takes no more, so that the loop is not held up."""
+"""A round takes no more, so that the loop is not held up; so many steady results start one without waiting longer."""
 KEPT = 50_000
 """Results kept while nothing can be stored; older ones are dropped and counted."""
 AGAIN_S = 1.0
@@ -64,6 +62,7 @@ class Intake:
         self._ended = False
         self.pulse = Pulse("intake", "results have not been taken in", SILENT_S, clock.monotonic)
         self.dropped = 0
+        self._drafts: list[Draft] = []
         self.stored: Callable[[Sequence[OutboxRow], bool], None] = lambda rows, spooled: None
         self.judged: Callable[[Watched], None] = lambda watched: None
 
@@ -126,6 +125,10 @@ class Intake:
         stored and told like a round. When another writer opened or closed the incident meanwhile, `work` runs again."""
         async with self._turn:
             await self._settle(work, by)
+
+    def at(self, monitor_id: str) -> bool:
+        """Whether a round is under way that has judged this monitor and may still be taken back."""
+        return any(monitor_id in draft.before for draft in self._drafts)
 
     async def between_rounds(self, work: Callable[[], Awaitable[T]]) -> T:
         """What `work` gives, done while nothing is judged or stored: memory and store agree, and stay as they are."""
@@ -250,6 +253,7 @@ class Intake:
         """Judge, store, tell. Who loses the race for an open incident decides again from the stored one."""
         for tries_left in reversed(range(RACES)):
             draft = Draft(by=by)
+            self._drafts.append(draft)
             try:
                 work(draft, self._clock.now())
                 if draft.empty:
@@ -267,6 +271,8 @@ class Intake:
             else:
                 self._tell(draft, spooled=kept == "spooled")
                 return
+            finally:
+                self._drafts.remove(draft)
 
     def _put_back(self, results: Sequence[CheckResult], count: int, error: Exception) -> None:
         """Keep results that could not be stored for the next round, and tell who waits for them."""
@@ -289,8 +295,6 @@ class Intake:
             self._safely(self._publish, told)
         for watched in draft.judged.values():
             self._safely(self.judged, watched)
-        if draft.incidents:
-            self._safely(self._watchlist.show)
 
     def _safely(self, tell: Callable[..., None], *what: object) -> None:
         try:

@@ -38,6 +38,9 @@ FULL_ROWS = 20_000
 SLOW_LAG_S = 0.25
 """With the loop so far behind only a trickle starts."""
 TRICKLE = 5
+EASY_LAG_S, TIGHT_LAG_S = 0.03, 0.12
+"""From a lag of the one to a lag of the other fewer and fewer checks start, down to a trickle. Else, with more to do than
+can be done, the loop would be as far behind as we let it, and each answer and each write takes several of its turns."""
 JUMP_S = 1.0
 """A wall clock that moves this much against the monotonic one was set."""
 
@@ -227,7 +230,8 @@ class Scheduler:
             self.holding = f"the event loop is {self._lag.latest_s * 1000:.0f} ms behind"
             return min(self._budget, TRICKLE)
         self.holding = None
-        return self._budget
+        share = (TIGHT_LAG_S - self._lag.latest_s) / (TIGHT_LAG_S - EASY_LAG_S)
+        return self._budget if share >= 1 or not running else max(TRICKLE, int(self._budget * share))
 
     def _miss(self, slots: int) -> None:
         self.missed += slots

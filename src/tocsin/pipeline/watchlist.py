@@ -128,6 +128,7 @@ class Watchlist:
         self._by_token: dict[bytes, str] = {}
         self._token_of: dict[str, bytes] = {}
         self.family = Family()
+        self.show()
 
     def __len__(self) -> int:
         return len(self._watched)
@@ -182,7 +183,6 @@ class Watchlist:
                 await asyncio.sleep(0)
         self._telling = telling
         self.incidents = {(i.workspace_id, i.subject): i for i in others}
-        self.show()
 
     async def reread(self) -> None:
         """Read what was judged and told again: the store has caught up with its spool. Nothing may be judged meanwhile
@@ -206,18 +206,20 @@ class Watchlist:
         for watched in self.of(workspace_id):
             watched.calm = False
 
-    async def refresh(self, monitor_id: str) -> Watched:
-        """Read one monitor's configuration again (its judgement stays, of locations that still check it); raises
-        NotFound.
+    async def refresh(self, monitor_id: str, written: Monitor | None = None) -> Watched:
+        """Take one monitor's configuration as it was `written`, else read it again (its judgement stays, of locations that
+        still check it); raises NotFound. What was written before the version that is known is read again.
 
         A monitor that was resumed or has another target begins a new settling time."""
-        monitor = await self._store.everything().read(lambda s: s.monitors.get(monitor_id))
+        known = self._watched.get(monitor_id)
+        monitor = written if known is None or written is None or written.version > known.monitor.version else None
+        if monitor is None:
+            monitor = await self._store.everything().read(lambda s: s.monitors.get(monitor_id))
         now = self._clock.now()
         fresh = next(self._built(_Known([monitor], [], {}, {}, {}), now))
         old = self._watched.get(monitor_id)
         if old is None:
             self._enter(fresh)
-            self.show()
             return fresh
         resumed = old.monitor.paused and not monitor.paused
         old.monitor, old.target, old.shown, old.host = monitor, fresh.target, fresh.shown, fresh.host
@@ -228,7 +230,6 @@ class Watchlist:
         old.calm = False
         old.generation += 1
         self._enter(old)
-        self.show()
         return old
 
     async def recount(self, watched: Watched) -> None:
@@ -276,7 +277,6 @@ class Watchlist:
             watched.generation += 1
             self._forget_token(monitor_id)
             self.family.forget(monitor_id)
-            self.show()
         return watched
 
     def _enter(self, watched: Watched) -> None:
@@ -299,12 +299,9 @@ class Watchlist:
             del self._by_token[token]
 
     def show(self) -> None:
-        """Export how many are active and in trouble."""
-        telemetry.active_monitors.set(sum(not w.monitor.paused for w in self._watched.values()))
-        telemetry.active_incidents.set(
-            sum(w.incident is not None and w.incident.open for w in self._watched.values())
-            + sum(incident.open for incident in self.incidents.values())
-        )  # fmt: skip
+        """Export how many are active and in trouble: counted when somebody asks, not with every change of one."""
+        telemetry.active_monitors.set_function(lambda: sum(not w.monitor.paused for w in self._watched.values()))
+        telemetry.active_incidents.set_function(lambda: open_incidents(self))
 
     def _built(self, known: _Known, now: datetime) -> Iterator[Watched]:
         states: dict[str, dict[str, LocationState]] = {}

@@ -16,6 +16,8 @@ T = TypeVar("T")
 Undo = list[Callable[[], object]]
 GROUP_ROWS = 1000
 """How many rows are committed together at most (a single piece of work may have more)."""
+FEW_ROWS = 50
+"""A group of so few rows is written at once: it does not take on a job of more."""
 ROOM_ROWS = 20_000
 """How many rows may wait before submitters wait themselves."""
 
@@ -69,10 +71,13 @@ class Database(Protocol):
 
 
 def take_group(jobs: deque[Job]) -> list[Job]:
-    """The next jobs to commit together: all that wait, up to GROUP_ROWS rows, at least one; long work by itself."""
-    group, rows = [jobs.popleft()], 0
+    """The next jobs to commit together: all that wait, up to GROUP_ROWS rows, at least one; long work by itself. Nobody
+    who writes a few rows waits for many that came later; who comes after many goes along with them."""
+    group = [jobs.popleft()]
     rows = group[0].rows
     while jobs and not (group[0].alone or jobs[0].alone) and rows + jobs[0].rows <= GROUP_ROWS:
+        if rows <= FEW_ROWS < jobs[0].rows:
+            break
         group.append(jobs.popleft())
         rows += group[-1].rows
     return group

@@ -75,3 +75,10 @@ def test_any_text_is_a_target_or_refused(text: str) -> None:
     assert kind in checks.REGISTRY
     assert name
     assert all(target.values())
+
+
+def test_services_on_one_host_are_told_apart() -> None:
+    names = {name_of(t, {"host": "db.example", "port": p}) for t, p in (("redis", 6379), ("ssh", 22), ("ping", None))}
+    assert names == {"db.example:6379", "db.example:22", "db.example"}
+    assert name_of("docker", {"container": "shop"}) == "shop"
+    assert name_of("nagios", {"plugin": "check_http"}) == "check_http"

@@ -35,7 +35,7 @@ def test_what_is_wrong_is_said_with_its_remedy() -> None:
     error = Invalid(
         Problem("a", "a number or null", "'x'"), Problem("a", "second", "y"), Problem("b", "text", "nothing")
     )
-    assert view.problems(error) == {"a": "Must be a number, not 'x'.", "b": "Must be text."}
+    assert view.problems(error) == {"a": "Must be a number, not 'x'.", "b": "Must be given: text."}
 
 
 def test_everything_in_a_template_is_escaped() -> None:

@@ -197,7 +197,7 @@ async def create(parts: Parts, who: Principal, data: dict[str, Any]) -> Monitor:
     now = parts.clock.now()
     monitor = Monitor(id=new_id(), workspace_id=who.workspace_id, created_at=now, updated_at=now, **fields)
     await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.monitors.add(monitor))
-    await parts.corridor.changed(monitor.id)
+    await parts.corridor.changed(monitor.id, monitor)
     return monitor
 
 
@@ -220,14 +220,16 @@ async def pause(parts: Parts, who: Principal, monitor_id: str, *, paused: bool) 
 
 async def _write(parts: Parts, who: Principal, monitor: Monitor) -> Monitor:
     fresh = await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.monitors.replace(monitor))
-    await parts.corridor.changed(monitor.id)
+    await parts.corridor.changed(monitor.id, fresh)
     return fresh
 
 
 async def delete(parts: Parts, who: Principal, monitor_id: str) -> None:
     """Stop watching it and forget it. Its incidents stay, as history."""
     watched(parts, who, monitor_id)
-    children = [w.monitor.id for w in parts.corridor.watchlist.of(who.workspace_id) if monitor_id in w.monitor.parent_ids]
+    children = [
+        w.monitor.id for w in parts.corridor.watchlist.of(who.workspace_id) if monitor_id in w.monitor.parent_ids
+    ]
     await parts.corridor.removing(monitor_id)
     await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.monitors.delete(monitor_id))
     await parts.corridor.removed(monitor_id)

@@ -12,6 +12,7 @@ from tocsin.errors import Invalid, Problem
 
 _EXPECTED = "a web address, a host name, host:port, or tls://, dns://, smtp:// or ping:// and a name"
 _USUAL = {"tcp": None, "tls": 443, "smtp": 25}
+_NAMED = {"dns": "name", "docker": "container", "nagios": "plugin"}
 _LONGEST = 120
 
 
@@ -29,10 +30,10 @@ def name_of(type_: str, target: Mapping[str, Any]) -> str:
     if type_ in ("transaction", "browser"):
         first = next(iter(as_list(target.get("steps")) or ()), None)
         return _of_url(str((as_map(first) or {}).get("url") or ""))
-    if type_ == "dns":
-        return str(target.get("name") or "").strip()[:_LONGEST]
+    if type_ in _NAMED:
+        return str(target.get(_NAMED[type_]) or "").strip()[:_LONGEST]
     host, port = str(target.get("host") or "").strip()[:_LONGEST], target.get("port")
-    if not host or type_ not in _USUAL or port in (None, "", _USUAL[type_]):
+    if not host or port in (None, "", _USUAL.get(type_)):
         return host
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 

@@ -1,4 +1,4 @@
-"""One check that is not stored, told in a few lines: whether it answers, how long each phase took, which rule fails."""
+"""One check that is not stored, told in a few lines: whether it answers, how long each phase took, which assertion fails."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tocsin import checks
+from tocsin.core import shape
+from tocsin.core.monitor import Monitor
 from tocsin.core.plain import as_list
 from tocsin.errors import EgressRefused, Invalid, TocsinError
 from tocsin.web.api.checks import check_once
+from tocsin.web.api.given import check_kept_secrets
 from tocsin.web.call import Call
-from tocsin.web.pages import phases, rules, words
+from tocsin.web.pages import assertions, form, phases, words
 from tocsin.web.pages.view import problems
 
 
@@ -27,13 +31,13 @@ class Tried:
     errors: tuple[str, ...] = ()
 
 
-async def once(call: Call, data: Mapping[str, Any]) -> Tried:
-    """Check once, as the form stands."""
+async def once(call: Call, data: Mapping[str, Any], monitor: Monitor | None = None) -> Tried:
+    """Check once, as the form stands. `monitor`: the one that the form changes; its secrets stand behind ***."""
     wanted = {k: data[k] for k in ("type", "target", "timeout_s", "assertions") if k in data}
     if wanted.get("type") == "push":
         return Tried(st="pending", title="Nothing to try", text="A push monitor waits for your job to call it.")
     try:
-        outcome = await check_once(call.parts, call.who, wanted)
+        outcome = await check_once(call.parts, call.who, _with_secrets(wanted, monitor))
     except Invalid as error:
         return Tried(
             st="slow", title="Not complete yet", errors=tuple(f"{_field(f)}: {t}" for f, t in problems(error).items())
@@ -45,8 +49,18 @@ async def once(call: Call, data: Mapping[str, Any]) -> Tried:
     return told(outcome)
 
 
+def _with_secrets(wanted: dict[str, Any], monitor: Monitor | None) -> dict[str, Any]:
+    """The same with the monitor's own secrets. Raises Invalid where they would go to another place than before."""
+    if monitor is None:
+        return wanted
+    type_ = checks.kind(monitor.type).target
+    whole = monitor.target | shape.keep_hidden(type_, wanted["target"], monitor.target)
+    check_kept_secrets(type_, wanted["target"], whole, monitor.target, "target")
+    return wanted | {"target": whole}
+
+
 def _field(path: str) -> str:
-    return path.removeprefix("target.").replace("_", " ").capitalize()
+    return form.label(path.removeprefix("target."))
 
 
 def told(outcome: Mapping[str, Any]) -> Tried:
@@ -65,7 +79,7 @@ def told(outcome: Mapping[str, Any]) -> Tried:
     error = outcome["error"]
     text = (
         "" if not error or (error["type"] == "assertion" and failed) else error["message"]
-    )  # the rules say it already
+    )  # the assertions say it already
     return Tried(
         st=st,
         title=titles[status],
@@ -77,9 +91,9 @@ def told(outcome: Mapping[str, Any]) -> Tried:
 
 
 def failure(a: Mapping[str, Any]) -> str:
-    """A missed rule: what was expected, what was seen."""
+    """A missed assertion: what was expected, what was seen."""
     kind = str(a["type"])
-    what = rules.TYPES.get(kind, kind).partition(",")[0]
+    what = assertions.TYPES.get(kind, kind).partition(",")[0]
     return f"{what}: expected {short(a.get('expected'))}, seen {short(a.get('actual'))}"
 
 

@@ -71,7 +71,7 @@ async def figures(call: Call) -> Reply:
 
 
 def limits(monitor: Monitor) -> list[float]:
-    """The response times, ms, that its rules allow at most."""
+    """The response times, ms, that its assertions allow at most."""
     return sorted(
         {
             float(a.value)

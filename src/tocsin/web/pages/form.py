@@ -16,24 +16,55 @@ from tocsin.core.shape import HIDDEN_TEXT, FieldShape, dump
 
 _WHOLE, _NUMBER = re.compile(r"-?\d{1,18}"), re.compile(r"-?\d{1,15}(\.\d{1,15})?")
 _WORDS = {
-    "url": "Address (URL)",
-    "ip_version": "IP version",
-    "verify_tls": "Verify the certificate",
-    "http_version": "HTTP version",
-    "ca_file": "CA file",
+    "auth": "Authentication",
+    "auth_source": "Database of the user",
+    "authenticated": "Validated by DNSSEC",
+    "ca_file": "Trusted authorities",
+    "client_cert": "Client certificate",
+    "client_id": "Client ID",
+    "client_key": "Key of the client certificate",
+    "cleartext_password": "Password in the clear",
     "cors_origin": "CORS origin",
-    "tls": "TLS",
+    "credentials_in": "Credentials go in the",
+    "expect_mode": "How it is compared",
+    "grace_s": "Grace time (s)",
+    "helo": "Name in EHLO",
+    "http_version": "HTTP version",
     "id": "ID",
+    "ip_version": "IP version",
+    "max_body": "Most of the body (bytes)",
+    "max_lag": "Largest lag (records)",
+    "max_loss_percent": "Largest loss (%)",
+    "max_messages": "Most messages",
+    "max_redirects": "Most redirects",
+    "max_run_s": "Longest run (s)",
+    "min_consumers": "Fewest consumers",
+    "min_entries": "Fewest entries",
+    "min_serial": "Oldest serial",
+    "mqtt_version": "MQTT version",
+    "oid": "Object (OID)",
+    "qos": "Quality of service (QoS)",
+    "rcode": "Response code",
+    "resolve": "Addresses of names",
+    "server_name": "Server name in TLS",
+    "size": "Size (bytes)",
     "smtp_url": "Mail server (URL)",
     "starttls": "STARTTLS",
-    "to": "To",
+    "timezone": "Time zone",
+    "tls": "TLS",
+    "token_url": "Address of the token's server (URL)",
+    "url": "Address (URL)",
+    "username": "User name",
+    "verify_tls": "Verify the certificate",
+    "vhost": "Virtual host",
 }
+_UNITS = {"_ms": " (ms)", "_s": " (s)"}
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
     """One field of a form. `control`: text, area, number, password, check, select, lines, pairs or json; `lines` has one
-    entry a line, `pairs` one `Name: value` a line."""
+    entry a line, `pairs` one `Name: value` a line. `front`: shown at once, not under More."""
 
     name: str
     label: str
@@ -47,6 +78,7 @@ class Input:
     error: str = ""
     optional: bool = False
     example: str = ""
+    front: bool = False
 
 
 def inputs(
@@ -72,6 +104,7 @@ def inputs(
                 error=_error(shape, control, value, prefix, errors),
                 optional=shape.optional,
                 example=shape.marks.example,
+                front=shape.required or shape.marks.front,
             )
         )
     return made
@@ -97,7 +130,10 @@ def _in(path: str, name: str) -> bool:
 
 def label(name: str) -> str:
     """A field's name as people read it."""
-    return _WORDS.get(name) or name.replace("_", " ").removesuffix(" s").capitalize()
+    if name in _WORDS:
+        return _WORDS[name]
+    end = next((e for e in _UNITS if name.endswith(e)), "")
+    return name.removesuffix(end).replace("_", " ").capitalize() + _UNITS.get(end, "")
 
 
 def _control(shape: FieldShape) -> str:
@@ -109,7 +145,7 @@ def _control(shape: FieldShape) -> str:
         case "choice":
             return "select"
         case "text":
-            return "password" if shape.marks.hidden else "area" if shape.name in ("body", "message") else "text"
+            return "area" if shape.marks.long else "password" if shape.marks.hidden else "text"
         case "list" if shape.item is not None and shape.item.kind in ("text", "choice", "integer"):
             return "lines"
         case "map" if shape.item is not None and shape.item.kind == "text":
@@ -123,7 +159,8 @@ def _control(shape: FieldShape) -> str:
 def _hint(shape: FieldShape, control: str) -> str:
     help_ = shape.help[:1].upper() + shape.help[1:]
     how = {"lines": "One a line.", "pairs": "One a line, as Name: value.", "json": "As JSON."}.get(control, "")
-    return " ".join(f"{t.rstrip('.')}." for t in (help_, how) if t)
+    said = "" if help_ == label(shape.name) else help_
+    return " ".join(f"{t.rstrip('.')}." for t in (said, how) if t)
 
 
 def _shown(control: str, value: Any) -> str:
@@ -151,7 +188,7 @@ def read_back(shapes: Sequence[FieldShape], given: Mapping[str, str], prefix: st
         text = given.get(name, "")
         if control == "check":
             data[shape.name] = bool(text)
-        elif control == "password" and text == HIDDEN_TEXT:
+        elif shape.marks.hidden and text.strip() == HIDDEN_TEXT:
             data[shape.name] = HIDDEN_TEXT
         elif text.strip() == "" and not (shape.required and control in ("text", "area")):
             if not shape.required:
@@ -163,12 +200,30 @@ def read_back(shapes: Sequence[FieldShape], given: Mapping[str, str], prefix: st
     return data
 
 
+def kept(before: Sequence[FieldShape], after: Sequence[FieldShape], values: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the values of one type's fields another type's form may go on with: fields of the same name and control that
+    were changed by hand, choices only where there are the same ones."""
+    old = {shape.name: shape for shape in before}
+    made: dict[str, Any] = {}
+    for shape in after:
+        was = old.get(shape.name)
+        if was is None or shape.name not in values or _control(was) != _control(shape):
+            continue
+        value = values[shape.name]
+        if value != dump(was.default) and (not shape.marks.choices or value in shape.marks.choices):
+            made[shape.name] = value
+    return made
+
+
 def _plain(shape: FieldShape, control: str, text: str) -> Any:
     if control == "number":
         return number(text)
     if control == "select":
         return next((c for c in shape.marks.choices if str(c) == text), text)
     if control == "lines":
+        item = shape.item.marks if shape.item is not None else shape.marks
+        if item.max_length is not None and item.min_length == 0:  # entries may be empty, and blanks count
+            return text.replace("\r\n", "\n").rstrip("\n").split("\n")
         whole = shape.item is not None and shape.item.kind == "integer"
         return [number(line) if whole else line for line in _lines(text)]
     if control == "pairs":

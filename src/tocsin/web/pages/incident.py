@@ -98,7 +98,7 @@ async def _page(call: Call, *, error: str = "", note: str = "", status: int = 20
         log=log,
         timeline=[incident_words.line(e) for e in reversed(timeline)],
         facts=incident_words.facts(incident, watched),
-        rows=_rules(incident),
+        rows=_assertions(incident),
         seen=_seen(incident),
         pictured="picture" in incident.evidence,
         next=_next(log, call),
@@ -109,8 +109,8 @@ async def _page(call: Call, *, error: str = "", note: str = "", status: int = 20
     )
 
 
-def _rules(incident: Incident) -> list[dict[str, Any]]:
-    """Expected and seen, rule by rule."""
+def _assertions(incident: Incident) -> list[dict[str, Any]]:
+    """Expected and seen, assertion by assertion."""
     rows = [as_map(row) for row in as_list(incident.evidence.get("assertions")) or ()]
     return [
         {

@@ -71,17 +71,18 @@ def held(watched: Watched) -> bool:
 
 
 def _degraded(watched: Watched) -> str:
-    """Why it is degraded, in two or three words: the figure when it is slow, else the rule that was missed."""
+    """Why it is degraded, in two or three words: the figure when it is slow, else the assertion that was missed."""
     total = response(watched)
     for result in watched.last.values():
-        for rule in result.outcome.assertions:
-            if rule.ok:
+        for assertion in result.outcome.assertions:
+            if assertion.ok:
                 continue
-            if rule.type == "certificate_days":
-                return f"Certificate {int(rule.actual or 0)} days"
-            if rule.type != "response_time_ms":
-                return "Degraded, " + rule.type.replace("_", " ")
-    return "Slow" if total is None else f"Slow, {words.ms(total)} ms"
+            if assertion.type == "certificate_days":
+                return f"Certificate {int(assertion.actual or 0)} days"
+            if assertion.type != "response_time_ms":
+                return "Degraded, " + assertion.type.replace("_", " ")
+            return "Slow" if total is None else f"Slow, {words.ms(total)} ms"
+    return "Degraded"
 
 
 def response(watched: Watched) -> float | None:

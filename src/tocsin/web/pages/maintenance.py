@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -51,7 +52,7 @@ async def index(call: Call) -> Reply:
         silences=[(s, s.starts_at + timedelta(seconds=s.duration_s)) for s in quiet],
         verdict=_verdict(len(groups["Now"]), len(quiet)),
         often=window_words.often,
-        covers=lambda scope: window_words.covers(scope, watched),
+        covers=partial(window_words.covers, watched=watched),
         did={"saved": "Saved.", "deleted": "Deleted.", "ended": "Ended. What is down is told again."}.get(
             wanted.did, ""
         ),
@@ -81,7 +82,7 @@ def typed(call: Call) -> dict[str, Any]:
     given = view.first(call, "starts_at")
     amount, unit = view.first(call, "lasts"), UNITS.get(view.first(call, "unit"), 60)
     number = form.number(amount)
-    start = _moment(given, zone)
+    start = moment(given, zone)
     return {
         "name": view.first(call, "name"),
         "scope": _scope(call),
@@ -104,7 +105,7 @@ def _scope(call: Call) -> dict[str, Any]:
     }
 
 
-def _moment(text: str, zone: str) -> datetime | None:
+def moment(text: str, zone: str) -> datetime | None:
     """A wall-clock time of a zone as a moment; None when either cannot be read."""
     try:
         wall = datetime.fromisoformat(text)
@@ -139,7 +140,7 @@ def _fields(call: Call, data: Mapping[str, Any]) -> dict[str, Any]:
     if call.method == "POST":
         how = view.first(call, "often", how)
     start, zone = str(data["starts_at"]), str(data["time_zone"])
-    moment = _moment(start, zone)
+    begins = moment(start, zone)
     lasts = data["duration_s"]
     unit = next(
         (u for u, s in reversed(UNITS.items()) if isinstance(lasts, int) and lasts and lasts % s == 0), "minutes"
@@ -151,7 +152,7 @@ def _fields(call: Call, data: Mapping[str, Any]) -> dict[str, Any]:
         mode = view.first(call, "scope", mode)
     return {
         "how": how, "days": days, "rule": rule, "last": last, "unit": unit, "amount": amount, "mode": mode,
-        "start": start if moment is None else f"{moment.astimezone(ZoneInfo(zone)):%Y-%m-%dT%H:%M}",
+        "start": start if begins is None else f"{begins.astimezone(ZoneInfo(zone)):%Y-%m-%dT%H:%M}",
     }  # fmt: skip
 
 
@@ -262,7 +263,7 @@ async def hush(call: Call) -> Reply:
     if seconds := view.first(call, "for"):
         wanted["duration_s"] = form.number(seconds)
     else:
-        until = _moment(view.first(call, "until"), view.first(call, "time_zone", "UTC") or "UTC")
+        until = moment(view.first(call, "until"), view.first(call, "time_zone", "UTC") or "UTC")
         wanted["until"] = view.first(call, "until") if until is None else iso(until)
     await silences.create(call.parts, call.who, wanted)
     return view.see_other(back)

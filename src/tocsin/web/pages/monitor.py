@@ -10,6 +10,7 @@ from typing import Any, Literal
 from markupsafe import Markup
 from msgspec import Struct, structs
 
+from tocsin.core import fact_text
 from tocsin.core.incident import Incident
 from tocsin.core.result import CheckError
 from tocsin.core.uptime import Uptime, uptime
@@ -91,13 +92,15 @@ async def show(call: Call) -> Reply:
         undo={"paused": "resume", "resumed": "pause"}.get(wanted.did),
         tls=tls,
         letters=figures.letters(watched),
-        words=monitor_edit.words_of(call, monitor_edit.of(watched.monitor)),
+        words=monitor_edit.words_of(call, monitor_edit.of(watched.monitor), watched.monitor),
         explain=_votes(call, watched),
         seen_of=seen_of,
         quiet=silences.over(call.parts, watched.monitor),
         hushed=incident_words.why_held(watched.incident) if watched.incident is not None else "",
+        worse=worse,
         held=incident_words.HELD if look.held(watched) else "",
         push_url=monitors.push_url(call.parts, watched.monitor) if view.frame(call).can_write else None,
+        facts=_facts(told),
         printed=_printed(told) if view.frame(call).can_write else "",
     )
 
@@ -106,12 +109,13 @@ async def _told(call: Call, watched: Watched) -> Told:
     id, now = watched.monitor.id, call.now
 
     def read(s: Session) -> Told:
-        results, _ = s.results.page(id, limit=20)
+        results, latest = s.results.page(id, limit=20)[0], s.results.latest(id)
+        whole = {r.id: r for r in latest}  # what is kept of the newest only
         incidents, _ = s.incidents.list(monitor=id, limit=6)
         day, month = now - timedelta(days=1), now - timedelta(days=30)
         return Told(
-            results,
-            s.results.latest(id),
+            [whole.get(r.id, r) for r in results],
+            latest,
             uptime(s.verdicts.intervals(id, day, now), day, now),
             uptime(s.verdicts.intervals(id, month, now), month, now),
             s.rollups.stats(id, day, now),
@@ -177,6 +181,9 @@ def _places(watched: Watched, told: Told, scale: float) -> list[Place]:
     return made
 
 
+NOT_KEPT = "why is kept only where it begins, and of the latest check"
+
+
 def seen_of(result: StoredResult) -> str:
     """What a result saw, in a few words."""
     if result.outcome is not None and result.status != "up":
@@ -184,12 +191,24 @@ def seen_of(result: StoredResult) -> str:
         if missed:
             return "; ".join(missed[:2])
     if result.error is not None:
-        return _said(result.error)
+        return NOT_KEPT if result.status == "invalid" and not result.error.message else _said(result.error)
     return f"{result.status_code}" if result.status_code is not None else "as expected"
+
+
+def worse(result: StoredResult) -> str:
+    """The word for a result that is degraded: slow where the time was too long, else for whatever else it is."""
+    missed = [a for a in (result.outcome or {}).get("assertions", ()) if not a["ok"]]
+    return "Slow" if any(a["type"] == "response_time_ms" for a in missed) else "Degraded"
 
 
 def _said(error: CheckError) -> str:
     return error.message or error.type.replace("_", " ")
+
+
+def _facts(told: Told) -> list[tuple[str, str]]:
+    """What the latest check saw beyond times and status, at most 40 rows."""
+    latest = next((r for r in told.latest if r.type != "push" and r.outcome is not None), None)
+    return [] if latest is None or latest.outcome is None else fact_text.fact_rows(latest.outcome["facts"])[:40]
 
 
 def _printed(told: Told) -> str:

@@ -8,13 +8,14 @@ from typing import Any
 from msgspec import Struct
 
 from tocsin import checks
+from tocsin.core import assertion_terms
 from tocsin.core.alert import Channel
 from tocsin.core.monitor import Monitor
-from tocsin.core.shape import dump, fields, hide, read
+from tocsin.core.shape import dump, fields, hide, keep_hidden, read
 from tocsin.errors import Conflict, Invalid, NotFound
 from tocsin.web.api import monitors
 from tocsin.web.call import Call, Reply, Route
-from tocsin.web.pages import address, attempt, depends, form, plain_words, rules, view, words
+from tocsin.web.pages import address, assertions, attempt, depends, form, plain_words, view, words
 
 NUMBERS = (
     "interval_s",
@@ -38,15 +39,15 @@ class NewQuery(Struct, frozen=True, kw_only=True):
 
 def _start(call: Call, type_: str) -> dict[str, Any]:
     """What a new monitor's form begins with."""
-    settings = call.parts.settings
-    interval = settings["DEFAULT_INTERVAL_S"]
-    return {
+    settings, own = call.parts.settings, checks.kind(type_).start
+    interval = max(settings["DEFAULT_INTERVAL_S"], own.get("interval_s", 0))
+    usual: dict[str, Any] = {
         "name": "",
         "type": type_,
         "target": {},
         "interval_s": interval,
         "retries": 1,
-        "failure_threshold": 1 if type_ == "push" else 2,
+        "failure_threshold": 2,
         "timeout_s": min(settings["CHECK_TIMEOUT_S"], 0.8 * interval),
         "retry_interval_s": min(15, interval / 2),
         "degraded_threshold": 2,
@@ -61,12 +62,13 @@ def _start(call: Call, type_: str) -> dict[str, Any]:
         "notify_on_resolve": True,
         "flap_detection": True,
     }
+    return usual | {k: v for k, v in own.items() if k != "interval_s"}
 
 
-def typed(call: Call) -> dict[str, Any]:
-    """The plain data of a form that was sent."""
+def typed(call: Call, type_: str = "") -> dict[str, Any]:
+    """The plain data of a form that was sent, with the fields of that type (else of the one that is chosen)."""
     given = dict(reversed(call.form))
-    type_ = view.first(call, "type", "http")
+    type_ = type_ or view.first(call, "type", "http")
     known = type_ in checks.REGISTRY
     target_ = form.read_back(fields(checks.kind(type_).target), given, "target.") if known else {}
     if type_ == "push":
@@ -77,7 +79,7 @@ def typed(call: Call) -> dict[str, Any]:
         "target": target_,
         "tags": [t.strip() for t in given.get("tags", "").split(",") if t.strip()],
         "parents": depends.read_back(view.first(call, "parents"), _family(call)),
-        "assertions": rules.read_back(call),
+        "assertions": assertions.read_back(call),
         "notify_on_resolve": view.ticked(call, "notify_on_resolve"),
         "flap_detection": view.ticked(call, "flap_detection"),
     }
@@ -98,14 +100,15 @@ def of(monitor: Monitor) -> dict[str, Any]:
     return data
 
 
-def words_of(call: Call, data: Mapping[str, Any]) -> list[str]:
-    """The set-up in sentences."""
+def words_of(call: Call, data: Mapping[str, Any], monitor: Monitor | None = None) -> list[str]:
+    """The set-up in sentences. `monitor`: the one whose secrets are meant where the data says ***."""
     shown, whole = "", data
     try:
         type_ = checks.kind(str(data["type"])).target
         usual = {f.name: f.default for f in fields(type_) if not f.required}
         whole = {**data, "target": usual | dict(data["target"] or {})}
-        shown = checks.show(str(data["type"]), read(type_, data["target"]))
+        target_ = data["target"] if monitor is None else keep_hidden(type_, data["target"], monitor.target)
+        shown = checks.show(str(data["type"]), read(type_, target_))
     except (Invalid, NotFound):
         pass
     parents = depends.shown(data.get("parents") or (), _family(call)).splitlines()
@@ -130,28 +133,38 @@ def _form(
     said: str = "",
     status: int = 200,
 ) -> Reply:
-    channels: tuple[Channel, ...] = call.parts.corridor.watchlist.channels(call.who.workspace_id)
     return view.page(
         call,
         "monitor_edit.html",
         section="overview",
         status=status,
         monitor=monitor,
-        data=data,
-        errors=errors,
         said=said,
-        channels=channels,
-        words=words_of(call, data),
-        parents=depends.shown(data.get("parents") or (), _family(call)),
-        parent_errors=[text for path, text in errors.items() if path.startswith("parents")],
+        words=words_of(call, data, monitor),
         types=[checks.kind(n) for n in checks.names()],
-        rules=rules.rows(data.get("assertions") or (), errors),
-        rule_types=rules.TYPES,
-        rule_ops=rules.OPS,
-        settings=call.parts.settings,
         hidden_errors=[f for f in errors if not _on_page(f)],
-        **_inputs(data, errors),
+        **_parts(call, data, errors),
     )
+
+
+def _parts(call: Call, data: Mapping[str, Any], errors: Mapping[str, str]) -> dict[str, Any]:
+    """What the parts of the form need that the check type changes."""
+    channels: tuple[Channel, ...] = call.parts.corridor.watchlist.channels(call.who.workspace_id)
+    offers = checks.kind(str(data["type"])).offers
+    used = {str(a.get("type")) for a in data.get("assertions") or ()}
+    return {
+        "data": data,
+        "errors": errors,
+        "channels": channels,
+        "parents": depends.shown(data.get("parents") or (), _family(call)),
+        "parent_errors": [text for path, text in errors.items() if path.startswith("parents")],
+        "assertions": assertions.rows(data.get("assertions") or (), errors),
+        "assertion_types": {k: v for k, v in assertions.TYPES.items() if k in offers or k in used},
+        "assertion_ops": assertions.OPS,
+        "fitting": assertion_terms.OPS,
+        "settings": call.parts.settings,
+        **_inputs(data, errors),
+    }
 
 
 def _on_page(path: str) -> bool:
@@ -163,11 +176,11 @@ def _inputs(data: Mapping[str, Any], errors: Mapping[str, str]) -> dict[str, Any
     made = form.inputs(fields(kind.target), data.get("target") or {}, "target.", errors)
     if kind.name == "push":  # its token is ours to make, nothing to type
         made = [i for i in made if i.name != "target.token"]
-    needed = [i for i in made if i.required] or made[:1]
     return {
-        "needed": needed,
-        "more": [i for i in made if i not in needed],
-        "more_open": any(i.error for i in made if not i.required),
+        "needed": [i for i in made if i.front],
+        "more": (more := [i for i in made if not i.front]),
+        "more_words": ", ".join(words.within(i.label) for i in more[:5]) + (" …" if len(more) > 5 else ""),
+        "more_open": any(i.error for i in made if not i.front),
         "label": kind.label,
     }
 
@@ -189,7 +202,7 @@ async def create(call: Call) -> Reply:
     try:
         made = await monitors.create(call.parts, call.who, data | {"name": _name(data)})
     except Invalid as error:
-        return _form(call, _start(call, data["type"]) | data, view.problems(error), status=422)
+        return _form(call, _start(call, data["type"]) | data, _told(data, error), status=422)
     except Conflict as error:
         return _form(call, _start(call, data["type"]) | data, {"name": words.sentence(error)}, status=409)
     return view.see_other(f"/monitors/{made.id}?did=created")
@@ -209,15 +222,34 @@ async def change(call: Call) -> Reply:
     try:
         await monitors.change(call.parts, call.who, monitor.id, data | {"name": _name(data)})
     except Invalid as error:
-        return _form(call, of(monitor) | data, view.problems(error), monitor=monitor, status=422)
+        return _form(call, of(monitor) | data, _told(data, error), monitor=monitor, status=422)
     except Conflict as error:
         return _form(call, of(monitor) | data, {}, monitor=monitor, said=words.sentence(error), status=409)
     return view.see_other(f"/monitors/{monitor.id}?did=saved")
 
 
+def _told(data: Mapping[str, Any], error: Invalid) -> dict[str, str]:
+    """What is wrong with each field. A name left empty is no fault as long as the address that it would be made of is."""
+    errors = view.problems(error)
+    if not data["name"] and "name" in errors:
+        errors["name"] = "Give it a name: there is no address to call it after."
+        if any(field.startswith("target.") for field in errors):
+            del errors["name"]
+    return errors
+
+
 def _name(data: Mapping[str, Any]) -> str:
     """The name that was typed, or one made of the address."""
     return data["name"] or address.name_of(data["type"], data["target"])
+
+
+def _edited(call: Call) -> Monitor | None:
+    """The monitor that this form changes; None when it makes a new one."""
+    try:
+        monitor = monitors.watched(call.parts, call.who, view.first(call, "monitor_id")).monitor
+    except NotFound:
+        return None
+    return monitor if monitor.type == view.first(call, "type") else None
 
 
 def _known(call: Call) -> Monitor:
@@ -227,20 +259,32 @@ def _known(call: Call) -> Monitor:
 async def in_words(call: Call) -> Reply:
     """The fragment "In plain words" of a form as it stands."""
     data = typed(call)
-    return view.html(view.render("plain_words.html", words=words_of(call, data)))
+    return view.html(view.render("plain_words.html", words=words_of(call, data, _edited(call))))
 
 
 async def target(call: Call) -> Reply:
-    """The fragment with the fields of another check type, keeping what fits."""
-    data = typed(call)
-    if data["type"] not in checks.REGISTRY:
-        raise NotFound(f"there is no check type {data['type']}")
-    return view.html(view.render("target_fields.html", data=data, errors={}, **_inputs(data, {})))
+    """The fragments that another check type changes: its fields, how often, what is a good answer, when to ring."""
+    type_ = view.first(call, "type", "http")
+    if type_ not in checks.REGISTRY:
+        raise NotFound(f"there is no check type {type_}")
+    return view.html(view.render("monitor_type.html", **_parts(call, _switched(call, type_), {})))
+
+
+def _switched(call: Call, type_: str) -> dict[str, Any]:
+    """The form of another type: what was changed by hand and fits stays, the rest begins as that type does."""
+    before = view.first(call, "shown_type", type_)
+    if before not in checks.REGISTRY:
+        before = type_
+    data, old, started = typed(call, before), _start(call, before), _start(call, type_)
+    changed = {k: v for k, v in data.items() if k not in NUMBERS or v != old[k]}
+    fit = [a for a in data["assertions"] if a.get("type") in checks.kind(type_).offers]
+    kept = form.kept(fields(checks.kind(before).target), fields(checks.kind(type_).target), data["target"])
+    return started | changed | {"type": type_, "target": kept, "assertions": fit}
 
 
 async def try_it(call: Call) -> Reply:
     """The fragment with what one check gives; nothing is stored."""
-    shown = await attempt.once(call, typed(call))
+    shown = await attempt.once(call, typed(call), _edited(call))
     return view.html(view.render("attempt.html", tried=shown))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tocsin.core import rhythm
 from tocsin.core.plain import as_map
-from tocsin.web.pages import rules, words
+from tocsin.web.pages import assertions, words
 
 _QUORUM = {"majority": "most locations", "any": "any location", "all": "all locations"}
 
@@ -31,7 +31,7 @@ def _what(data: Mapping[str, Any], shown: str) -> str:
     if data.get("type") == "push":
         target = as_map(data.get("target")) or {}
         return f"A job should call us {_rhythm(target)}."
-    parts = [rules.sentence(a) for a in data.get("assertions") or ()]
+    parts = [assertions.sentence(a) for a in data.get("assertions") or ()]
     if data.get("type") == "http" and not any(a.get("type") == "status_code" for a in data.get("assertions") or ()):
         parts.insert(0, "the status is 200 to 299")
     expected = f" Expect that {words.listed(parts)}." if parts else ""

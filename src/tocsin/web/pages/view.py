@@ -15,6 +15,7 @@ from tocsin import __version__
 from tocsin.core.access import may
 from tocsin.core.incident import Incident
 from tocsin.core.result import iso
+from tocsin.core.shape import HIDDEN_TEXT
 from tocsin.errors import Invalid
 from tocsin.web import health
 from tocsin.web.call import Call, Reply
@@ -190,7 +191,14 @@ def problems(error: Invalid) -> dict[str, str]:
     """What is wrong with each field, as a sentence with its remedy; the first problem of a field counts."""
     told: dict[str, str] = {}
     for p in error.problems:
-        found = "" if p.found in ("", "nothing", '""') else f", not {p.found}"
-        expected = p.expected.removesuffix(" or null")
-        told.setdefault(p.field, f"Must be {expected}{found}.")
+        given = "given: " if p.found == "nothing" else ""
+        told.setdefault(p.field, f"Must be {given}{p.expected.removesuffix(' or null')}{_but(p.found)}.")
     return told
+
+
+def _but(found: str) -> str:
+    """What was found instead, where that says anything: not the empty field, nor the stars of a secret."""
+    if found in ("", "nothing", '""', HIDDEN_TEXT):
+        return ""
+    rest = found.removeprefix("one that ")
+    return f", not {found}" if rest == found else f"; this one {rest}"

@@ -13,6 +13,11 @@ def sentence(text: object) -> str:
     return f"{said[:1].upper()}{said[1:]}" + ("" if said.endswith((".", "!", "?")) else ".")
 
 
+def within(label: str) -> str:
+    """The label as it stands within a sentence: "Address (URL)" with a small first letter, "TLS" as it is."""
+    return label[:1].lower() + label[1:] if label[1:2].islower() else label
+
+
 def ms(value: float | None) -> str:
     """ "184", "1,140" or "12.4": milliseconds without the unit, at most four digits; "none" when there is no figure."""
     if value is None:

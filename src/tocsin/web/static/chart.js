@@ -101,7 +101,7 @@ function draw() {
     scales: { x: { range: [data.from, data.to + data.step_s] }, y: { range: (u, lo, hi) => [0, Math.max(1, hi == null ? 100 : hi * 1.12)] } },
     axes: [
       { stroke: ink3, grid: { show: false }, ticks: { stroke: line, width: 1 }, font: "12px system-ui", values: (u, t) => t.map((v) => data.to - data.from > 90000 ? dm.format(v * 1000) : hm.format(v * 1000)) },
-      { stroke: ink3, grid: { stroke: line, width: 1 }, ticks: { show: false }, font: "12px system-ui", size: 56, values: (u, t) => t.map((v) => v ? ms(v) : "0") },
+      { stroke: ink3, grid: { stroke: line, width: 1 }, ticks: { show: false }, font: "12px system-ui", size: 68, values: (u, t) => t.map((v) => v ? ms(v) : "0") },
     ],
     hooks: { drawClear: [ground], draw: [limit] },
   }, columns, box);

@@ -34,6 +34,7 @@ class Talk:
     over: asyncio.Event
     head: bytes = b""
     body: bytes = b""
+    front: int = 0  # the port that a check sees, when it is not our own
 
     @property
     def path(self) -> str:

@@ -1,4 +1,4 @@
-"""Assertions in a form: one row a rule, and rows as plain data again."""
+"""Assertions in a form: one row each, and rows as plain data again."""
 
 from __future__ import annotations
 
@@ -67,20 +67,20 @@ def _shown(value: Any) -> str:
 
 
 def read_back(call: Call) -> list[dict[str, Any]]:
-    """The rules that were typed, rows left empty left out."""
-    columns = [view.every(call, "rule." + name) for name in ("type", "op", "of", "value", "on_fail")]
+    """The assertions that were typed, rows left empty left out."""
+    columns = [view.every(call, "assertion." + name) for name in ("type", "op", "of", "value", "on_fail")]
     made: list[dict[str, Any]] = []
     for type_, op, of, value, on_fail in zip(*columns, strict=False):
         if not type_ or (not value.strip() and not of.strip()):
             continue
-        rule: dict[str, Any] = {"type": type_, "op": op, "value": _plain(type_, op, value)}
+        one: dict[str, Any] = {"type": type_, "op": op, "value": _plain(type_, op, value)}
         if type_ == "header":
-            rule["name"] = of.strip()
+            one["name"] = of.strip()
         elif type_ == "json_path":
-            rule["path"] = of.strip()
+            one["path"] = of.strip()
         if on_fail == "degrade":
-            rule["on_fail"] = "degrade"
-        made.append(rule)
+            one["on_fail"] = "degrade"
+        made.append(one)
     return made
 
 
@@ -97,7 +97,7 @@ def _plain(type_: str, op: str, text: str) -> Any:
 
 
 def sentence(assertion: Mapping[str, Any]) -> str:
-    """A rule in words: "status is one of 200-299"."""
+    """An assertion in words: "status is one of 200-299"."""
     type_, op = str(assertion.get("type", "")), str(assertion.get("op", ""))
     what = {
         "status_code": "the status",
