@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec.structs import replace
 
 from builders import a_monitor, a_verdict, at
@@ -18,11 +18,12 @@ from tocsin.core.incident import Incident, Transition
 from tocsin.core.maintenance import Window, changes_at, ends_at, hush_of
 from tocsin.core.scope import Scope
 
-STEPS = st.integers(1, 400)
+STEPS = st.integers(1, 30) | st.integers(1, 400)
 
 
 class Suppression(RuleBasedStateMachine):
-    """A shop behind a router, in windows. Every 10 s, and whenever a moment was promised, it is judged."""
+    """A shop that is looked at every 10 s, behind a router that is looked at every 70 s, in windows. It is judged as in
+    the corridor: at promised moments, at results while something may come of them, and when the router has one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,7 +31,8 @@ class Suppression(RuleBasedStateMachine):
         self.now = 0
         self.windows: list[Window] = []
         self.down, self.since, self.looked = False, 0, 0
-        self.router_down, self.router_since = False, 0
+        self.router_down, self.router_since, self.router_looked = False, 0, 0
+        self.calm = self.leans = False
         self.incident: Incident | None = None
         self.told: list[Transition] = []
         self.promised: list[int] = []
@@ -46,9 +48,11 @@ class Suppression(RuleBasedStateMachine):
         while self.now < end:
             ahead = [moment for moment in self.promised if self.now < moment <= end]
             self.now = min([end, (self.now // 10 + 1) * 10, *ahead])
-            if self.now % 10 == 0:
-                self.looked = self.now
-            self.judge()
+            result, answer = self.now % 10 == 0, self.now % 70 == 0
+            self.looked = self.now if result else self.looked
+            self.router_looked = self.now if answer else self.router_looked
+            if self.now in ahead or (result and not self.calm) or (answer and self.leans):
+                self.judge()
 
     @rule()
     def shop_changes(self) -> None:
@@ -57,10 +61,11 @@ class Suppression(RuleBasedStateMachine):
 
     @rule()
     def router_changes(self) -> None:
-        self.router_down, self.router_since = not self.router_down, self.now
+        self.router_down, self.router_since, self.router_looked = not self.router_down, self.now, self.now
         self.judge()
 
-    @rule(begin=st.integers(-50, 100), lasts=st.integers(60, 500), silence=st.booleans(), again=st.booleans())
+    @precondition(lambda self: len(self.windows) < 2)
+    @rule(begin=st.integers(-50, 100), lasts=st.integers(60, 300), silence=st.booleans(), again=st.booleans())
     def window_is_made(self, begin: int, lasts: int, silence: bool, again: bool) -> None:
         number = len(self.windows)
         rrule = "FREQ=DAILY;COUNT=3" if again and not silence else None
@@ -70,17 +75,17 @@ class Suppression(RuleBasedStateMachine):
         ))  # fmt: skip
         self.judge()
 
+    @precondition(lambda self: self.windows)
     @rule(lasts=st.integers(1, 500))
     def window_is_changed(self, lasts: int) -> None:
-        if self.windows:
-            self.windows[-1] = replace(self.windows[-1], duration_s=lasts)
-            self.judge()
+        self.windows[-1] = replace(self.windows[-1], duration_s=lasts)
+        self.judge()
 
+    @precondition(lambda self: self.windows)
     @rule()
     def window_is_deleted(self) -> None:
-        if self.windows:
-            self.windows.pop()
-            self.judge()
+        self.windows.pop()
+        self.judge()
 
     def hush(self) -> Hush | None:
         value = "down" if self.down else "up"
@@ -90,9 +95,10 @@ class Suppression(RuleBasedStateMachine):
         )  # fmt: skip
         router = Seen(
             id="router", name="Router", value="down" if self.router_down else "up", since=at(self.router_since),
-            answered_at=at(self.now), interval_s=10, timeout_s=5,
+            answered_at=at(self.router_looked), interval_s=70, timeout_s=5,
         )  # fmt: skip
         held = held_by(shop, {"router": router}.get, at(self.now))
+        self.leans = held is not None
         return hush_of(self.windows, self.monitor, at(self.now)) or (None if held is None else held.hush)
 
     def judge(self) -> None:
@@ -103,6 +109,8 @@ class Suppression(RuleBasedStateMachine):
         )
         self.incident = step.incident
         self.told += step.transitions
+        self.calm = step.judge_again_at is None
+        assert hush is None or all(t.what == "resolved" for t in step.transitions)
         moments = [step.judge_again_at, changes_at(self.windows, self.monitor, now)]
         start = at(0)
         self.promised = [
@@ -134,4 +142,4 @@ class Suppression(RuleBasedStateMachine):
 
 
 TestSuppression = Suppression.TestCase
-TestSuppression.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestSuppression.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)

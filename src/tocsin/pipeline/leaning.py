@@ -40,6 +40,5 @@ class Leaning:
         self._asked = {id: at for id, at in self._asked.items() if now - at < AGAIN}
         for id in watched.asks:
             asked = self._watchlist.find(id)
-            if asked is not None and id not in self._asked:
+            if asked is not None and id not in self._asked and self._scheduler.ask(asked):
                 self._asked[id] = now
-                self._scheduler.ask(asked)
