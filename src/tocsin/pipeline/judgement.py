@@ -134,7 +134,7 @@ class Judgement:
         terms = terms_of(w.monitor, telling.policy(w.monitor.escalation_policy))
         step = advance(w.incident, terms, finding_of(verdict), now, new_id=new_id(), evidence=shown, hush=hush)
         self.take_step(draft, terms, about(w.monitor, verdict, w.shown), step, now)
-        moments = [step.judge_again_at, changes_at(telling.windows, w.monitor, now)]
+        moments = [step.judge_again_at, changes_at(telling.windows, w.monitor, now, telling.agenda)]
         rules = telling.rules_for(w.monitor)
         moments += [self._judge_rule(draft, w, rule, verdict, now, hush) for rule in rules]
         w.judge_again_at = min((moment for moment in moments if moment is not None), default=None)
@@ -144,8 +144,10 @@ class Judgement:
     def explain(self, w: Watched, now: datetime) -> tuple[Verdict, Hush | None]:
         """The verdict judged now, and what would hold an opening back; nothing is kept."""
         telling = self._watchlist.telling(w.monitor.workspace_id)
-        verdict = replace(w.judge(now), maintenance=in_maintenance(telling.windows, w.monitor, now))
-        return verdict, _foremost(held(self._watchlist, w, verdict, now), hush_of(telling.windows, w.monitor, now))
+        verdict = replace(w.judge(now), maintenance=in_maintenance(telling.windows, w.monitor, now, telling.agenda))
+        return verdict, _foremost(
+            held(self._watchlist, w, verdict, now), hush_of(telling.windows, w.monitor, now, telling.agenda)
+        )
 
     def _hush(self, w: Watched, verdict: Verdict, telling: Telling, now: datetime) -> Hush | None:
         """What holds messages of this monitor back now. Whose next result decides is not calm then: it is judged."""
@@ -153,7 +155,7 @@ class Judgement:
         w.leans, w.asks = leaning is not None, () if leaning is None else leaning.ask
         for asked in filter(None, map(self._watchlist.find, w.asks)):
             asked.calm = False
-        return _foremost(leaning, hush_of(telling.windows, w.monitor, now))
+        return _foremost(leaning, hush_of(telling.windows, w.monitor, now, telling.agenda))
 
     def _judge_rule(
         self, draft: Draft, w: Watched, rule: AlertRule, verdict: Verdict, now: datetime, hush: Hush | None
@@ -244,7 +246,7 @@ class Judgement:
 
     def _decide(self, draft: Draft, w: Watched, telling: Telling, now: datetime) -> Verdict:
         before, verdict = w.verdict, w.judge(now)
-        if in_maintenance(telling.windows, w.monitor, now):
+        if in_maintenance(telling.windows, w.monitor, now, telling.agenda):
             verdict = replace(verdict, maintenance=True)
         gap, w.gap_from = w.gap_from, None
         workspace_id, monitor_id = w.monitor.workspace_id, w.monitor.id
