@@ -8,7 +8,7 @@ from importlib import import_module
 
 from bench.report import write_page
 
-ALL = ("start", "cli", "patterns", "alert", "engine", "steady", "rate", "disk", "kill", "outage", "page")
+ALL = ("start", "cli", "patterns", "alert", "engine", "steady", "rate", "disk", "kill", "outage", "storm", "page")
 
 
 def main(names: list[str]) -> int:

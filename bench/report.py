@@ -9,6 +9,7 @@ import re
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 OUT = Path(__file__).resolve().parent / "out"
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "figures.md"
@@ -74,31 +75,35 @@ def record(script: str, how: str, figures: list[Figure]) -> list[Figure]:
 
 
 def write_page() -> None:
-    """docs/figures.md from every kept measurement."""
+    """Put every kept measurement into docs/figures.md; sections of others that were not measured here stay."""
     kept = [json.loads(path.read_text()) for path in sorted(OUT.glob("*.json"))]
     if not kept:
         return
     here = kept[-1]["machine"]
-    lines = [
+    head = "\n".join([
         "# Figures",
         "",
         "Measured with `make bench` (longer with `BENCH_MINUTES`), each against a real `tocsin serve` in a process of its own and a target on",
         f"loopback, on one machine with {here['cores']} cores ({here['processor']}), {here['memory']} memory, Linux {here['kernel']}, Python"
         f" {here['python']}.",
         "The target and what drives the load share the cores with the server. Your machine will differ; the scripts are in `bench/`.",
-        "",
-    ]
-    for one in kept:
-        lines += [
-            f"## {one['script']}",
-            "",
-            f"{one['how']} ({one['at']})",
-            "",
-            "| figure | measured | bound | |",
-            "|---|---|---|---|",
-        ]
-        for f in one["figures"]:
-            verdict = {None: "", True: "met", False: "**missed**"}[f["met"]]
-            lines.append(f"| {f['what']} | {shown(f['value'])} {f['unit']} | {f['bound']} | {verdict} |")
-        lines.append("")
-    PAGE.write_text("\n".join(lines), encoding="utf-8")
+    ])  # fmt: skip
+    sections = _sections(PAGE.read_text(encoding="utf-8") if PAGE.exists() else "")
+    sections |= {one["script"]: _section(one) for one in kept}
+    PAGE.write_text("\n\n".join([head, *(text for _, text in sorted(sections.items()))]) + "\n", encoding="utf-8")
+
+
+def _sections(page: str) -> dict[str, str]:
+    """The sections that are on the page, by their script."""
+    parts = re.split(r"^## (\w+)\n", page, flags=re.M)[1:]
+    return {name: f"## {name}\n{text}".rstrip() for name, text in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def _section(one: dict[str, Any]) -> str:
+    """One measurement as it stands on the page."""
+    lines = [f"## {one['script']}", "", f"{one['how']} ({one['at']})", ""]
+    lines += ["| figure | measured | bound | |", "|---|---|---|---|"]
+    for f in one["figures"]:
+        verdict = {None: "", True: "met", False: "**missed**"}[f["met"]]
+        lines.append(f"| {f['what']} | {shown(f['value'])} {f['unit']} | {f['bound']} | {verdict} |")
+    return "\n".join(lines)

@@ -132,6 +132,13 @@ class Receiver:
         """Messages of one event."""
         return [t for t in self.told if t[1]["event"] == event]
 
+    def keys(self) -> list[str]:
+        """The key of every message that came, by itself or in a digest."""
+        posts = [post for _, post in self.told]
+        return [
+            key for p in posts for key in ([k for i in p["items"] for k in i["keys"]] if "items" in p else [p["key"]])
+        ]
+
     def end(self) -> None:
         self.server.shutdown()
         self.server.server_close()
@@ -234,6 +241,17 @@ class Server:
             self._kept.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
             self._kept.to = self.pid
         return self._kept.connection
+
+    def intended(self) -> list[dict[str, Any]]:
+        """The whole delivery log, digests left aside."""
+        found: list[dict[str, Any]] = []
+        cursor = ""
+        while True:
+            page = self.call("GET", f"/notifications?limit=500{cursor}")
+            found += [one for one in page["items"] if one["event"] != "digest"]
+            if not page["next_cursor"]:
+                return found
+            cursor = f"&cursor={page['next_cursor']}"
 
     def page(self, path: str) -> bytes:
         """A page as a signed-in person gets it."""

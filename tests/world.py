@@ -95,6 +95,8 @@ class World:
         self.corridor: Corridor
         self.net: Net
         self.running = False
+        self.places: dict[str, Any] = {}
+        """Locations that are there from the start of the next corridor on."""
 
     async def start(self, **more: Any) -> None:
         self.store = await Store.open(
@@ -113,6 +115,7 @@ class World:
         self.corridor = Corridor.build(
             store=self.store, net=self.net, clock=self.clock, base_url="https://tocsin.example", **more
         )
+        self.corridor.runner.locations.update(self.places)
         await self.corridor.start()
         self.running = True
 

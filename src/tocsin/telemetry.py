@@ -69,6 +69,14 @@ delivery_seconds = Histogram(
     "tocsin_delivery_seconds", "From the intent to the receipt", ["channel_type"], registry=REGISTRY,
     buckets=(0.05, 0.1, 0.15, 0.3, 0.5, 1, 2.5, 5, 15, 60, 300),
 )  # fmt: skip
+digests = Counter("tocsin_digests_total", "Digests made in place of many messages", registry=REGISTRY)
+canaries = Counter(
+    "tocsin_canaries_total", "Test messages on a schedule", ["channel_type", "outcome"], registry=REGISTRY
+)
+canary_seconds = Histogram(
+    "tocsin_canary_seconds", "From the intent of a test message on a schedule to its receipt", ["channel_type"],
+    registry=REGISTRY, buckets=(0.05, 0.1, 0.3, 0.5, 1, 2.5, 5, 15, 60, 300),
+)  # fmt: skip
 live_subscribers = Gauge("tocsin_live_subscribers", "Open live connections", registry=REGISTRY)
 live_dropped = Counter("tocsin_live_dropped_total", "Live connections ended for being too slow", registry=REGISTRY)
 

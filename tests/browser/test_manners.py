@@ -16,7 +16,7 @@ from tocsin.web import passwords
 
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 PAGES = [
-    "/", "/incidents", "/channels", "/maintenance", "/maintenance/new", "/settings", "/settings/audit",
+    "/", "/incidents", "/alert-rules", "/channels", "/maintenance", "/maintenance/new", "/settings", "/settings/audit",
     "/settings/system", "/setup/monitor", "/setup/channel",
 ]  # fmt: skip
 PAYLOADS = [
@@ -76,6 +76,7 @@ async def test_every_page_is_accessible(reader: Reader, site: Site, theme: Any) 
         *PAGES,
         "/monitors/new",
         "/channels/new",
+        "/alert-rules/new",
         f"/monitors/{monitor}",
         f"/monitors/{monitor}/edit",
         incident,
@@ -157,7 +158,7 @@ async def test_a_viewer_sees_figures_but_no_buttons(reader: Reader, site: Site, 
     await reader.page.fill("#f-email", "viewer@example.org")
     await reader.page.fill("#f-password", PASSWORD)
     await reader.page.click("button.primary")
-    for path in ("/", f"/monitors/{monitor}", "/incidents", incident, "/channels"):
+    for path in ("/", f"/monitors/{monitor}", "/incidents", incident, "/alert-rules", "/channels"):
         await reader.go(path)
         assert await reader.page.locator("main form[method=post]").count() == 0, path
         assert await reader.page.locator("a[href$='/edit'], a[href$='/new']").count() == 0, path

@@ -6,13 +6,26 @@ import json
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from builders import START, a_channel, a_monitor, a_verdict, an_incident, at
-from tocsin.core.alert import Channel, OutboxRow, about, message_json, notification_key, remembering, rows_for, told_by
+from builders import START, a_channel, a_message, a_monitor, a_verdict, an_incident, at
+from tocsin.core.alert import (
+    Channel,
+    Item,
+    Message,
+    OutboxRow,
+    about,
+    group_key,
+    message_json,
+    notification_key,
+    remembering,
+    rows_for,
+    told_by,
+)
 from tocsin.core.alert import test_message as a_test_message
 from tocsin.core.finding import terms_of
 from tocsin.core.incident import Incident, Step, Transition, What
@@ -254,6 +267,8 @@ def test_a_row_carries_the_event_as_webhooks_get_it() -> None:
         "event": "incident.opened",
         "key": row.key,
         "severity": "critical",
+        "title": "Shop is down: HTTP 503 where 200–299 was expected",
+        "text": "The only location says down.\nSince 2026-03-01 12:00:00 UTC.\nhttps://shop.example/health",
         "monitor": {"id": "shop", "name": "Shop", "type": "http", "target": "https://shop.example/health"},
         "incident": {
             "id": "i1",
@@ -325,3 +340,24 @@ def test_no_secret_of_a_target_reaches_a_message() -> None:
     (row,) = told("opened", an_incident(monitor), monitor=monitor, shown="https://shop.example")
     assert "hunter2" not in repr(row)
     assert "Authorization" not in repr(row)
+
+
+def test_all_messages_of_an_incident_are_one_group_on_every_channel() -> None:
+    channels = (a_channel(id="ops"), a_channel(id="dev"))
+    opened = told("opened", an_open(), channels=channels)
+    over = told("resolved", resolved(60, told_channels=("dev", "ops")), UP, channels=channels, number=2)
+    groups = {row.message.group for row in (*opened, *over)}
+    assert len(opened) == len(over) == 2
+    assert groups == {group_key("ws", "i1")}
+    assert group_key("ws", "i2") not in groups
+    test = a_test_message(channels[0], START, base_url="")
+    assert test.group == test.key
+
+
+def test_a_digest_names_what_it_gathers() -> None:
+    items = (Item(title="Shop is down", severity="critical", url="https://watch.example/incidents/1"),)
+    digest = a_message(event="digest", items=items, monitor=None, incident=None)
+    (item,) = message_json(digest)["items"]
+    assert item == item | {"title": "Shop is down", "severity": "critical", "url": "https://watch.example/incidents/1"}
+    assert "items" not in message_json(a_message())
+    assert msgspec.json.decode(msgspec.json.encode(digest), type=Message) == digest

@@ -21,7 +21,8 @@ from fuzz.pure import given, problems_hold
 from tocsin import checks, notifiers, settings
 from tocsin.checks._terms import wrong_pins
 from tocsin.cli import sugar
-from tocsin.core import shape
+from tocsin.core import shape, template
+from tocsin.core.alert import Template
 from tocsin.core.assertion_terms import range_of
 from tocsin.core.plain import loads
 from tocsin.errors import DeliveryFailed, Invalid, NotFound, SettingsError
@@ -87,6 +88,14 @@ CONFIGS: dict[str, dict[str, Any]] = {
     },
     "slack": {"url": "https://hooks.slack.com/services/T/B/x"},
     "discord": {"url": "https://discord.com/api/webhooks/1/x"},
+    "telegram": {"token": "1:a", "chat_id": -100123, "base_url": "https://api.example"},
+    "teams": {"url": "https://teams.example/workflows/1?sig=x"},
+    "pagerduty": {"routing_key": "k", "base_url": "https://events.eu.pagerduty.com"},
+    "opsgenie": {"api_key": "k", "region": "eu"},
+    "ntfy": {"url": "https://ntfy.sh/topic", "token": "tk_a"},
+    "twilio": {"account_sid": "AC1", "auth_token": "t", "from": "+15005550006", "to": "+436641234567"},
+    "alertmanager": {"url": "http://am.example:9093", "labels": {"team": "web"}},
+    "apprise": {"url": "gotify://host.example/token"},
 }
 
 
@@ -119,6 +128,14 @@ def _config(data: bytes) -> None:
     kind = notifiers.kind(name)
     config = shape.read(kind.config, plain)
     assert shape.read(kind.config, shape.dump(config)) == config
+
+
+def _template(data: bytes) -> None:
+    own = Template(title=text(data)[:1000], text=text(data)[:4000])
+    for message in template.samples():
+        title, words = template.render(own, message)
+        assert "\n" not in title
+        assert len(words) <= template.TEXT_MAX
 
 
 def _form(data: bytes) -> None:
@@ -347,8 +364,19 @@ PARSERS = (
         read=_target, allowed=(Invalid, NotFound), examples=given(*(_one(k, t) for k, t in TARGETS.items())),
     ),
     Parser(
-        name="channels", files=("notifiers/webhook.py", "notifiers/discord.py", "notifiers/slack.py"), read=_config,
+        name="channels", read=_config,
+        files=(
+            "notifiers/webhook.py", "notifiers/discord.py", "notifiers/slack.py", "notifiers/telegram.py", "notifiers/ntfy.py",
+            "notifiers/twilio.py", "notifiers/apprise.py",
+        ),
         allowed=(Invalid, NotFound), examples=given(*(_one(k, c) for k, c in CONFIGS.items())),
+    ),
+    Parser(
+        name="templates", files=("core/template.py",), read=_template, allowed=(Invalid,),
+        examples=given(
+            "{{ monitor.name }}: {{ reason|upper }}", "{% for i in items %}- {{ i.title }}\n{% endfor %}",
+            '{% if event == "incident.resolved" %}{{ lasted }}{% else %}{{ text }}{% endif %}',
+        ),
     ),
     Parser(
         name="forms", files=("web/pages/form.py",), read=_form, allowed=(Invalid, NotFound),

@@ -7,7 +7,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from builders import until
+from builders import a_result, until
+from tocsin.pipeline.draft import Draft
 from tocsin.pipeline.watchlist import Watched
 from world import Place, Web, World, a_world, webs
 
@@ -45,6 +46,19 @@ async def test_the_router_is_told_and_not_what_is_behind_it(tmp_path: Path) -> N
         await until(lambda: not shop.incident.open if shop.incident else False, within_s=60, clock=world.clock)
         await world.go(60, step=5)
         assert told(sink) == [("opened", "Router"), ("resolved", "Router")]
+
+
+async def test_in_one_round_with_the_router_its_child_is_not_told_first(tmp_path: Path) -> None:
+    async with webs(1) as (sink,), a_world(tmp_path) as world:
+        _, router, shop = await a_network(world, sink)
+        now = world.clock.now()
+        for attempt in range(2):
+            draft = Draft()
+            results = [a_result("down", monitor=w.monitor, at=now, attempt=attempt) for w in (shop, router)]
+            world.corridor.judgement.fold_in(draft, results, now)
+        assert [change.incident.monitor_id for change in draft.incidents] == [shop.monitor.id, router.monitor.id]
+        assert [change.incident.told for change in draft.incidents] == [False, True]
+        assert draft.incidents[0].incident.suppressed == "“Router” is down"
 
 
 async def test_what_is_still_down_when_the_router_is_back_is_told_then(tmp_path: Path) -> None:

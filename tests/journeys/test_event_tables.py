@@ -24,6 +24,7 @@ from world import Web, World, a_world, webs
 SLOT = 60
 SAYS = {"u": "up", "s": "degraded", "d": "down"}
 ALL = Scope(everything=True)
+UNTIL_UNSTABLE = "1 opened, 2 resolved, 3 reopened, 4 resolved, 5 reopened, 6 resolved, 7 reopened, 8 resolved"
 ALL_OF_THEM = {"quorum": "all"}
 
 
@@ -73,19 +74,38 @@ TABLES = [
         "4 opened, 6 resolved",
         {"quorum": "all"},
     ),
-    Table("one survivor decides nothing", {"a": "uudddddd", "b": "uu......", "c": "uu......"}, ""),
+    Table(
+        "one survivor decides nothing", {"a": "uudddddddd", "b": "uu........", "c": "uu........"}, "5 coverage opened"
+    ),
     Table(
         "a location that is lost leaves the outage to the others",
         {"a": "uudddddduu", "b": "uudddddduu", "c": "uudd......"},
         "2 opened, 8 resolved",
     ),
-    Table("every location silent opens nothing", {"a": "uu........", "b": "uu........"}, ""),
-    Table("silence in between neither ends nor begins one", one("uudd......dduu"), "2 opened, 12 resolved"),
+    Table("every location silent: told once, as that", {"a": "uu........", "b": "uu........"}, "5 coverage opened"),
+    Table(
+        "silence in between neither ends nor begins one",
+        one("uudd......dduu"),
+        "2 opened, 7 coverage opened, 10 coverage resolved, 12 resolved",
+    ),
     Table(
         "a location taken away while it says down",
         {"a": "uudddddd", "b": "uudddddd", "c": "uuuuuuuu"},
         "2 opened, 5 resolved",
         acts={5: "without a,b"},
+    ),
+    # Flapping
+    Table(
+        "a flap is told as unstable once, and where it stands when it is calm",
+        one("u" + "du" * 6 + "u" * 20),  # slot 9: it is unstable; 27: calm, and up
+        f"{UNTIL_UNSTABLE}, 9 reopened, 27 resolved",
+        {"flap_detection": True},
+    ),
+    Table(
+        "it calms while down",
+        one("u" + "du" * 6 + "d" * 20 + "uu"),  # slot 9: it is unstable; 28: calm, and down
+        f"{UNTIL_UNSTABLE}, 9 reopened, 28 reopened, 33 resolved",
+        {"flap_detection": True},
     ),
     # People
     Table(
@@ -162,7 +182,7 @@ class Told:
             else:
                 await self.feed(slot)
                 await self.world.go(SLOT, step=SLOT / 6)
-            heard += [f"{slot} {event.removeprefix('incident.')}" for event in sink.events[before:]]
+            heard += [f"{slot} {_said(post)}" for post in sink.posts[before:]]
         return ", ".join(heard)
 
     async def feed(self, slot: int) -> None:
@@ -218,6 +238,11 @@ class Told:
         await self.world.start()
         self.world.corridor.runner.locations.clear()
         self.watched = self.world.corridor.watchlist.get(self.watched.monitor.id)
+
+
+def _said(post: dict[str, Any]) -> str:
+    """The event, and "coverage" before it when it is about no monitor but about what is not seen any more."""
+    return ("" if post["monitor"] else "coverage ") + post["event"].removeprefix("incident.")
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)

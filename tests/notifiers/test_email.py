@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import a_channel, a_message
+from notifiers.samples import many, of
 from notifiers.sinks import Mailbox, a_server_context, mail_sink
 from tocsin.core import shape
 from tocsin.errors import DeliveryFailed, Invalid
@@ -312,3 +313,19 @@ def test_nothing_in_a_message_becomes_a_header(title: str, text: str) -> None:
 def test_secrets_are_hidden_when_it_is_read_back() -> None:
     data = {"to": "ann@example.org", "smtp_url": "smtp://ann:pw@mail.example", "from": "me@example.org"}
     assert shape.hide(Config, data) == data | {"smtp_url": "***"}
+
+
+async def test_a_digest_names_all_of_them(net: Net) -> None:
+    async with mail_sink(Mailbox()) as box:
+        channel = a_channel(
+            type="email",
+            config={"to": "ann@example.org", "smtp_url": f"smtp://127.0.0.1:{box.port}?from=t@example.org"},
+        )
+        await send(channel, of("digest", items=many(500)), net)
+    plain, rich = parsed(box).get_body(("plain",)), parsed(box).get_body(("html",))
+    assert plain is not None
+    assert rich is not None
+    assert plain.get_content().count("\n- Monitor <") == 500
+    assert rich.get_content().count('<li><a href="https://watch.example/incidents/i1/') == 500
+    assert "Monitor &lt;7&gt; &amp; Co is down" in rich.get_content()
+    assert "Open the incidents: https://watch.example/incidents/i1" in plain.get_content()

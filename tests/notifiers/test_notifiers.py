@@ -10,6 +10,8 @@ from builders import a_channel, a_message
 from notifiers.sinks import always, http_sink
 from tocsin import notifiers
 from tocsin.core import shape
+from tocsin.core.alert import Template
+from tocsin.core.storm import GROUPING
 from tocsin.errors import DeliveryFailed, NotFound
 from tocsin.net import Egress, Net
 from tocsin.net.http import HttpReply
@@ -58,7 +60,7 @@ async def test_nobody_there_may_be_tried_again(net: Net) -> None:
 
 async def test_silence_ends_at_the_deadline(net: Net) -> None:
     async with http_sink(None) as sink:
-        with pytest.raises(DeliveryFailed, match=r"no result within 0\.18 s") as failed:
+        with pytest.raises(DeliveryFailed, match=r"no result within 0\.18 s|not delivered within 0\.2 s") as failed:
             await send(a_channel(config={"url": sink.url}), a_message(), net, deadline_s=0.2)
     assert not failed.value.permanent
 
@@ -163,3 +165,31 @@ def test_secrets_do_not_come_back_in_what_we_say() -> None:
     with pytest.raises(DeliveryFailed) as failed:
         judge(a_reply(404, b"no hook at https://x.example/s3cret"), secrets=("https://x.example/s3cret", ""))
     assert str(failed.value) == "HTTP 404: no hook at ***"
+
+
+# A channel's own words
+
+
+async def test_a_channel_speaks_in_its_own_words_and_each_kind_escapes_them(net: Net) -> None:
+    own = Template(title="{{ monitor.name }} <b>!</b>", text="{{ reason }} & {{ incident.severity }}")
+    async with http_sink(always(200, b"ok")) as sink:
+        channel = a_channel(type="slack", config={"url": sink.url}, template=own)
+        receipt = await send(channel, a_message(reason="<refused>", late_s=848.0), net)
+    said = sink.requests[0].json
+    assert said["text"] == "Shop &lt;b&gt;!&lt;/b&gt;"
+    text = said["attachments"][0]["blocks"][0]["text"]["text"]
+    assert text == "&lt;refused&gt; &amp; critical\nSent 14 min 8 s late."
+    assert receipt.note == ""
+
+
+async def test_a_template_that_fails_is_left_aside_and_the_receipt_says_so(net: Net) -> None:
+    async with http_sink(always(204)) as sink:
+        channel = a_channel(config={"url": sink.url}, template=Template(text="{{ items[0].title }}"))
+        receipt = await send(channel, a_message(title="Ours"), net)
+    assert sink.requests[0].json["title"] == "Ours"
+    assert receipt.detail == f"HTTP 204; {receipt.note}"
+    assert receipt.note.startswith("sent in Tocsin's own words, because the channel's template failed: template.text: ")
+
+
+def test_who_gets_every_incident_in_a_storm_is_who_gathers_by_itself() -> None:
+    assert {name for name in notifiers.names() if notifiers.kind(name).grouped} == GROUPING

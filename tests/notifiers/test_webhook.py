@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from builders import a_channel, a_message
+from notifiers.samples import EVENTS, of
 from notifiers.sinks import always, http_sink
 from tocsin.core import shape
 from tocsin.core.alert import message_json
@@ -95,3 +96,11 @@ def test_secrets_are_hidden_when_it_is_read_back() -> None:
         "secret": "***",
         "headers": {"Authorization": "***"},
     }
+
+
+@pytest.mark.parametrize("event", EVENTS)
+async def test_each_event_says_what_it_is(net: Net, event: str) -> None:
+    async with http_sink(always(204)) as sink:
+        await send(a_channel(config={"url": sink.url}), of(event), net)
+    said = sink.requests[0].json
+    assert (said["event"], len(said.get("items", []))) == (event, 40 if event == "digest" else 0)

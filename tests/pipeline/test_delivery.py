@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from builders import an_outbox_row, until
+from builders import a_message, an_outbox_row, until
 from tocsin.core.alert import OutboxRow
 from tocsin.pipeline.delivery import LONGEST_WAIT_S, SEND_LIMIT_S, STOP_S, backoff_s
 from tocsin.store.batch import Batch
@@ -45,12 +45,14 @@ async def test_a_disabled_channel_gets_its_messages_when_it_is_enabled_again(wor
         await world.store.of("ws").write(lambda s: s.channels.replace(off))
         await world.corridor.channels_changed("ws")
         row = await intend(world, channel_id=channel.id)
-        await world.go(30)
+        await world.go(90, step=5)
         assert sink.posts == []
         assert await state(world, row) == "pending"
+        (waiting,) = (await world.store.of("ws").read(lambda s: s.outbox.list()))[0]
+        assert waiting.row.last_error == "the channel is disabled: by hand"
         await world.store.of("ws").write(lambda s: s.channels.replace(channel))
         await world.corridor.channels_changed("ws")
-        await world.go(320, step=10)
+        await world.go(2)
         assert [p["key"] for p in sink.posts] == [row.key]
         assert sink.posts[0]["late_s"] > 60
 
@@ -87,10 +89,13 @@ async def test_messages_of_one_subject_leave_in_order_and_subjects_side_by_side(
     async with webs(1) as (sink,):
         channel = await world.tell(sink)
         rows = [
-            await intend(world, channel_id=channel.id, subject=subject, order=order)
+            await intend(
+                world, channel_id=channel.id, subject=subject, order=order,
+                message=a_message(event="incident.escalated"),
+            )
             for order in (1, 2, 3)
             for subject in ("monitor:a", "monitor:b", "monitor:c")
-        ]
+        ]  # fmt: skip
         await world.go(5)
         sent = [p["key"] for p in sink.posts]
         assert sorted(sent) == sorted(r.key for r in rows)
@@ -109,9 +114,11 @@ async def test_a_burst_of_many_messages_all_arrives_once(world: World) -> None:
         ]
         await world.store.commit(Batch(id="many", outbox=tuple(rows)))
         world.corridor.delivery.handed(rows, False)
-        await until(lambda: len(sink.posts) >= 300, clock=world.clock)
-        await world.go(5)
-        assert sorted(p["key"] for p in sink.posts) == sorted(r.key for r in rows)
+        await until(lambda: sink.posts, clock=world.clock, within_s=30)
+        await world.quiet()
+        assert sink.events == ["digest"]
+        assert [key for item in sink.posts[0]["items"] for key in item["keys"]] == [r.key for r in rows]
+        assert {await state(world, row) for row in rows} == {"sent"}
         assert await world.store.of("ws").read(lambda s: s.outbox.pending_count()) == 0
 
 
@@ -154,10 +161,10 @@ async def test_a_failure_that_comes_as_its_channel_changes_switches_nothing_off(
         channel = await world.tell(gone)
         corrected = replace(channel, name="Corrected", updated_at=world.clock.now())
         await world.store.of("ws").write(lambda s: s.channels.replace(corrected))
-        await world.corridor.delivery._disable(channel, "410 Gone")
+        await world.corridor.delivery.trouble.disable(channel, "410 Gone")
         assert await world.store.of("ws").read(lambda s: s.channels.get(channel.id)) == corrected
         await world.store.of("ws").write(lambda s: s.channels.delete(channel.id))
-        await world.corridor.delivery._disable(corrected, "410 Gone")
+        await world.corridor.delivery.trouble.disable(corrected, "410 Gone")
         assert await world.store.of("ws").read(lambda s: s.channels.all()) == []
 
 

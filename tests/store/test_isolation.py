@@ -16,7 +16,9 @@ import tocsin.store
 from builders import START, a_channel, a_result, a_state, a_verdict, an_incident, an_outbox_row, at, records
 from store.conftest import keep_monitor
 from store.test_accounts import a_key, a_session
+from tocsin.core.digest import gather
 from tocsin.core.incident import Entry
+from tocsin.core.notice import Notice
 from tocsin.errors import Denied, Invalid, NotFound, TocsinError
 from tocsin.store import Session, Store
 from tocsin.store.batch import Batch, IncidentChange, OutboxOutcome, StateChange, VerdictChange
@@ -35,6 +37,10 @@ class World:
         self.monitor: Any = None
         self.incident: Any = None
         self.row = an_outbox_row(channel_id="c")
+        self.told = an_outbox_row(channel_id="c", incident_id="told")
+        self.digest = gather([an_outbox_row(channel_id="c", subject=f"monitor:{n}") for n in "ab"], START, storm="s")[0]
+        self.carried = [replace(self.row, key=key) for key in self.digest.keys]
+        self.notice = Notice(workspace_id="ws", mark="m", kind="channel.disabled", at=START, text="off")
 
     async def fill(self, store: Store) -> None:
         ws = store.of("ws")
@@ -52,9 +58,13 @@ class World:
         await store.commit(
             Batch(
                 id="b", results=tuple(results[1:]), states=(StateChange(**m, state=a_state("down")),),
-                verdicts=(VerdictChange(**m, verdict=a_verdict("down")),), incidents=(opened, other), outbox=(self.row,),
+                verdicts=(VerdictChange(**m, verdict=a_verdict("down")),), incidents=(opened, other),
+                outbox=(self.row, self.told, *self.carried),
             )
         )  # fmt: skip
+        await store.gather(self.digest)
+        await store.settle([OutboxOutcome(key=self.told.key, workspace_id="ws", state="sent", at=at(1), ref="7")])
+        await ws.write(lambda s: s.notices.put(self.notice))
         await store.move_tail()
         await store.commit(Batch(id="c", results=(results[0],)))
 
@@ -89,6 +99,8 @@ def reads(w: World) -> dict[str, Callable[[Session], Any]]:
         "verdicts.intervals": lambda s: s.verdicts.intervals(m, now - FAR, now + FAR),
         "rollups.series": lambda s: s.rollups.series(m, now - FAR, now + FAR, 3600),
         "rollups.stats": lambda s: s.rollups.stats(m, now - FAR, now + FAR),
+        "latencies.sketches": lambda s: s.latencies.sketches([m], [(now - FAR, now + FAR)])[0],
+        "latencies.steps": lambda s: s.latencies.steps(m, now - FAR, now + FAR, 3600),
         "verdicts.intervals_of": lambda s: s.verdicts.intervals_of([m], now - FAR, now + FAR),
         "rollups.averages": lambda s: s.rollups.averages([m], (86_400, 604_800)),
         "rollups.uptimes": lambda s: s.rollups.uptimes([m], FAR),
@@ -107,7 +119,12 @@ def reads(w: World) -> dict[str, Callable[[Session], Any]]:
         "outbox.list": lambda s: s.outbox.list(),
         "outbox.pending_count": lambda s: s.outbox.pending_count(),
         "outbox.oldest": lambda s: s.outbox.oldest(),
-        "outbox.next_at": lambda s: s.outbox.next_at(),
+        "outbox.places": lambda s: s.outbox.places(),
+        "outbox.peek": lambda s: s.outbox.peek(("ws", "c"), at(9)),
+        "outbox.earlier_ref": lambda s: s.outbox.earlier_ref(w.told),
+        "outbox.carried": lambda s: s.outbox.carried(w.digest.row),
+        "outbox.left_since": lambda s: s.outbox.left_since(START),
+        "notices.list": lambda s: s.notices.list(),
         "changes.list": lambda s: [c for c in s.changes.list()[0] if c.workspace_id == "ws"],
         **{f"{noun}.get": lambda s, noun=noun: getattr(s, noun).get("r") for noun in records()},
         **{f"{noun}.list": lambda s, noun=noun: getattr(s, noun).list() for noun in records()},
@@ -149,7 +166,15 @@ def writes(w: World) -> dict[str, Callable[[Session], Any]]:
         "channels.replace": lambda s: s.channels.replace(replace(w.channel, name="taken")),
         "channels.delete": lambda s: s.channels.delete("c"),
         "outbox.add": lambda s: s.outbox.add(replace(w.row, key="k9")),
-        "outbox.claim": lambda s: s.outbox.claim(at(9), 30, 10, "thief"),
+        "outbox.claim": lambda s: s.outbox.claim(("ws", "c"), at(9), 30, 10, "thief"),
+        "outbox.claim_digest": lambda s: s.outbox.claim_digest(("ws", "c"), at(9), 30, "thief"),
+        "outbox.claim_all": lambda s: s.outbox.claim_all(("ws", "c"), at(9), 30, "thief"),
+        "outbox.gather": lambda s: s.outbox.gather(gather([w.row], at(9), storm="thief")[0]),
+        "outbox.hold_back": lambda s: s.outbox.hold_back(("ws", "c"), "gone", at(9), 10),
+        "notices.put": lambda s: s.notices.put(replace(w.notice, text="taken")),
+        "notices.see": lambda s: s.notices.see("1", at(9)),
+        "notices.clear": lambda s: s.notices.clear("ws", w.notice.mark),
+        "notices.expire": lambda s: s.notices.expire(START + FAR),
         "outbox.release": lambda s: s.outbox.release(),
         "outbox.settle": lambda s: s.outbox.settle([done]),
         "outbox.drop": lambda s: s.outbox.drop("ws", "c", "gone"),

@@ -146,12 +146,12 @@ async def test_secrets_are_sealed_on_disk_and_open_only_with_their_key(tmp_path:
     url = f"sqlite:///{tmp_path}/tocsin.db"
     store = await open_store(url)
     await furnish(store)
-    monitor = await keep_monitor(store, target={"url": "http://x/", "password": "canary-in-target"})
-    await store.of("ws").write(lambda s: s.channels.add(a_channel(config={"token": "canary-in-config"})))
+    monitor = await keep_monitor(store, target={"url": "http://x/", "password": "sparrow-in-target"})
+    await store.of("ws").write(lambda s: s.channels.add(a_channel(config={"token": "sparrow-in-config"})))
     other = await keep_monitor(store, target={"url": "http://y/"})
     await store.close()
     for file in tmp_path.glob("tocsin.db*"):
-        assert b"canary" not in file.read_bytes()
+        assert b"sparrow" not in file.read_bytes()
     with sqlite3.connect(tmp_path / "tocsin.db") as raw:
         raw.execute(
             "UPDATE monitors SET target = (SELECT target FROM monitors WHERE id = ?) WHERE id = ?",

@@ -11,6 +11,7 @@ import pytest
 from tocsin.clock import new_id
 from tocsin.core.access import BY_ROLE, Permission
 from tocsin.core.incident import Entry, Incident
+from tocsin.core.notice import Notice
 from tocsin.store.batch import IncidentChange
 from tocsin.web.routes import ROUTES
 from web.caller import Caller
@@ -29,6 +30,7 @@ class Place:
     channel: str
     incident: str
     key: str
+    notice: str
 
 
 async def furnish(alice: Alice, api: Caller, workspace_id: str) -> Place:
@@ -47,16 +49,20 @@ async def furnish(alice: Alice, api: Caller, workspace_id: str) -> Place:
         reason=CANARY, opened_at=now,
     )  # fmt: skip
     change = IncidentChange(incident=incident, entries=(Entry(at=now, kind="opened", text=CANARY),), opens=True)
-    await alice.house.parts.store.of(workspace_id).write(lambda s: s.incidents.save(change))
-    return Place(api, workspace_id, monitor.data["id"], channel.data["id"], id_, key.data["id"])
+    store = alice.house.parts.store.of(workspace_id)
+    await store.write(lambda s: s.incidents.save(change))
+    notice = Notice(workspace_id=workspace_id, mark="m", kind="channel.given_up", at=now, text=CANARY)
+    await store.write(lambda s: s.notices.put(notice))
+    (kept,) = await store.read(lambda s: s.notices.list())
+    return Place(api, workspace_id, monitor.data["id"], channel.data["id"], id_, key.data["id"], kept.id)
 
 
 def url_of(path: str, place: Place) -> str:
     """The route's URL for this place's things."""
-    noun = re.search(r"/(monitors|channels|incidents|api-keys|site-stats)/\{id\}", path)
+    noun = re.search(r"/(monitors|channels|incidents|api-keys|site-stats|notices)/\{id\}", path)
     ids = {
         "monitors": place.monitor, "channels": place.channel, "incidents": place.incident, "api-keys": place.key,
-        "site-stats": place.monitor,
+        "site-stats": place.monitor, "notices": place.notice,
     }  # fmt: skip
     return re.sub(r"\{\w+\}", ids[noun[1]] if noun else place.monitor, path)
 

@@ -30,6 +30,7 @@ from tocsin.errors import Invalid, SettingsError
 from tocsin.net import Net
 from tocsin.net.egress import Egress
 from tocsin.net.http import HttpEngine
+from tocsin.pipeline.beginning import begin_all
 from tocsin.pipeline.corridor import Corridor
 from tocsin.pipeline.self_test import read_anchors
 from tocsin.settings import Settings
@@ -106,6 +107,7 @@ async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> t
         retry_delay_s=settings["DB_RETRY_DELAY_MS"] / 1000,
     )
     closing.push_async_callback(store.close)
+    await begin_all(store, clock)
     net = Net(
         egress=Egress(settings["EGRESS"], own={port.own(listening)}),
         http=HttpEngine(),

@@ -63,8 +63,18 @@ def advance(
         entries=tuple(draft.entries),
         transitions=tuple(draft.transitions),
         changed=incident != latest,
-        judge_again_at=None if incident is None else judge_again_at(incident, terms, now, hush),
+        judge_again_at=_again_at(incident, terms, finding, now, hush),
     )
+
+
+def _again_at(
+    incident: Incident | None, terms: Terms, finding: Finding, now: datetime, hush: Hush | None
+) -> datetime | None:
+    """When to look again: at once where what was in trouble was replaced by something else that is."""
+    if incident is None:
+        return None
+    replaced = not incident.open and not incident.held and finding.standing == "trouble"
+    return now if replaced and finding.mark != incident.mark else judge_again_at(incident, terms, now, hush)
 
 
 def judge_again_at(incident: Incident, terms: Terms, now: datetime, hush: Hush | None = None) -> datetime | None:
@@ -86,16 +96,27 @@ def _look_out(draft: _Draft, new_id: str, evidence: dict[str, Any]) -> None:
     latest, finding, now = draft.incident, draft.finding, draft.now
     if latest is not None and latest.held and finding.standing != "trouble" and not finding.blind:
         draft.incident = latest = replace(latest, held=False)
-    if finding.standing != "trouble" or (latest is not None and latest.held and finding.rank <= latest.rank):
+    if finding.standing != "trouble" or (latest is not None and latest.held and _known(latest, finding)):
         return
     named = finding.words[:1].upper() + finding.words[1:]
     since_s = None if latest is None or latest.resolved_at is None else (now - latest.resolved_at).total_seconds()
-    if latest is not None and since_s is not None and since_s <= draft.terms.reopen_s and not latest.held:
+    if (
+        latest is not None
+        and since_s is not None
+        and since_s <= draft.terms.reopen_s
+        and not latest.held
+        and (latest.mark == finding.mark)
+    ):
         draft.write("reopened", f"{named} again: {finding.reason}", **finding.data)
         draft.incident = _flip(draft, _back(latest, finding, evidence), "reopened")
         return
     draft.write("opened", f"{named}: {finding.reason}", **finding.data)
     draft.incident = _flip(draft, _new(draft, new_id, evidence), "opened")
+
+
+def _known(latest: Incident, finding: Finding) -> bool:
+    """Whether it is the trouble the incident is about, and no worse."""
+    return latest.mark == finding.mark and finding.rank <= latest.rank
 
 
 def _back(latest: Incident, finding: Finding, evidence: dict[str, Any]) -> Incident:
@@ -134,6 +155,7 @@ def _new(draft: _Draft, new_id: str, evidence: dict[str, Any]) -> Incident:
         reason=finding.reason,
         rank=finding.rank,
         words=finding.words,
+        mark=finding.mark,
         opened_at=draft.now,
         transition=0 if latest is None else latest.transition,
         unstable=latest is not None and latest.unstable,
@@ -149,7 +171,9 @@ def _look_again(draft: _Draft, incident: Incident) -> None:
     finding, now = draft.finding, draft.now
     incident = _note_sight(draft, incident)
     incident = _note_locations(draft, incident)
-    if finding.standing == "over":
+    if finding.standing == "trouble" and finding.mark != incident.mark:
+        incident = _resolve(draft, incident)
+    elif finding.standing == "over":
         over_since = incident.over_since or now
         incident = replace(incident, over_since=over_since)
         if now >= over_since + timedelta(seconds=draft.terms.recovery_s):

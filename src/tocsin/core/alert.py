@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
 from tocsin.core import wording
 from tocsin.core.consensus import Verdict
 from tocsin.core.finding import Terms
 from tocsin.core.incident import RECOVERED, Incident, Step, Transition
+from tocsin.core.marks import Help, Length
 from tocsin.core.monitor import Monitor
 from tocsin.core.result import iso, micros
+
+PERSON = "person:"
+"""Begins the id of the channel that reaches a member by e-mail."""
 
 Event = Literal[
     "incident.opened",
@@ -28,8 +32,18 @@ Event = Literal[
 ]
 
 
+class Template(Struct, frozen=True, kw_only=True):
+    """A channel's own words in place of ours; a part that is empty leaves ours (see core.template)."""
+
+    title: Annotated[str, Length(0, 1000), Help("the first line")] = ""
+    text: Annotated[str, Length(0, 4000), Help("what follows")] = ""
+
+
 class Channel(Struct, frozen=True, kw_only=True):
-    """A notification channel. `config` is its notifier's Config as a JSON object, secrets in clear only in memory."""
+    """A notification channel. `config` is its notifier's Config as a JSON object, secrets in clear only in memory.
+    `template` None: our words.
+    `fallback` is the id of the channel that is told too what this one does not take; `canary_s`: a test message goes
+    through it so often (0: never)."""
 
     id: str
     workspace_id: str
@@ -39,13 +53,31 @@ class Channel(Struct, frozen=True, kw_only=True):
     default: bool = False
     enabled: bool = True
     disabled_reason: str | None = None
+    template: Template | None = None
+    fallback: str | None = None
+    canary_s: int = 0
     created_at: datetime
     updated_at: datetime
 
 
+class Item(Struct, frozen=True, kw_only=True):
+    """One line of a digest: where one subject stands. `url` is its page, or empty; `event` is that of its latest message,
+    `keys` are those of all its messages, oldest first."""
+
+    title: str
+    severity: str
+    url: str = ""
+    event: str = ""
+    monitor_id: str | None = None
+    incident_id: str | None = None
+    keys: tuple[str, ...] = ()
+
+
 class Message(Struct, frozen=True, kw_only=True):
     """What a notifier renders: plain values, no secrets. `monitor`: {id, name, type, target}; `incident`: {id,
-    severity, verdict, opened_at, acknowledged_at, resolved_at, duration_s}; `url`: its page, or empty."""
+    severity, verdict, opened_at, acknowledged_at, resolved_at, duration_s}; `url`: its page, or empty. `group` is the same
+    for every message of one incident (or one digest), on every channel; `items` is what a digest gathers, which
+    `text` need not repeat."""
 
     event: Event
     key: str
@@ -59,13 +91,15 @@ class Message(Struct, frozen=True, kw_only=True):
     at: datetime
     url: str = ""
     late_s: float | None = None
+    group: str = ""
+    items: tuple[Item, ...] = ()
 
 
 class OutboxRow(Struct, frozen=True, kw_only=True):
     """One message for one channel, from intent to outcome. States: pending → sent | failed | dropped.
 
     `order`: rows of one channel and subject leave in ascending order (down n before up n). `lease_until` is set while
-    a sender holds it. `next_at`: not before then."""
+    a sender holds it. `next_at`: not before then. `digest` is the key of the digest that carries it (read for the log)."""
 
     key: str
     workspace_id: str
@@ -82,6 +116,7 @@ class OutboxRow(Struct, frozen=True, kw_only=True):
     lease_until: datetime | None = None
     last_error: str | None = None
     done_at: datetime | None = None
+    digest: str | None = None
 
 
 # Where a message stands among those of the same transition number: reminders by their count, steps after them, the
@@ -92,7 +127,15 @@ _STEPS = 500_000
 
 def notification_key(workspace_id: str, channel_id: str, subject: str, number: int, what: str, step: int = 0) -> str:
     """The idempotency key of one message: 32 hex digits, the same on every instance and after every restart."""
-    parts = (workspace_id, channel_id, subject, str(number), what, str(step))
+    return _hash(workspace_id, channel_id, subject, str(number), what, str(step))
+
+
+def group_key(workspace_id: str, what: str) -> str:
+    """What all messages of one incident (or digest), named by its id, are grouped by: 32 hex digits, on every channel."""
+    return _hash(workspace_id, what)
+
+
+def _hash(*parts: str) -> str:
     text = "".join(f"{len(part)}:{part}" for part in parts)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
@@ -189,15 +232,12 @@ def audience(
     if transition.what == "step":
         asked = (targets or {}).get(transition.step, ())
         same_moment = told if told is not None and transition.at == incident.began_at() else ()
-        return [
-            channel
-            for channel in _able(channels, terms.workspace_id)
-            if channel.id in asked and channel.id not in same_moment
-        ]
+        reached = _reached([c for c in channels if c.id in asked], terms.workspace_id, channels)
+        return [channel for channel in reached if channel.id not in same_moment]
     if told is None:
         later = transition.what == "resolved"
         return [channel for channel in now if not (later and _came_later(channel, incident))]
-    before = [channel for channel in _able(channels, terms.workspace_id) if channel.id in told]
+    before = _reached([c for c in channels if c.id in told], terms.workspace_id, channels)
     match transition.what:
         case "opened" | "reopened":
             return now
@@ -210,25 +250,35 @@ def audience(
 
 
 def told_by(terms: Terms, channels: Sequence[Channel]) -> list[Channel]:
-    """The channels this subject tells: those it names, or every default one; enabled and of its own workspace only."""
+    """The channels this subject tells: those it names, or every default one; enabled and of its own workspace only. In
+    place of one that trouble switched off, its fallback."""
     named = terms.channels
-    return [
-        channel
-        for channel in _able(channels, terms.workspace_id)
-        if (channel.default if named is None else channel.id in named)
-    ]
+    wanted = [channel for channel in channels if (channel.default if named is None else channel.id in named)]
+    return _reached(wanted, terms.workspace_id, channels)
 
 
-def _able(channels: Sequence[Channel], workspace_id: str) -> list[Channel]:
-    return sorted((c for c in channels if c.enabled and c.workspace_id == workspace_id), key=_id)
+def _reached(wanted: Sequence[Channel], workspace_id: str, channels: Sequence[Channel]) -> list[Channel]:
+    """Those of the workspace that are enabled; in place of one that trouble switched off, the one that stands in."""
+    known = {c.id: c for c in channels if c.workspace_id == workspace_id}
+    found: dict[str, Channel] = {}
+    for channel in wanted:
+        at, tried = known.get(channel.id), {channel.id}
+        while at is not None and not at.enabled and at.disabled_reason is not None and at.fallback not in tried:
+            tried.add(at.fallback or "")
+            at = known.get(at.fallback or "")
+        if at is not None and at.enabled:
+            found[at.id] = at
+    return sorted(found.values(), key=_id)
 
 
 def test_message(channel: Channel, now: datetime, *, base_url: str) -> Message:
     """What a channel's test button sends."""
     title, text = wording.test_words(channel.name)
+    key = notification_key(channel.workspace_id, channel.id, "test", micros(now), "test")
     return Message(
         event="test",
-        key=notification_key(channel.workspace_id, channel.id, "test", micros(now), "test"),
+        key=key,
+        group=key,
         severity="info",
         title=title,
         text=text,
@@ -242,11 +292,14 @@ def test_message(channel: Channel, now: datetime, *, base_url: str) -> Message:
 
 
 def message_json(message: Message) -> dict[str, Any]:
-    """The JSON object that a webhook is sent; `late_s` is in it only when it is sent late."""
+    """The JSON object that a webhook is sent; `late_s` is in it only when it is sent late,
+    `items` when it gathers some."""
     shown: dict[str, Any] = {
         "event": message.event,
         "key": message.key,
         "severity": message.severity,
+        "title": message.title,
+        "text": message.text,
         "monitor": message.monitor,
         "incident": message.incident,
         "verdict": message.verdict,
@@ -256,6 +309,8 @@ def message_json(message: Message) -> dict[str, Any]:
     }
     if message.late_s is not None:
         shown["late_s"] = round(message.late_s, 3)
+    if message.items:
+        shown["items"] = [to_builtins(item) for item in message.items]
     return shown
 
 
@@ -285,6 +340,7 @@ def _message(transition: Transition, incident: Incident, what: About, now: datet
         reason=_reason(incident, what.verdict),
         at=transition.at,
         url=f"{base_url.rstrip('/')}/incidents/{incident.id}" if base_url else "",
+        group=group_key(incident.workspace_id, incident.id),
     )
 
 

@@ -21,7 +21,9 @@ class Finding(Struct, frozen=True, kw_only=True):
     `standing`: trouble opens an incident, over ends one, open (an open question) does neither. `blind`: nobody can see
     now. `reason`: what failed, `why`: how that was decided. `locations`: who says so, None when too few are heard to
     tell who joined or left. `rank`: how bad it is within the subject; a higher one is told once in the same incident.
-    `words`: how the trouble is named ("down", "slow"). `data` goes into the timeline.
+    `words`: how the trouble is named ("down", "slow"). `data` goes into the timeline. `since`: when it began, where that
+    is known. `mark`: what exactly is in trouble (a certificate's fingerprint); another one is trouble of its own.
+    `again_at`: when time alone changes what is found.
     """
 
     standing: Standing
@@ -34,6 +36,9 @@ class Finding(Struct, frozen=True, kw_only=True):
     rank: int = 0
     words: str = "down"
     data: dict[str, Any] = {}
+    since: datetime | None = None
+    mark: str = ""
+    again_at: datetime | None = None
 
 
 class Terms(Struct, frozen=True, kw_only=True):

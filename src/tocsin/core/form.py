@@ -16,7 +16,7 @@ from tocsin.secret import Secret
 
 class FieldShape(Struct, frozen=True, kw_only=True):
     """One field as forms and the command line need it. `item` is what a list or map holds, `members` are the fields
-    of an object, `expected` is the sentence that a Problem would show."""
+    of an object, `options` the kinds of a union, `expected` is the sentence that a Problem would show."""
 
     name: str
     kind: Kind
@@ -28,6 +28,7 @@ class FieldShape(Struct, frozen=True, kw_only=True):
     marks: Marks
     item: FieldShape | None = None
     members: tuple[FieldShape, ...] = ()
+    options: tuple[Kind, ...] = ()
 
 
 def fields(type_: Any) -> list[FieldShape]:
@@ -48,6 +49,7 @@ def _field_shape(name: str, node: Node, member: Member | None = None) -> FieldSh
         marks=node.marks,
         item=None if node.item is None else _field_shape("", node.item),
         members=tuple(_field_shape(m.name, m.node, m) for m in node.members),
+        options=tuple(option.kind for option in node.options),
     )
 
 

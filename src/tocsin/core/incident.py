@@ -34,17 +34,17 @@ class Entry(Struct, frozen=True, kw_only=True):
 class Incident(Struct, frozen=True, kw_only=True):
     """One stretch of trouble.
 
-    `subject`: "monitor:<id>" for a verdict, "rule:<id>:monitor:<id>" for a rule. `transition` counts the subject's
-    openings, reopenings and resolutions for ever (1 = first opening of the subject), so that keys of messages never
-    repeat. `verdict` is the latest that was not yet over, `reason` what failed when it opened. `over_since`: when what
-    opened it was over (waiting for recovery_s), None while it lasts. `held`: resolved by hand while the verdict was
-    still down, so nothing opens until it has left down. `flips`: times of the last openings and resolutions, newest
+    `subject`: "monitor:<id>" for a verdict, "rule:<id>:monitor:<id>" for a rule, or "coverage". `transition` counts the
+    subject's openings, reopenings and resolutions for ever (1 = first opening of the subject), so that keys of messages
+    never repeat. `verdict` is the latest that was not yet over, `reason` what failed when it opened. `over_since`: when
+    what opened it was over (waiting for recovery_s), None while it lasts. `held`: resolved by hand while the verdict
+    was still down, so nothing opens until it has left down. `flips`: times of the last openings and resolutions, newest
     last, for flap detection. `told`: its latest opening was handed to the outbox, `last_told_at` when that or a later
     message of the trouble was. `told_channels`: who heard of that opening, and so hears of what comes of it; None
     before anybody did (and where an older version opened it). `locations`: who says down. `evidence`: what was seen
     when it opened (redacted, small). `rank`: the worst that was told of it. `suppressed`: why its opening is held back,
     empty when it is not. `steps`: of its escalation policy, told so far; `step_from`: what the next one's delay counts
-    from. `words`: how the trouble is named in messages.
+    from. `words`: how the trouble is named in messages. `mark`: what exactly is in trouble, where that may be replaced.
     """
 
     id: str
@@ -80,6 +80,7 @@ class Incident(Struct, frozen=True, kw_only=True):
     steps: int = 0
     step_from: datetime | None = None
     words: str = "down"
+    mark: str = ""
 
     @property
     def open(self) -> bool:

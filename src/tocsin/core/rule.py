@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Any, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from tocsin.core import rule_figures
+from tocsin.core.condition import (
+    Condition,
+    OnAnomaly,
+    OnCertificate,
+    OnFailures,
+    OnResponseTime,
+    OnUptime,
+    OnVerdict,
+)
 from tocsin.core.consensus import LocationState, Verdict, needed
 from tocsin.core.escalation import EscalationPolicy
+from tocsin.core.figures import Certificate, Compared, Figure, Latency, Share
 from tocsin.core.finding import Finding, Terms
-from tocsin.core.marks import Help, Length, Name, Range
+from tocsin.core.marks import Name
 from tocsin.core.monitor import Monitor
 from tocsin.core.scope import Scope
 
+__all__ = ["AlertRule", "Condition", "Facts", "OnFailures", "OnVerdict", "examine", "first_rule", "rule_terms"]
+
 RuleSeverity = Literal["critical", "down", "warning", "info"]
-
-
-class OnVerdict(Struct, frozen=True, kw_only=True, tag="verdict", tag_field="type"):
-    """The verdict is one of these."""
-
-    values: Annotated[
-        tuple[Literal["down", "partial", "degraded", "unknown"], ...], Length(1, 4), Help("verdicts that are trouble")
-    ]
-
-
-class OnFailures(Struct, frozen=True, kw_only=True, tag="failures", tag_field="type"):
-    """So many failing checks in a row, at as many locations as the monitor's quorum asks for."""
-
-    count: Annotated[int, Range(1, 1000), Help("failing checks in a row")]
-
-
-Condition = OnVerdict | OnFailures
 
 
 class AlertRule(Struct, frozen=True, kw_only=True):
@@ -56,13 +54,17 @@ class AlertRule(Struct, frozen=True, kw_only=True):
 
 
 class Facts(Struct, frozen=True, kw_only=True):
-    """What a rule is examined on: the monitor, its verdict and its locations' states as they are now."""
+    """What a rule is examined on: the monitor, its verdict and its locations' states as they are `now`, and the figure
+    of each condition that has one."""
 
     monitor: Monitor
     verdict: Verdict
     states: tuple[LocationState, ...]
+    now: datetime
+    figures: Mapping[Condition, Figure] = {}
 
 
+CERTIFICATE_ENDS = "Certificate ends"
 _RANKS = {"info": 0, "warning": 1, "down": 2, "critical": 3}
 _CALLED = {"down": "down", "partial": "partly down", "degraded": "degraded", "unknown": "not seen by enough locations"}
 
@@ -85,17 +87,45 @@ def rule_terms(rule: AlertRule, monitor: Monitor, policy: EscalationPolicy | Non
     )
 
 
-def examine(rule: AlertRule, facts: Facts, *, fires: bool) -> Finding:
-    """Whether the rule's condition holds on these facts. `fires`: it did until now (limits have a way back)."""
-    match rule.condition:
-        case OnVerdict():
-            return _on_verdict(rule, rule.condition, facts)
-        case OnFailures():
-            return _on_failures(rule, rule.condition, facts)
+def first_rule(id: str, workspace_id: str, now: datetime) -> AlertRule:
+    """The rule that a new workspace begins with: every certificate is watched."""
+    return AlertRule(
+        id=id,
+        workspace_id=workspace_id,
+        name=CERTIFICATE_ENDS,
+        scope=Scope(everything=True),
+        condition=OnCertificate(),
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def examine(rule: AlertRule, facts: Facts, *, fires: bool) -> Finding | None:
+    """Whether the rule's condition holds on these facts; None while nobody has looked (its figure was not read yet).
+    `fires`: it did until now (limits have a way back)."""
+    condition = rule.condition
+    match condition, facts.figures.get(condition):
+        case OnVerdict(), _:
+            return _on_verdict(rule, condition, facts)
+        case OnFailures(), _:
+            return _on_failures(rule, condition, facts)
+        case OnResponseTime(), Latency() as figure:
+            seen = rule_figures.on_response_time(condition, figure, fires=fires)
+        case OnUptime(), Share() as figure:
+            seen = rule_figures.on_uptime(condition, figure, fires=fires)
+        case OnAnomaly(), Compared() as figure:
+            seen = rule_figures.on_anomaly(condition, figure, fires=fires)
+        case OnCertificate(), Certificate() as figure:
+            seen = rule_figures.on_certificate(condition, figure, facts.now)
+        case _:
+            return None
+    found = _found(rule, facts, seen.trouble, seen.words, seen.reason, seen.why or seen.reason)
+    return replace(found, rank=seen.rank or found.rank, mark=seen.mark, again_at=seen.again_at)
 
 
 def _found(rule: AlertRule, facts: Facts, trouble: bool | None, words: str, reason: str, why: str) -> Finding:
     """A finding; `trouble` None: nobody can tell now."""
+    data: dict[str, Any] = {"rule": rule.name, "why": why}
     return Finding(
         standing="open" if trouble is None else "trouble" if trouble else "over",
         value=facts.verdict.value,
@@ -105,7 +135,7 @@ def _found(rule: AlertRule, facts: Facts, trouble: bool | None, words: str, reas
         blind=trouble is None,
         rank=_RANKS[rule.severity],
         words=words,
-        data={"rule": rule.name, "why": why},
+        data=data,
     )
 
 
@@ -115,7 +145,10 @@ def _on_verdict(rule: AlertRule, condition: OnVerdict, facts: Facts) -> Finding:
     trouble = verdict.value in condition.values and not verdict.pending
     unclear = verdict.value == "unknown" and not trouble
     reason = verdict.reason if verdict.error is None else verdict.error.message
-    return _found(rule, facts, None if unclear else trouble, _CALLED.get(verdict.value, "over"), reason, verdict.reason)
+    found = _found(
+        rule, facts, None if unclear else trouble, _CALLED.get(verdict.value, "over"), reason, verdict.reason
+    )
+    return replace(found, since=verdict.since)
 
 
 def _on_failures(rule: AlertRule, condition: OnFailures, facts: Facts) -> Finding:

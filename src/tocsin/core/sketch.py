@@ -48,8 +48,8 @@ def quantile(buckets: Mapping[int, int], q: float) -> float | None:
     for index in ordered:
         seen += buckets[index]
         if seen > rank:
-            return _value(index)
-    return _value(ordered[-1])
+            return middle(index)
+    return middle(ordered[-1])
 
 
 def quantiles(buckets: Mapping[int, int], shares: Sequence[float]) -> list[float | None]:
@@ -64,7 +64,7 @@ def quantiles(buckets: Mapping[int, int], shares: Sequence[float]) -> list[float
         while seen <= rank:
             index = next(ordered)
             seen += buckets[index]
-        found.append(_value(index))
+        found.append(middle(index))
     return found
 
 
@@ -106,7 +106,8 @@ def _rank(q: float, total: int) -> int:
     return min(total, max(1, ceil(q * total - 1e-9))) - 1
 
 
-def _value(index: int) -> float:
+def middle(index: int) -> float:
+    """What a bucket answers with, in ms."""
     return 0.0 if index == 0 else _SMALLEST_MS * _GROWTH**index * _MIDDLE
 
 

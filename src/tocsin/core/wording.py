@@ -9,6 +9,9 @@ from tocsin.core.incident import RECOVERED, Incident, Transition
 
 TITLE_MAX = 200
 _NAME_MAX = 80
+CERTIFICATE, COVERAGE = "its certificate ends soon", "not all of it is seen"
+_SENTENCES = {CERTIFICATE: "its certificate was renewed", COVERAGE: "every monitor is seen again"}
+"""Trouble whose reason is a sentence of its own ("Shop: its certificate ends in 7 days"), and how its end is told."""
 
 
 def words(
@@ -19,6 +22,12 @@ def words(
     title = one_line(_title(transition, incident, name, verdict), TITLE_MAX)
     lines = [*_lines(transition, incident, verdict), one_line(shown, 300)]
     return title, "\n".join(line for line in lines if line)
+
+
+def headline(incident: Incident, name: str) -> str:
+    """What an open incident is about, in a few words: "Shop is slow"."""
+    name = one_line(name, _NAME_MAX)
+    return f"{name}: {incident.reason}" if incident.words in _SENTENCES else f"{name} is {incident.words}"
 
 
 def test_words(channel: str) -> tuple[str, str]:
@@ -52,6 +61,8 @@ def one_line(text: str, limit: int) -> str:
 
 def _title(transition: Transition, incident: Incident, name: str, verdict: Verdict | None) -> str:
     lasted = span(((incident.resolved_at or transition.at) - incident.began_at()).total_seconds())
+    if incident.words in _SENTENCES and (title := _sentence(transition, incident, name, lasted)):
+        return title
     match transition.what:
         case "opened":
             return f"{name} is {incident.words}: {incident.reason}"
@@ -69,6 +80,27 @@ def _title(transition: Transition, incident: Incident, name: str, verdict: Verdi
             return f"{name} is calm again: it is {_stands(incident, verdict)}"
         case "resolved":
             return _end(incident, name, verdict, lasted)
+
+
+def _sentence(transition: Transition, incident: Incident, name: str, lasted: str) -> str:
+    """The title where the reason is a sentence; empty where that makes no difference."""
+    match transition.what:
+        case "opened" | "escalated":
+            return f"{name}: {incident.reason}"
+        case "reopened":
+            return f"{name}, again: {incident.reason}"
+        case "reminder":
+            return f"{name}, for {lasted} now: {incident.reason}"
+        case "step":
+            return f"Not acknowledged: {name}, for {lasted} now: {incident.reason}"
+        case "resolved" if incident.resolution == RECOVERED:
+            return f"{name}: {_SENTENCES[incident.words]}, after {lasted}"
+        case "unstable" | "calm":
+            stands = incident.reason if incident.open else _SENTENCES[incident.words]
+            how = "unstable, it keeps changing" if transition.what == "unstable" else "calm again"
+            return f"{name}: {how}; {stands}"
+        case "resolved":
+            return ""
 
 
 def _still(incident: Incident) -> str:
@@ -114,12 +146,14 @@ def _lines(transition: Transition, incident: Incident, verdict: Verdict | None) 
             return [why, f"Since {moment(began if incident.open else incident.resolved_at or transition.at)}."]
         case "resolved":
             held = f"It is still {incident.words}; nothing more is told until that was over." if incident.held else ""
+            if incident.words in _SENTENCES:
+                held = "It is not over yet; nothing more is told until it changes." if incident.held else ""
             degraded = verdict.error.message if verdict is not None and verdict.error is not None else ""
             late = f"{degraded}." if degraded and verdict is not None and verdict.value == "degraded" else ""
             return [
                 held or why,
                 late,
-                f"It was {incident.words}: {incident.reason}.",
+                f"It was {incident.words}: {incident.reason}." if incident.words not in _SENTENCES else "",
                 f"From {moment(began)} to {_end_moment(incident)}.",
             ]
 

@@ -14,6 +14,7 @@ from tocsin.net.resolve import Address, Resolver
 
 if TYPE_CHECKING:
     from tocsin.net.browser import Browser
+    from tocsin.net.guarded import Guarded
     from tocsin.net.http import HttpEngine
     from tocsin.net.icmp import Icmp
 
@@ -54,6 +55,13 @@ class Net:
         from tocsin.net.browser import Browser
 
         return Browser(self.resolver, self.egress, self.local)
+
+    @cached_property
+    def guarded(self) -> Guarded:
+        """Threads for libraries that connect by themselves, imported when first needed."""
+        from tocsin.net.guarded import Guarded
+
+        return Guarded(self.egress)
 
     async def start(self) -> None:
         """Nothing is started before it is first needed; this only says in which event loop."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+from tocsin.core.alert import Item, Message
 
 
 def fitted(text: str, limit: int, escape: Callable[[str], str], length: Callable[[str], int] = len) -> str:
@@ -15,3 +17,35 @@ def fitted(text: str, limit: int, escape: Callable[[str], str], length: Callable
         middle = (low + high + 1) // 2
         low, high = (middle, high) if length(escape(text[:middle])) < limit else (low, middle - 1)
     return escape(text[:low]) + "…"
+
+
+def listed(items: Sequence[Item], limit: int, line: Callable[[Item], str], length: Callable[[str], int] = len) -> str:
+    """A line for each item, as many as `limit` holds as `length` counts, and how many more there are."""
+    lines = [line(item) for item in items]
+    if length("\n".join(lines)) <= limit:
+        return "\n".join(lines)
+    used, shown = 0, 0
+    rest = length(f"\nand {len(lines)} more")
+    for text in lines:
+        used += length(text) + 1
+        if used + rest > limit:
+            break
+        shown += 1
+    return "\n".join([*lines[:shown], f"and {len(lines) - shown} more"])
+
+
+def plain(item: Item) -> str:
+    """An item as a line of plain text."""
+    return f"• {item.title}"
+
+
+def link_words(message: Message) -> str:
+    """What the link to a message's page says."""
+    if message.event == "digest":
+        return "Open the incidents"
+    return "Open the incident" if message.incident is not None else "Open Tocsin"
+
+
+def utf16(text: str) -> int:
+    """How long it is in UTF-16 code units, as several services count."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2

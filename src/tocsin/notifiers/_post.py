@@ -19,16 +19,22 @@ _AGAIN = frozenset((408, 425, 429))
 _LONGEST_WAIT_S = 3600.0
 
 
-def check_url(url: str, *, hidden: bool = False, secure: bool = False) -> None:
+def check_url(url: str, *, hidden: bool = False, secure: bool = False, field: str = "url") -> None:
     """Raise Invalid unless it is an http or https URL; one that is hidden is not repeated in the problem. With `secure`
     plain http is for loopback and private addresses alone (a receiver of one's own, to try it out)."""
     shown = "***" if hidden else url[:80]
     try:
         found = parse(url)
     except ValueError as error:
-        raise Invalid(Problem("url", f"a URL that is sound (it {error})", shown)) from None
+        raise Invalid(Problem(field, f"a URL that is sound (it {error})", shown)) from None
     if secure and found.scheme != "https" and not _near(found.host):
-        raise Invalid(Problem("url", "an https:// URL (its address is a secret)", shown))
+        why = "its address is a secret" if hidden else "a secret goes there"
+        raise Invalid(Problem(field, f"an https:// URL ({why})", shown))
+
+
+def under(base: str, path: str) -> str:
+    """The address of a path under a base URL, whether or not that ends with a slash."""
+    return f"{base.rstrip('/')}/{path}"
 
 
 def _near(host: str) -> bool:
@@ -51,13 +57,32 @@ async def post_bytes(
     way: Way, url: str, body: bytes, headers: Mapping[str, str], *, secrets: tuple[str, ...] = ()
 ) -> Receipt:
     """As `post_json`, for a body that is made already."""
+    return judge(await ask(way, url, body, headers, secrets=secrets), secrets=secrets)
+
+
+async def ask(
+    way: Way, url: str, body: bytes, headers: Mapping[str, str], *, method: str = "POST", secrets: tuple[str, ...] = ()
+) -> HttpReply:
+    """Send it and return what was answered, whatever its status. Raises DeliveryFailed when there is no answer."""
     sent = {"Content-Type": "application/json; charset=utf-8", **headers}
     try:
-        reply = await way.net.http.post(url, body, sent, timeout_s=way.answer_s)
+        return await way.net.http.post(url, body, sent, timeout_s=way.answer_s, method=method)
     except DeliveryFailed as failure:
         text = _without(str(failure), secrets)
         raise DeliveryFailed(text, permanent=failure.permanent, retry_after_s=failure.retry_after_s) from None
-    return judge(reply, secrets=secrets)
+
+
+def json_of(reply: HttpReply) -> dict[str, Any]:
+    """The JSON object in an answer; empty when there is none."""
+    return _object(reply.body)
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        found: object = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {}
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
 
 def judge(reply: HttpReply, *, secrets: tuple[str, ...] = ()) -> Receipt:
@@ -75,7 +100,7 @@ def judge(reply: HttpReply, *, secrets: tuple[str, ...] = ()) -> Receipt:
 
 def retry_after_s(reply: HttpReply) -> float | None:
     """How long the other side asks us to wait (at most an hour): Retry-After in seconds or as a date measured by the
-    answer's own clock, or `retry_after` in a JSON body."""
+    answer's own clock, or `retry_after` in a JSON body (at its top, or in `parameters` as Telegram has it)."""
     asked = reply.headers.get("retry-after", "").strip()
     wait = _number(asked)
     if wait is None and asked:
@@ -99,11 +124,11 @@ def _until(date: str, now: str) -> float | None:
 
 
 def _in_body(body: bytes) -> float | None:
-    try:
-        found: object = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    wait = cast("dict[str, Any]", found).get("retry_after") if isinstance(found, dict) else None
+    said = _object(body)
+    inner: Any = said.get("parameters")
+    wait = said.get(
+        "retry_after", cast("dict[str, Any]", inner).get("retry_after") if isinstance(inner, dict) else None
+    )
     if not isinstance(wait, int | float) or isinstance(wait, bool):
         return None
     return float(min(wait, _LONGEST_WAIT_S))  # a whole number of JSON may be larger than any float

@@ -14,17 +14,19 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 import aiosmtplib
 from msgspec import Struct, field
 
-from tocsin.core.alert import Message
+from tocsin.core.alert import Item, Message
 from tocsin.core.shape import Help, Hidden, Length
 from tocsin.core.wording import one_line
 from tocsin.errors import DeliveryFailed, Invalid, Problem
 from tocsin.net.tls import context
 from tocsin.notifiers import Receipt, Way
+from tocsin.notifiers._fit import link_words
 
 _ADDRESS = re.compile(
     r"[^\s@<>()\[\]\\,;:\"\x00-\x1f\x7f]{1,64}@[A-Za-z0-9.\-\u00a1-\uffff]{1,190}|[^\s@<>()\[\]\\,;:\"\x00-\x1f\x7f]{1,64}@\[[0-9a-fA-F.:]{3,45}\]"
 )
 _MOST = 50
+_TITLE_MAX = 200
 _PARTING_S = 2.0
 # Plain ASCII on the wire, so that no server on the way has to know 8BITMIME.
 _POLICY = SMTP_POLICY.clone(cte_type="7bit")
@@ -227,7 +229,7 @@ def mail_of(config: Config, message: Message, server: MailServer) -> EmailMessag
     mail = EmailMessage(policy=_POLICY)
     mail["From"] = sender
     mail["To"] = ", ".join(config.recipients())
-    mail["Subject"] = one_line(message.title, 200)
+    mail["Subject"] = one_line(message.title, _TITLE_MAX)
     mail["Date"] = format_datetime(message.at)
     mail["Message-ID"] = f"<{message.key}@{_ascii(place)}>"
     mail["Auto-Submitted"] = "auto-generated"
@@ -242,21 +244,32 @@ def mail_of(config: Config, message: Message, server: MailServer) -> EmailMessag
 
 def _plain(message: Message) -> str:
     lines = [message.title, "", message.text]
+    if message.items:
+        lines.append("")
+        for item in message.items:
+            lines += [f"- {one_line(item.title, _TITLE_MAX)}", *([f"  {item.url}"] if item.url else [])]
     if message.url:
-        lines += ["", f"The incident: {message.url}"]
+        lines += ["", f"{link_words(message)}: {message.url}"]
     return "\n".join([*lines, "", "-- ", f"Tocsin · {message.severity} · {message.key}", ""])
 
 
 def _html(message: Message) -> str:
     lines = "<br>\n".join(html.escape(line) for line in message.text.splitlines())
     url = html.escape(message.url)
-    link = f'<p><a href="{url}">Open the incident</a></p>\n' if message.url else ""
+    link = f'<p><a href="{url}">{link_words(message)}</a></p>\n' if message.url else ""
+    items = "".join(_html_item(item) for item in message.items)
+    gathered = f"<ul>\n{items}</ul>\n" if items else ""
     footer = html.escape(f"Tocsin · {message.severity} · {message.key}")
     return (
         '<!doctype html>\n<html lang="en"><body style="font-family:system-ui,sans-serif;line-height:1.5">\n'
-        f'<p style="font-size:1.15em"><strong>{html.escape(message.title)}</strong></p>\n<p>{lines}</p>\n{link}'
+        f'<p style="font-size:1.15em"><strong>{html.escape(message.title)}</strong></p>\n<p>{lines}</p>\n{gathered}{link}'
         f'<p style="color:#667;font-size:.85em">{footer}</p>\n</body></html>\n'
     )
+
+
+def _html_item(item: Item) -> str:
+    title = html.escape(one_line(item.title, _TITLE_MAX))
+    return f'<li><a href="{html.escape(item.url)}">{title}</a></li>\n' if item.url else f"<li>{title}</li>\n"
 
 
 def _default_sender(server: MailServer) -> str:

@@ -18,8 +18,10 @@ from tocsin.core.monitor import Monitor
 from tocsin.core.result import CheckResult, iso
 from tocsin.net import Net
 from tocsin.pipeline.backfill import backfill
+from tocsin.pipeline.canary import Canary
 from tocsin.pipeline.delivery import Delivery
 from tocsin.pipeline.draft import Draft
+from tocsin.pipeline.figures import Figures
 from tocsin.pipeline.housekeeping import Housekeeping
 from tocsin.pipeline.intake import Intake
 from tocsin.pipeline.judgement import Judgement
@@ -62,9 +64,11 @@ class Corridor:
     judgement: Judgement
     response: Response
     delivery: Delivery
+    canary: Canary
     live: Live
     watchdog: Watchdog
     leaning: Leaning
+    figures: Figures
     housekeeping: Housekeeping
     lag: LagMeter
     self_test: SelfTest
@@ -92,7 +96,8 @@ class Corridor:
         delivery.base_url = base_url
         watchdog = Watchdog(watchlist, intake, judgement, clock)
         leaning = Leaning(watchlist, scheduler, watchdog, clock)
-        intake.stored, intake.judged = delivery.handed, leaning.judged
+        figures = Figures(store, watchlist, intake, judgement, clock)
+        intake.stored, intake.judged, figures.watch = delivery.handed, leaning.judged, watchdog.watch
         return cls(
             store=store,
             clock=clock,
@@ -103,9 +108,11 @@ class Corridor:
             judgement=judgement,
             response=Response(store, watchlist, intake, judgement),
             delivery=delivery,
+            canary=Canary(store, watchlist, clock, delivery.handed, base_url),
             live=live,
             watchdog=watchdog,
             leaning=leaning,
+            figures=figures,
             housekeeping=Housekeeping(store, clock, retention_days=retention_days),
             lag=lag,
             self_test=self_test,
@@ -125,12 +132,14 @@ class Corridor:
         else:
             self._receive()
         self.watchdog.start()
+        self.figures.start()
         self.housekeeping.start()
         await self.scheduler.start()
 
     def _receive(self) -> None:
         self.intake.start()
         self.delivery.start()
+        self.canary.start()
 
     async def _replayed(self, within_s: float) -> bool:
         """Whether the spool is empty, waiting so long for it (in real time: it is the disk that is waited for)."""
@@ -172,9 +181,11 @@ class Corridor:
             self._catching_up.cancel()
             await asyncio.gather(self._catching_up, return_exceptions=True)
         steps: tuple[tuple[str, Callable[[], Awaitable[None]]], ...] = (
+            ("canary", self.canary.stop),
             ("delivery", self.delivery.hold),
             ("scheduler", self.scheduler.stop),
             ("runner", lambda: self.runner.stop(GRACE_S)),
+            ("figures", self.figures.stop),
             ("watchdog", self.watchdog.stop),
             ("housekeeping", self.housekeeping.stop),
             ("intake", self.intake.stop),
@@ -265,7 +276,9 @@ class Corridor:
             self.scheduler.pulse,
             self.intake.pulse,
             self.watchdog.pulse,
+            self.figures.pulse,
             self.delivery.pulse,
+            self.canary.pulse,
             self.lag.pulse,
             *self.housekeeping.pulses,
         )

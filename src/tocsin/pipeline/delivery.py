@@ -1,28 +1,35 @@
 """Outbox → notifiers: claim with a lease, send, record. One message is told once.
 
-Messages of one channel and subject leave in order; channels do not wait for each other. A crash between send and record
-sends again with the same key. While the database cannot be used, the messages that intake handed over are sent from
-memory under the same keys, and what came of them goes to the spool.
+Messages of one channel and subject leave in order; channels do not wait for each other. How many leave for a channel, and
+when they are gathered into a digest, `core.storm` decides; a digest is stored with what it carries before it is sent. A
+crash between send and record sends again with the same key. While the database cannot be used, the messages that intake
+handed over are sent from memory under the same keys, and what came of them goes to the spool.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import Counter, OrderedDict, deque
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
 
 from tocsin import notifiers, telemetry
 from tocsin.clock import Clock, new_id, rest
+from tocsin.core import digest as digests
 from tocsin.core.alert import Channel, Message, OutboxRow, test_message
-from tocsin.errors import DeliveryFailed, NotFound, StoreUnavailable
+from tocsin.core.storm import CANARY, DIGEST, GROUPING, Decision, Waiting, decide, opens
+from tocsin.errors import DeliveryFailed, StoreUnavailable
 from tocsin.net import Net
+from tocsin.notifiers import Receipt
+from tocsin.pipeline.afloat import Afloat, Queue
 from tocsin.pipeline.live import Live, event
+from tocsin.pipeline.pacing import Pacing, Place, Storm
 from tocsin.pipeline.pulse import Pulse
+from tocsin.pipeline.trouble import Trouble
 from tocsin.pipeline.watchlist import Watchlist
 from tocsin.secret import Secret
 from tocsin.store import Session, Store
@@ -39,16 +46,16 @@ LOOK_S = 1.0
 IDLE_LOOK_S = 15.0
 SILENT_S = 60.0
 """Longer than this no look may fail or take."""
-CLAIM = 200
-PER_CHANNEL = 4
-"""Messages to one channel at once; the others that were claimed wait their turn."""
-HELD = 2000
-"""With so many waiting their turn no more are claimed."""
+PLACES = 200
+"""Channels that one look serves at most."""
+OFF_LOOK = timedelta(seconds=60)
+"""How often a channel that is off is looked at."""
 LATE_S = 60.0
 GIVE_UP = timedelta(hours=24)
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 300.0
 LONGEST_ASKED_S = 3600.0
-REMEMBERED = 10_000
+TRIES = 5
+"""After so many failed attempts the channel's fallback is told too, and a canary is given up."""
 
 
 class Delivery:
@@ -61,14 +68,13 @@ class Delivery:
         self._net, self._clock, self._smtp_url = net, clock, smtp_url
         self.base_url = ""
         self._name = new_id()
-        self._known: OrderedDict[str, OutboxRow] = OrderedDict()
-        self._own: set[str] = set()
-        self._done: OrderedDict[str, OutboxOutcome] = OrderedDict()
+        self.afloat, self.pacing = Afloat(), Pacing()
+        self.trouble = Trouble(store, watchlist, live, clock, self.handed)
         self._sending: dict[str, asyncio.Task[None]] = {}
-        self._busy: Counter[tuple[str, str]] = Counter()
-        self._turns: dict[tuple[str, str], deque[OutboxRow]] = {}
-        self._held: set[str] = set()
+        self._fresh: set[Place] = set()
+        self._rests: dict[Place, datetime] = {}
         self._waiting: tuple[int, datetime | None] = (0, None)
+        self._known_places: list[tuple[Place, datetime]] = []
         self._count_at = datetime.min.replace(tzinfo=UTC)
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -99,34 +105,32 @@ class Delivery:
         await asyncio.gather(*self._sending.values(), return_exceptions=True)
 
     def nudge(self) -> None:
-        """Look at the outbox now."""
+        """Look at the outbox now: a channel changed."""
+        self._rests.clear()
+        self._count_at = datetime.min.replace(tzinfo=UTC)
         self._wake.set()
 
     def handed(self, rows: Sequence[OutboxRow], spooled: bool) -> None:
-        """Intake committed these rows (to the database, or to the spool)."""
+        """These rows were committed (to the database, or to the spool)."""
         if not rows:
             return
-        for row in rows:
-            self._known[row.key] = row
-            if spooled:
-                self._own.add(row.key)
-        while len(self._known) > REMEMBERED:
-            self._own.discard(self._known.popitem(last=False)[0])
-        self.nudge()
+        self.afloat.hand(rows, spooled=spooled)
+        self._fresh.update((row.workspace_id, row.channel_id) for row in rows)
+        self._wake.set()
 
     async def test(self, channel: Channel) -> dict[str, Any]:
-        """Send a test message now: {ok, detail, took_ms}. Nothing is stored."""
+        """Send a test message now, whatever else waits: {ok, detail, took_ms}. Nothing is stored."""
         message = test_message(channel, self._clock.now(), base_url=self.base_url)
-        ok, detail, took_ms, _ = await self._attempt(channel, message)
-        return {"ok": ok, "detail": detail, "took_ms": took_ms}
+        self.pacing.left((channel.workspace_id, channel.id), self._clock.now())
+        receipt, took_ms, failure = await self._attempt(channel, message)
+        return {"ok": failure is None, "detail": str(failure or receipt.detail), "took_ms": took_ms}
 
     # The loop -------------------------------------------------------------------------------------------------------
     async def _deliver(self) -> None:
-        if self._store.alone:  # nobody else sends: what a killed sender held need not wait for its lease
-            try:
-                await self._store.everything().write(lambda s: s.outbox.release())
-            except StoreUnavailable:
-                log.exception("delivery.leases_kept")
+        try:
+            await self._recall()
+        except StoreUnavailable:
+            log.exception("delivery.leases_kept")
         while not self._stopping:
             self._wake.clear()
             pause = IDLE_LOOK_S
@@ -137,6 +141,14 @@ class Delivery:
             else:
                 self.pulse.beat()
             await self._rest(pause)
+
+    async def _recall(self) -> None:
+        """What was sent before the start counts; and where nobody else sends, what a killed sender held need not wait for
+        its lease."""
+        everything, since = self._store.everything(), self._clock.now() - timedelta(seconds=60)
+        self.pacing.recall(await everything.read(lambda s: s.outbox.left_since(since)))
+        if self._store.alone:
+            await everything.write(lambda s: s.outbox.release())
 
     async def _rest(self, seconds: float) -> None:
         """Until somebody nudges, or so many seconds have passed."""
@@ -149,154 +161,214 @@ class Delivery:
     async def _look(self) -> float:
         """Start what is due; how long to rest."""
         now = self._clock.now()
-        try:
-            rows = [] if self._store.breaker.state == "open" else await self._claim(now)
-            away = self._store.breaker.state == "open"
-        except StoreUnavailable:
-            rows, away = [], True
-        for row in (*rows, *self._due_in_memory(now, everything=away)):
-            self._begin(row)
+        away = self._store.breaker.state == "open"
+        if not away:
+            try:
+                await self._serve_stored(now)
+            except StoreUnavailable:
+                away = True
+            away = away or self._store.breaker.state == "open"
+        queues = self.afloat.queues(lambda row: self._ready(row, now), everything=away)
+        for place, queue in queues.items():
+            await self._serve_memory(place, queue, now)
         if away:
-            self._waiting = len(self._known), min((row.created_at for row in self._known.values()), default=None)
+            self._waiting = len(self.afloat), self.afloat.oldest()
         waiting, oldest = self._waiting
         telemetry.outbox_pending.set(waiting)
         telemetry.outbox_age.set(0 if oldest is None else max(0.0, (now - oldest).total_seconds()))
-        return 0.0 if len(rows) >= CLAIM else LOOK_S if waiting else IDLE_LOOK_S
+        if not waiting and not len(self.afloat) and not self._fresh:
+            return IDLE_LOOK_S
+        return min([LOOK_S, *((at - now).total_seconds() for at in self._rests.values() if at > now)])
 
-    async def _claim(self, now: datetime) -> list[OutboxRow]:
-        """Due rows of the database that are not already known to be done."""
+    def _ready(self, row: OutboxRow, now: datetime) -> bool:
+        return row.next_at <= now and row.key not in self._sending
+
+    async def _serve_stored(self, now: datetime) -> None:
+        """Decide for each channel that something waits for in the database, then claim and begin."""
         store = self._store.everything()
-        if len(self._held) >= HELD:
-            return []
         if now >= self._count_at:  # many messages make many looks, and the figures need not be that fresh
-            self._waiting = await store.read(lambda s: (s.outbox.pending_count(), s.outbox.oldest()))
+            found = await store.read(lambda s: (s.outbox.pending_count(), s.outbox.oldest(), s.outbox.places()))
+            self._waiting, self._known_places = (found[0], found[1]), found[2]
+            if not (found[0] or self._sending or self._fresh or self.afloat.owns):
+                self.afloat.clear()
             self._count_at = now + timedelta(seconds=LOOK_S)
-        next_at = await store.read(lambda s: s.outbox.next_at())
-        if not _anything_due(next_at, now):
-            return []
-        rows = await store.write(lambda s: s.outbox.claim(now, LEASE_S, CLAIM, self._name))
-        settled = [self._done[row.key] for row in rows if row.key in self._done]
-        if settled:
-            await self._store.settle(settled)
-        fresh = [row for row in rows if row.key not in self._done and row.key not in self._own]
-        for row in fresh:
-            self._known[row.key] = row
-        return fresh
-
-    def _due_in_memory(self, now: datetime, *, everything: bool) -> list[OutboxRow]:
-        """Due rows of memory that the database does not have yet (or all, when it is away), the first of each channel
-        and subject only."""
-        if not everything and not self._own:
-            return []
-        heads: dict[tuple[str, str, str], OutboxRow] = {}
-        for row in self._known.values():
-            place = (row.workspace_id, row.channel_id, row.subject)
-            head = heads.get(place)
-            if head is None or row.order < head.order:
-                heads[place] = row
-        return [row for row in heads.values() if row.next_at <= now and (everything or row.key in self._own)]
-
-    def _begin(self, row: OutboxRow) -> None:
-        if row.key in self._sending or row.key in self._held:
+        now = self._clock.now()  # later than what was handed over meanwhile
+        due = dict.fromkeys([*self._fresh, *(place for place, at in self._known_places if at <= now)])
+        wanted = [p for p in due if self._rests.get(p, now) <= now and self.pacing.free(p) > 0][:PLACES]
+        if not wanted:
             return
-        place = (row.workspace_id, row.channel_id)
-        if self._busy[place] >= PER_CHANNEL:
-            self._turns.setdefault(place, deque()).append(row)
-            self._held.add(row.key)
+        self._fresh.difference_update(wanted)
+        peeks = await store.read(lambda s: [(place, s.outbox.peek(place, now)) for place in wanted])
+        decisions = [(place, await self._decide(place, waiting, now)) for place, waiting in peeks]
+        chosen = [(p, d) for p, d in decisions if d.single or d.gather or d.digest]
+        if not chosen:
             return
-        self._busy[place] += 1
+        claimed = await store.write(lambda s: [(p, d, self._claim(s, p, d, now)) for p, d in chosen])
+        for place, decision, rows in claimed:
+            fresh, settled = self.afloat.fresh(rows)
+            if settled:
+                await self._store.settle(settled)
+            await self._begin_all(place, fresh, now, gather=decision.gather)
+
+    def _claim(self, s: Session, place: Place, decision: Decision, now: datetime) -> list[OutboxRow]:
+        if decision.digest:
+            return s.outbox.claim_digest(place, now, LEASE_S, self._name)
+        if decision.gather:
+            return s.outbox.claim_all(place, now, LEASE_S, self._name)
+        return s.outbox.claim(place, now, LEASE_S, decision.single, self._name)
+
+    async def _serve_memory(self, place: Place, queue: Queue, now: datetime) -> None:
+        """The same for what waits in memory."""
+        if self._rests.get(place, now) > now:
+            return
+        decision = await self._decide(place, queue.waiting(), now)
+        if decision.digest:
+            await self._begin_all(place, queue.digest(), now)
+        elif decision.gather:
+            await self._begin_all(place, queue.all(), now, gather=True)
+        else:
+            await self._begin_all(place, queue.heads(decision.single), now)
+
+    async def _decide(self, place: Place, waiting: Waiting, now: datetime) -> Decision:
+        """What the channel is told now, and a note of when to look again. One that is off is told nothing; what waits for
+        one that is gone is dropped where it would be sent."""
+        channel = self._watchlist.hearer(*place)
+        if channel is None:
+            return Decision(single=self.pacing.free(place), digest=waiting.digest == "due")
+        if not channel.enabled:
+            more = await self.trouble.hold_back(place, channel, now - GIVE_UP)
+            self._rests[place] = now if more else now + OFF_LOOK
+            return Decision()
+        decision = decide(waiting, self.pacing.facts(place, now), now, groups=channel.type in GROUPING)
+        self._rests.pop(place, None)
+        if decision.at is not None:
+            self._rests[place] = decision.at
+            self._fresh.add(place)
+        return decision
+
+    async def _begin_all(self, place: Place, rows: Sequence[OutboxRow], now: datetime, *, gather: bool = False) -> None:
+        """Send these, each by itself or all in one."""
+        if gather and len(rows) > 1:
+            try:
+                rows = [await self._gather(place, rows, now)]
+            except StoreUnavailable:  # it cannot be kept what a digest carries: some of them leave as they are
+                firsts = {row.subject: row for row in sorted(rows, key=lambda row: -row.order)}
+                rows = list(firsts.values())[: self.pacing.free(place)]
+        for row in rows:
+            self._begin(place, row, now)
+
+    async def _gather(self, place: Place, rows: Sequence[OutboxRow], now: datetime) -> OutboxRow:
+        """The digest of these, kept with what it carries."""
+        storm = self.pacing.storm(place, now)
+        name = storm.name if storm is not None else f"{now.timestamp():.3f}"
+        earlier = storm.lines if storm is not None and storm.ref is not None else None
+        make = partial(digests.gather, rows, now, storm=name, base_url=self.base_url, earlier=earlier)
+        gathered, lines = await asyncio.to_thread(make)  # thousands of lines: the loop has its turns meanwhile
+        kept = await self._store.gather(gathered)
+        self.afloat.gathered(gathered, spooled=kept == "spooled")
+        self.pacing.opened(place, now, sum(map(opens, rows)))
+        ref = storm.ref if storm is not None else None
+        self.pacing.gathered(place, Storm(now, name, gathered.row.key, ref, lines))
+        telemetry.digests.inc()
+        log.info("delivery.gathered", channel=place[1], messages=len(rows))
+        return gathered.row
+
+    def _begin(self, place: Place, row: OutboxRow, now: datetime) -> None:
+        if row.key in self._sending:
+            return
+        self.pacing.begin(place)
+        self.pacing.left(place, now)
+        if opens(row) and row.attempts == 0:
+            self.pacing.opened(place, now)
         task = asyncio.create_task(self._send(row), name=f"send {row.key}")
         self._sending[row.key] = task
         task.add_done_callback(lambda _: self._ended(row, place))
 
-    def _ended(self, row: OutboxRow, place: tuple[str, str]) -> None:
+    def _ended(self, row: OutboxRow, place: Place) -> None:
         self._sending.pop(row.key, None)
-        self._busy[place] -= 1
-        turns = self._turns.get(place)
-        while turns and not self._stopping:
-            following = turns.popleft()
-            self._held.discard(following.key)
-            if following.lease_until is None or following.lease_until > self._clock.now() + timedelta(
-                seconds=SEND_LIMIT_S
-            ):
-                self._begin(following)
-                break
-        if not turns:
-            self._turns.pop(place, None)
-        if not self._busy[place]:
-            del self._busy[place]
-        self.nudge()
+        self.pacing.end(place)
+        self._fresh.add(place)
+        self._wake.set()
 
     # One row --------------------------------------------------------------------------------------------------------
     async def _send(self, row: OutboxRow) -> None:
-        channel = self._watchlist.telling(row.workspace_id).hearer(row.channel_id)
+        channel = self._watchlist.hearer(row.workspace_id, row.channel_id)
         if channel is None:
             await self._settle(row, state="dropped", error="the channel is gone", sent=False)
             return
-        now = self._clock.now()
-        if not channel.enabled:
-            await self._put_off(row, now, f"the channel is disabled: {channel.disabled_reason or 'by hand'}")
-            return
-        late_s = (now - row.created_at).total_seconds()
+        late_s = (self._clock.now() - row.created_at).total_seconds()
         message = replace(row.message, late_s=round(late_s, 1)) if late_s > LATE_S else row.message
-        ok, detail, took_ms, failure = await self._attempt(channel, message)
-        outcome = "sent" if ok else "permanent" if failure is not None and failure.permanent else "failed"
+        receipt, took_ms, failure = await self._attempt(channel, message, await self._earlier(row))
+        outcome = "sent" if failure is None else "permanent" if failure.permanent else "failed"
         telemetry.notifications.labels(channel.type, outcome).inc()
-        if ok:
+        if failure is None:
             telemetry.delivery_seconds.labels(channel.type).observe(max(0.0, late_s + took_ms / 1000))
-            await self._settle(row, state="sent", ok=True, took_ms=took_ms)
-        elif outcome == "permanent" and self._watchlist.channel(row.workspace_id, row.channel_id) == channel:
-            await self._settle(row, state="failed", error=detail, took_ms=took_ms)
-            await self._disable(channel, detail)
+            self.pacing.told((row.workspace_id, row.channel_id), row.key, receipt.ref)
+            note = receipt.note or None
+            await self._settle(row, state="sent", ok=True, error=note, took_ms=took_ms, ref=receipt.ref)
+            if row.subject == CANARY:
+                await self.trouble.canary_passed(channel, max(0.0, late_s + took_ms / 1000))
+            await self.trouble.tell_end(row, channel)
+        elif failure.permanent and self._watchlist.hearer(row.workspace_id, row.channel_id) == channel:
+            also = await self.trouble.tell_fallback(row, channel, str(failure))
+            await self.trouble.disable(channel, str(failure))  # first: nothing more shall leave for it
+            await self._settle(row, state="failed", error=f"{failure}{also}", took_ms=took_ms)
         else:
-            await self._again(row, detail, took_ms, failure)
+            await self._again(row, channel, took_ms, failure)
 
-    async def _attempt(self, channel: Channel, message: Message) -> tuple[bool, str, float, DeliveryFailed | None]:
-        """Whether it was delivered, what was said, how long it took, and the failure."""
+    async def _earlier(self, row: OutboxRow) -> str | None:
+        """What the other side calls the message that this one may be put in the place of."""
+        if row.subject == DIGEST:
+            storm = self.pacing.storm((row.workspace_id, row.channel_id), self._clock.now())
+            return storm.ref if storm is not None and storm.key == row.key else None
+        if row.message.event != "incident.resolved" or row.incident_id is None:
+            return None
+        try:
+            return await self._store.of(row.workspace_id).read(lambda s: s.outbox.earlier_ref(row))
+        except StoreUnavailable:
+            return None
+
+    async def _attempt(
+        self, channel: Channel, message: Message, earlier: str | None = None
+    ) -> tuple[Receipt, float, DeliveryFailed | None]:
+        """What the other side said, how long it took, and the failure, if it is one."""
         loop = asyncio.get_running_loop()
         begun = loop.time()
         failure: DeliveryFailed | None = None
-        detail = ""
+        receipt = Receipt("")
         try:
             receipt = await notifiers.send(
-                channel, message, self._net, smtp_url=self._smtp_url, deadline_s=SEND_LIMIT_S
+                channel, message, self._net, smtp_url=self._smtp_url, deadline_s=SEND_LIMIT_S, earlier=earlier
             )
-            detail = receipt.detail
         except DeliveryFailed as error:
-            failure, detail = error, str(error)
-        took_ms = round((loop.time() - begun) * 1000, 3)
-        return failure is None, detail, took_ms, failure
+            failure = error
+        return receipt, round((loop.time() - begun) * 1000, 3), failure
 
-    async def _again(self, row: OutboxRow, error: str, took_ms: float, failure: DeliveryFailed | None) -> None:
-        now = self._clock.now()
+    async def _again(self, row: OutboxRow, channel: Channel, took_ms: float, failure: DeliveryFailed) -> None:
+        now, error = self._clock.now(), str(failure)
         wait_s = backoff_s(row.key, row.attempts)
-        if failure is not None and failure.retry_after_s is not None:
-            wait_s = max(wait_s, min(failure.retry_after_s, LONGEST_ASKED_S))
-        if now + timedelta(seconds=wait_s) - row.created_at > GIVE_UP:
+        if failure.retry_after_s is not None:
+            asked_s = min(failure.retry_after_s, LONGEST_ASKED_S)
+            wait_s = max(wait_s, asked_s)
+            self.pacing.rests((row.workspace_id, row.channel_id), now + timedelta(seconds=asked_s))
+        later = now + timedelta(seconds=wait_s)
+        if row.subject == CANARY and row.attempts + 1 >= TRIES:
+            await self._settle(row, state="failed", error=error, took_ms=took_ms)
+            await self.trouble.canary_failed(channel, error)
+        elif later - row.created_at > GIVE_UP:
             await self._settle(row, state="failed", error=f"given up after 24 hours: {error}", took_ms=took_ms)
-            return
-        await self._settle(row, state="pending", error=error, took_ms=took_ms, next_at=now + timedelta(seconds=wait_s))
-
-    async def _put_off(self, row: OutboxRow, now: datetime, why: str) -> None:
-        if now - row.created_at > GIVE_UP:
-            await self._settle(row, state="failed", error=why, sent=False)
+            await self.trouble.given_up(channel, error)
         else:
-            later = now + timedelta(seconds=LONGEST_WAIT_S)
-            await self._settle(row, state="pending", error=why, sent=False, next_at=later)
+            tried = row.attempts + 1 == TRIES
+            also = await self.trouble.tell_fallback(row, channel, f"{TRIES} tries: {error}") if tried else ""
+            await self._settle(row, state="pending", error=error + also, took_ms=took_ms, next_at=later)
 
     async def _settle(self, row: OutboxRow, **outcome: Any) -> None:
         """Record what came of it, at once, in memory first."""
         done = OutboxOutcome(key=row.key, workspace_id=row.workspace_id, at=self._clock.now(), **outcome)
-        if done.state == "pending":
-            attempts = row.attempts + int(done.sent)
-            known = replace(row, attempts=attempts, next_at=done.next_at or row.next_at, last_error=done.error)
-            self._known[row.key] = known
-        else:
-            self._known.pop(row.key, None)
-            self._own.discard(row.key)
-            self._done[row.key] = done
-            while len(self._done) > REMEMBERED:
-                self._done.popitem(last=False)
+        attempts = row.attempts + int(done.sent)
+        known = replace(row, attempts=attempts, next_at=done.next_at or row.next_at, last_error=done.error)
+        self.afloat.settled(known, done)
         try:
             await self._store.settle([done])
         except StoreUnavailable:
@@ -306,32 +378,6 @@ class Delivery:
             kind = "notification.sent" if done.ok else "notification.failed"
             self._live.publish(row.workspace_id, event(kind, done.at, row.monitor_id, **data))
 
-    async def _disable(self, used: Channel, reason: str) -> None:
-        """Permanent trouble: stop using the channel, and say so. Not when it was changed or deleted meanwhile: the
-        trouble was that of what it had been."""
-        now = self._clock.now()
-
-        def switch_off(s: Session) -> bool:
-            stored = s.channels.get(used.id)
-            if stored != used:
-                return False
-            s.channels.replace(replace(stored, enabled=False, disabled_reason=reason, updated_at=now))
-            return True
-
-        try:
-            disabled = await self._store.of(used.workspace_id).write(switch_off)
-            await self._watchlist.load_telling(used.workspace_id)
-        except NotFound:
-            disabled = False
-        except StoreUnavailable:
-            log.exception("delivery.channel_not_disabled", channel=used.id)
-            disabled = False
-        if not disabled:
-            return
-        log.error("delivery.channel_disabled", channel=used.id, reason=reason)
-        gone = event("channel.disabled", now, channel=used.id, name=used.name, reason=reason)
-        self._live.publish(used.workspace_id, gone)
-
 
 def backoff_s(key: str, attempts: int) -> float:
     """How long to wait after so many failed attempts before this one: 1 s doubled each time up to 5 min, with jitter
@@ -339,7 +385,3 @@ def backoff_s(key: str, attempts: int) -> float:
     span = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(attempts, 20))
     share = int.from_bytes(hashlib.blake2b(f"{key}\n{attempts}".encode(), digest_size=4).digest()) / 2**32
     return span * (0.75 + 0.25 * share)
-
-
-def _anything_due(next_at: datetime | None, now: datetime) -> bool:
-    return next_at is not None and next_at <= now

@@ -82,6 +82,7 @@ class Housekeeping:
         long_ago, everything = now - YEARS, self._store.everything()
         gone += await everything.write(lambda s: s.rollups.expire(hours_before=long_ago))
         gone += await everything.write(lambda s: s.outbox.expire(now - self._retention))
+        gone += await everything.write(lambda s: s.notices.expire(now - self._retention))
         gone += await everything.write(lambda s: s.sessions.expire(now - SIGN_INS))
         gone += await everything.write(lambda s: s.verdicts.expire(long_ago) + s.changes.expire(long_ago))
         if gone:

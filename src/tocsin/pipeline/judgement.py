@@ -6,7 +6,7 @@ Level-triggered: it decides from the latest states, so whatever a crash leaves u
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from msgspec.structs import replace
@@ -15,11 +15,16 @@ from tocsin import telemetry
 from tocsin.clock import new_id
 from tocsin.core.advance import advance
 from tocsin.core.alert import About, OutboxRow, about, remembering, rows_for
+from tocsin.core.condition import OnFailures, OnVerdict
 from tocsin.core.consensus import LocationState, Verdict, fold
+from tocsin.core.coverage import NAME as EVERYTHING
+from tocsin.core.coverage import SUBJECT as COVERAGE
+from tocsin.core.coverage import Sight, coverage, coverage_terms
 from tocsin.core.dependency import Held
 from tocsin.core.escalation import step_of
 from tocsin.core.evidence import evidence
 from tocsin.core.finding import Hush, Terms, finding_of, terms_of
+from tocsin.core.follow import Case, follow
 from tocsin.core.incident import Incident, Step, close
 from tocsin.core.maintenance import changes_at, hush_of, in_maintenance
 from tocsin.core.result import CheckResult
@@ -138,7 +143,8 @@ class Judgement:
         rules = telling.rules_for(w.monitor)
         moments += [self._judge_rule(draft, w, rule, verdict, now, hush) for rule in rules]
         w.judge_again_at = min((moment for moment in moments if moment is not None), default=None)
-        settled = not rules or (verdict.value == "up" and not w.waiting)
+        by_result = any(isinstance(rule.condition, OnVerdict | OnFailures) for rule in rules)
+        settled = not by_result or (verdict.value == "up" and not w.waiting)
         w.calm = step.judge_again_at is None and settled and _agreed(w, verdict) and w.monitor.id not in w.asks
 
     def explain(self, w: Watched, now: datetime) -> tuple[Verdict, Hush | None]:
@@ -163,17 +169,28 @@ class Judgement:
         """Take the incident of a rule a step further; when time alone may change it."""
         terms = rule_terms(rule, w.monitor, self._watchlist.telling(rule.workspace_id).policy(rule.policy))
         latest = self._watchlist.incidents.get((terms.workspace_id, terms.subject))
-        facts = Facts(monitor=w.monitor, verdict=verdict, states=tuple(w.states.values()))
+        states = tuple(w.states.values())
+        facts = Facts(monitor=w.monitor, verdict=verdict, states=states, now=now, figures=w.figures)
         finding = examine(rule, facts, fires=latest is not None and latest.open)
-        if finding.standing != "trouble":
-            w.waiting.pop(rule.id, None)
-        elif latest is None or not latest.open:
-            since = w.waiting.setdefault(rule.id, now)
-            if now < since + timedelta(seconds=rule.for_s):
-                return since + timedelta(seconds=rule.for_s)
-        step = advance(latest, terms, finding, now, new_id=new_id(), hush=hush)
-        self.take_step(draft, terms, about(w.monitor, verdict, w.shown), step, now)
-        return step.judge_again_at
+        if finding is None:
+            return None
+        case = Case(terms=terms, for_s=rule.for_s, latest=latest, waiting_since=w.waiting.pop(rule.id, None))
+        followed = follow(case, finding, now, new_id=new_id, hush=hush)
+        if followed.waiting_since is not None:
+            w.waiting[rule.id] = followed.waiting_since
+        for step in followed.steps:
+            self.take_step(draft, terms, about(w.monitor, verdict, w.shown), step, now)
+        return followed.again_at
+
+    def judge_coverage(self, draft: Draft, workspace_id: str, now: datetime) -> None:
+        """Take the incident of the monitors that are not seen any more a step further."""
+        watched, terms = self._watchlist.of(workspace_id), coverage_terms(workspace_id)
+        finding = coverage((Sight(monitor=w.monitor, verdict=w.verdict, settled_at=w.settled_at) for w in watched), now)
+        latest = self._watchlist.incidents.get((workspace_id, COVERAGE))
+        if latest is None and finding.standing != "trouble":
+            return
+        step = advance(latest, terms, finding, now, new_id=new_id())
+        self.take_step(draft, terms, About(name=EVERYTHING), step, now)
 
     def take_step(self, draft: Draft, terms: Terms, what: About, step: Step, now: datetime) -> None:
         """Keep and tell a step of a subject's incident."""
@@ -241,7 +258,7 @@ class Judgement:
                 monitor_id=incident.monitor_id,
                 rule_id=incident.rule_id,
             )
-        name = incident.subject if w is None else w.monitor.name
+        name = EVERYTHING if incident.subject == COVERAGE else incident.subject
         return terms, About(name=name) if w is None else about(w.monitor, w.verdict or w.judge(now), w.shown)
 
     def _decide(self, draft: Draft, w: Watched, telling: Telling, now: datetime) -> Verdict:

@@ -10,11 +10,15 @@ from tocsin.pipeline.watchlist import Watched, Watchlist
 
 
 def held(watchlist: Watchlist, w: Watched, verdict: Verdict, now: datetime) -> Held | None:
-    """What holds a monitor's openings back for the sake of what it depends on."""
+    """What holds a monitor's openings back for the sake of what it depends on. Those are seen by their states as they
+    are now: in a round with results of several their verdicts may still be those of before."""
 
     def look(id: str) -> Seen | None:
         found = watchlist.find(id)
-        return None if found is None or found.monitor.workspace_id != w.monitor.workspace_id else seen(found, now)
+        if found is None or found.monitor.workspace_id != w.monitor.workspace_id:
+            return None
+        fresh = None if found.monitor.paused or found.verdict is None else found.judge(now)
+        return seen(found, now, fresh)
 
     return held_by(seen(w, now, verdict), look, now) if w.monitor.parents else None
 

@@ -36,13 +36,17 @@ class Response:
         return await self._step(workspace_id, incident_id, by, make)
 
     async def resolve(self, workspace_id: str, incident_id: str, by: str, reason: str = "") -> Incident:
-        """End it by hand. While the verdict is still down nothing opens again until it has left down."""
+        """End it by hand. While what opened it lasts (the verdict is down, the rule's condition holds) nothing opens
+        again until it has been over, or is worse."""
 
         def make(incident: Incident, now: datetime) -> Step:
             _must_be_open(incident)
             watched = self._watchlist.find(incident.monitor_id)
-            down = watched is not None and watched.verdict is not None and watched.verdict.value == "down"
-            return close(incident, reason or f"resolved by {by}", now, by=by, held=down)
+            if watched is not None and watched.subject == incident.subject:
+                lasts = watched.verdict is not None and watched.verdict.value == "down"
+            else:
+                lasts = incident.over_since is None
+            return close(incident, reason or f"resolved by {by}", now, by=by, held=lasts)
 
         return await self._step(workspace_id, incident_id, by, make)
 

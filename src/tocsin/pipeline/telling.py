@@ -7,16 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from tocsin.core.alert import Channel
+from tocsin.core.alert import PERSON, Channel
 from tocsin.core.escalation import EscalationPolicy, EscalationStep
 from tocsin.core.maintenance import Agenda, Window
 from tocsin.core.monitor import Monitor
 from tocsin.core.on_call import OnCallSchedule
 from tocsin.core.rule import AlertRule
 from tocsin.store import Session
-
-PERSON = "person:"
-"""Begins the id of the channel that reaches a member by e-mail."""
 
 T = TypeVar("T")
 

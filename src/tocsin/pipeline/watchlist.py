@@ -14,7 +14,9 @@ from msgspec.structs import replace
 from tocsin import telemetry
 from tocsin.clock import Clock
 from tocsin.core.alert import Channel
+from tocsin.core.condition import Condition
 from tocsin.core.consensus import LocationState, Seat, Verdict, decide
+from tocsin.core.figures import Figure
 from tocsin.core.incident import Incident
 from tocsin.core.monitor import Monitor
 from tocsin.core.redaction import credentials
@@ -39,6 +41,7 @@ class Watched:
     `gap_from`: since then (before the start) no votes were fresh, to be recorded with the next judgement. `heard_from`:
     since then no call of its job was missed by us. `waiting`: since when the condition of a rule (by id) has held.
     `leans`: it is held back for the sake of what it depends on; `asks`: ids of those whose next result decides.
+    `figures`: what the conditions of its rules look at, as far as it was read (pipeline.figures).
     """
 
     monitor: Monitor
@@ -65,6 +68,7 @@ class Watched:
     waiting: dict[str, datetime] = field(default_factory=dict[str, datetime])
     leans: bool = False
     asks: tuple[str, ...] = ()
+    figures: dict[Condition, Figure] = field(default_factory=dict[Condition, Figure])
     _secrets: tuple[Monitor, list[str]] | None = None
 
     @property
@@ -155,9 +159,21 @@ class Watchlist:
         """The notification channels of one workspace."""
         return self.telling(workspace_id).channels
 
+    def workspaces(self) -> list[str]:
+        """The ids of the workspaces that have monitors."""
+        return list(dict.fromkeys(w.monitor.workspace_id for w in self._watched.values()))
+
     def telling(self, workspace_id: str) -> Telling:
         """What a workspace wrote down of whom to tell and when."""
         return self._telling.get(workspace_id) or Telling()
+
+    def every_channel(self) -> list[Channel]:
+        """The notification channels of all workspaces."""
+        return [channel for telling in self._telling.values() for channel in telling.channels]
+
+    def hearer(self, workspace_id: str, id: str) -> Channel | None:
+        """A channel, or what reaches a member, or None."""
+        return self.telling(workspace_id).hearer(id)
 
     def channel(self, workspace_id: str, channel_id: str) -> Channel | None:
         """One channel, or None."""
@@ -254,6 +270,12 @@ class Watchlist:
         ending = f":{watched.subject}"
         others = [i for (_, subject), i in self.incidents.items() if subject.endswith(ending)]
         return [*([] if watched.incident is None else [watched.incident]), *others]
+
+    def open_of(self, workspace_id: str) -> list[Incident]:
+        """Every open incident of a workspace."""
+        verdicts = [w.incident for w in self.of(workspace_id) if w.incident is not None]
+        others = [i for (of, _), i in self.incidents.items() if of == workspace_id]
+        return [incident for incident in (*verdicts, *others) if incident.open]
 
     async def reload_incident(self, workspace_id: str, subject: str) -> None:
         """Take the subject's newest incident as the store has it."""

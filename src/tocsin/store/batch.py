@@ -54,7 +54,8 @@ class Batch(Struct, frozen=True, kw_only=True):
 
 class OutboxOutcome(Struct, frozen=True, kw_only=True):
     """What came of one attempt to deliver, or of giving a row up. `state` is the row's state from now on: pending with
-    `next_at` for another try, else sent, failed or dropped. `sent` is False when nothing left (dropped, put off)."""
+    `next_at` for another try, else sent, failed or dropped; what a digest carries shares its end. `sent` is False when
+    nothing left (dropped, put off). `ref` is what the other side calls the message."""
 
     key: str
     workspace_id: str
@@ -65,3 +66,4 @@ class OutboxOutcome(Struct, frozen=True, kw_only=True):
     took_ms: float = 0.0
     next_at: datetime | None = None
     sent: bool = True
+    ref: str | None = None

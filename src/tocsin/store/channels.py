@@ -61,10 +61,13 @@ class Channels:
         return channel
 
     def delete(self, id: str) -> None:
-        """Delete it: monitors forget it, and what still waits for it is dropped."""
+        """Delete it: monitors and channels that name it forget it, and what still waits for it is dropped."""
         s = self._s
         old = self.get(id)
         s.monitors.forget_channel(old.workspace_id, id)
+        for other in self.list():
+            if other.fallback == id and other.workspace_id == old.workspace_id:
+                self.replace(msgspec.structs.replace(other, fallback=None))
         s.outbox.drop(old.workspace_id, id, "the channel was deleted")
         s.door.delete(
             "channel", id, old.workspace_id, fields_of(old),

@@ -106,6 +106,12 @@ def status_of(flags: int) -> Status:
     return STATUSES[flags & 3]
 
 
+def error_of(flags: int) -> CheckError | None:
+    """What of an error is in a row's flags: its kind stands for its message."""
+    error = _error(flags, None)
+    return None if error is None else CheckError(error.type, error.type.replace("_", " "), error.phase)
+
+
 class StoredResult(Struct, frozen=True, kw_only=True):
     """What is kept of a result. `outcome` is the whole object as it was shown, kept only of failures, of changes, and
     of each location's latest; without it `error.message` is empty and what is not in these fields is gone."""

@@ -11,10 +11,20 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from tocsin.core.result import CheckResult, Status, from_micros, micros
+from tocsin.core.result import CheckError, CheckResult, Status, from_micros, micros
 from tocsin.store.cursor import read_cursor, write_cursor
 from tocsin.store.memory import Newest
-from tocsin.store.packing import COLUMNS, Packed, StoredResult, evidence_of, pack, result_json, status_of, unpack
+from tocsin.store.packing import (
+    COLUMNS,
+    Packed,
+    StoredResult,
+    error_of,
+    evidence_of,
+    pack,
+    result_json,
+    status_of,
+    unpack,
+)
 from tocsin.store.tail import not_moved, tail_rows
 
 if TYPE_CHECKING:
@@ -138,6 +148,23 @@ class Results:
         last = rows[limit - 1] if len(rows) > limit else None
         return self._whole(rows[:limit]), None if last is None else write_cursor(last[1], last[2], last[3])
 
+    def statuses(
+        self, monitor_id: str, start: datetime, end: datetime, limit: int
+    ) -> list[tuple[datetime, str, int, Status, CheckError | None]]:
+        """(slot, location, attempt, status, error without its words) of start ≤ slot < end, oldest first; of more than
+        `limit` the last ones."""
+        s, place = self._s, self._s.places.of(monitor_id)
+        where, values = "monitor = ? AND workspace = ? AND at >= ? AND at < ?", [
+            place.monitor, place.workspace, micros(start), micros(end)
+        ]  # fmt: skip
+        rows = self._both(where, values, limit)
+        names = s.places.location_names()
+        return [
+            (from_micros(row[1]), names[row[2]], row[3], status_of(row[5]), error_of(row[5]))
+            for row in sorted(rows, key=lambda row: (row[1], row[3], row[2]))
+            if row[2] in names
+        ]
+
     def latest(self, monitor_id: str) -> list[StoredResult]:
         """The newest result of each location, by location's name, with everything that was seen."""
         s, place = self._s, self._s.places.of(monitor_id)
@@ -190,16 +217,47 @@ class Results:
         return self._whole([_packed(r) for r in rows])
 
     def newest(self) -> list[tuple[str, str, datetime, int]]:
-        """(monitor's id, location, slot, attempt) of the newest result of every monitor and location; from memory."""
+        """(monitor's id, location, slot, attempt) of the newest result of every monitor and location that could be
+        judged; one that could not (invalid) says nothing. From memory, but for those."""
         s = self._s
         where, values = s.mine()
         ids = {row[0]: row[1] for row in s.rows(f"SELECT key, id FROM monitors WHERE {where}", *values)}
         names = s.places.location_names()
+        spots = {spot: (known.at, known.attempt) for spot, known in tuple(s.memory.newest.items()) if spot[0] in ids}
+        for spot in self._unjudged() & spots.keys():
+            valid = self._newest_valid(*spot)
+            if valid is None:
+                del spots[spot]
+            else:
+                spots[spot] = valid
         return [
-            (ids[monitor], names[location], from_micros(known.at), known.attempt)
-            for (monitor, location), known in tuple(s.memory.newest.items())
-            if monitor in ids and location in names
+            (ids[monitor], names[location], from_micros(at), attempt)
+            for (monitor, location), (at, attempt) in spots.items()
+            if location in names
         ]
+
+    def _unjudged(self) -> set[tuple[int, int]]:
+        """The monitors and locations whose newest result may be invalid."""
+        s = self._s
+        rows = s.rows(
+            "SELECT r.monitor, r.location FROM latest l JOIN results r ON r.monitor = l.monitor AND r.at = l.at "
+            "AND r.location = l.location AND r.attempt = l.attempt WHERE r.flags & 3 = 3"
+        )
+        waits, marked = not_moved(s)
+        tail = s.rows(f"SELECT DISTINCT monitor, location FROM results_tail WHERE flags & 3 = 3 AND {waits}", *marked)
+        return {(row[0], row[1]) for row in (*rows, *tail)}
+
+    def _newest_valid(self, monitor: int, location: int) -> tuple[int, int] | None:
+        """(slot in µs, attempt) of its newest result that could be judged, among the latest few hundred."""
+        rows = self._s.rows(
+            "SELECT at, attempt FROM (SELECT at, attempt, location, flags FROM results WHERE monitor = ? ORDER BY at DESC "
+            "LIMIT 500) AS newest WHERE location = ? AND flags & 3 <> 3 ORDER BY at DESC, attempt DESC LIMIT 1",
+            monitor, location,
+        )  # fmt: skip
+        tail = tail_rows(
+            self._s, monitor, "max(at), max(attempt)", "location = ? AND flags & 3 <> 3 GROUP BY at", [location]
+        )
+        return max(((row[0], row[1]) for row in (*rows, *tail)), default=None)
 
     def newest_at(self, monitor: int) -> datetime | None:
         """The slot of the newest result of a monitor (by its integer key)."""

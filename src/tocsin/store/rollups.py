@@ -37,6 +37,11 @@ _UPSERT = (
 )
 
 
+def table_of(level: int) -> str:
+    """The table of the rollups of a minute, an hour or a day."""
+    return _TABLES[level]
+
+
 class Point(Struct, frozen=True, kw_only=True):
     """The results of one step of time; times in ms, None when nothing was answered."""
 

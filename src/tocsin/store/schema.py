@@ -211,6 +211,9 @@ _partly(
     "outbox_waiting", outbox.c.workspace_id, outbox.c.channel_id, outbox.c.subject, outbox.c.rank,
     where="state = 'pending'",
 )  # fmt: skip
+_partly(
+    "outbox_due", outbox.c.workspace_id, outbox.c.channel_id, outbox.c.n, outbox.c.next_at, where="state = 'pending'"
+)
 message_refs = _table(
     "message_refs", _text("workspace_id"), _text("channel_id"), _text("thread"), _text("ref"), _int("at"),
     PrimaryKeyConstraint("workspace_id", "channel_id", "thread"), _of("channels", "channel_id"),

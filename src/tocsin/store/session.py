@@ -23,9 +23,11 @@ from tocsin.store.changes import Changes
 from tocsin.store.channels import Channels
 from tocsin.store.door import Door
 from tocsin.store.incidents import Incidents
+from tocsin.store.latencies import Latencies
 from tocsin.store.memory import Memory
 from tocsin.store.monitors import Monitors
 from tocsin.store.notes import Notes
+from tocsin.store.notices import Notices
 from tocsin.store.outbox import Outbox
 from tocsin.store.places import Places
 from tocsin.store.records import Records
@@ -169,6 +171,10 @@ class Session:
         return Rollups(self)
 
     @cached_property
+    def latencies(self) -> Latencies:
+        return Latencies(self)
+
+    @cached_property
     def incidents(self) -> Incidents:
         return Incidents(self)
 
@@ -195,6 +201,10 @@ class Session:
     @cached_property
     def outbox(self) -> Outbox:
         return Outbox(self)
+
+    @cached_property
+    def notices(self) -> Notices:
+        return Notices(self)
 
     @cached_property
     def changes(self) -> Changes:

@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 
 from tocsin import telemetry
 from tocsin.clock import Clock
+from tocsin.core.digest import Gathered
 from tocsin.errors import SettingsError, StoreUnavailable, TocsinError
 from tocsin.store import moving, opening
 from tocsin.store.batch import Batch, OutboxOutcome
@@ -36,10 +37,11 @@ _HEAL_EVERY_S = 1.0
 
 
 class _Spooled(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A record of the spool: a batch, or outcomes of deliveries."""
+    """A record of the spool: a batch, a digest, or outcomes of deliveries."""
 
     batch: Batch | None = None
     outcomes: tuple[OutboxOutcome, ...] = ()
+    digest: Gathered | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +217,10 @@ class Store:
         """Keep what came of deliveries, like `commit`."""
         return await self._keep(_Spooled(outcomes=tuple(changes)), len(changes))
 
+    async def gather(self, digest: Gathered) -> Kept:
+        """Keep a digest and what it carries, like `commit`."""
+        return await self._keep(_Spooled(digest=digest), len(digest.keys) + 1)
+
     async def _keep(self, record: _Spooled, rows: int) -> Kept:
         if self._spool.count == 0 and self.breaker.allows():
             try:
@@ -341,6 +347,8 @@ def _apply(s: Session, record: _Spooled) -> None:
             s.incidents.save(change)
         for row in batch.outbox:
             s.outbox.add(row)
+    if record.digest is not None:
+        s.outbox.gather(record.digest)
     s.outbox.settle(record.outcomes)
 
 

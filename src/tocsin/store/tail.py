@@ -156,15 +156,25 @@ class Seen(NamedTuple):
 def tail_counts(s: Session, monitors: Iterable[int], since: Sequence[int]) -> Iterator[tuple[int, list[Seen]]]:
     """(monitor, its counts since each of these slots in µs) of what has not moved, from memory: a result that is being
     stored now may be among them. Ask for what has moved first, as for `tail_rows`."""
+    for monitor, rows in _unmoved(s, monitors):
+        at, status, total = rows.at, bytes(rows.status), rows.total
+        yield monitor, [_counts(at, status, total, start) for start in since]
+
+
+def tail_totals(s: Session, monitors: Iterable[int]) -> Iterator[tuple[int, array[int], array[int]]]:
+    """(monitor, slots in µs, times in 10 µs or -1) of what has not moved, as `tail_counts` has it."""
+    for monitor, rows in _unmoved(s, monitors):
+        yield monitor, rows.at, rows.total
+
+
+def _unmoved(s: Session, monitors: Iterable[int]) -> Iterator[tuple[int, Rows]]:
     before, last, number = tail_mark(s)
     for monitor in monitors:
         known = s.memory.tail.rows.get(monitor)
         if known is None or not known.numbers:
             continue
         upto = before - 1 if monitor < last else min(number, before - 1) if monitor == last else -1
-        first = bisect_right(known.numbers, upto)
-        at, status, total = known.at[first:], bytes(known.status[first:]), known.total[first:]
-        yield monitor, [_counts(at, status, total, start) for start in since]
+        yield monitor, known.since(bisect_right(known.numbers, upto))
 
 
 def _counts(at: array[int], status: bytes, total: array[int], start: int) -> Seen:

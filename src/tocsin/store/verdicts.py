@@ -82,6 +82,16 @@ class Verdicts:
         )  # fmt: skip
         return [_verdict(row[0]) for row in rows]
 
+    def between(self, monitor_id: str, start: datetime, end: datetime, limit: int = 20_000) -> list[Verdict]:
+        """The verdicts that held at some time of start..end, oldest first (of more than `limit` the last ones)."""
+        place = self._s.places.of(monitor_id)
+        rows = self._s.rows(
+            f"SELECT data FROM verdicts WHERE monitor = ? AND workspace = ? AND at >= {_FIRST.format('?')} AND at < ? "
+            "AND (ended IS NULL OR ended > ?) ORDER BY at DESC LIMIT ?",
+            place.monitor, place.workspace, place.monitor, micros(start), micros(end), micros(start), limit,
+        )  # fmt: skip
+        return [_verdict(row[0]) for row in reversed(rows)]
+
     def intervals(self, monitor_id: str, start: datetime, end: datetime) -> list[Interval]:
         """The intervals that touch start..end, oldest first. The one that lasts is fresh as far as its votes are:
         until its newest result is older than the verdict lets a vote be."""

@@ -33,7 +33,7 @@ def status_json(parts: Parts, who: Principal) -> dict[str, Any]:
         "downSites": verdicts.count("down"),
         "partialSites": verdicts.count("partial"),
         "unknownSites": verdicts.count("unknown"),
-        "openIncidents": sum(w.incident is not None and w.incident.open for w in rows),
+        "openIncidents": len(parts.corridor.watchlist.open_of(who.workspace_id)),
         "checksRunning": state.get("checks_running"),
         "checksWaiting": state.get("checks_waiting"),
         "database": {"circuitBreaker": parts.store.breaker.state, "backlog": parts.store.backlog},

@@ -18,6 +18,8 @@ from tocsin.core.access import Principal
 from tocsin.core.account import Session, User, Workspace
 from tocsin.core.wording import one_line
 from tocsin.errors import Conflict, Denied, Invalid, Problem
+from tocsin.pipeline.beginning import begin
+from tocsin.store import Session as StoreSession
 from tocsin.telemetry import logger
 from tocsin.web import passwords, tokens
 from tocsin.web.limits import TooMany, address_name
@@ -88,8 +90,14 @@ async def setup(
         id=new_id(), email=email_of(email), password_hash=await passwords.hashed(parts.memory, password), created_at=now
     )
     place = Workspace(id=new_id(), name=workspace.strip(), created_at=now)
-    await parts.store.everything(by=user.email).write(lambda s: s.accounts.create_first(user, place))
+
+    def make(s: StoreSession) -> None:
+        s.accounts.create_first(user, place)
+        begin(s, place.id, now)
+
+    await parts.store.everything(by=user.email).write(make)
     parts.memory.setup_done = True
+    await parts.corridor.telling_changed(place.id)
     log.info("signin.first_account", user=user.id, workspace=place.id)
     return await _begin(parts, user, place.id, now, agent)
 

@@ -36,7 +36,18 @@ TARGETS = {
         "steps": [{"url": "https://shop.example/", "capture": {"x": {"header": "y"}}}, {"url": "https://{{x}}/"}]
     },
 }
-CONFIGS = {"webhook": {"url": "https://hook.example/x", "secret": "s3cret"}, "email": {"to": "ops@example.org"}}
+CONFIGS = {
+    "webhook": {"url": "https://hook.example/x", "secret": "s3cret"},
+    "email": {"to": "ops@example.org"},
+    "telegram": {"token": "1:a", "chat_id": "-100123"},
+    "teams": {"url": "https://teams.example/x"},
+    "pagerduty": {"routing_key": "k"},
+    "opsgenie": {"api_key": "k", "region": "eu"},
+    "ntfy": {"url": "https://ntfy.example", "topic": "ops"},
+    "twilio": {"account_sid": "AC1", "auth_token": "t", "from": "Tocsin", "to": "+436641234567"},
+    "alertmanager": {"url": "http://am.example:9093", "labels": {"team": "web"}},
+    "apprise": {"url": "gotify://host/token"},
+}
 
 
 @pytest.mark.parametrize("name", list(TARGETS))

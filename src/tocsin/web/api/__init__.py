@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tocsin.web.api import (
+    alert_rules,
     audit,
     channels,
     checks,
@@ -13,6 +14,7 @@ from tocsin.web.api import (
     me,
     members,
     monitors,
+    notices,
     notifications,
     results,
     session,
@@ -31,10 +33,12 @@ ROUTES: list[Route] = [
     *checks.ROUTES,
     *locations.ROUTES,
     *channels.ROUTES,
+    *alert_rules.ROUTES,
     *incidents.ROUTES,
     *windows.ROUTES,
     *silences.ROUTES,
     *notifications.ROUTES,
+    *notices.ROUTES,
     *audit.ROUTES,
     *live.ROUTES,
 ]

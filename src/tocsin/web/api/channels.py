@@ -10,12 +10,13 @@ from msgspec.structs import replace
 
 from tocsin import notifiers
 from tocsin.clock import new_id
-from tocsin.core import shape
+from tocsin.core import shape, template
 from tocsin.core.access import Principal, may
-from tocsin.core.alert import Channel
+from tocsin.core.alert import Channel, Template
+from tocsin.core.canary import SHORTEST_S
 from tocsin.core.plain import as_map, found
 from tocsin.core.result import iso
-from tocsin.core.shape import Help, Length, Name
+from tocsin.core.shape import Help, Length, Name, Range
 from tocsin.errors import Conflict, Invalid, NotFound, Problem
 from tocsin.store import Session
 from tocsin.web.api.given import as_object, check_kept_secrets
@@ -32,6 +33,11 @@ class ChannelIn(Struct, frozen=True, kw_only=True):
     config: Annotated[dict[str, Any], Help("as the kind says; secrets are shown as *** and kept when sent back so")]
     default: Annotated[bool | None, Help("told by every monitor that names no channels; the first channel is")] = None
     enabled: bool = True
+    template: Annotated[Template | None, Help("its own words; left out: Tocsin's")] = None
+    fallback: Annotated[
+        str | None, Length(1, 64), Help("id of a channel that is told too what this one does not take")
+    ] = None
+    canary_s: Annotated[int, Range(0, 31 * 86_400), Help("seconds between test messages on a schedule; 0: none")] = 0
 
 
 class ChannelOut(Struct, frozen=True, kw_only=True):
@@ -44,6 +50,9 @@ class ChannelOut(Struct, frozen=True, kw_only=True):
     default: bool
     enabled: bool
     disabled_reason: str | None
+    template: Template | None
+    fallback: str | None
+    canary_s: int
     created_at: str
     updated_at: str
 
@@ -75,9 +84,15 @@ def channel_json(channel: Channel, *, writes: bool) -> dict[str, Any]:
         config = config | {"url": f"{urlsplit(url).scheme}://{urlsplit(url).netloc.rpartition('@')[2]}/…"}
     return {
         "id": channel.id, "name": channel.name, "type": channel.type, "config": config, "default": channel.default,
-        "enabled": channel.enabled, "disabled_reason": channel.disabled_reason, "created_at": iso(channel.created_at),
+        "enabled": channel.enabled, "disabled_reason": channel.disabled_reason, "template": template_json(channel),
+        "fallback": channel.fallback, "canary_s": channel.canary_s, "created_at": iso(channel.created_at),
         "updated_at": iso(channel.updated_at),
     }  # fmt: skip
+
+
+def template_json(channel: Channel) -> dict[str, Any] | None:
+    """A channel's own words as JSON data, or None."""
+    return None if channel.template is None else shape.dump(channel.template)
 
 
 def channel_of(parts: Parts, who: Principal, channel_id: str) -> Channel:
@@ -96,6 +111,8 @@ async def read_channel(
     wanted: ChannelIn | None = None
     try:
         wanted = shape.read(ChannelIn, data)
+        if wanted.template is not None:
+            template.check(wanted.template)
     except Invalid as error:
         problems.extend(error.problems)
     name, given = data.get("type"), as_map(data.get("config"))
@@ -108,7 +125,7 @@ async def read_channel(
                 check_kept_secrets(kind.config, typed, config, old.config, "config")
             shape.read(kind.config, config, where="config")
             if old is None or config != old.config:
-                problems += [*_no_mail_server(parts, name, config), *await refused(parts.net, config, "config")]
+                problems += [*_no_mail_server(parts, name, config), *await _refused(parts, name, config)]
         except NotFound:
             problems.append(Problem("type", "one of " + ", ".join(notifiers.REGISTRY), found(name)))
         except Invalid as error:
@@ -116,6 +133,12 @@ async def read_channel(
     if wanted is None or problems:
         raise Invalid(*problems)
     return wanted, config
+
+
+async def _refused(parts: Parts, type_: str, config: dict[str, Any]) -> list[Problem]:
+    """A problem for each place that may not be contacted. What stands in an Apprise URL where a host would may be a
+    secret, which is no name to ask the resolver for: there each connection is judged when it is made."""
+    return [] if type_ == "apprise" else await refused(parts.net, config, "config")
 
 
 def _no_mail_server(parts: Parts, type_: str, config: dict[str, Any]) -> list[Problem]:
@@ -129,14 +152,36 @@ def _no_mail_server(parts: Parts, type_: str, config: dict[str, Any]) -> list[Pr
     return [Problem("config.smtp_url", remedy, "nothing")]
 
 
+def check_ways(parts: Parts, workspace_id: str, wanted: ChannelIn, own_id: str | None) -> None:
+    """Raise Invalid unless its fallback is another channel of the workspace that does not lead back to it, and its canary
+    does not come too often."""
+    problems: list[Problem] = []
+    if 0 < wanted.canary_s < SHORTEST_S:
+        problems.append(Problem("canary_s", f"0, or at least {SHORTEST_S}", str(wanted.canary_s)))
+    if wanted.fallback is not None:
+        known = {c.id: c.fallback for c in parts.corridor.watchlist.channels(workspace_id)}
+        way, at = [own_id], wanted.fallback
+        while at is not None and at in known and at not in way:
+            way.append(at)
+            at = known[at]
+        if wanted.fallback not in known or wanted.fallback == own_id:
+            problems.append(Problem("fallback", "the id of another channel of this workspace", found(wanted.fallback)))
+        elif at is not None and at in way:
+            expected = "a channel whose own fallbacks do not lead back here"
+            problems.append(Problem("fallback", expected, found(wanted.fallback)))
+    if problems:
+        raise Invalid(*problems)
+
+
 async def create(parts: Parts, who: Principal, data: dict[str, Any]) -> Channel:
     """A new channel; the first of a workspace is a default one unless it says otherwise."""
     wanted, config = await read_channel(parts, data)
+    check_ways(parts, who.workspace_id, wanted, None)
     first, now = not parts.corridor.watchlist.channels(who.workspace_id), parts.clock.now()
     channel = Channel(
         id=new_id(), workspace_id=who.workspace_id, name=wanted.name.strip(), type=wanted.type, config=config,
-        default=first if wanted.default is None else wanted.default, enabled=wanted.enabled, created_at=now,
-        updated_at=now,
+        default=first if wanted.default is None else wanted.default, enabled=wanted.enabled, template=wanted.template,
+        fallback=wanted.fallback, canary_s=wanted.canary_s, created_at=now, updated_at=now,
     )  # fmt: skip
     await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.channels.add(channel))
     await parts.corridor.channels_changed(who.workspace_id)
@@ -149,19 +194,23 @@ async def change(parts: Parts, who: Principal, channel_id: str, data: dict[str, 
     old = channel_of(parts, who, channel_id)
     current: dict[str, Any] = {
         "name": old.name, "type": old.type, "config": {}, "default": old.default,
-        "enabled": old.enabled or old.disabled_reason is not None,
+        "enabled": old.enabled or old.disabled_reason is not None, "fallback": old.fallback, "canary_s": old.canary_s,
+        "template": template_json(old),
     }  # fmt: skip
     wanted, config = await read_channel(parts, current | data, old)
+    check_ways(parts, who.workspace_id, wanted, channel_id)
     default = old.default if wanted.default is None else wanted.default
     channel = replace(
         old, name=wanted.name.strip(), type=wanted.type, config=config, default=default, enabled=wanted.enabled,
-        disabled_reason=None, updated_at=parts.clock.now(),
+        disabled_reason=None, template=wanted.template, fallback=wanted.fallback, canary_s=wanted.canary_s,
+        updated_at=parts.clock.now(),
     )  # fmt: skip
 
     def keep(s: Session) -> None:
         if s.channels.get(channel_id) != old:
             raise Conflict("the channel was changed meanwhile: look at it and try again")
         s.channels.replace(channel)
+        s.notices.clear(channel.workspace_id, f"channel.disabled:{channel_id}")
 
     await parts.store.of(who.workspace_id, by=who.name).write(keep)
     await parts.corridor.channels_changed(who.workspace_id)

@@ -23,7 +23,7 @@ class Filter(Struct, frozen=True, kw_only=True):
 
 
 class NotificationOut(Struct, frozen=True, kw_only=True):
-    """One message for one channel, from intent to outcome."""
+    """One message for one channel, from intent to outcome. `digest` is the key of the digest that carries it."""
 
     key: str
     channel_id: str
@@ -33,6 +33,7 @@ class NotificationOut(Struct, frozen=True, kw_only=True):
     title: str
     state: str
     attempts: list[dict[str, Any]]
+    digest: str | None
     last_error: str | None
     created_at: str
     next_at: str | None
@@ -55,8 +56,8 @@ def notification_json(delivery: Delivery) -> dict[str, Any]:
         "attempts": [
             {"at": iso(a.at), "ok": a.ok, "error": a.error, "took_ms": round(a.took_ms, 1)} for a in delivery.attempts
         ],
-        "last_error": row.last_error, "created_at": iso(row.created_at),
-        "next_at": iso(row.next_at) if row.state == "pending" else None, "done_at": iso(row.done_at),
+        "digest": row.digest, "last_error": row.last_error, "created_at": iso(row.created_at),
+        "next_at": iso(row.next_at) if row.state == "pending" and row.digest is None else None, "done_at": iso(row.done_at),
     }  # fmt: skip
 
 

@@ -34,7 +34,7 @@ async def refused(net: Net, data: Mapping[str, Any], where: str) -> list[Problem
 
 def _places(data: Mapping[str, Any]) -> Iterator[tuple[str, str, int]]:
     """(field, host, port) of whatever is a place in it; a port of 0 is none in particular."""
-    for field in ("url", "proxy", "token_url", "smtp_url"):
+    for field in ("url", "base_url", "proxy", "token_url", "smtp_url"):
         if isinstance(text := data.get(field), str):
             try:
                 parts = urlsplit(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tocsin.web.call import Route
 from tocsin.web.pages import (
+    alert_rules,
     assets,
     audit,
     channels,
@@ -33,6 +34,7 @@ ROUTES: list[Route] = [
     *chart.ROUTES,
     *incident.ROUTES,
     *maintenance.ROUTES,
+    *alert_rules.ROUTES,
     *channels.ROUTES,
     *settings.ROUTES,
     *audit.ROUTES,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
 
 from tocsin import notifiers
-from tocsin.core.alert import Channel
+from tocsin.core import shape, template
+from tocsin.core.alert import Channel, Template
 from tocsin.core.shape import fields
-from tocsin.errors import Invalid, NotFound, TocsinError
+from tocsin.core.wording import moment
+from tocsin.errors import Invalid, NotFound, StoreUnavailable, TocsinError
 from tocsin.web.api import channels
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.pages import form, view
@@ -20,7 +22,21 @@ SAID = {
     "email": "a letter",
     "slack": "a message in a channel",
     "discord": "a message in a channel",
+    "telegram": "a message in a chat",
+    "teams": "a card in a channel or chat",
+    "pagerduty": "an alert, until it is over",
+    "opsgenie": "an alert, until it is over",
+    "ntfy": "a notification on phones",
+    "twilio": "a text message (SMS)",
+    "alertmanager": "an alert for its routes",
+    "apprise": "a hundred other services",
 }
+
+
+LABELS = {"pagerduty": "PagerDuty", "ntfy": "ntfy", "twilio": "SMS (Twilio)"}
+"""Kinds whose name people write otherwise than with one capital."""
+SHOWN = {"incident.opened": "It opens", "incident.resolved": "It is over", "digest": "Many at once", "test": "A test"}
+"""The messages that the form shows a template for."""
 
 
 class New(Struct, frozen=True, kw_only=True):
@@ -38,10 +54,10 @@ class Done(Struct, frozen=True, kw_only=True):
 async def index(call: Call) -> Reply:
     """The list."""
     done: Done = call.query or Done()
-    return _list(call, did={"saved": "Saved.", "deleted": "Deleted."}.get(done.did, ""))
+    return await _list(call, did={"saved": "Saved.", "deleted": "Deleted."}.get(done.did, ""))
 
 
-def _list(call: Call, *, did: str = "", tested: Mapping[str, Any] | None = None, tested_id: str = "") -> Reply:
+async def _list(call: Call, *, did: str = "", tested: Mapping[str, Any] | None = None, tested_id: str = "") -> Reply:
     found = channels.visible(call.parts, call.who)
     told = sum(c.enabled for c in found)
     verdict = "Nobody is told yet." if not told else f"{told} {'channel rings' if told == 1 else 'channels ring'}."
@@ -51,12 +67,33 @@ def _list(call: Call, *, did: str = "", tested: Mapping[str, Any] | None = None,
         "channels.html",
         section="channels",
         channels=found,
+        labels={name: label(name) for name in notifiers.REGISTRY},
         verdict=verdict,
         used=used,
+        canaries=await _canaries(call, found),
+        names={c.id: c.name for c in found},
         did=did,
         tested=tested,
         tested_id=tested_id,
     )
+
+
+async def _canaries(call: Call, found: Sequence[Channel]) -> dict[str, tuple[str, str]]:
+    """What came of each channel's latest canary: (a state for colours, a sentence)."""
+    try:
+        rows = await call.parts.corridor.canary.latest(found)
+    except StoreUnavailable:
+        return {}
+    said: dict[str, tuple[str, str]] = {}
+    for id, row in rows.items():
+        match row.state:
+            case "sent":
+                said[id] = "up", f"Canary arrived {moment(row.done_at or row.created_at)}"
+            case "pending":
+                said[id] = "nodata", f"Canary on its way{': ' + row.last_error if row.last_error else ''}"
+            case _:
+                said[id] = "down", f"Canary did not arrive: {row.last_error or 'dropped'}"
+    return said
 
 
 def _used(call: Call, channel: Channel) -> int:
@@ -74,7 +111,24 @@ def typed(call: Call) -> dict[str, Any]:
         "config": form.read_back(fields(notifiers.kind(type_).config), given, "config.") if known else {},
         "default": view.ticked(call, "default"),
         "enabled": view.ticked(call, "enabled"),
+        "fallback": view.first(call, "fallback") or None,
+        "canary_s": _seconds(view.first(call, "canary_h")),
+        "template": words(call),
     }
+
+
+def words(call: Call) -> dict[str, str] | None:
+    """The template that was typed, or None where there is none."""
+    typed = {name: view.first(call, f"template.{name}").replace("\r\n", "\n") for name in ("title", "text")}
+    return typed if any(typed.values()) else None
+
+
+def _seconds(hours: str) -> object:
+    """Seconds of so many hours; what is no number stays as it was typed, for the reader to refuse."""
+    try:
+        return round(float(hours or "0") * 3600)
+    except (ValueError, OverflowError):
+        return hours
 
 
 def inputs(data: Mapping[str, Any], errors: Mapping[str, str]) -> list[form.Input]:
@@ -82,9 +136,25 @@ def inputs(data: Mapping[str, Any], errors: Mapping[str, str]) -> list[form.Inpu
     return form.inputs(fields(notifiers.kind(str(data["type"])).config), data.get("config") or {}, "config.", errors)
 
 
-def types() -> list[tuple[str, str]]:
-    """Every kind of channel, and what it is in a few words."""
-    return [(name, SAID.get(name, "")) for name in notifiers.REGISTRY]
+def types() -> list[tuple[str, str, str]]:
+    """Every kind of channel: its name, as people write it, and what it is in a few words."""
+    return [(name, label(name), SAID.get(name, "")) for name in notifiers.REGISTRY]
+
+
+def label(name: str) -> str:
+    """A kind's name as people write it."""
+    return LABELS.get(name) or name.capitalize()
+
+
+def previews(typed: Mapping[str, str] | None) -> dict[str, Any]:
+    """What the form shows of a template: {"errors": by field, "told": [(when, title, text)]}."""
+    own = Template(**typed) if typed else Template()
+    try:
+        shape.read(Template, typed or {}, where="template")
+        made = {m.event: template.render(own, m) for m in template.samples()}
+    except Invalid as error:
+        return {"errors": view.problems(error), "told": []}
+    return {"errors": {}, "told": [(when, *made[event]) for event, when in SHOWN.items()]}
 
 
 def _form(
@@ -100,6 +170,11 @@ def _form(
         errors=errors,
         inputs=inputs(data, errors),
         types=types(),
+        preview=previews(data.get("template")),
+        named=template.FIELDS,
+        others=[
+            (c.id, c.name) for c in channels.visible(call.parts, call.who) if channel is None or c.id != channel.id
+        ],
     )
 
 
@@ -109,7 +184,8 @@ async def new(call: Call) -> Reply:
     if wanted.type not in notifiers.REGISTRY:
         raise NotFound(f"there is no kind of channel {wanted.type}")
     first = not channels.visible(call.parts, call.who)
-    return _form(call, {"name": "", "type": wanted.type, "config": {}, "default": first, "enabled": True}, {})
+    empty: dict[str, Any] = {"name": "", "type": wanted.type, "config": {}, "default": first, "enabled": True}
+    return _form(call, empty | {"template": None, "fallback": None, "canary_s": 0}, {})
 
 
 async def create(call: Call) -> Reply:
@@ -149,9 +225,14 @@ async def config(call: Call) -> Reply:
     return view.html(view.render("channel_fields.html", inputs=inputs(data, {})))
 
 
+async def preview(call: Call) -> Reply:
+    """The fragment with what a template makes of a few messages."""
+    return view.html(view.render("channel_preview.html", preview=previews(words(call))))
+
+
 async def test(call: Call) -> Reply:
     """Send one test message and say what came of it."""
-    return _list(call, tested=await send_test(call, call.path["id"]), tested_id=call.path["id"])
+    return await _list(call, tested=await send_test(call, call.path["id"]), tested_id=call.path["id"])
 
 
 async def send_test(call: Call, channel_id: str) -> Mapping[str, Any]:
@@ -187,6 +268,7 @@ ROUTES = [
     Route(method="GET", path="/channels/new", run=new, summary="New channel", query=New, loose=True, **_WRITE),
     Route(method="POST", path="/channels/new", run=create, summary="Make a channel", **_WRITE),
     Route(method="POST", path="/channels/new/config", run=config, summary="The fields of a kind of channel", **_WRITE),
+    Route(method="POST", path="/channels/new/preview", run=preview, summary="What a template makes", **_WRITE),
     Route(method="GET", path=_ONE, run=edit, summary="Edit a channel", **_WRITE),
     Route(method="POST", path=_ONE, run=change, summary="Change a channel", **_WRITE),
     Route(method="POST", path=_ONE + "/test", run=test, summary="Send a test", **_WRITE),

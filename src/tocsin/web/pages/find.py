@@ -36,8 +36,7 @@ async def index(call: Call) -> Reply:
     watchlist = call.parts.corridor.watchlist
     options: list[Found] = []
     for incident in frame.incidents:
-        watched = watchlist.find(incident.monitor_id)
-        name = watched.monitor.name if watched else "A deleted monitor"
+        name = view.about(call, incident)
         if q in name.casefold() or q in "incident":
             st = "acked" if incident.acknowledged_at else "down"
             options.append(Found(f"/incidents/{incident.id}", f"Incident: {name}", incident.reason[:80], st))
@@ -58,12 +57,14 @@ def _do(frame: view.Frame) -> list[Found]:
     new = [
         Found("/monitors/new", "New monitor", key="N"),
         Found("/channels/new", "New channel"),
+        Found("/alert-rules/new", "New alert rule"),
         Found("/maintenance/new", "Plan maintenance"),
     ]
     made = new if frame.can_write else []
     made += [
         Found("/", "Go to overview", key="G O"),
         Found("/incidents", "Go to incidents", key="G I"),
+        Found("/alert-rules", "Go to alert rules", key="G R"),
         Found("/channels", "Go to channels", key="G C"),
         Found("/maintenance", "Go to maintenance", key="G M"),
         Found("/settings", "Go to settings", key="G S"),

@@ -16,10 +16,14 @@ from tocsin.core.shape import HIDDEN_TEXT, FieldShape, dump
 
 _WHOLE, _NUMBER = re.compile(r"-?\d{1,18}"), re.compile(r"-?\d{1,15}(\.\d{1,15})?")
 _WORDS = {
+    "account_sid": "Account SID",
+    "api_key": "API key",
     "auth": "Authentication",
     "auth_source": "Database of the user",
     "authenticated": "Validated by DNSSEC",
     "ca_file": "Trusted authorities",
+    "base_url": "Server (URL)",
+    "chat_id": "Chat",
     "client_cert": "Client certificate",
     "client_id": "Client ID",
     "client_key": "Key of the client certificate",
@@ -152,6 +156,8 @@ def _control(shape: FieldShape) -> str:
             return "pairs"
         case "union" if shape.marks.hidden:
             return "password"
+        case "union" if "text" in shape.options and not {"object", "map"} & set(shape.options):
+            return "text"
         case _:
             return "json"
 
@@ -160,7 +166,7 @@ def _hint(shape: FieldShape, control: str) -> str:
     help_ = shape.help[:1].upper() + shape.help[1:]
     how = {"lines": "One a line.", "pairs": "One a line, as Name: value.", "json": "As JSON."}.get(control, "")
     said = "" if help_ == label(shape.name) else help_
-    return " ".join(f"{t.rstrip('.')}." for t in (said, how) if t)
+    return " ".join(t if t.endswith("…") else f"{t.rstrip('.')}." for t in (said, how) if t)
 
 
 def _shown(control: str, value: Any) -> str:
@@ -171,6 +177,8 @@ def _shown(control: str, value: Any) -> str:
     if isinstance(value, str):
         return value
     items, entries = as_list(value), as_map(value)
+    if control == "text" and items is not None:
+        return ", ".join(str(v) for v in items)
     if control == "lines" and items is not None:
         return "\n".join(str(v) for v in items)
     if control == "pairs" and entries is not None:

@@ -12,8 +12,13 @@ from typing import Any
 from markupsafe import Markup
 from msgspec import Struct
 
+from tocsin.core.access import may
+from tocsin.core.notice import Notice
 from tocsin.core.uptime import Uptime
+from tocsin.core.wording import headline as headline_of
+from tocsin.errors import StoreUnavailable
 from tocsin.pipeline.watchlist import Watched
+from tocsin.web.api import notices
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.pages import figures, incident_words, look, view, words
 from tocsin.web.pages.headline import headline
@@ -132,8 +137,25 @@ async def show(call: Call) -> Reply:
         grouped=grouped,
         tagged=any(w.monitor.tags for w, _ in pairs),
         strips=_strips(call),
+        notices=await _notices(call),
         failed=uptime.failed,
     )
+
+
+async def _notices(call: Call) -> list[Notice]:
+    """What an admin has not put away yet."""
+    if not may(call.who, "admin"):
+        return []
+    try:
+        return await notices.newest(call.parts, call.who, unseen=True, limit=5)
+    except StoreUnavailable:
+        return []
+
+
+async def put_away(call: Call) -> Reply:
+    """A notice was seen."""
+    await notices.put_away(call.parts, call.who, call.path["id"])
+    return view.see_other("/")
 
 
 def _matches(watched: Watched, seen: Look, wanted: Filter) -> bool:
@@ -186,16 +208,17 @@ def _strips(call: Call) -> list[Strip]:
     watchlist = call.parts.corridor.watchlist
     for incident in view.frame(call).incidents[:20]:
         watched = watchlist.find(incident.monitor_id)
-        name = watched.monitor.name if watched else "A deleted monitor"
-        verdict = watched.verdict if watched else None
+        name = view.about(call, incident)
+        of_verdict = watched is not None and watched.subject == incident.subject
+        verdict = watched.verdict if watched and of_verdict else None
         places = f" from {verdict.d} of {verdict.n} locations" if verdict and verdict.n > 1 else ""
         loud = incident.severity in ("critical", "down")
         made.append(
             Strip(
                 incident.id,
                 "down" if loud else "slow",
-                f"{name} is {'down' if loud else 'not well'}{places}",
-                incident.reason,
+                f"{name} is {'down' if loud else 'not well'}{places}" if of_verdict else headline_of(incident, name),
+                incident.reason if of_verdict or incident.reason not in headline_of(incident, name) else "",
                 incident.began_at(),
                 incident.acknowledged_at,
                 incident.acknowledged_by,
@@ -244,6 +267,15 @@ ROUTES = [
         kind="page",
         loose=True,
         query=Filter,
+        tag="pages",
+    ),
+    Route(
+        method="POST",
+        path="/notices/{id}/seen",
+        run=put_away,
+        permission="admin",
+        summary="Put a notice away",
+        kind="page",
         tag="pages",
     ),
     Route(

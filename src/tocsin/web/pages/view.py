@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 from markupsafe import Markup
 
 from tocsin import __version__
+from tocsin.core import coverage
 from tocsin.core.access import may
 from tocsin.core.incident import Incident
 from tocsin.core.result import iso
@@ -59,7 +60,7 @@ def frame(call: Call, section: str = "") -> Frame:
     """The frame for this caller; needs no database."""
     who = call.who
     watched = list(call.parts.corridor.watchlist.of(who.workspace_id))
-    known = [w.incident for w in watched if w.incident is not None and w.incident.open]
+    known = call.parts.corridor.watchlist.open_of(who.workspace_id)
     incidents = sorted((i for i in known if not i.suppressed), key=lambda i: i.opened_at, reverse=True)
     return Frame(
         name=who.name,
@@ -74,6 +75,14 @@ def frame(call: Call, section: str = "") -> Frame:
         troubles=tuple(health.problems(call.parts)),
         held_back=len(known) - len(incidents),
     )
+
+
+def about(call: Call, incident: Incident) -> str:
+    """What an incident is about: its monitor's name, or what it is when it is of no monitor."""
+    watched = call.parts.corridor.watchlist.find(incident.monitor_id)
+    if watched is not None and watched.monitor.workspace_id == call.who.workspace_id:
+        return watched.monitor.name
+    return coverage.NAME if incident.subject == coverage.SUBJECT else "A deleted monitor"
 
 
 @cache

@@ -1,3 +1,4 @@
+CREATE INDEX outbox_due ON outbox (workspace_id, channel_id, n, next_at) WHERE state = 'pending';
 CREATE TABLE message_refs (
   workspace_id TEXT NOT NULL, 
   channel_id TEXT NOT NULL, 

@@ -1,0 +1,65 @@
+"""What is odd about an alert rule: reasons why it can never fire, or nobody would hear of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tocsin.core.condition import OnAnomaly, OnFailures, OnResponseTime, OnUptime, OnVerdict
+from tocsin.core.monitor import Monitor
+from tocsin.core.rule import AlertRule
+from tocsin.core.rule_figures import ENOUGH_ANSWERS, ms
+from tocsin.core.wording import listed, span
+
+
+def warnings(rule: AlertRule, monitors: Sequence[Monitor], home: str) -> list[str]:
+    """Sentences on a rule that may be kept all the same. `monitors`: those of its workspace; `home`: the location of
+    local ones."""
+    covered = [monitor for monitor in monitors if rule.scope.covers(monitor)]
+    if not covered:
+        return ["It covers no monitor now."]
+    made = _on_condition(rule, covered, home)
+    if rule.channels is not None and not rule.channels and rule.policy is None:
+        made.append("Nobody is told: it names no channel and no escalation policy.")
+    return made
+
+
+def _on_condition(rule: AlertRule, covered: list[Monitor], home: str) -> list[str]:
+    match rule.condition:
+        case OnVerdict(values=values):
+            alone = [m for m in covered if len(m.assigned(home)) < 2]
+            if set(values) == {"partial"} and alone:
+                return [f"{_names(alone)}: one location alone is never partly down."]
+        case OnFailures(count=count):
+            pushes = [m for m in covered if m.type == "push"]
+            if count > 1 and pushes:
+                return [f"{_names(pushes)}: a job that stays silent fails once, not {count} times in a row."]
+        case OnResponseTime(over_ms=over, window_s=window):
+            quick = [m for m in covered if over >= float(m.timeout_s) * 1000 and m.type != "push"]
+            made = _shorter(covered, window)
+            if quick:
+                made.append(f"{_names(quick)}: no answer takes longer than the timeout, so none is over {ms(over)}.")
+            return made
+        case OnUptime(under=under, window_s=window):
+            return ([] if under > 0 else ["No uptime is under 0: it can never fire."]) + _shorter(covered, window)
+        case OnAnomaly(window_s=window, weeks=weeks):
+            hours = max(1, -(-window // 3600))
+            rare = [m for m in covered if weeks * hours * 3600 / m.interval_s < ENOUGH_ANSWERS and m.type != "push"]
+            made = _shorter(covered, window)
+            if rare:
+                made.append(f"{_names(rare)}: {weeks} weeks hold too few checks of that hour to say what is usual.")
+            return made
+        case _:
+            pass
+    return []
+
+
+def _shorter(covered: list[Monitor], window_s: int) -> list[str]:
+    """Monitors that are checked less often than the window is long."""
+    rare = [m for m in covered if m.interval_s > window_s and m.type != "push"]
+    if not rare:
+        return []
+    return [f"{_names(rare)}: the window of {span(window_s)} is shorter than the interval, so it is mostly empty."]
+
+
+def _names(monitors: list[Monitor]) -> str:
+    return listed(tuple(sorted(m.name for m in monitors)), 3)

@@ -1,0 +1,74 @@
+"""Channels by the API: every kind is made, its secrets stay, its template is tried."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tocsin import notifiers
+from web.conftest import Alice
+
+CONFIGS: dict[str, dict[str, Any]] = {
+    "webhook": {"url": "http://127.0.0.1:9/", "secret": "canary"},
+    "email": {"to": "ann@example.org", "smtp_url": "smtp://u:canary@127.0.0.1:9"},
+    "slack": {"token": "canary", "channel": "#ops", "base_url": "http://127.0.0.1:9"},
+    "discord": {"url": "http://127.0.0.1:9/canary"},
+    "telegram": {"token": "canary", "chat_id": -100123, "base_url": "http://127.0.0.1:9"},
+    "teams": {"url": "http://127.0.0.1:9/canary"},
+    "pagerduty": {"routing_key": "canary", "base_url": "http://127.0.0.1:9"},
+    "opsgenie": {"api_key": "canary", "base_url": "http://127.0.0.1:9"},
+    "ntfy": {"url": "http://127.0.0.1:9", "topic": "ops", "token": "canary"},
+    "twilio": {
+        "account_sid": "AC1", "auth_token": "canary", "from": "Tocsin", "to": "+436641234567",
+        "base_url": "http://127.0.0.1:9",
+    },
+    "alertmanager": {"url": "http://127.0.0.1:9", "token": "canary"},
+    "apprise": {"url": "json://127.0.0.1:9/canary"},
+}  # fmt: skip
+URL = "/api/v1/channels"
+
+
+@pytest.mark.parametrize("kind", notifiers.REGISTRY)
+async def test_every_kind_is_made_changed_and_tested_and_keeps_its_secret(alice: Alice, kind: str) -> None:
+    made = await alice.api.post(URL, {"name": "x", "type": kind, "config": CONFIGS[kind]})
+    assert made.status == 201, made.text
+    one = f"{URL}/{made.data['id']}"
+    changed = await alice.api.patch(one, {"name": "y", "config": made.data["config"]})
+    tested = await alice.api.post(f"{one}/test")
+    assert (changed.status, tested.data["ok"]) == (200, False)
+    seen = "".join([made.text, changed.text, tested.text, (await alice.api.get("/api/v1/audit-log")).text])
+    assert "canary" not in seen
+    kept = alice.house.parts.corridor.watchlist.channel(alice.workspace_id, made.data["id"])
+    assert kept is not None
+    assert kept.config == CONFIGS[kind]
+
+
+@pytest.mark.parametrize("kind", [k for k, config in CONFIGS.items() if "base_url" in config])
+async def test_a_kept_secret_is_not_sent_elsewhere(alice: Alice, kind: str) -> None:
+    made = await alice.api.post(URL, {"name": "x", "type": kind, "config": CONFIGS[kind]})
+    config = made.data["config"] | {"base_url": "https://elsewhere.example"}
+    moved = await alice.api.patch(f"{URL}/{made.data['id']}", {"config": config})
+    assert moved.status == 422
+    assert "typed again, because base_url leads elsewhere now" in moved.text
+
+
+async def test_a_place_that_may_not_be_contacted_is_refused(alice: Alice) -> None:
+    config = {"token": "1:a", "chat_id": 1, "base_url": "https://169.254.169.254"}
+    answer = await alice.api.post(URL, {"name": "x", "type": "telegram", "config": config})
+    assert answer.status == 422
+    assert answer.fields == ["config.base_url"]
+
+
+async def test_a_template_is_tried_when_it_is_saved(alice: Alice) -> None:
+    channel = {"name": "x", "type": "webhook", "config": CONFIGS["webhook"]}
+    wrong = await alice.api.post(URL, channel | {"template": {"title": "{{ nme }}", "text": "{% for"}})
+    assert (wrong.status, wrong.fields) == (422, ["template.title", "template.text"])
+    long = await alice.api.post(URL, channel | {"template": {"text": "x" * 4001}})
+    assert long.fields == ["template.text"]
+    made = await alice.api.post(URL, channel | {"template": {"text": "{{ reason }}"}})
+    assert made.data["template"] == {"title": "", "text": "{{ reason }}"}
+    one = f"{URL}/{made.data['id']}"
+    assert (await alice.api.patch(one, {"name": "y"})).data["template"] == {"title": "", "text": "{{ reason }}"}
+    assert (await alice.api.patch(one, {"template": None})).data["template"] is None
+    assert (await alice.api.get(one)).data["template"] is None
