@@ -16,8 +16,8 @@ from tocsin.web import passwords
 
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 PAGES = [
-    "/", "/incidents", "/alert-rules", "/channels", "/maintenance", "/maintenance/new", "/settings", "/settings/audit",
-    "/settings/system", "/setup/monitor", "/setup/channel",
+    "/", "/incidents", "/reports", "/alert-rules", "/channels", "/maintenance", "/maintenance/new", "/settings",
+    "/settings/audit", "/settings/system", "/setup/monitor", "/setup/channel",
 ]  # fmt: skip
 PAYLOADS = [
     "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", '"><svg onload=alert(1)>', "javascript:alert(1)",

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from builders import START, a_monitor, a_state, a_verdict, at, records
+from builders import START, a_monitor, a_state, a_verdict, an_outcome, at, records
 from tocsin.core import figures, sketch
 from tocsin.core.condition import OnAnomaly, OnCertificate, OnFailures, OnResponseTime, OnUptime, OnVerdict
 from tocsin.core.figures import Certificate, Compared, Latency, Share, Usual
@@ -163,12 +163,15 @@ def test_a_certificate_gets_worse_with_each_threshold(days: float, standing_: st
 
 
 def test_of_the_certificates_that_locations_see_the_one_that_ends_first_counts() -> None:
-    first = TlsFacts(not_after=at(100), fingerprint_sha256="a")
-    by_chain = TlsFacts(not_after=at(900), fingerprint_sha256="b", chain_not_after=at(50))
-    nothing = TlsFacts()
-    for some in itertools.permutations([first, by_chain, nothing, None]):
+    first = an_outcome(tls=TlsFacts(not_after=at(100), fingerprint_sha256="a"))
+    by_chain = an_outcome(tls=TlsFacts(not_after=at(900), fingerprint_sha256="b", chain_not_after=at(50)))
+    down, plain = an_outcome("down", tls=TlsFacts()), an_outcome()
+    for some in itertools.permutations([first, by_chain, down, plain]):
         assert figures.certificate(some) == Certificate(fingerprint="b", ends=at(50), of_chain=True)
-    assert figures.certificate([None, nothing]) is None
+    assert figures.certificate([down, plain]) is None
+    assert figures.certificate([]) is None
+    assert figures.certificate([plain, plain]) == Certificate(fingerprint="", ends=None)
+    assert standing(OnCertificate(), Certificate(fingerprint="", ends=None), fires=True) == "over"
 
 
 def test_verdicts_and_failures() -> None:

@@ -139,6 +139,21 @@ async def test_a_certificate_is_told_at_each_threshold_and_when_it_is_renewed(st
     assert watched.incident is None
 
 
+async def test_a_certificate_that_is_no_longer_asked_for_is_over(stage: tuple[World, Web, Slow]) -> None:
+    world, sink, place = stage
+    watched = await watch(world)
+    await rule(world, OnCertificate())
+    place.ends = world.clock.now() + timedelta(days=5)
+    await world.go(60, step=5)
+    place.status = "down"
+    await world.go(60, step=5)
+    assert sink.events == ["incident.opened", "incident.opened"]
+    place.status, place.ends = "up", None
+    await world.rewrite(replace(watched.monitor, target={"url": "http://plain/"}))
+    await world.go(60, step=5)
+    assert sink.events[2:] == ["incident.resolved", "incident.resolved"]
+
+
 async def test_a_restart_tells_nothing_of_a_certificate_again(stage: tuple[World, Web, Slow]) -> None:
     world, sink, place = stage
     await watch(world)

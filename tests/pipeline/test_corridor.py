@@ -223,7 +223,7 @@ async def test_what_is_done_while_the_spool_is_read_anew_is_not_overwritten(
     place.status = "down"
     await world.corridor.runner.run_now(watched.monitor.id)
     assert watched.incident.open
-    reading, go_on, read = threading.Event(), threading.Event(), watchlist._read
+    reading, go_on, read = threading.Event(), threading.Event(), watchlist.read_known
 
     def read_slowly(*more: object) -> object:
         known = read(*more)
@@ -231,7 +231,7 @@ async def test_what_is_done_while_the_spool_is_read_anew_is_not_overwritten(
         go_on.wait(10)
         return known
 
-    monkeypatch.setattr(watchlist, "_read", read_slowly)
+    monkeypatch.setattr(watchlist, "read_known", read_slowly)
     monkeypatch.setattr(Corridor, "_receive", lambda _: None)
     catching_up = asyncio.create_task(world.corridor._catch_up())
     await until(reading.is_set)

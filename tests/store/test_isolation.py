@@ -16,6 +16,7 @@ import tocsin.store
 from builders import START, a_channel, a_result, a_state, a_verdict, an_incident, an_outbox_row, at, records
 from store.conftest import keep_monitor
 from store.test_accounts import a_key, a_session
+from tocsin.core.account import Preferences
 from tocsin.core.digest import gather
 from tocsin.core.incident import Entry
 from tocsin.core.notice import Notice
@@ -49,6 +50,7 @@ class World:
         for noun, thing in records().items():
             await ws.write(lambda s, noun=noun, thing=thing: getattr(s, noun).add(thing))
         await ws.write(lambda s: s.sessions.add(self.session))
+        await ws.write(lambda s: s.preferences.save("ws", Preferences(failure_domains={"eu": "aws"})))
         self.monitor = await keep_monitor(store, channels=("c",), tags=("t",))
         self.incident = an_incident(self.monitor)
         m = {"workspace_id": "ws", "monitor_id": self.monitor.id}
@@ -89,14 +91,21 @@ def reads(w: World) -> dict[str, Callable[[Session], Any]]:
         "monitors.count": lambda s: s.monitors.count(),
         "states.all": lambda s: s.states.all(),
         "results.page": lambda s: s.results.page(m),
+        "results.statuses": lambda s: s.results.statuses(m, now - FAR, now + FAR, 10),
         "results.latest": lambda s: s.results.latest(m),
         "results.recent": lambda s: s.results.recent([m]),
         "results.newest": lambda s: s.results.newest(),
         "results.unmoved": lambda s: s.results.unmoved(),
         "verdicts.open_all": lambda s: s.verdicts.open_all(),
         "verdicts.current": lambda s: s.verdicts.current(m),
+        "verdicts.at": lambda s: s.verdicts.at(m, now + FAR),
+        "verdicts.between": lambda s: s.verdicts.between(m, now - FAR, now + FAR),
+        "results.statuses": lambda s: s.results.statuses(m, now - FAR, now + FAR, 10),
         "verdicts.history": lambda s: s.verdicts.history(m),
+        "verdicts.between": lambda s: s.verdicts.between(m, now - FAR, now + FAR),
         "verdicts.intervals": lambda s: s.verdicts.intervals(m, now - FAR, now + FAR),
+        "verdicts.reasons": lambda s: s.verdicts.reasons([m], now - FAR, now + FAR),
+        "incidents.spans": lambda s: s.incidents.spans([m], now - FAR, now + FAR),
         "rollups.series": lambda s: s.rollups.series(m, now - FAR, now + FAR, 3600),
         "rollups.stats": lambda s: s.rollups.stats(m, now - FAR, now + FAR),
         "latencies.sketches": lambda s: s.latencies.sketches([m], [(now - FAR, now + FAR)])[0],
@@ -119,6 +128,8 @@ def reads(w: World) -> dict[str, Callable[[Session], Any]]:
         "outbox.list": lambda s: s.outbox.list(),
         "outbox.pending_count": lambda s: s.outbox.pending_count(),
         "outbox.oldest": lambda s: s.outbox.oldest(),
+        "preferences.all": lambda s: s.preferences.all(),
+        "preferences.of": lambda s: s.preferences.of("ws").failure_domains,
         "outbox.places": lambda s: s.outbox.places(),
         "outbox.peek": lambda s: s.outbox.peek(("ws", "c"), at(9)),
         "outbox.earlier_ref": lambda s: s.outbox.earlier_ref(w.told),
@@ -178,6 +189,7 @@ def writes(w: World) -> dict[str, Callable[[Session], Any]]:
         "outbox.release": lambda s: s.outbox.release(),
         "outbox.settle": lambda s: s.outbox.settle([done]),
         "outbox.drop": lambda s: s.outbox.drop("ws", "c", "gone"),
+        "preferences.save": lambda s: s.preferences.save("ws", Preferences(partial_is_down=True)),
         "verdicts.expire": lambda s: s.verdicts.expire(START + FAR),
         "changes.expire": lambda s: s.changes.expire(
             START - FAR

@@ -52,6 +52,10 @@ async def test_verdicts_are_intervals_whatever_order_they_arrive_in(store: Store
         alone = await ws.read(lambda s, a=start, b=end: s.verdicts.intervals(monitor.id, a, b))
         among = await ws.read(lambda s, a=start, b=end: s.verdicts.intervals_of([monitor.id, other.id, "no"], a, b))
         assert among == {monitor.id: alone, other.id: []}
+    for first, last, values in ((-9, 5000, "udpu"), (350, 650, "pd"), (600, 601, "d"), (950, 990, "u"), (-9, 0, "")):
+        held = await ws.read(lambda s, a=at(first), b=at(last): s.verdicts.between(monitor.id, a, b))
+        assert sorted(v.value[0] for v in held) == sorted(values)
+        assert held == sorted(held, key=lambda v: v.at)
     current = await ws.read(lambda s: s.verdicts.current(monitor.id))
     assert current == a_verdict("up", at=at(900))
     assert await store.everything().read(lambda s: s.verdicts.open_all()) == {monitor.id: current}

@@ -88,8 +88,15 @@ async def test_what_could_not_be_judged_does_not_make_a_vote_fresh_again(url: st
         await store.commit(Batch(id="b", results=(result,)))
     expected_ = [(monitor.id, "local", at(60), 1)]
     assert await store.of("ws").read(lambda s: s.results.newest()) == expected_
+    statuses = await store.of("ws").read(lambda s: s.results.statuses(monitor.id, at(0), at(180), 3))
+    assert [(when, attempt, status) for when, _, attempt, status, _ in statuses] == [
+        (at(60), 0, "down"), (at(60), 1, "down"), (at(120), 0, "invalid")
+    ]  # fmt: skip
+    assert statuses[0][4] is not None
+    assert statuses[0][4].message == "connection refused"
     await store.move_tail()
     assert await store.of("ws").read(lambda s: s.results.newest()) == expected_
+    assert await store.of("ws").read(lambda s: s.results.statuses(monitor.id, at(0), at(180), 3)) == statuses
     await store.close()
     store = await open_store(url)
     assert await store.of("ws").read(lambda s: s.results.newest()) == expected_

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from tocsin.core.result import iso
+from tocsin.core.consensus import LocationState, Seat, decide, lost
+from tocsin.core.result import CheckError, iso
+from tocsin.store.batch import Batch, VerdictChange
 from web.conftest import Alice
 
 
@@ -155,3 +157,58 @@ async def test_deleting_forgets_it(alice: Alice) -> None:
     assert (await alice.api.delete(f"/api/v1/monitors/{parent['id']}")).status == 204
     assert (await alice.api.get(f"/api/v1/monitors/{parent['id']}")).status == 404
     assert (await alice.api.get(f"/api/v1/monitors/{child['id']}")).data["parents"] == []
+
+
+async def test_why_it_was_so_can_be_asked_for_any_moment(alice: Alice) -> None:
+    monitor = await made(alice)
+    parts = alice.house.parts
+    now, path = parts.clock.now(), f"/api/v1/monitors/{monitor['id']}/explain"
+    state = LocationState(location="local", vote="down", at=now - timedelta(hours=2), reason=CheckError("tls", "no"))
+    down = decide([Seat(location="local", state=state)], "majority", 130, None, now - timedelta(hours=2))
+    unseen = lost(down, now - timedelta(hours=1), "Nobody looked")
+    changes = [
+        VerdictChange(workspace_id=alice.workspace_id, monitor_id=monitor["id"], verdict=v) for v in (down, unseen)
+    ]
+    await parts.store.commit(Batch(id="b", verdicts=tuple(changes)))
+
+    async def asked(hours: float) -> dict[str, Any]:
+        return (await alice.api.get(f"{path}?at={iso(now - timedelta(hours=hours))}")).data
+
+    before, then, later = [await asked(hours) for hours in (2.1, 1.5, 0.5)]
+    assert (before["verdict"], before["stored"], before["recomputed"]) == ("unknown", None, None)
+    assert (then["verdict"], then["recomputed"], then["ended"]) == ("down", "down", iso(now - timedelta(hours=1)))
+    assert then["stored"]["votes"][0]["reason"]["message"] == "no"
+    assert (later["verdict"], later["recomputed"], later["ended"]) == ("unknown", "unknown", None)
+    assert later["stored"]["votes"][0] | {"at": None, "reason": None} == {
+        "location": "local", "vote": "down", "at": None, "age_s": 3600.0, "fresh": False, "quarantined": False,
+        "failure_domain": None, "reason": None,
+    }  # fmt: skip
+    wrong = await alice.api.get(f"{path}?at={iso(now + timedelta(hours=1))}")
+    assert (wrong.status, wrong.fields) == (422, ["at"])
+    browser = alice.house.caller()
+    browser.cookies["tocsin_session"] = alice.api.token or ""
+    text = (await browser.get(f"/monitors/{monitor['id']}", accept="text/html")).text
+    changes_shown = text[text.index('id="changes"') : text.index('id="history"')]
+    assert changes_shown.count("<details") == 2
+    assert "Nobody looked" in changes_shown
+    assert "too old to count" in changes_shown
+
+
+async def test_what_fails_together_with_a_location_can_be_said(alice: Alice) -> None:
+    path = "/api/v1/locations"
+    assert (await alice.api.get(path)).data["items"][0]["failure_domain"] is None
+    changed = await alice.api.patch(f"{path}/local", {"failure_domain": "aws"})
+    assert (changed.status, changed.data["failure_domain"], changed.data["quarantined"]) == (200, "aws", False)
+    assert (await alice.api.get(path)).data["items"][0]["failure_domain"] == "aws"
+    monitor = await made(alice)
+    why = (await alice.api.get(f"/api/v1/monitors/{monitor['id']}/explain")).data
+    assert why["now"]["votes"][0]["failure_domain"] == "aws"
+    changed = await alice.api.patch(f"{path}/local", {"failure_domain": None})
+    assert changed.data["failure_domain"] is None
+    assert (await alice.api.patch(f"{path}/nowhere", {"failure_domain": "aws"})).status == 404
+    assert (await alice.api.patch(f"{path}/local", {})).status == 422
+    log = (await alice.api.get("/api/v1/audit-log")).data["items"]
+    assert [entry["after"] for entry in log if entry["noun"] == "preferences"] == [
+        {"failure_domains": {}},
+        {"failure_domains": {"local": "aws"}},
+    ]

@@ -28,6 +28,14 @@ class Workspace(Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
+class Preferences(Struct, frozen=True, kw_only=True):
+    """What a workspace settled for itself. `failure_domains`: by location what fails together with it (a provider, a
+    network, a country). `partial_is_down`: time in partial counts as down in uptimes."""
+
+    failure_domains: dict[str, str] = {}
+    partial_is_down: bool = False
+
+
 class Membership(Struct, frozen=True, kw_only=True):
     """A user's role in a workspace."""
 

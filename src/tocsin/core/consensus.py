@@ -175,6 +175,17 @@ def recompute(verdict: Verdict) -> VerdictValue:
     return _value(count(votes, verdict.quorum), verdict.value, settled=False)
 
 
+def lost(verdict: Verdict, at: datetime, reason: str) -> Verdict:
+    """What became of a verdict when its votes were that old at `at` and no others had come: unknown, with the ages they
+    had then. A vote given later was not there yet."""
+    votes = tuple(_then(vote, verdict.fresh_s, at) for vote in verdict.votes)
+    tally = count(votes, verdict.quorum)
+    return replace(
+        verdict, value="unknown", pending=False, maintenance=False, at=at, since=at, f=tally.f, d=tally.d, u=tally.u,
+        votes=votes, reason=reason, error=None,
+    )  # fmt: skip
+
+
 def count(votes: Sequence[Vote], quorum: Quorum) -> Tally:
     """The votes counted by location, or by failure domain once any location names one: a domain is down when all its
     fresh votes are, up when none is, and else has no vote."""
@@ -258,6 +269,13 @@ def _vote(seat: Seat, fresh_s: float, now: datetime) -> Vote:
         failure_domain=seat.failure_domain,
         reason=state.reason,
     )
+
+
+def _then(vote: Vote, fresh_s: float, at: datetime) -> Vote:
+    """The vote as it stood at another moment."""
+    if vote.at is None or vote.at > at:
+        return replace(vote, vote=None, at=None, age_s=None, fresh=False, reason=None)
+    return _again(replace(vote, age_s=(at - vote.at).total_seconds()), fresh_s)
 
 
 def _again(vote: Vote, fresh_s: float) -> Vote:

@@ -9,7 +9,7 @@ from math import sqrt
 from msgspec import Struct
 
 from tocsin.core import sketch
-from tocsin.core.result import TlsFacts
+from tocsin.core.result import Outcome, TlsFacts
 from tocsin.core.uptime import Uptime
 
 
@@ -48,10 +48,11 @@ class Compared(Struct, frozen=True, kw_only=True):
 
 
 class Certificate(Struct, frozen=True, kw_only=True):
-    """A certificate as it was seen last. `ends`: when it, or one of its chain (`of_chain`), does."""
+    """A certificate as it was seen last. `ends`: when it, or one of its chain (`of_chain`), does; None when answers
+    come without one."""
 
     fingerprint: str
-    ends: datetime
+    ends: datetime | None
     of_chain: bool = False
 
 
@@ -92,17 +93,23 @@ def compared(window: Mapping[int, int], known: Usual) -> Compared:
     return Compared(answered=count, mean_ms=round(mean, 3) if count else None, usual=known)
 
 
-def certificate(seen: Iterable[TlsFacts | None]) -> Certificate | None:
-    """Of the certificates that the locations saw last, the one that ends first; None when there is none."""
-    found: list[Certificate] = []
-    for tls in seen:
-        if tls is None or tls.not_after is None or not tls.fingerprint_sha256:
-            continue
-        chain = tls.chain_not_after
-        of_chain = chain is not None and chain < tls.not_after
-        ends = chain if chain is not None and of_chain else tls.not_after
-        found.append(Certificate(fingerprint=tls.fingerprint_sha256, ends=ends, of_chain=of_chain))
-    return min(found, key=lambda c: (c.ends, c.fingerprint), default=None)
+def certificate(seen: Iterable[Outcome]) -> Certificate | None:
+    """Of the certificates that the locations saw last, the one that ends first; None when nothing is known (nobody
+    looked, or nothing answered)."""
+    outcomes = list(seen)
+    found = [known for outcome in outcomes if (known := _of(outcome.seen.tls)) is not None]
+    if not found and outcomes and all(outcome.status in ("up", "degraded") for outcome in outcomes):
+        return Certificate(fingerprint="", ends=None)
+    return min(found, key=lambda pair: (pair[0], pair[1].fingerprint), default=(None, None))[1]
+
+
+def _of(tls: TlsFacts | None) -> tuple[datetime, Certificate] | None:
+    if tls is None or tls.not_after is None or not tls.fingerprint_sha256:
+        return None
+    chain = tls.chain_not_after
+    of_chain = chain is not None and chain < tls.not_after
+    ends = chain if chain is not None and of_chain else tls.not_after
+    return ends, Certificate(fingerprint=tls.fingerprint_sha256, ends=ends, of_chain=of_chain)
 
 
 def _moments(buckets: Mapping[int, int]) -> tuple[int, float, float]:

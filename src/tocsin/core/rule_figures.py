@@ -84,21 +84,23 @@ def on_anomaly(condition: OnAnomaly, figure: Compared, *, fires: bool) -> Seen:
 
 def on_certificate(condition: OnCertificate, figure: Certificate, now: datetime) -> Seen:
     """How many thresholds a certificate has passed; the more, the worse."""
+    if figure.ends is None:
+        return Seen(trouble=False, words=CERTIFICATE, reason="it answers without a certificate")
     left = figure.ends - now
     passed = [days for days in condition.days if left <= timedelta(days=days)]
     coming = [figure.ends - timedelta(days=days) for days in condition.days if left > timedelta(days=days)]
     return Seen(
         trouble=bool(passed),
         words=CERTIFICATE,
-        reason=_ends(figure, left),
+        reason=_ends(figure.ends, left, of_chain=figure.of_chain),
         rank=len(set(passed)),
         mark=figure.fingerprint,
         again_at=min(coming, default=None),
     )
 
 
-def _ends(figure: Certificate, left: timedelta) -> str:
-    what, day = "a certificate of its chain" if figure.of_chain else "its certificate", f"{figure.ends:%Y-%m-%d}"
+def _ends(ends: datetime, left: timedelta, *, of_chain: bool) -> str:
+    what, day = "a certificate of its chain" if of_chain else "its certificate", f"{ends:%Y-%m-%d}"
     if left <= timedelta():
         return f"{what} has ended, on {day}"
     days, hours = ceil(left / timedelta(days=1)), ceil(left / timedelta(hours=1))

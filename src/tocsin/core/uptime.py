@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from heapq import heappop, heappush
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
@@ -45,18 +45,13 @@ def uptime(intervals: Sequence[Interval], start: datetime, end: datetime, *, par
     The order of the intervals does not matter. Where they overlap, maintenance wins, then the one that began last, then
     the worst. Past `fresh_until` an interval covers nothing, nor does an older one under it.
     """
-    first, last = micros(start), micros(end)
-    total = max(0, last - first)
+    total = max(0, micros(end) - micros(start))
     up = down = 0
-    for low, high, interval in _governed(intervals, first, last):
-        if interval.fresh_until is not None:
-            high = min(high, micros(interval.fresh_until))
-        if high <= low or interval.maintenance or interval.value == "unknown":
-            continue
-        if interval.value == "down" or (interval.value == "partial" and not partial_is_up):
-            down += high - low
+    for stretch in judged(intervals, start, end, partial_is_up=partial_is_up):
+        if stretch.down:
+            down += stretch.high - stretch.low
         else:
-            up += high - low
+            up += stretch.high - stretch.low
     known = up + down
     return Uptime(
         uptime=up / known if known else None,
@@ -67,6 +62,28 @@ def uptime(intervals: Sequence[Interval], start: datetime, end: datetime, *, par
         down_s=down / 1e6,
         unknown_s=(total - known) / 1e6,
     )
+
+
+class Stretch(NamedTuple):
+    """A stretch of known time, in µs since 1970, and the interval that governs it."""
+
+    low: int
+    high: int
+    down: bool
+    interval: Interval
+
+
+def judged(
+    intervals: Sequence[Interval], start: datetime, end: datetime, *, partial_is_up: bool = True
+) -> Iterator[Stretch]:
+    """What is known of the time from `start` to `end`, in order: each stretch was up or down, as `uptime` counts it."""
+    for low, high, interval in _governed(intervals, micros(start), micros(end)):
+        if interval.fresh_until is not None:
+            high = min(high, micros(interval.fresh_until))
+        if high <= low or interval.maintenance or interval.value == "unknown":
+            continue
+        down = interval.value == "down" or (interval.value == "partial" and not partial_is_up)
+        yield Stretch(low, high, down, interval)
 
 
 def _governed(intervals: Sequence[Interval], first: int, last: int) -> Iterator[tuple[int, int, Interval]]:

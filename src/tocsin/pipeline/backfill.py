@@ -8,10 +8,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from msgspec.structs import replace
-
 from tocsin.clock import new_id
-from tocsin.core.consensus import LocationState, Seat, Verdict, decide, fold
+from tocsin.core.consensus import LocationState, Seat, Verdict, decide, fold, lost
 from tocsin.core.result import CheckResult
 from tocsin.core.uptime import Interval
 from tocsin.pipeline.watchlist import Watched
@@ -62,20 +60,19 @@ async def _verdicts(watched: Watched, ordered: Sequence[CheckResult]) -> list[Ve
         at, outcome = result.scheduled_at, result.outcome
         before = states.get(result.location) or LocationState(location=result.location)
         states[result.location] = fold(before, monitor, outcome.status, at, result.attempt, outcome.error)
-        seats = [Seat(location=place, state=states.get(place)) for place in sorted(places)]
+        seats = [
+            Seat(location=place, state=states.get(place), failure_domain=watched.domains.get(place))
+            for place in sorted(places)
+        ]
         after = decide(seats, monitor.quorum, fresh_s, verdict, at)
         if not after.pending and (verdict is None or verdict.value != after.value):
             changes.append(after)
         verdict = after
         faded = at + timedelta(seconds=fresh_s)
         if after.value != "unknown" and (n + 1 == len(ordered) or ordered[n + 1].scheduled_at > faded):
-            changes.append(_lost(after, faded))
+            changes.append(lost(after, faded, "No results are known from then on"))
             verdict = changes[-1]
     return changes
-
-
-def _lost(verdict: Verdict, at: datetime) -> Verdict:
-    return replace(verdict, value="unknown", at=at, since=at, reason="No results are known from then on")
 
 
 def _known_at(known: Sequence[Interval], starts: Sequence[datetime], at: datetime) -> bool:

@@ -98,6 +98,7 @@ class Corridor:
         leaning = Leaning(watchlist, scheduler, watchdog, clock)
         figures = Figures(store, watchlist, intake, judgement, clock)
         intake.stored, intake.judged, figures.watch = delivery.handed, leaning.judged, watchdog.watch
+        watchdog.quarantine.doubts = lambda: {} if self_test.trouble is None else {location: self_test.trouble}
         return cls(
             store=store,
             clock=clock,

@@ -17,7 +17,7 @@ from tocsin.clock import Clock
 from tocsin.core import figures
 from tocsin.core.condition import Condition, OnAnomaly, OnCertificate, OnResponseTime, OnUptime
 from tocsin.core.coverage import SUBJECT
-from tocsin.core.figures import Figure, Usual
+from tocsin.core.figures import Certificate, Figure, Usual
 from tocsin.core.uptime import uptime
 from tocsin.errors import StoreUnavailable
 from tocsin.pipeline.intake import Intake
@@ -33,7 +33,7 @@ SLOWEST_S = 300.0
 SILENT_S = 120.0
 AT_ONCE = 200
 """So many monitors are read in one query."""
-JUDGED_AT_ONCE = 100
+JUDGED_AT_ONCE = 50
 HOUR, WEEK = timedelta(hours=1), timedelta(weeks=1)
 
 Found = Mapping[str, Figure]
@@ -112,7 +112,7 @@ class Figures:
         """The figures of those whose turn it is: all once the window has moved far enough, else those without one."""
         now = self._clock.now()
         if isinstance(condition, OnCertificate):
-            seen = [(w, figures.certificate(r.outcome.seen.tls for r in tuple(w.last.values()))) for w in watched]
+            seen = [(w, certificate_of(w)) for w in watched]
             return [(w, figure) for w, figure in seen if figure is not None]
         if not isinstance(condition, OnResponseTime | OnUptime | OnAnomaly):
             return []
@@ -165,6 +165,12 @@ class Figures:
                 self.pulse.fault("figures.fault")
             else:
                 self.pulse.beat()
+
+
+def certificate_of(w: Watched) -> Certificate | None:
+    """The certificate that a monitor's locations saw last; None when nothing is known."""
+    last = tuple(w.last.items())
+    return figures.certificate(result.outcome for place, result in last if place in w.assigned)
 
 
 def _has_figures(condition: Condition) -> bool:

@@ -16,7 +16,7 @@ from tocsin.clock import new_id
 from tocsin.core.advance import advance
 from tocsin.core.alert import About, OutboxRow, about, remembering, rows_for
 from tocsin.core.condition import OnFailures, OnVerdict
-from tocsin.core.consensus import LocationState, Verdict, fold
+from tocsin.core.consensus import LocationState, Verdict, fold, lost
 from tocsin.core.coverage import NAME as EVERYTHING
 from tocsin.core.coverage import SUBJECT as COVERAGE
 from tocsin.core.coverage import Sight, coverage, coverage_terms
@@ -27,6 +27,8 @@ from tocsin.core.finding import Hush, Terms, finding_of, terms_of
 from tocsin.core.follow import Case, follow
 from tocsin.core.incident import Incident, Step, close
 from tocsin.core.maintenance import changes_at, hush_of, in_maintenance
+from tocsin.core.quarantine import SUBJECT
+from tocsin.core.quarantine import terms_of as quarantine_terms
 from tocsin.core.result import CheckResult
 from tocsin.core.rule import AlertRule, Facts, examine, rule_terms
 from tocsin.pipeline.draft import Draft, Told
@@ -169,7 +171,7 @@ class Judgement:
         """Take the incident of a rule a step further; when time alone may change it."""
         terms = rule_terms(rule, w.monitor, self._watchlist.telling(rule.workspace_id).policy(rule.policy))
         latest = self._watchlist.incidents.get((terms.workspace_id, terms.subject))
-        states = tuple(w.states.values())
+        states = tuple(state for place, state in w.states.items() if place not in w.quarantined)
         facts = Facts(monitor=w.monitor, verdict=verdict, states=states, now=now, figures=w.figures)
         finding = examine(rule, facts, fires=latest is not None and latest.open)
         if finding is None:
@@ -251,6 +253,9 @@ class Judgement:
             terms = terms_of(w.monitor, telling.policy(w.monitor.escalation_policy))
         elif w is not None and rule is not None:
             terms = rule_terms(rule, w.monitor, telling.policy(rule.policy))
+        elif incident.subject.startswith(SUBJECT):
+            location = incident.subject.removeprefix(SUBJECT)
+            return quarantine_terms(incident.workspace_id, location), About(name=f"Location {location}")
         else:
             terms = Terms(
                 subject=incident.subject,
@@ -268,8 +273,8 @@ class Judgement:
         gap, w.gap_from = w.gap_from, None
         workspace_id, monitor_id = w.monitor.workspace_id, w.monitor.id
         if gap is not None and before is not None:
-            lost = replace(verdict, value="unknown", pending=False, at=gap, since=gap, reason="Nobody looked")
-            draft.verdicts.append(VerdictChange(workspace_id=workspace_id, monitor_id=monitor_id, verdict=lost))
+            unseen = lost(verdict, gap, "Nobody looked")
+            draft.verdicts.append(VerdictChange(workspace_id=workspace_id, monitor_id=monitor_id, verdict=unseen))
         changed = before is None or _said(before) != _said(verdict)
         if (changed or gap is not None) and not verdict.pending:
             draft.verdicts.append(VerdictChange(workspace_id=workspace_id, monitor_id=monitor_id, verdict=verdict))

@@ -1,4 +1,5 @@
-"""What a workspace wrote down of whom to tell, and when not to: channels, people, rules, windows, policies, schedules."""
+"""What a workspace wrote down of whom to tell, and when not to: channels, people, rules, windows, policies, schedules;
+and what else it settled for itself."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from tocsin.core.account import Preferences
 from tocsin.core.alert import PERSON, Channel
 from tocsin.core.escalation import EscalationPolicy, EscalationStep
 from tocsin.core.maintenance import Agenda, Window
@@ -29,6 +31,7 @@ class Telling:
     agenda: Agenda = field(default_factory=Agenda, compare=False)
     policies: Mapping[str, EscalationPolicy] = field(default_factory=dict[str, EscalationPolicy])
     schedules: Mapping[str, OnCallSchedule] = field(default_factory=dict[str, OnCallSchedule])
+    preferences: Preferences = field(default_factory=Preferences)
 
     @property
     def hearers(self) -> tuple[Channel, ...]:
@@ -67,6 +70,8 @@ def read_telling(s: Session) -> dict[str, Telling]:
     for name, things in (("policies", s.escalation_policies.list()), ("schedules", s.on_call_schedules.list())):
         for workspace_id, group in _by_workspace(things).items():
             parts[workspace_id][name] = {thing.id: thing for thing in group}
+    for workspace_id, settled in s.preferences.all().items():
+        parts[workspace_id]["preferences"] = settled
     return {workspace_id: Telling(**known) for workspace_id, known in parts.items()}
 
 

@@ -1,5 +1,5 @@
 """Judges again what comes true by time alone: votes that age, recovery times, reminders, push monitors that stay
-silent."""
+silent, locations that are blind."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tocsin.pipeline.draft import Draft
 from tocsin.pipeline.intake import Intake
 from tocsin.pipeline.judgement import Judgement
 from tocsin.pipeline.pulse import Pulse
+from tocsin.pipeline.quarantine import Quarantine
 from tocsin.pipeline.watchlist import Watched, Watchlist
 
 LOOK_S = 1.0
@@ -37,6 +38,7 @@ class Watchdog:
         self._sequence = itertools.count()
         self._task: asyncio.Task[None] | None = None
         self._calls = Calls(watchlist, intake, clock)
+        self.quarantine = Quarantine(watchlist, intake, judgement)
         self.pulse = Pulse("watchdog", "what time alone changes has not been judged", SILENT_S, clock.monotonic)
 
     def start(self) -> None:
@@ -152,6 +154,7 @@ class Watchdog:
             await self._clock.sleep(LOOK_S)
             try:
                 await self.look()
+                await self.quarantine.look(self._clock.now())
             except Exception:  # noqa: BLE001 (what is due stays due, and is looked at again)
                 self.pulse.fault("watchdog.fault")
             else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,15 +19,15 @@ from tocsin.core.consensus import LocationState, Seat, Verdict, decide
 from tocsin.core.figures import Figure
 from tocsin.core.incident import Incident
 from tocsin.core.monitor import Monitor
+from tocsin.core.quarantine import SUBJECT
 from tocsin.core.redaction import credentials
 from tocsin.core.result import CheckResult
 from tocsin.errors import NotFound
 from tocsin.pipeline.family import Family
+from tocsin.pipeline.known import TALLY, Known, read_known
 from tocsin.pipeline.targets import host_of, settling_s, target_of
 from tocsin.pipeline.telling import Telling, read_telling
-from tocsin.store import Session, Store
-
-TALLY = 90
+from tocsin.store import Store
 
 
 @dataclass(slots=True, eq=False)
@@ -41,6 +41,7 @@ class Watched:
     `gap_from`: since then (before the start) no votes were fresh, to be recorded with the next judgement. `heard_from`:
     since then no call of its job was missed by us. `waiting`: since when the condition of a rule (by id) has held.
     `leans`: it is held back for the sake of what it depends on; `asks`: ids of those whose next result decides.
+    `quarantined`: locations that abstain now; `domains`: their failure domains, by location.
     `figures`: what the conditions of its rules look at, as far as it was read (pipeline.figures).
     """
 
@@ -68,6 +69,8 @@ class Watched:
     waiting: dict[str, datetime] = field(default_factory=dict[str, datetime])
     leans: bool = False
     asks: tuple[str, ...] = ()
+    quarantined: frozenset[str] = frozenset()
+    domains: Mapping[str, str] = field(default_factory=dict[str, str])
     figures: dict[Condition, Figure] = field(default_factory=dict[Condition, Figure])
     _secrets: tuple[Monitor, list[str]] | None = None
 
@@ -91,11 +94,18 @@ class Watched:
 
     def judge(self, now: datetime) -> Verdict:
         """The verdict from the present states."""
-        states = self.states
-        seats = [Seat(location=place, state=states.get(place)) for place in self.assigned]
         return decide(
-            seats, self.monitor.quorum, self.monitor.fresh_s(), self.verdict, now, settled=now >= self.settled_at
+            self.seats(), self.monitor.quorum, self.monitor.fresh_s(), self.verdict, now, settled=now >= self.settled_at
         )
+
+    def seats(self) -> list[Seat]:
+        """Its locations at the vote. One that is alone votes also in quarantine: there is nobody else."""
+        states, domains = self.states, self.domains
+        silent = self.quarantined if len(self.assigned) > 1 else frozenset[str]()
+        return [
+            Seat(location=p, state=states.get(p), quarantined=p in silent, failure_domain=domains.get(p))
+            for p in self.assigned
+        ]
 
     def count(self, letter: str, *, again: bool = False) -> None:
         """Add a letter to the tally; `again` puts it in place of the latest (another attempt of that slot)."""
@@ -105,17 +115,6 @@ class Watched:
         self.tally.append(ord(letter))
         if len(self.tally) > TALLY:
             del self.tally[0]
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What the store knows of some monitors."""
-
-    monitors: list[Monitor]
-    states: list[tuple[str, LocationState]]
-    verdicts: dict[str, Verdict]
-    incidents: dict[str, Incident]
-    tallies: dict[str, str]
 
 
 class Watchlist:
@@ -186,7 +185,7 @@ class Watchlist:
     async def load(self) -> None:
         """Read everything from the store."""
         known, telling, others = await self._store.everything().read(
-            lambda s: (_read(s, s.monitors.all()), read_telling(s), s.incidents.latest_of_others())
+            lambda s: (read_known(s, s.monitors.all()), read_telling(s), s.incidents.latest_of_others())
         )
         self._watched.clear()
         self._by_token.clear()
@@ -199,14 +198,16 @@ class Watchlist:
                 await asyncio.sleep(0)
         self._telling = telling
         self.incidents = {(i.workspace_id, i.subject): i for i in others}
+        self._seat(self)
 
     async def reread(self) -> None:
         """Read what was judged and told again: the store has caught up with its spool. Nothing may be judged meanwhile
         (`Intake.between_rounds`): it would be overwritten."""
         known, others = await self._store.everything().read(
-            lambda s: (_read(s, s.monitors.all()), s.incidents.latest_of_others())
+            lambda s: (read_known(s, s.monitors.all()), s.incidents.latest_of_others())
         )
         self.incidents = {(i.workspace_id, i.subject): i for i in others}
+        self._seat(self)
         for fresh in self._built(known, self._clock.now()):
             watched = self._watched.get(fresh.monitor.id)
             if watched is not None:
@@ -219,8 +220,7 @@ class Watchlist:
         heard of."""
         telling = await self._store.of(workspace_id).read(read_telling)
         self._telling[workspace_id] = telling.get(workspace_id, Telling())
-        for watched in self.of(workspace_id):
-            watched.calm = False
+        self._seat(self.of(workspace_id))
 
     async def refresh(self, monitor_id: str, written: Monitor | None = None) -> Watched:
         """Take one monitor's configuration as it was `written`, else read it again (its judgement stays, of locations that
@@ -232,7 +232,7 @@ class Watchlist:
         if monitor is None:
             monitor = await self._store.everything().read(lambda s: s.monitors.get(monitor_id))
         now = self._clock.now()
-        fresh = next(self._built(_Known([monitor], [], {}, {}, {}), now))
+        fresh = next(self._built(Known([monitor], [], {}, {}, {}), now))
         old = self._watched.get(monitor_id)
         if old is None:
             self._enter(fresh)
@@ -264,6 +264,27 @@ class Watchlist:
             self.incidents.pop((workspace_id, subject), None)
         else:
             self.incidents[workspace_id, subject] = incident
+        if subject.startswith(SUBJECT):
+            self._seat(self.of(workspace_id))
+
+    def quarantined(self, workspace_id: str) -> frozenset[str]:
+        """The locations that abstain there: those with an open incident of their own."""
+        return frozenset(
+            subject.removeprefix(SUBJECT)
+            for (workspace, subject), incident in self.incidents.items()
+            if workspace == workspace_id and incident.open and subject.startswith(SUBJECT)
+        )
+
+    def _seat(self, some: Iterable[Watched]) -> None:
+        """Tell monitors whose votes count and what fails together; each is judged anew when it is next heard of."""
+        silent: dict[str, frozenset[str]] = {}
+        for watched in some:
+            workspace_id = watched.monitor.workspace_id
+            if workspace_id not in silent:
+                silent[workspace_id] = self.quarantined(workspace_id)
+            watched.quarantined = silent[workspace_id]
+            watched.domains = self.telling(workspace_id).preferences.failure_domains
+            watched.calm = False
 
     def incidents_of(self, watched: Watched) -> list[Incident]:
         """The newest incident of its verdict and of each rule on it."""
@@ -305,6 +326,7 @@ class Watchlist:
         monitor = watched.monitor
         self._watched[monitor.id] = watched
         self.family.put(monitor.id, monitor.parent_ids)
+        self._seat((watched,))
         self._forget_token(monitor.id)
         token = monitor.target.get("token") if monitor.type == "push" else None
         if isinstance(token, str) and token:
@@ -325,7 +347,7 @@ class Watchlist:
         telemetry.active_monitors.set_function(lambda: sum(not w.monitor.paused for w in self._watched.values()))
         telemetry.active_incidents.set_function(lambda: open_incidents(self))
 
-    def _built(self, known: _Known, now: datetime) -> Iterator[Watched]:
+    def _built(self, known: Known, now: datetime) -> Iterator[Watched]:
         states: dict[str, dict[str, LocationState]] = {}
         for monitor_id, state in known.states:
             states.setdefault(monitor_id, {})[state.location] = state
@@ -347,27 +369,6 @@ class Watchlist:
             )
             watched.gap_from = _gap(watched, now)
             yield watched
-
-
-def _read(s: Session, monitors: list[Monitor]) -> _Known:
-    ids = [m.id for m in monitors]
-    wanted = set(ids)
-    newest = {(id, place): (at, attempt) for id, place, at, attempt in s.results.newest() if id in wanted}
-    return _Known(
-        monitors=monitors,
-        states=[(id, _moved(state, newest.get((id, state.location)))) for id, state in s.states.all() if id in wanted],
-        verdicts=s.verdicts.open_all(),
-        incidents=s.incidents.latest_of([f"monitor:{id}" for id in ids]),
-        tallies=s.results.recent(ids, TALLY),
-    )
-
-
-def _moved(state: LocationState, newest: tuple[datetime, int] | None) -> LocationState:
-    """The state as of the newest result. States are stored when a vote or suspicion changes: later results only moved
-    it."""
-    if newest is None or (state.at is not None and newest <= (state.at, state.attempt)):
-        return state
-    return replace(state, at=newest[0], attempt=newest[1])
 
 
 def _gap(watched: Watched, now: datetime) -> datetime | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tocsin.core.incident import Entry, Incident
-from tocsin.core.result import micros
+from tocsin.core.result import from_micros, micros
 from tocsin.errors import NotFound
 from tocsin.store.batch import IncidentChange
 from tocsin.store.cursor import read_cursor, write_cursor
@@ -18,6 +18,9 @@ from tocsin.store.door import fields_of
 
 if TYPE_CHECKING:
     from tocsin.store.session import Session
+
+
+_Spans = list[tuple[datetime, datetime | None]]
 
 
 class Incidents:
@@ -124,6 +127,22 @@ class Incidents:
             *mine, monitor_id, micros(end), micros(start),
         )  # fmt: skip
         return 0 if row is None else int(row[0])
+
+    def spans(self, monitor_ids: Sequence[str], start: datetime, end: datetime) -> dict[str, _Spans]:
+        """(opened, resolved or None) of the incidents of these monitors' verdicts that touch the stretch, oldest first."""
+        where, mine = self._s.mine()
+        found: dict[str, _Spans] = {}
+        for n in range(0, len(monitor_ids), 500):
+            subjects = [f"monitor:{id}" for id in monitor_ids[n : n + 500]]
+            for subject, opened, resolved in self._s.rows(
+                f"SELECT subject, opened_at, resolved_at FROM incidents WHERE {where} AND subject IN "
+                f"({', '.join('?' * len(subjects))}) AND opened_at < ? AND (resolved_at IS NULL OR resolved_at > ?) "
+                "ORDER BY opened_at, id",
+                *mine, *subjects, micros(end), micros(start),
+            ):  # fmt: skip
+                spans = found.setdefault(subject.removeprefix("monitor:"), [])
+                spans.append((from_micros(opened), None if resolved is None else from_micros(resolved)))
+        return found
 
     def open_all(self) -> list[Incident]:
         """Every open incident, oldest first."""

@@ -30,6 +30,7 @@ from tocsin.store.notes import Notes
 from tocsin.store.notices import Notices
 from tocsin.store.outbox import Outbox
 from tocsin.store.places import Places
+from tocsin.store.preferences import Preferences
 from tocsin.store.records import Records
 from tocsin.store.results import Results
 from tocsin.store.rollups import Rollups
@@ -213,6 +214,10 @@ class Session:
     @cached_property
     def notes(self) -> Notes:
         return Notes(self)
+
+    @cached_property
+    def preferences(self) -> Preferences:
+        return Preferences(self)
 
 
 def marks(values: Iterable[Any]) -> str:

@@ -82,6 +82,17 @@ class Verdicts:
         )  # fmt: skip
         return [_verdict(row[0]) for row in rows]
 
+    def at(self, monitor_id: str, moment: datetime) -> tuple[Verdict, datetime | None] | None:
+        """(the verdict that held at that moment, when it ended), or None when there was none."""
+        place = self._s.places.of(monitor_id)
+        row = self._s.row(
+            "SELECT data, ended FROM verdicts WHERE monitor = ? AND workspace = ? AND at <= ? ORDER BY at DESC LIMIT 1",
+            place.monitor, place.workspace, micros(moment),
+        )  # fmt: skip
+        if row is None or (row[1] is not None and row[1] <= micros(moment)):
+            return None
+        return _verdict(row[0]), None if row[1] is None else from_micros(row[1])
+
     def between(self, monitor_id: str, start: datetime, end: datetime, limit: int = 20_000) -> list[Verdict]:
         """The verdicts that held at some time of start..end, oldest first (of more than `limit` the last ones)."""
         place = self._s.places.of(monitor_id)
@@ -121,6 +132,22 @@ class Verdicts:
         ):  # fmt: skip
             at = newest.get(row[5])
             found[places[row[5]]].append(_interval(row, None if at is None else from_micros(at)))
+        return found
+
+    def reasons(self, monitor_ids: Sequence[str], start: datetime, end: datetime) -> dict[str, dict[datetime, str]]:
+        """Why they were down or partial between start and end, by monitor and by when that began."""
+        s = self._s
+        places = {place.monitor: id for id in monitor_ids if (place := s.places.find(id)) is not None}
+        found: dict[str, dict[datetime, str]] = {id: {} for id in places.values()}
+        among, given = s.among("v.monitor", list(places))
+        for monitor, at, data in s.all(
+            f"SELECT v.monitor, v.at, v.data FROM verdicts v WHERE {among} AND v.value IN ('down', 'partial') "
+            "AND v.at < ? AND (v.ended IS NULL OR v.ended > ?) ORDER BY v.monitor, v.at",
+            given, micros(end), micros(start),
+        ):  # fmt: skip
+            verdict = _verdict(data)
+            reason = verdict.reason if verdict.error is None else verdict.error.message
+            found[places[monitor]][from_micros(at)] = reason
         return found
 
     def expire(self, before: datetime) -> int:

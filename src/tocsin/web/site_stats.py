@@ -11,6 +11,7 @@ from tocsin.core.result import iso
 from tocsin.core.uptime import Interval, uptime
 from tocsin.pipeline.watchlist import Watched
 from tocsin.web.api.monitors import run_now, watched
+from tocsin.web.api.preferences import partial_is_up
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.parts import Parts
 
@@ -21,23 +22,27 @@ _TOGETHER = 500
 async def stats_of(parts: Parts, who: Principal, rows: list[Watched], now: datetime) -> list[dict[str, Any]]:
     """Figures of these monitors over 1 h, 24 h and 7 d, in the outside contract's words (uptimes 0–100)."""
 
+    as_up = partial_is_up(parts, who.workspace_id)
     ids, start = [w.monitor.id for w in rows], now - timedelta(seconds=_WINDOWS[-1][1])
 
     def read(s: Any) -> list[dict[str, Any]]:
         means = s.rollups.averages(ids, [seconds for _, seconds in _WINDOWS])
         intervals = s.verdicts.intervals_of(ids, start, now)
-        return [_stats(w, intervals[w.monitor.id], means[w.monitor.id], now) for w in rows if w.monitor.id in means]
+        known = [w for w in rows if w.monitor.id in means]
+        return [_stats(w, intervals[w.monitor.id], means[w.monitor.id], now, as_up=as_up) for w in known]
 
     return await parts.store.of(who.workspace_id).read(read)
 
 
-def _stats(w: Watched, intervals: Sequence[Interval], means: Sequence[float | None], now: datetime) -> dict[str, Any]:
+def _stats(
+    w: Watched, intervals: Sequence[Interval], means: Sequence[float | None], now: datetime, *, as_up: bool
+) -> dict[str, Any]:
     id_ = w.monitor.id
     latest = max((state.at for state in w.states.values() if state.at is not None), default=None)
     shown: dict[str, Any] = {"siteId": id_, "name": w.monitor.name}
     for (window, seconds), mean in zip(_WINDOWS, means, strict=True):
         start = now - timedelta(seconds=seconds)
-        share = uptime(intervals, start, now).uptime
+        share = uptime(intervals, start, now, partial_is_up=as_up).uptime
         shown[f"uptime{window}"] = None if share is None else round(share * 100, 4)
         shown[f"avgResponseTime{window}"] = mean
     value = w.verdict.value if w.verdict else "unknown"

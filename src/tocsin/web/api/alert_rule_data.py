@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from tocsin.core import shape
 from tocsin.core.access import Principal
 from tocsin.core.condition import CONDITIONS, Condition
-from tocsin.core.plain import MAX_PROBLEMS, as_map, found
+from tocsin.core.plain import MAX_PROBLEMS, as_list, as_map, found
 from tocsin.core.rule import AlertRule, RuleSeverity
 from tocsin.core.scope import Scope
 from tocsin.core.shape import Help, Length, Name, Range
@@ -162,7 +162,8 @@ def _unknown(parts: Parts, who: Principal, data: Mapping[str, Any], old: AlertRu
     scope = as_map(data.get("scope")) or {}
     monitors = {w.monitor.id for w in watchlist.of(who.workspace_id)} | set(old.scope.monitors if old else ())
     channels = {c.id for c in telling.channels} | set((old.channels if old else None) or ())
-    policies = set(telling.policies) | ({old.policy} if old and old.policy else set())
+    kept = [old.policy] if old is not None and old.policy is not None else []
+    policies = {*telling.policies, *kept}
     policy = data.get("policy")
     return [
         *_strange("scope.monitors", scope.get("monitors"), monitors, "a monitor of this workspace"),
@@ -175,7 +176,5 @@ def _strange(where: str, given: Any, known: set[str], expected: str) -> list[Pro
     """What is not known; what is no text is a problem of its shape."""
     if isinstance(given, str):
         return [] if given in known else [Problem(where, expected, found(given))]
-    if not isinstance(given, list | tuple):
-        return []
-    named = [(f"{where}[{n}]", id) for n, id in enumerate(given[:1000])]
+    named = [(f"{where}[{n}]", id) for n, id in enumerate((as_list(given) or ())[:1000])]
     return [Problem(place, expected, found(id)) for place, id in named if isinstance(id, str) and id not in known]

@@ -176,7 +176,7 @@ ROUTES = [
         tag=_TAG, summary="Add an alert rule",
     ),
     Route(
-        method="POST", path=_ALL + "/try", run=_try_it, permission="read", body=TryIn, answer=Tried, reads=False,
+        method="POST", path=_ALL + "/try", run=_try_it, permission="write", body=TryIn, answer=Tried, reads=False,
         tag=_TAG, summary="What a rule would have told of the past",
     ),
     Route(method="GET", path=_ONE, run=_show, permission="read", answer=RuleOut, tag=_TAG, summary="One alert rule"),

@@ -1,4 +1,4 @@
-"""Monitors: made, changed, paused, run, listed from memory; explained."""
+"""Monitors: made, changed, paused, run, listed from memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tocsin import checks
 from tocsin.clock import new_id
 from tocsin.core import shape
 from tocsin.core.access import Principal, may
-from tocsin.core.consensus import Verdict, Vote, recompute
+from tocsin.core.consensus import Verdict
 from tocsin.core.monitor import Monitor
 from tocsin.core.plain import quiet_url
 from tocsin.core.result import CheckResult, iso, outcome_json
@@ -260,46 +260,6 @@ async def run_now(parts: Parts, who: Principal, monitor_id: str) -> dict[str, An
     return {"verdict": verdict.value if verdict else "unknown", "results": results}
 
 
-async def explain(parts: Parts, who: Principal, monitor_id: str) -> dict[str, Any]:
-    """The votes behind the verdict, the rule, and the verdict computed from them once more."""
-    w = watched(parts, who, monitor_id)
-    stored = w.verdict
-    present, hush = parts.corridor.explain(w)
-    return {
-        "monitor_id": monitor_id,
-        "verdict": stored.value if stored else "unknown",
-        "paused": w.monitor.paused,
-        "held_back": None if hush is None else {"kind": hush.kind, "why": hush.why, "until": iso(hush.until)},
-        "stored": verdict_json(stored) if stored else None,
-        "now": verdict_json(present),
-        "recomputed": recompute(stored) if stored else None,
-        "locations_state": [location_json(place, w.states.get(place)) for place in w.assigned],
-    }
-
-
-def verdict_json(verdict: Verdict) -> dict[str, Any]:
-    """A verdict with its evidence, as JSON data."""
-    return {
-        "value": verdict.value, "pending": verdict.pending, "maintenance": verdict.maintenance,
-        "at": iso(verdict.at), "since": iso(verdict.since),
-        "reason": verdict.reason, "error": error_json(verdict.error),
-        "rule": {
-            "assigned": verdict.n, "quorum": verdict.quorum, "needed": verdict.k, "fresh": verdict.f, "down": verdict.d,
-            "up": verdict.u, "min_fresh": verdict.min_fresh, "fresh_s": verdict.fresh_s,
-        },
-        "votes": [vote_json(v) for v in verdict.votes],
-    }  # fmt: skip
-
-
-def vote_json(vote: Vote) -> dict[str, Any]:
-    """One vote as JSON data."""
-    return {
-        "location": vote.location, "vote": vote.vote, "at": iso(vote.at),
-        "age_s": None if vote.age_s is None else round(vote.age_s, 3), "fresh": vote.fresh,
-        "quarantined": vote.quarantined, "failure_domain": vote.failure_domain, "reason": error_json(vote.reason),
-    }  # fmt: skip
-
-
 async def _index(call: Call) -> Reply:
     page, cursor = select(call.parts, call.who, call.query)
     return Reply(data={"items": [monitor_json(call.parts, call.who, w) for w in page], "next_cursor": cursor})
@@ -336,10 +296,6 @@ async def _resume(call: Call) -> Reply:
 
 async def _run(call: Call) -> Reply:
     return Reply(data=await run_now(call.parts, call.who, call.path["id"]))
-
-
-async def _why(call: Call) -> Reply:
-    return Reply(data=await explain(call.parts, call.who, call.path["id"]))
 
 
 def _shown(call: Call, monitor_id: str, status: int = 200) -> Reply:
@@ -380,9 +336,5 @@ ROUTES = [
     Route(
         method="POST", path=_ONE + "/run", run=_run, permission="operate", answer=RunOut, tag="monitors",
         summary="Check it now at all its locations, and wait",
-    ),
-    Route(
-        method="GET", path=_ONE + "/explain", run=_why, permission="read", tag="monitors",
-        summary="The votes behind the verdict",
     ),
 ]  # fmt: skip

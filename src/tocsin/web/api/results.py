@@ -18,6 +18,7 @@ from tocsin.store.results import StoredResult, result_json
 from tocsin.store.rollups import LatencyStats, Point
 from tocsin.web.api.accept import known_locations
 from tocsin.web.api.monitors import quieted, watched
+from tocsin.web.api.preferences import partial_is_up
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.parts import Parts
 
@@ -175,7 +176,8 @@ async def uptime_of(
         return s.verdicts.intervals(monitor_id, start, end), s.rollups.stats(monitor_id, start, end), touched
 
     intervals, stats, touched = await parts.store.of(who.workspace_id).read(read)
-    return uptime(intervals, start, end), stats, touched
+    as_up = partial_is_up(parts, who.workspace_id)
+    return uptime(intervals, start, end, partial_is_up=as_up), stats, touched
 
 
 def uptime_json(

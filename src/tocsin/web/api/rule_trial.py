@@ -6,15 +6,14 @@ import asyncio
 from datetime import datetime, timedelta
 from typing import Any
 
-from tocsin.core import figures
 from tocsin.core.access import Principal
 from tocsin.core.condition import OnCertificate, OnFailures
-from tocsin.core.figures import Certificate
 from tocsin.core.plain import found
 from tocsin.core.replay import Message, replay
 from tocsin.core.result import iso
 from tocsin.core.rule import AlertRule
 from tocsin.errors import Invalid, Problem
+from tocsin.pipeline.figures import certificate_of
 from tocsin.pipeline.trial import Past, looks
 from tocsin.pipeline.watchlist import Watched
 from tocsin.web.api.alert_rule_data import TryIn
@@ -59,11 +58,6 @@ async def run(parts: Parts, who: Principal, wanted: TryIn, rule: AlertRule, old:
 async def _tell(parts: Parts, who: Principal, rule: AlertRule, past: Past) -> list[Message]:
     facts = await parts.store.of(who.workspace_id).read(lambda s: looks(s, rule, past))
     return await asyncio.to_thread(replay, rule, facts, past.end)
-
-
-def certificate_of(w: Watched) -> Certificate | None:
-    """The certificate that was seen last."""
-    return figures.certificate(result.outcome.seen.tls for result in tuple(w.last.values()))
 
 
 def _stretch(wanted: TryIn, now: datetime) -> tuple[datetime, datetime]:

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from tocsin.core.condition import CONDITIONS
-from tocsin.core.plain import as_map
+from tocsin.core.plain import as_list, as_map
 from tocsin.core.rule import AlertRule
 from tocsin.errors import Conflict, Invalid, NotFound
 from tocsin.web.api import alert_rules
@@ -126,8 +126,8 @@ def shown(data: Mapping[str, Any]) -> dict[str, str]:
     for name, value in (as_map(data.get("condition")) or {}).items():
         if name in SHARES and isinstance(value, int | float):
             value = f"{value * 100:.10g}"
-        elif name == "days" and isinstance(value, list | tuple):
-            value = ", ".join(str(v) for v in value)
+        elif name == "days":
+            value = ", ".join(str(v) for v in as_list(value) or ())
         made[str(name)] = "" if value is None else f"{value:.15g}" if isinstance(value, float) else str(value)
     return made
 

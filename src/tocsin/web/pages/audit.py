@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from tocsin.core.account import Change
+from tocsin.core.quarantine import SUBJECT
 from tocsin.errors import NotFound
 from tocsin.store import Session
 from tocsin.web.api import audit
@@ -56,7 +57,10 @@ async def _names(call: Call, changes: Iterable[Change]) -> audit_words.Names:
         found: dict[str, str] = {}
         for id in wanted:
             with suppress(NotFound):  # incidents are forgotten in time, the log is not
-                found[id] = monitors.get(s.incidents.get(id).monitor_id or "", "a deleted monitor")
+                incident = s.incidents.get(id)
+                place = incident.subject.removeprefix(SUBJECT)
+                known = monitors.get(incident.monitor_id or "", "a deleted monitor")
+                found[id] = known if place == incident.subject else f"location {place}"
         return found
 
     incidents = await call.parts.store.of(workspace).read(subjects) if wanted else {}

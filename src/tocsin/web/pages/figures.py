@@ -13,6 +13,7 @@ from tocsin.core.uptime import Uptime, uptime
 from tocsin.errors import StoreUnavailable
 from tocsin.pipeline.watchlist import Watched
 from tocsin.store import Session
+from tocsin.web.api.preferences import partial_is_up
 from tocsin.web.call import Call
 from tocsin.web.pages import look, words
 from tocsin.web.pages.look import Look
@@ -52,8 +53,9 @@ async def uptimes(call: Call) -> Uptimes:
     if known is not None and now - known.at < _lasts(known, watched):
         return known
     ids = [w.monitor.id for w in watched]
+    as_up = partial_is_up(call.parts, workspace)
     try:
-        made = await call.parts.store.of(workspace).read(lambda s: _judged(s, ids, now))
+        made = await call.parts.store.of(workspace).read(lambda s: _judged(s, ids, now, as_up=as_up))
     except StoreUnavailable:
         return Uptimes(now, known.day if known else {}, known.month if known else {}, failed=True)
     if len(kept().by_workspace) >= _MOST:
@@ -75,14 +77,15 @@ def _told(known: Uptimes, watched: Watched) -> bool:
     return share is not None and (share.uptime is not None or not judged)
 
 
-def _judged(s: Session, ids: Sequence[str], now: datetime) -> Uptimes:
+def _judged(s: Session, ids: Sequence[str], now: datetime, *, as_up: bool) -> Uptimes:
     """Uptimes from the intervals of verdicts: the same figures that a monitor's own page shows."""
     day, month = now - timedelta(days=1), now - timedelta(days=30)
     intervals = s.verdicts.intervals_of(ids, month, now)
+    lately = {id: [i for i in found if i.end is None or i.end > day] for id, found in intervals.items()}
     return Uptimes(
         now,
-        {id: uptime([i for i in found if i.end is None or i.end > day], day, now) for id, found in intervals.items()},
-        {id: uptime(found, month, now) for id, found in intervals.items()},
+        {id: uptime(found, day, now, partial_is_up=as_up) for id, found in lately.items()},
+        {id: uptime(found, month, now, partial_is_up=as_up) for id, found in intervals.items()},
     )
 
 

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from tocsin.core.incident import Incident
 from tocsin.core.plain import as_list, as_map
+from tocsin.core.quarantine import SUBJECT
 from tocsin.errors import Conflict, Invalid, NotFound
 from tocsin.store.outbox import Delivery
 from tocsin.web.api import incidents, notifications, silences
@@ -34,7 +35,7 @@ async def index(call: Call) -> Reply:
     found, cursor = await incidents.select(
         call.parts, call.who, incidents.Filter(open=chosen, monitor=wanted.monitor, limit=50, cursor=wanted.cursor)
     )
-    names = {i.monitor_id: _name(call, i) for i in found}
+    names = {i.id: _name(call, i) for i in found}
     return view.page(
         call,
         "incidents.html",
@@ -62,6 +63,8 @@ def _verdict(call: Call) -> str:
 
 
 def _name(call: Call, incident: Incident) -> str:
+    if incident.subject.startswith(SUBJECT):
+        return f"Location {incident.subject.removeprefix(SUBJECT)}"
     return _name_of(call, incident.monitor_id)
 
 

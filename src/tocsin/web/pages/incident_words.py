@@ -9,6 +9,7 @@ from typing import Any
 
 from tocsin.core.incident import RECOVERED, Entry, Incident
 from tocsin.core.plain import as_map
+from tocsin.core.quarantine import SUBJECT
 from tocsin.pipeline.watchlist import Watched
 from tocsin.web.pages import words
 
@@ -76,6 +77,8 @@ class Line:
 def heading(incident: Incident, watched: Watched | None) -> str:
     """What the page is headed with, after the monitor's name: how it stands now, never better than it is."""
     verdict = watched.verdict if watched is not None else None
+    if incident.subject.startswith(SUBJECT):
+        return f" is {incident.words}" if incident.open else " is heard again"
     if incident.open:
         where = f" from {verdict.d} of {verdict.n} locations" if verdict is not None and verdict.n > 1 else ""
         return f" {'is down' if incident.verdict == 'down' else 'is not well'}{where}"

@@ -9,6 +9,7 @@ from itertools import groupby
 
 from markupsafe import Markup
 
+from tocsin.core.consensus import Verdict
 from tocsin.pipeline.watchlist import Watched
 from tocsin.web.pages import words
 
@@ -62,6 +63,15 @@ def look(watched: Watched) -> Look:
     if verdict.value == "degraded":
         return Look("slow", _degraded(watched), verdict.since)
     return Look("up", "Up", verdict.since)
+
+
+def past(verdict: Verdict) -> Look:
+    """How a verdict of the past is shown."""
+    if verdict.maintenance:
+        return Look("maint", f"Maintenance ({verdict.value})", verdict.at)
+    st = {"degraded": "slow", "unknown": "nodata"}.get(verdict.value, verdict.value)
+    word = {"partial": f"Partial, {verdict.u} of {verdict.n}", "unknown": "No data"}.get(verdict.value)
+    return Look(st, word or verdict.value.capitalize(), verdict.at)
 
 
 def held(watched: Watched) -> bool:

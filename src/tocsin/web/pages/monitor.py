@@ -11,6 +11,7 @@ from markupsafe import Markup
 from msgspec import Struct, structs
 
 from tocsin.core import fact_text
+from tocsin.core.consensus import Verdict
 from tocsin.core.incident import Incident
 from tocsin.core.result import CheckError
 from tocsin.core.uptime import Uptime, uptime
@@ -20,6 +21,7 @@ from tocsin.store import Session, Store
 from tocsin.store.results import StoredResult
 from tocsin.store.rollups import LatencyStats
 from tocsin.web.api import monitors, silences
+from tocsin.web.api.preferences import partial_is_up
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.pages import attempt, figures, incident_words, look, monitor_edit, phases, view, words
 from tocsin.web.pages.figures import Vital
@@ -33,6 +35,10 @@ DONE = {
     "readdressed": "There is a new address. The old one no longer works.",
 }
 RANGES = {"1h": "1 h", "3h": "3 h", "24h": "24 h", "7d": "7 d", "30d": "30 d"}
+
+
+CHANGES = 10
+"""So many of the latest changes of verdict are shown with their votes."""
 
 
 class Shown(Struct, frozen=True, kw_only=True):
@@ -52,6 +58,7 @@ class Told:
     month: Uptime | None = None
     stats: LatencyStats | None = None
     incidents: Sequence[Incident] = ()
+    changes: Sequence[Verdict] = ()
     failed: bool = False
 
 
@@ -97,6 +104,7 @@ async def show(call: Call) -> Reply:
         seen_of=seen_of,
         quiet=silences.over(call.parts, watched.monitor),
         hushed=incident_words.why_held(watched.incident) if watched.incident is not None else "",
+        past=look.past,
         worse=worse,
         held=incident_words.HELD if look.held(watched) else "",
         push_url=monitors.push_url(call.parts, watched.monitor) if view.frame(call).can_write else None,
@@ -106,7 +114,7 @@ async def show(call: Call) -> Reply:
 
 
 async def _told(call: Call, watched: Watched) -> Told:
-    id, now = watched.monitor.id, call.now
+    id, now, as_up = watched.monitor.id, call.now, partial_is_up(call.parts, call.who.workspace_id)
 
     def read(s: Session) -> Told:
         results, latest = s.results.page(id, limit=20)[0], s.results.latest(id)
@@ -116,10 +124,11 @@ async def _told(call: Call, watched: Watched) -> Told:
         return Told(
             [whole.get(r.id, r) for r in results],
             latest,
-            uptime(s.verdicts.intervals(id, day, now), day, now),
-            uptime(s.verdicts.intervals(id, month, now), month, now),
+            uptime(s.verdicts.intervals(id, day, now), day, now, partial_is_up=as_up),
+            uptime(s.verdicts.intervals(id, month, now), month, now, partial_is_up=as_up),
             s.rollups.stats(id, day, now),
             incidents,
+            s.verdicts.history(id, CHANGES),
         )
 
     store: Store = call.parts.store

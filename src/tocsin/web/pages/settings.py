@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tocsin.core.access import BY_ROLE, ROLES
 from tocsin.errors import Denied, Invalid
 from tocsin.web import signin
-from tocsin.web.api import keys, me, members
+from tocsin.web.api import keys, me, members, preferences
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.limits import TooMany
 from tocsin.web.pages import view
@@ -26,7 +27,11 @@ class Done(Struct, frozen=True, kw_only=True):
 async def index(call: Call) -> Reply:
     """The page."""
     done: Done = call.query or Done()
-    said = {"password": "Password changed. Every other sign-in has ended.", "revoked": "Key revoked."}.get(done.did, "")
+    said = {
+        "password": "Password changed. Every other sign-in has ended.",
+        "revoked": "Key revoked.",
+        "settled": "Saved.",
+    }.get(done.did, "")
     return await _page(call, did=said)
 
 
@@ -52,6 +57,7 @@ async def _page(
         made=made,
         key_name=key_name,
         did=did,
+        partial_is_down=not preferences.partial_is_up(call.parts, call.who.workspace_id),
         roles=[r for r in ROLES if BY_ROLE[r] <= BY_ROLE[call.who.role]],
     )
 
@@ -73,6 +79,13 @@ async def password(call: Call) -> Reply:
     except Denied:
         return await _page(call, errors={"current": "That is not the present password."}, status=403)
     return view.see_other("/settings?did=password", cookies=signin.cookies_for(given, secure=call.secure))
+
+
+async def settle(call: Call) -> Reply:
+    """Say how partial counts."""
+    down = view.ticked(call, "partial_is_down")
+    await preferences.change(call.parts, call.who, lambda settled: replace(settled, partial_is_down=down))
+    return view.see_other("/settings?did=settled")
 
 
 async def make_key(call: Call) -> Reply:
@@ -114,6 +127,14 @@ ROUTES = [
         run=password,
         permission="self",
         summary="Change the password",
+        **_SELF,
+    ),
+    Route(
+        method="POST",
+        path="/settings/preferences",
+        run=settle,
+        permission="admin",
+        summary="How partial counts",
         **_SELF,
     ),
     Route(method="POST", path="/settings/keys", run=make_key, permission="write", summary="Make an API key", **_SELF),
