@@ -9,6 +9,7 @@ import csv
 import io
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -91,14 +92,10 @@ async def report(parts: Parts, who: Principal, wanted: Wanted, now: datetime) ->
     lines: list[Line] = []
     left = MOST_INTERVALS
     for n in range(0, len(names), AT_ONCE):
-        some = names[n : n + AT_ONCE]
-
-        def read(s: Session, some: list[tuple[str, str]] = some, most: int = left) -> tuple[list[Line], int]:
-            return _lines(s, some, stretch, partial_is_up=as_up, most=most)
-
-        made: tuple[list[Line], int] = await parts.store.of(who.workspace_id).read(read)
-        lines += made[0]
-        left -= made[1]
+        read = partial(_lines, some=names[n : n + AT_ONCE], stretch=stretch, partial_is_up=as_up, most=left)
+        made, used = await parts.store.of(who.workspace_id).read(read)
+        lines += made
+        left -= used
     return Report(
         start=start, end=stretch[1], zone=wanted.zone, final=now >= end + timedelta(seconds=OLD_S),
         partial_is_down=not as_up, target=wanted.target, lines=lines, total=total_of(lines),
