@@ -182,7 +182,10 @@ class Watchlist:
 
     def by_token(self, token: str) -> Watched:
         """The push monitor with this token (looked up by its hash); raises NotFound."""
-        return self.get(self._by_token.get(_hashed(token), ""))
+        monitor_id = self._by_token.get(_hashed(token))
+        if monitor_id is None:
+            raise NotFound("there is no monitor with this token")
+        return self.get(monitor_id)
 
     async def load(self) -> None:
         """Read everything from the store."""
