@@ -21,18 +21,16 @@ import uvloop
 
 from tocsin import __version__, telemetry
 from tocsin.app import folder, port
+from tocsin.app.anchors import anchors_of
 from tocsin.app.keys import derive
 from tocsin.app.local import local_of
 from tocsin.app.memory import settle_memory
-from tocsin.checks import Order
 from tocsin.clock import Clock, SystemClock
-from tocsin.errors import Invalid, SettingsError
 from tocsin.net import Net
 from tocsin.net.egress import Egress
 from tocsin.net.http import HttpEngine
 from tocsin.pipeline.beginning import begin_all
 from tocsin.pipeline.corridor import Corridor
-from tocsin.pipeline.self_test import read_anchors
 from tocsin.settings import Settings
 from tocsin.store import Store
 from tocsin.web import gate
@@ -91,6 +89,7 @@ async def start(settings: Settings, *, clock: Clock | None = None) -> Running:
 
 
 async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> tuple[Parts, socket.socket]:
+    anchors_of(settings)  # a wrong one is refused before anything is made
     data = folder.prepare(settings)
     if mode := folder.open_to_others(data):  # an operator may want it so, or it is on a file system without modes
         log.warning("server.data_folder_open", folder=str(data), mode=f"{mode:04o}", remedy=f"chmod 700 {data}")
@@ -142,17 +141,10 @@ def _corridor(settings: Settings, clock: Clock, store: Store, net: Net, base_url
         max_concurrent=settings["MAX_CONCURRENT_CHECKS"],
         max_per_host=settings["MAX_CONCURRENT_PER_HOST"],
         base_url=base_url,
-        anchors=_anchors(settings),
+        anchors=anchors_of(settings),
         smtp_url=settings["SMTP_URL"],
         retention_days=settings["RETENTION_DAYS"],
     )
-
-
-def _anchors(settings: Settings) -> list[Order]:
-    try:
-        return read_anchors(settings["ANCHORS"])
-    except Invalid as error:
-        raise SettingsError(f"TOCSIN_ANCHORS: {error}") from None
 
 
 async def _is_set_up(store: Store) -> bool:
