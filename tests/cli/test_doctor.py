@@ -11,7 +11,7 @@ import pytest
 
 from needs import program
 from real import given, running
-from tocsin.app.examine import Finding, _processors, examine
+from tocsin.app.examine import Finding, _load, examine
 from tocsin.cli.main import run
 
 
@@ -115,8 +115,8 @@ def test_what_the_server_refuses_the_doctor_finds_and_nothing_is_made(
 
 
 def test_a_crowded_machine_is_a_warning() -> None:
-    assert _processors(2, 12.7).state == "warning"
-    assert _processors(2, 3.9).state == "ok"
+    assert _load(2, 12.7).state == "warning"
+    assert _load(2, 3.9).state == "ok"
 
 
 def test_a_database_that_does_not_answer_is_a_finding(

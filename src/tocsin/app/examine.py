@@ -174,11 +174,11 @@ async def _performance(settings: Settings) -> list[Finding]:
         Finding("performance", "event loop", "warning" if busy else "ok", f"at most {worst:.1f} ms late",
                 "the machine is busy: checks that lag over 500 ms are invalid" if busy else "")
     )  # fmt: skip
-    found.append(_processors(os.cpu_count() or 1, os.getloadavg()[0]))
+    found.append(_load(os.cpu_count() or 1, os.getloadavg()[0]))
     return found
 
 
-def _processors(count: int, load: float) -> Finding:
+def _load(count: int, load: float) -> Finding:
     crowded = load > 2 * count
     return Finding(
         "performance", "processors", "warning" if crowded else "ok", f"{count}, load {load:.2f}",

@@ -74,6 +74,7 @@ class Running:
 
 async def start(settings: Settings, *, clock: Clock | None = None) -> Running:
     """The server, started and answering. Raises SettingsError when something stands in the way."""
+    anchors_of(settings)  # a wrong one is refused before anything is made
     async with AsyncExitStack() as closing:
         parts, listening = await _build(settings, clock or SystemClock(), closing)
         number = listening.getsockname()[1]
@@ -89,7 +90,6 @@ async def start(settings: Settings, *, clock: Clock | None = None) -> Running:
 
 
 async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> tuple[Parts, socket.socket]:
-    anchors_of(settings)  # a wrong one is refused before anything is made
     data = folder.prepare(settings)
     if mode := folder.open_to_others(data):  # an operator may want it so, or it is on a file system without modes
         log.warning("server.data_folder_open", folder=str(data), mode=f"{mode:04o}", remedy=f"chmod 700 {data}")

@@ -11,6 +11,7 @@ from tocsin.core.incident import RECOVERED, Entry, Incident
 from tocsin.core.plain import as_map
 from tocsin.core.quarantine import SUBJECT
 from tocsin.pipeline.watchlist import Watched
+from tocsin.web.pages import words
 
 HELD = "Closed by hand: nobody is told until it has been up."
 _KINDS = {
@@ -118,7 +119,7 @@ def line(entry: Entry) -> Line:
     """An entry of the timeline, each thing said once."""
     head, text = _KINDS.get(entry.kind, entry.kind), entry.text
     if entry.kind == "assigned":
-        head, text = text[:1].upper() + text[1:] if text else head, ""
+        head, text = words.capital(text) if text else head, ""
     elif entry.kind == "acknowledged":
         text = ""
     elif entry.kind == "resolved" and text.startswith("Closed: "):
