@@ -120,6 +120,10 @@ class Reader:
         assert status < 300, answer
         return answer
 
+    async def get(self, path: str) -> dict:
+        """What the API shows, with the page's own session."""
+        return await self.page.evaluate("async (path) => (await fetch('/api/v1' + path)).json()", path)
+
     async def ready(self) -> None:
         """Return when the page's own scripts run and it hears the server."""
         await self.page.wait_for_selector("#live[data-live=on]")

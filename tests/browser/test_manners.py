@@ -16,8 +16,8 @@ from tocsin.web import passwords
 
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 PAGES = [
-    "/", "/incidents", "/reports", "/alert-rules", "/channels", "/settings", "/settings/audit", "/settings/system",
-    "/setup/monitor",
+    "/", "/incidents", "/on-call", "/on-call/schedules/new", "/on-call/policies/new", "/alert-rules", "/reports",
+    "/channels", "/settings", "/settings/audit", "/settings/system", "/setup/monitor",
     "/setup/channel",
 ]  # fmt: skip
 PAYLOADS = [
@@ -45,11 +45,28 @@ async def _a_world(reader: Reader, site: Site, name: str = "Shop") -> tuple[str,
         },
     )
     await reader.call("/api-keys", {"name": name})
+    await _on_call(reader, name)
     await reader.go("/")
     await reader.page.wait_for_selector(".strip")
     href = await reader.page.get_attribute(".strip h2 a", "href")
     assert href is not None
     return made["id"], href
+
+
+async def _on_call(reader: Reader, name: str) -> None:
+    """A schedule with a hole and a policy that names it."""
+    me = (await reader.get("/members"))["items"][0]["id"]
+    rotation = {"people": [me], "starts_at": "2026-03-02T08:00:00Z", "from_time": "08:00", "until_time": "20:00"}
+    schedule = await reader.call("/on-call-schedules", {"name": name, "rotations": [rotation]})
+    step = {"delay_s": 300, "schedules": [schedule["id"]]}
+    await reader.call("/escalation-policies", {"name": name, "steps": [step]})
+
+
+async def _things(reader: Reader) -> list[str]:
+    """The pages of what `_on_call` made."""
+    schedules = (await reader.get("/on-call-schedules"))["items"]
+    policies = (await reader.get("/escalation-policies"))["items"]
+    return [f"/on-call/schedules/{schedules[0]['id']}", f"/on-call/policies/{policies[0]['id']}"]
 
 
 async def _axe(reader: Reader) -> list[str]:
@@ -81,6 +98,7 @@ async def test_every_page_is_accessible(reader: Reader, site: Site, theme: Any) 
         f"/monitors/{monitor}",
         f"/monitors/{monitor}/edit",
         incident,
+        *await _things(reader),
     ):
         await reader.go(path)
         if found := await _axe(reader):
@@ -95,7 +113,7 @@ async def test_every_page_is_accessible(reader: Reader, site: Site, theme: Any) 
 async def test_nothing_scrolls_sideways_on_a_small_screen(reader: Reader, site: Site) -> None:
     monitor, incident = await _a_world(reader, site)
     await reader.page.set_viewport_size({"width": 360, "height": 740})
-    for path in (*PAGES, f"/monitors/{monitor}", f"/monitors/{monitor}/edit", incident):
+    for path in (*PAGES, f"/monitors/{monitor}", f"/monitors/{monitor}/edit", incident, *await _things(reader)):
         await reader.go(path)
         wide = await reader.page.evaluate("document.documentElement.scrollWidth")
         assert wide <= 360, f"{path} is {wide} px wide"

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from builders import START, a_monitor, at
 from tocsin.core.advance import advance
 from tocsin.core.consensus import LocationState, Seat, Verdict, decide
-from tocsin.core.escalation import EscalationPolicy, EscalationStep
+from tocsin.core.escalation import EscalationPolicy, EscalationStep, Reach
 from tocsin.core.finding import Hush, finding_of, terms_of
 from tocsin.core.flapping import flip_rate
 from tocsin.core.incident import Entry, Incident, Step, Transition, acknowledge, close
@@ -52,6 +52,7 @@ class Story:
         self.told: list[Transition] = []
         self.steps = 0
         self.policy: EscalationPolicy | None = None
+        self.reach: tuple[Reach, ...] = ()
         self.hush: Hush | None = None
 
     def sees(self, letters: str, seconds: float, *, settled: bool = True) -> Step:
@@ -64,7 +65,7 @@ class Story:
         return self.take(
             advance(
                 self.incident,
-                terms_of(self.monitor, self.policy),
+                replace(terms_of(self.monitor, self.policy), reach=self.reach),
                 finding_of(self.verdict),
                 at(seconds),
                 new_id=f"i{self.steps}",
@@ -521,6 +522,20 @@ def test_steps_count_from_when_it_was_told_not_from_when_it_was_held_back() -> N
     story.hush = None
     assert story.sees("d", 600).judge_again_at == at(660)
     assert story.words() == ["opened 1"]
+
+
+def test_a_step_that_reaches_nobody_gives_way_to_the_next_of_its_round() -> None:
+    story, now = Story(), Reach(ids=("c",), names=("Chat",))
+    story.policy = a_policy(60, 600, 600, repeat=1)
+    story.reach = (Reach(lacks=("nobody is on duty",)), now, Reach())
+    story.sees("d", 0)
+    assert story.sees("d", 60).judge_again_at == at(660)
+    assert story.words() == ["opened 1", "step 1.1", "step 1.2"]
+    said = [entry.text for entry in story.entries if entry.kind == "escalated"]
+    assert said == ["Escalated: step 1 reached nobody (nobody is on duty)", "Escalated: step 2, to Chat"]
+    assert story.sees("d", 660).judge_again_at == at(720)  # the round is over: its repetition waits
+    assert story.words()[3:] == ["step 1.3"]
+    assert story.now.last_told_at == at(60)
 
 
 def a_policy(*delays: int, repeat: int = 0) -> EscalationPolicy:

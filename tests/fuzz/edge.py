@@ -24,6 +24,7 @@ from tocsin.cli import sugar
 from tocsin.core import shape, template
 from tocsin.core.alert import Template
 from tocsin.core.assertion_terms import range_of
+from tocsin.core.link import Link, read_token, token_of
 from tocsin.core.plain import loads
 from tocsin.errors import DeliveryFailed, Invalid, NotFound, SettingsError
 from tocsin.net.http import HttpReply
@@ -35,12 +36,13 @@ from tocsin.store.store import _Spooled
 from tocsin.web import answer, limits, live, query, routes, site, tokens
 from tocsin.web.api import given as asked
 from tocsin.web.api import results
-from tocsin.web.pages import address, form
+from tocsin.web.pages import address, form, on_call
 from tocsin.web.problem import Refused, problem_of
 from tocsin.web.table import Table
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KEY = b"k" * 32
+LINK = Link("ws", "i", 1, "c")
 TARGETS: dict[str, dict[str, Any]] = {
     "http": {
         "url": "https://example.org/a?b=c",
@@ -205,6 +207,16 @@ def _cookies(data: bytes) -> None:
 def _access_token(data: bytes) -> None:
     claims = tokens.read_access_token(KEY, data.decode("latin-1"), NOW)
     assert claims is None or claims.user_id == "u"
+
+
+def _form_time(data: bytes) -> None:
+    taken = on_call.moment(text(data), "Europe/Berlin")
+    on_call.wall(taken, "Asia/Kolkata")
+
+
+def _link(data: bytes) -> None:
+    found = read_token(KEY, text(data))
+    assert found is None or found == LINK
 
 
 def _access_tokens() -> tuple[bytes, ...]:
@@ -402,6 +414,8 @@ PARSERS = (
     Parser(name="cookies", files=("web/answer.py",), read=_cookies, examples=given('a=b; c="d"; a=e', "tocsin_session=x.y.z")),
     Parser(name="access tokens", files=("web/tokens.py",), read=_access_token, examples=_access_tokens),
     Parser(name="refresh tokens", files=("web/tokens.py",), read=_refresh_token, examples=given(tokens.refresh_token(KEY, "s1", "secret"), "a.b.c")),
+    Parser(name="acknowledge links", files=("core/link.py",), read=_link, examples=given(token_of(KEY, LINK), "YWJj")),
+    Parser(name="times of forms", files=("web/pages/on_call.py",), read=_form_time, examples=given("2026-03-29T02:30", "2026-10-25T02:30:00+01:00", "0001-01-01T00:00")),
     Parser(name="callers", files=("web/limits.py", "web/site.py"), read=_caller, examples=given("10.0.0.1, [::1]", "1.2.3.4", "fe80::1%eth0", "example.org:80")),
     Parser(
         name="cursors", files=("store/cursor.py",), read=_cursor, allowed=(Invalid,),

@@ -110,7 +110,7 @@ def test_words_of_the_glossary_stand_there_once() -> None:
 
 def test_the_webhooks_page_says_which_events_are_sent() -> None:
     page = (ROOT / "docs" / "notifiers" / "webhook.md").read_text()
-    told = page[page.index("`event` is") : page.index("A digest names")]
+    told = page[page.index("`event` is") : page.index("What asks")]
     assert set(re.findall(r"`([a-z.]+)`", told)) - {"event"} == set(get_args(Event))
 
 

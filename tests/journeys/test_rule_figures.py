@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from builders import a_result, an_outcome, records, until
+from builders import a_result, a_verdict, an_outcome, records, until
 from tocsin.checks import Order
 from tocsin.core.condition import OnAnomaly, OnCertificate, OnResponseTime, OnUptime, OnVerdict
+from tocsin.core.figures import Share
 from tocsin.core.result import Outcome, Timing, TlsFacts
 from tocsin.core.scope import Scope
+from tocsin.store.batch import Batch, VerdictChange
 from world import Web, World, a_world, webs
 
 
@@ -232,3 +235,22 @@ async def test_monitors_that_nobody_sees_are_told_once_all_together(stage: tuple
     assert sink.events == ["incident.opened", "incident.resolved"]
     rows, _ = await world.store.of("ws").read(lambda s: s.outbox.list())
     assert any(r.row.message.title.startswith("Monitoring: every monitor is seen again, after") for r in rows)
+
+
+async def test_partial_counts_as_down_where_the_workspace_wants_it(stage: tuple[World, Web, Slow]) -> None:
+    world, sink, _ = stage
+    watched = await watch(world, paused=True)
+    now = world.clock.now()
+    partly = a_verdict("partial", at=now - timedelta(seconds=200), fresh_s=1000.0)
+    change = VerdictChange(workspace_id="ws", monitor_id=watched.monitor.id, verdict=partly)
+    await world.store.commit(Batch(id="past", verdicts=(change,)))
+    await rule(world, OnUptime(under=0.9, window_s=300))
+    figures_ = world.corridor.figures
+    read = figures_._read(OnUptime(under=0.9, window_s=300), [watched.monitor.id], now)
+    assert (await read)[watched.monitor.id] == Share(uptime=1.0, coverage=0.667, worst=0.6666667, best=1.0)
+    telling = world.corridor.watchlist._telling
+    wanted = dataclasses.replace(telling["ws"], preferences=replace(telling["ws"].preferences, partial_is_down=True))
+    telling["ws"] = wanted
+    read = figures_._read(OnUptime(under=0.9, window_s=300), [watched.monitor.id], now)
+    assert (await read)[watched.monitor.id] == Share(uptime=0.0, coverage=0.667, worst=0.0, best=0.3333333)
+    assert sink.events == []

@@ -114,6 +114,7 @@ def reads(w: World) -> dict[str, Callable[[Session], Any]]:
         "incidents.get": lambda s: s.incidents.get(i),
         "incidents.list": lambda s: s.incidents.list(monitor=m),
         "incidents.touching": lambda s: s.incidents.touching(m, now - FAR, now + FAR),
+        "incidents.around": lambda s: s.incidents.around(now - FAR, now + FAR),
         "incidents.open_all": lambda s: s.incidents.open_all(),
         "incidents.latest_of_others": lambda s: s.incidents.latest_of_others(),
         "incidents.latest_of": lambda s: s.incidents.latest_of([w.incident.subject]),

@@ -97,7 +97,9 @@ async def servers(tmp_path: Path) -> AsyncGenerator[Callable[..., Any]]:
         )
         net = Net(egress=Egress("private"), http=HttpEngine())
         await net.start()
-        corridor = Corridor.build(store=store, net=net, clock=clock, location="local", base_url="http://tocsin.test")
+        corridor = Corridor.build(
+            store=store, net=net, clock=clock, location="local", base_url="http://tocsin.test", link_key=b"l" * 32
+        )
         await corridor.start()
         parts = Parts(
             settings=known, clock=clock, store=store, net=net, corridor=corridor, signing_key=b"k" * 32,

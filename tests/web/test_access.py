@@ -30,6 +30,8 @@ class Place:
     channel: str
     incident: str
     key: str
+    policy: str
+    schedule: str
     notice: str
 
 
@@ -54,15 +56,27 @@ async def furnish(alice: Alice, api: Caller, workspace_id: str) -> Place:
     notice = Notice(workspace_id=workspace_id, mark="m", kind="channel.given_up", at=now, text=CANARY)
     await store.write(lambda s: s.notices.put(notice))
     (kept,) = await store.read(lambda s: s.notices.list())
-    return Place(api, workspace_id, monitor.data["id"], channel.data["id"], id_, key.data["id"], kept.id)
+    step = {"delay_s": 60, "channels": [channel.data["id"]]}
+    policy = await api.post("/api/v1/escalation-policies", {"name": CANARY, "steps": [step]})
+    assert policy.status == 201, policy.text
+    me = [p["id"] for p in (await api.get("/api/v1/members")).data["items"]]
+    rotation = {"people": me[:1], "starts_at": "2026-03-02T08:00:00Z"}
+    schedule = await api.post("/api/v1/on-call-schedules", {"name": CANARY, "rotations": [rotation]})
+    assert schedule.status == 201, schedule.text
+    made = (monitor, channel, policy, schedule)
+    ids = {name: m.data["id"] for name, m in zip(("monitor", "channel", "policy", "schedule"), made, strict=True)}
+    return Place(api, workspace_id, incident=id_, key=key.data["id"], notice=kept.id, **ids)
 
 
 def url_of(path: str, place: Place) -> str:
     """The route's URL for this place's things."""
-    noun = re.search(r"/(monitors|channels|incidents|api-keys|site-stats|notices)/\{id\}", path)
+    noun = re.search(
+        r"/(monitors|channels|incidents|api-keys|site-stats|escalation-policies|on-call-schedules|notices)/\{id\}", path
+    )
     ids = {
         "monitors": place.monitor, "channels": place.channel, "incidents": place.incident, "api-keys": place.key,
-        "site-stats": place.monitor, "notices": place.notice,
+        "site-stats": place.monitor, "escalation-policies": place.policy, "on-call-schedules": place.schedule,
+        "notices": place.notice,
     }  # fmt: skip
     return re.sub(r"\{\w+\}", ids[noun[1]] if noun else place.monitor, path)
 

@@ -7,7 +7,7 @@ from typing import Literal
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-Purpose = Literal["signing", "sealing"]
+Purpose = Literal["signing", "sealing", "links"]
 
 
 def derive(master: bytes, purpose: Purpose) -> bytes:

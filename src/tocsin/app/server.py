@@ -114,7 +114,7 @@ async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> t
     )
     await net.start()
     closing.push_async_callback(net.close)
-    corridor = _corridor(settings, clock, store, net, settings.reached_at(listening.getsockname()[1]))
+    corridor = _corridor(settings, clock, store, net, listening, derive(master, "links"))
     await corridor.start()
     closing.push_async_callback(corridor.stop)
     is_set_up = await _is_set_up(store)
@@ -132,7 +132,9 @@ async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> t
     return parts, listening
 
 
-def _corridor(settings: Settings, clock: Clock, store: Store, net: Net, base_url: str) -> Corridor:
+def _corridor(
+    settings: Settings, clock: Clock, store: Store, net: Net, listening: socket.socket, link_key: bytes
+) -> Corridor:
     return Corridor.build(
         store=store,
         net=net,
@@ -140,7 +142,8 @@ def _corridor(settings: Settings, clock: Clock, store: Store, net: Net, base_url
         location=settings["LOCATION"],
         max_concurrent=settings["MAX_CONCURRENT_CHECKS"],
         max_per_host=settings["MAX_CONCURRENT_PER_HOST"],
-        base_url=base_url,
+        base_url=settings.reached_at(listening.getsockname()[1]),
+        link_key=link_key,
         anchors=anchors_of(settings),
         smtp_url=settings["SMTP_URL"],
         retention_days=settings["RETENTION_DAYS"],

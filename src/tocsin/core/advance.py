@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
-from tocsin.core.escalation import next_step_at
+from tocsin.core.escalation import Reach, gives_way, next_step_at, reach_of
 from tocsin.core.finding import Finding, Hush, Terms
 from tocsin.core.flapping import HIGH, LOW, SLOTS, changes_at, flip_rate, with_flip
 from tocsin.core.incident import RECOVERED, Entry, EntryKind, Incident, Step, Transition, What
+from tocsin.core.wording import listed
 
 
 class _Draft:
@@ -240,10 +241,36 @@ def _tell_due(draft: _Draft, incident: Incident) -> Incident:
         incident = replace(incident, reminders=incident.reminders + 1, last_told_at=now)
         draft.tell("reminder", incident.transition, incident.reminders)
     while (due := _step_at(incident, draft.terms)) is not None and now >= due:
-        incident = replace(incident, steps=incident.steps + 1, step_from=due, last_told_at=now)
-        draft.write("escalated", f"Escalated: step {incident.steps}", step=incident.steps)
-        draft.tell("step", incident.transition, incident.steps)
+        incident = _step_on(draft, incident, due)
     return incident
+
+
+def _step_on(draft: _Draft, incident: Incident, due: datetime) -> Incident:
+    """Tell the next step; where it reaches nobody, that is written down and the next one follows at once."""
+    policy, reach = draft.terms.policy, draft.terms.reach
+    while True:
+        number = incident.steps + 1
+        found = reach_of(reach, number)
+        told_at = draft.now if found is None or found.ids else incident.last_told_at
+        incident = replace(incident, steps=number, step_from=due, last_told_at=told_at)
+        text, data = _whom(found, number)
+        draft.write("escalated", text, **data)
+        draft.tell("step", incident.transition, number)
+        if policy is None or not gives_way(policy, reach, number):
+            return incident
+
+
+def _whom(reach: Reach | None, number: int) -> tuple[str, dict[str, Any]]:
+    """What the timeline says of a step that was told."""
+    if reach is None:
+        return f"Escalated: step {number}", {"step": number}
+    data: dict[str, Any] = {"step": number, "to": list(reach.names)}
+    if reach.lacks:
+        data["lacks"] = list(reach.lacks)
+    lacks = "; ".join(reach.lacks)
+    if not reach.ids:
+        return f"Escalated: step {number} reached nobody" + (f" ({lacks})" if lacks else ""), data
+    return f"Escalated: step {number}, to {listed(reach.names)}" + (f" ({lacks})" if lacks else ""), data
 
 
 def _resolve(draft: _Draft, incident: Incident) -> Incident:

@@ -75,8 +75,9 @@ class Item(Struct, frozen=True, kw_only=True):
 
 class Message(Struct, frozen=True, kw_only=True):
     """What a notifier renders: plain values, no secrets. `monitor`: {id, name, type, target}; `incident`: {id,
-    severity, verdict, opened_at, acknowledged_at, resolved_at, duration_s}; `url`: its page, or empty. `group` is the same
-    for every message of one incident (or one digest), on every channel; `items` is what a digest gathers, which
+    severity, verdict, opened_at, acknowledged_at, resolved_at, duration_s}; `url`: its page, or empty;
+    `acknowledge_url`: where its receiver may acknowledge it without signing in (also in the text), or empty. `group` is
+    the same for every message of one incident (or one digest), on every channel; `items` is what a digest gathers, which
     `text` need not repeat."""
 
     event: Event
@@ -91,6 +92,7 @@ class Message(Struct, frozen=True, kw_only=True):
     at: datetime
     url: str = ""
     late_s: float | None = None
+    acknowledge_url: str = ""
     group: str = ""
     items: tuple[Item, ...] = ()
 
@@ -307,6 +309,8 @@ def message_json(message: Message) -> dict[str, Any]:
         "at": iso(message.at),
         "url": message.url,
     }
+    if message.acknowledge_url:
+        shown["acknowledge_url"] = message.acknowledge_url
     if message.late_s is not None:
         shown["late_s"] = round(message.late_s, 3)
     if message.items:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -17,6 +18,15 @@ class EscalationStep(Struct, frozen=True, kw_only=True):
     channels: Annotated[tuple[str, ...], Length(0, 20), Help("ids of channels")] = ()
     people: Annotated[tuple[str, ...], Length(0, 50), Help("ids of members")] = ()
     schedules: Annotated[tuple[str, ...], Length(0, 20), Help("ids of on-call schedules")] = ()
+
+
+class Reach(Struct, frozen=True, kw_only=True):
+    """Whom a step tells at a moment: ids of channels (a person is one too) and what people call them. `lacks` says in
+    words what of the step reaches nobody then."""
+
+    ids: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
 
 
 class EscalationPolicy(Struct, frozen=True, kw_only=True):
@@ -40,6 +50,14 @@ def next_step_at(policy: EscalationPolicy, told: int, since: datetime) -> dateti
     return since + timedelta(seconds=policy.steps[told % len(policy.steps)].delay_s)
 
 
-def step_of(policy: EscalationPolicy, number: int) -> EscalationStep | None:
-    """The step that was told as the `number`-th (from 1), repetitions counted on."""
-    return policy.steps[(number - 1) % len(policy.steps)] if policy.steps else None
+def reach_of(reach: Sequence[Reach], number: int) -> Reach | None:
+    """Whom the step that is told as the `number`-th (from 1) reaches, repetitions counted on; None when that is not
+    known."""
+    return reach[(number - 1) % len(reach)] if reach else None
+
+
+def gives_way(policy: EscalationPolicy, reach: Sequence[Reach], number: int) -> bool:
+    """Whether the step after the `number`-th follows at once: that one reached nobody, and is not the last of its round
+    (a repetition waits for its delay, or a night without anybody on duty would use up all of them)."""
+    found = reach_of(reach, number)
+    return found is not None and not found.ids and number % len(policy.steps) != 0

@@ -15,15 +15,24 @@ EXCERPT = 1024
 PICTURE = 200 * 1024
 
 
-def evidence(monitor: Monitor, verdict: Verdict, last: Mapping[str, CheckResult]) -> dict[str, Any]:
-    """The redacted exchange of the latest failing result, and what every location saw."""
+def evidence(
+    monitor: Monitor,
+    verdict: Verdict,
+    last: Mapping[str, CheckResult],
+    good: Mapping[str, CheckResult] | None = None,
+) -> dict[str, Any]:
+    """The redacted exchange of the latest failing result, what every location saw, and what the same location had seen
+    when it was last well (`good`: as far as that is known)."""
     failing = [r for r in last.values() if r.status == "down"] or list(last.values())
     shown: dict[str, Any] = {
         "verdict": {"value": verdict.value, "n": verdict.n, "k": verdict.k, "d": verdict.d, "u": verdict.u},
         "locations": [_seen(place, last.get(place), verdict) for place in sorted({v.location for v in verdict.votes})],
     }
     if failing:
-        shown |= _exchange(monitor, max(failing, key=lambda r: (r.scheduled_at, r.attempt)))
+        worst = max(failing, key=lambda r: (r.scheduled_at, r.attempt))
+        shown |= _exchange(monitor, worst)
+        if (before := (good or {}).get(worst.location)) is not None:
+            shown["before"] = _before(before)
     return shown
 
 
@@ -36,6 +45,16 @@ def _seen(place: str, result: CheckResult | None, verdict: Verdict) -> dict[str,
         "status": None if result is None else result.status,
         "at": iso(result.scheduled_at if result is not None else vote.at if vote is not None else None),
         "error": None if error is None else {"type": error.type, "message": error.message, "phase": error.phase},
+    }
+
+
+def _before(result: CheckResult) -> dict[str, Any]:
+    seen = result.outcome.seen
+    return {
+        "at": iso(result.outcome.started_at),
+        "status_code": seen.status_code,
+        "ip": seen.ip,
+        "fingerprint_sha256": None if seen.tls is None else seen.tls.fingerprint_sha256,
     }
 
 

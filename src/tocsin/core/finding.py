@@ -8,7 +8,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from tocsin.core.consensus import Verdict, VerdictValue, counted_out
-from tocsin.core.escalation import EscalationPolicy
+from tocsin.core.escalation import EscalationPolicy, Reach
 from tocsin.core.monitor import Monitor
 
 Severity = Literal["critical", "down", "warning", "info"]
@@ -44,7 +44,8 @@ class Finding(Struct, frozen=True, kw_only=True):
 class Terms(Struct, frozen=True, kw_only=True):
     """How the incidents of a subject behave and who hears of them. Durations in seconds.
 
-    `channels` None: every default channel of the workspace. `interval_s` is the slot of flap detection.
+    `channels` None: every default channel of the workspace. `interval_s` is the slot of flap detection. `reach`: whom
+    each step of `policy` reaches now.
     """
 
     subject: str
@@ -59,6 +60,7 @@ class Terms(Struct, frozen=True, kw_only=True):
     flap_detection: bool = True
     notify_on_resolve: bool = True
     policy: EscalationPolicy | None = None
+    reach: tuple[Reach, ...] = ()
 
 
 class Hush(Struct, frozen=True, kw_only=True):

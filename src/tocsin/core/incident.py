@@ -14,6 +14,7 @@ from tocsin.core.finding import Severity
 EntryKind = Literal[
     "opened", "location_joined", "location_left", "acknowledged", "assigned", "comment", "notified", "escalated",
     "severity", "blind", "sighted", "unstable", "calm", "resolved", "reopened", "suppressed", "released",
+    "postmortem",
 ]  # fmt: skip
 What = Literal["opened", "reopened", "resolved", "escalated", "reminder", "step", "unstable", "calm"]
 

@@ -24,7 +24,7 @@ _MONITOR = ("id", "name", "type", "target")
 _INCIDENT = ("id", "severity", "verdict", "opened_at", "acknowledged_at", "resolved_at", "duration_s")
 FIELDS = (
     "event", "title", "text", "severity", "verdict", "reason", "at", "url", "lasted", "key", "items",
-    *(f"monitor.{name}" for name in _MONITOR), *(f"incident.{name}" for name in _INCIDENT),
+    "acknowledge_url", *(f"monitor.{name}" for name in _MONITOR), *(f"incident.{name}" for name in _INCIDENT),
 )  # fmt: skip
 """What a template may name; `items` is a list of {title, severity, url}."""
 
@@ -86,6 +86,7 @@ def _values(message: Message) -> dict[str, Any]:
         "event": message.event, "title": message.title, "text": message.text, "severity": message.severity,
         "verdict": message.verdict or "", "reason": message.reason, "at": moment(message.at), "url": message.url,
         "lasted": span(duration) if isinstance(duration, int | float) else "", "key": message.key,
+        "acknowledge_url": message.acknowledge_url,
         "items": [{"title": i.title, "severity": i.severity, "url": i.url} for i in message.items],
         "monitor": {name: _shown(monitor.get(name)) for name in _MONITOR},
         "incident": {name: _shown(incident.get(name)) for name in _INCIDENT},

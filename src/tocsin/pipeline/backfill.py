@@ -8,6 +8,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from msgspec.structs import replace
+
 from tocsin.clock import new_id
 from tocsin.core.consensus import LocationState, Seat, Verdict, decide, fold, lost
 from tocsin.core.result import CheckResult
@@ -28,20 +30,30 @@ async def backfill(store: Store, watched: Watched, results: Sequence[CheckResult
     """
     if not results:
         return 0
-    ordered = sorted(results, key=lambda r: (r.scheduled_at, r.location, r.attempt))
-    first, last = ordered[0].scheduled_at, ordered[-1].scheduled_at
-    end = last + timedelta(seconds=watched.monitor.fresh_s())
-    monitor = watched.monitor
-    known = await store.of(monitor.workspace_id).read(lambda s: s.verdicts.intervals(monitor.id, first, end))
-    decided = await _verdicts(watched, ordered)
-    starts = [i.start for i in known]
-    verdicts = [v for v in decided if v.at <= now and not _known_at(known, starts, v.at)]
-    changes = [VerdictChange(workspace_id=monitor.workspace_id, monitor_id=monitor.id, verdict=v) for v in verdicts]
+    ordered = _ordered(results)
     for start in range(0, len(ordered), SLICE):
         await store.commit(Batch(id=new_id(), by=by, results=tuple(ordered[start : start + SLICE])))
+    await fill(store, watched, ordered, by, now)
+    return len(ordered)
+
+
+async def fill(
+    store: Store, watched: Watched, results: Sequence[CheckResult], by: str, now: datetime
+) -> list[tuple[Verdict, datetime]]:
+    """The verdicts that these results made where no live one was known, each with when it ended; they are stored."""
+    ordered = _ordered(results)
+    monitor, first = watched.monitor, ordered[0].scheduled_at
+    end = min(now, ordered[-1].scheduled_at + timedelta(seconds=monitor.fresh_s()))
+    known = await store.of(monitor.workspace_id).read(lambda s: s.verdicts.intervals(monitor.id, first, end))
+    filled = _where_unknown(await _verdicts(watched, ordered), known, now)
+    changes = [VerdictChange(workspace_id=monitor.workspace_id, monitor_id=monitor.id, verdict=v) for v, _ in filled]
     for start in range(0, len(changes), SLICE):
         await store.commit(Batch(id=new_id(), by=by, verdicts=tuple(changes[start : start + SLICE])))
-    return len(ordered)
+    return filled
+
+
+def _ordered(results: Sequence[CheckResult]) -> list[CheckResult]:
+    return sorted(results, key=lambda r: (r.scheduled_at, r.location, r.attempt))
 
 
 async def _verdicts(watched: Watched, ordered: Sequence[CheckResult]) -> list[Verdict]:
@@ -75,10 +87,35 @@ async def _verdicts(watched: Watched, ordered: Sequence[CheckResult]) -> list[Ve
     return changes
 
 
-def _known_at(known: Sequence[Interval], starts: Sequence[datetime], at: datetime) -> bool:
-    """Whether a live verdict is known of that moment; `known` is in order, and begins at `starts`."""
+def _where_unknown(
+    decided: Sequence[Verdict], known: Sequence[Interval], now: datetime
+) -> list[tuple[Verdict, datetime]]:
+    """The parts of these verdicts (each holds until the next) that lie where no live one was known. One that began under a
+    live verdict goes on behind it. `known` is in order."""
+    starts = [i.start for i in known]
+    filled: list[tuple[Verdict, datetime]] = []
+    for n, verdict in enumerate(decided):
+        at, stop = verdict.at, min(decided[n + 1].at if n + 1 < len(decided) else now, now)
+        while at < stop or at == verdict.at == stop:
+            live = _live_at(known, starts, at)
+            if live is None:
+                later = range(bisect_right(starts, at), len(known))
+                end = min(next((known[i].start for i in later if known[i].value != "unknown"), stop), stop)
+                filled.append((replace(verdict, at=at), end))
+            elif live.end is None:
+                break
+            else:
+                end = live.end
+            if end <= at:
+                break
+            at = end
+    return filled
+
+
+def _live_at(known: Sequence[Interval], starts: Sequence[datetime], at: datetime) -> Interval | None:
+    """The live verdict that is known of that moment."""
     n = bisect_right(starts, at) - 1
     if n < 0:
-        return False
+        return None
     interval = known[n]
-    return interval.value != "unknown" and (interval.end is None or at < interval.end)
+    return interval if interval.value != "unknown" and (interval.end is None or at < interval.end) else None

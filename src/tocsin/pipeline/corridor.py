@@ -25,6 +25,8 @@ from tocsin.pipeline.housekeeping import Housekeeping
 from tocsin.pipeline.intake import Intake
 from tocsin.pipeline.judgement import Judgement
 from tocsin.pipeline.lag import LagMeter
+from tocsin.pipeline.late import Late
+from tocsin.pipeline.links import Links
 from tocsin.pipeline.live import Live, event
 from tocsin.pipeline.response import Response
 from tocsin.pipeline.runner import Runner
@@ -77,9 +79,10 @@ class Corridor:
     def build(
         cls, *, store: Store, net: Net, clock: Clock, location: str = "local", max_concurrent: int = 1000,
         max_per_host: int = 50, base_url: str = "", smtp_url: Secret | None = None, retention_days: int = 90,
-        anchors: Sequence[Order] = (),
+        anchors: Sequence[Order] = (), link_key: bytes = b"",
     ) -> Corridor:  # fmt: skip
-        """The parts, not started. `location` is the name of the place this instance checks from."""
+        """The parts, not started. `location` is the name of the place this instance checks from, `link_key` what
+        acknowledge links are signed with (none: there are none)."""
         lag, live = LagMeter(), Live()
         watchlist = Watchlist(store, clock, location)
         judgement = Judgement(watchlist, base_url)
@@ -90,8 +93,10 @@ class Corridor:
             watchlist, runner, intake, store, clock, lag, max_concurrent=max_concurrent, max_per_host=max_per_host
         )
         delivery = Delivery(store, watchlist, live, net, clock, smtp_url=smtp_url)
-        delivery.base_url = base_url
-        watchdog = Watchdog(watchlist, intake, judgement, clock)
+        delivery.base_url, delivery.links = base_url, Links(base_url, link_key)
+        late = Late(store, watchlist, clock, base_url)
+        intake.late, late.handed = late.note, delivery.handed
+        watchdog = Watchdog(watchlist, intake, judgement, clock, late)
         figures = Figures(store, watchlist, intake, judgement, clock)
         intake.stored, intake.judged, figures.watch = delivery.handed, watchdog.watch, watchdog.watch
         watchdog.quarantine.doubts = lambda: {} if self_test.trouble is None else {location: self_test.trouble}

@@ -26,6 +26,7 @@ from tocsin.errors import DeliveryFailed, StoreUnavailable
 from tocsin.net import Net
 from tocsin.notifiers import Receipt
 from tocsin.pipeline.afloat import Afloat, Queue
+from tocsin.pipeline.links import Links
 from tocsin.pipeline.live import Live, event
 from tocsin.pipeline.pacing import Pacing, Place, Storm
 from tocsin.pipeline.pulse import Pulse
@@ -66,7 +67,7 @@ class Delivery:
     ) -> None:
         self._store, self._watchlist, self._live = store, watchlist, live
         self._net, self._clock, self._smtp_url = net, clock, smtp_url
-        self.base_url = ""
+        self.base_url, self.links = "", Links("", b"")
         self._name = new_id()
         self.afloat, self.pacing = Afloat(), Pacing()
         self.trouble = Trouble(store, watchlist, live, clock, self.handed)
@@ -298,7 +299,9 @@ class Delivery:
             return
         late_s = (self._clock.now() - row.created_at).total_seconds()
         message = replace(row.message, late_s=round(late_s, 1)) if late_s > LATE_S else row.message
-        receipt, took_ms, failure = await self._attempt(channel, message, await self._earlier(row))
+        receipt, took_ms, failure = await self._attempt(
+            channel, self.links.onto(row, message), await self._earlier(row)
+        )
         outcome = "sent" if failure is None else "permanent" if failure.permanent else "failed"
         telemetry.notifications.labels(channel.type, outcome).inc()
         if failure is None:

@@ -49,6 +49,7 @@ class Draft:
     incidents: list[IncidentChange] = field(default_factory=list[IncidentChange])
     outbox: list[OutboxRow] = field(default_factory=list[OutboxRow])
     told: list[Told] = field(default_factory=list[Told])
+    late: list[CheckResult] = field(default_factory=list[CheckResult])
     judged: dict[str, Watched] = field(default_factory=dict[str, Watched])
     before: dict[str, _Before] = field(default_factory=dict[str, _Before])
     others: dict[tuple[str, str], Incident | None] = field(default_factory=dict[tuple[str, str], Incident | None])

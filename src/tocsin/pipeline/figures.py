@@ -133,7 +133,9 @@ class Figures:
             case OnResponseTime():
                 work = partial(_latencies, condition=condition, ids=ids, now=now)
             case OnUptime():
-                work = partial(_shares, condition=condition, ids=ids, now=now)
+                work = partial(
+                    _shares, condition=condition, ids=ids, now=now, partial_is_down=self._partial_is_down(ids)
+                )
             case OnAnomaly():
                 hour, known = self._usual.get(condition, (now, dict[str, Usual]()))
                 if hour != floor_hour(now):
@@ -147,6 +149,12 @@ class Figures:
             case _:
                 return {}
         return await self._store.everything().read(work)
+
+    def _partial_is_down(self, ids: Sequence[str]) -> set[str]:
+        """Of these monitors those whose workspace counts partial as down."""
+        found = [w for id in ids if (w := self._watchlist.find(id)) is not None]
+        telling = self._watchlist.telling
+        return {w.monitor.id for w in found if telling(w.monitor.workspace_id).preferences.partial_is_down}
 
     async def _judge(self, changed: Sequence[Watched]) -> None:
         for some in (changed[n : n + JUDGED_AT_ONCE] for n in range(0, len(changed), JUDGED_AT_ONCE)):
@@ -187,10 +195,13 @@ def _latencies(s: Session, condition: OnResponseTime, ids: Sequence[str], now: d
     return {id: figures.latency(buckets, condition.percentile) for id, buckets in found.items()}
 
 
-def _shares(s: Session, condition: OnUptime, ids: Sequence[str], now: datetime) -> dict[str, Figure]:
+def _shares(
+    s: Session, condition: OnUptime, ids: Sequence[str], now: datetime, partial_is_down: set[str]
+) -> dict[str, Figure]:
     start = now - timedelta(seconds=condition.window_s)
     return {
-        id: figures.share(uptime(found, start, now)) for id, found in s.verdicts.intervals_of(ids, start, now).items()
+        id: figures.share(uptime(found, start, now, partial_is_up=id not in partial_is_down))
+        for id, found in s.verdicts.intervals_of(ids, start, now).items()
     }
 
 

@@ -46,7 +46,7 @@ _LETTERS = {"up": "u", "degraded": "s", "down": "d", "invalid": "."}
 
 class Intake:
     """Takes results in. `stored` is called after each commit with its outbox rows and whether they went to the spool;
-    `judged` with every monitor that was judged."""
+    `judged` with every monitor that was judged, `late` with results too old to open an incident."""
 
     def __init__(
         self, store: Store, watchlist: Watchlist, judgement: Judgement, live: Live, clock: Clock
@@ -65,6 +65,7 @@ class Intake:
         self._drafts: list[Draft] = []
         self.stored: Callable[[Sequence[OutboxRow], bool], None] = lambda rows, spooled: None
         self.judged: Callable[[Watched], None] = lambda watched: None
+        self.late: Callable[[Sequence[CheckResult]], None] = lambda results: None
 
     @property
     def backlog(self) -> int:
@@ -295,6 +296,7 @@ class Intake:
             self._safely(self._publish, told)
         for watched in draft.judged.values():
             self._safely(self.judged, watched)
+        self._safely(self.late, draft.late)
 
     def _safely(self, tell: Callable[..., None], *what: object) -> None:
         try:
@@ -325,6 +327,8 @@ class Intake:
         if last is not None and (result.scheduled_at, result.attempt) <= (last.scheduled_at, last.attempt):
             return
         watched.last[result.location] = result
+        if result.outcome.status in ("up", "degraded"):
+            watched.good[result.location] = result
         outcome, verdict = result.outcome, watched.verdict
         letter = _LETTERS[outcome.status]
         if letter == "d" and verdict is not None and verdict.value == "partial":

@@ -20,7 +20,7 @@ from tocsin.core.consensus import LocationState, Verdict, fold, lost
 from tocsin.core.coverage import NAME as EVERYTHING
 from tocsin.core.coverage import SUBJECT as COVERAGE
 from tocsin.core.coverage import Sight, coverage, coverage_terms
-from tocsin.core.escalation import step_of
+from tocsin.core.escalation import reach_of
 from tocsin.core.evidence import evidence
 from tocsin.core.finding import Hush, Terms, finding_of, terms_of
 from tocsin.core.follow import Case, follow
@@ -59,6 +59,8 @@ class Judgement:
                 seen = to_judge.setdefault(w.monitor.id, (w, {}))[1]
                 seen[result.location] = result
             draft.results.append(without_body(result))
+            if (now - result.scheduled_at).total_seconds() > OLD_S:
+                draft.late.append(draft.results[-1])
         for w, seen in to_judge.values():
             fresh = any((now - r.scheduled_at).total_seconds() <= OLD_S for r in seen.values())
             self.judge_safely(draft, w, now, seen, may_open=fresh)
@@ -135,8 +137,9 @@ class Judgement:
             w.calm = False
             return
         hush = self._hush(w, telling, now)
-        shown = evidence(w.monitor, verdict, {**w.last, **(seen or {})}) if idle and verdict.value == "down" else None
-        terms = terms_of(w.monitor, telling.policy(w.monitor.escalation_policy))
+        opens = idle and verdict.value == "down"
+        shown = evidence(w.monitor, verdict, {**w.last, **(seen or {})}, w.good) if opens else None
+        terms = self._terms(w, telling, now)
         step = advance(w.incident, terms, finding_of(verdict), now, new_id=new_id(), evidence=shown, hush=hush)
         self.take_step(draft, terms, about(w.monitor, verdict, w.shown), step, now)
         moments = [step.judge_again_at, changes_at(telling.windows, w.monitor, now)]
@@ -155,7 +158,7 @@ class Judgement:
         self, draft: Draft, w: Watched, rule: AlertRule, verdict: Verdict, now: datetime, hush: Hush | None
     ) -> datetime | None:
         """Take the incident of a rule a step further; when time alone may change it."""
-        terms = rule_terms(rule, w.monitor, self._watchlist.telling(rule.workspace_id).policy(rule.policy))
+        terms = self._rule_terms(w, rule, self._watchlist.telling(rule.workspace_id), now)
         latest = self._watchlist.incidents.get((terms.workspace_id, terms.subject))
         states = tuple(state for place, state in w.states.items() if place not in w.quarantined)
         facts = Facts(monitor=w.monitor, verdict=verdict, states=states, now=now, figures=w.figures)
@@ -194,7 +197,7 @@ class Judgement:
         rows: Sequence[OutboxRow] = ()
         if step.transitions:
             telling = self._watchlist.telling(terms.workspace_id)
-            targets = _targets(step, terms, telling)
+            targets = _targets(step, terms)
             rows = rows_for(step, terms, what, telling.hearers, now, base_url=self._base_url, targets=targets)
             incident = remembering(incident, step.transitions, terms, telling.hearers, targets)
         opens = incident.open and (before is None or not before.open)
@@ -236,9 +239,9 @@ class Judgement:
         w = self._watchlist.find(incident.monitor_id)
         rule = next((rule for rule in telling.rules if rule.id == incident.rule_id), None)
         if w is not None and w.subject == incident.subject:
-            terms = terms_of(w.monitor, telling.policy(w.monitor.escalation_policy))
+            terms = self._terms(w, telling, now)
         elif w is not None and rule is not None:
-            terms = rule_terms(rule, w.monitor, telling.policy(rule.policy))
+            terms = self._rule_terms(w, rule, telling, now)
         elif incident.subject.startswith(SUBJECT):
             location = incident.subject.removeprefix(SUBJECT)
             return quarantine_terms(incident.workspace_id, location), About(name=f"Location {location}")
@@ -251,6 +254,14 @@ class Judgement:
             )
         name = EVERYTHING if incident.subject == COVERAGE else incident.subject
         return terms, About(name=name) if w is None else about(w.monitor, w.verdict or w.judge(now), w.shown)
+
+    def _terms(self, w: Watched, telling: Telling, now: datetime) -> Terms:
+        policy = telling.policy(w.monitor.escalation_policy)
+        return replace(terms_of(w.monitor, policy), reach=telling.reach(policy, now))
+
+    def _rule_terms(self, w: Watched, rule: AlertRule, telling: Telling, now: datetime) -> Terms:
+        policy = telling.policy(rule.policy)
+        return replace(rule_terms(rule, w.monitor, policy), reach=telling.reach(policy, now))
 
     def _decide(self, draft: Draft, w: Watched, telling: Telling, now: datetime) -> Verdict:
         before, verdict = w.verdict, w.judge(now)
@@ -270,12 +281,10 @@ class Judgement:
         return verdict
 
 
-def _targets(step: Step, terms: Terms, telling: Telling) -> dict[int, tuple[str, ...]]:
+def _targets(step: Step, terms: Terms) -> dict[int, tuple[str, ...]]:
     """Whom the steps of the escalation policy among these transitions tell."""
-    if terms.policy is None:
-        return {}
-    steps = {t.step: step_of(terms.policy, t.step) for t in step.transitions if t.what == "step"}
-    return {number: telling.reached_by(found) for number, found in steps.items() if found is not None}
+    steps = {t.step: reach_of(terms.reach, t.step) for t in step.transitions if t.what == "step"}
+    return {number: found.ids for number, found in steps.items() if found is not None}
 
 
 def _said(verdict: Verdict) -> tuple[str, bool, bool]:

@@ -26,11 +26,16 @@ class Response:
     def __init__(self, store: Store, watchlist: Watchlist, intake: Intake, judgement: Judgement) -> None:
         self._store, self._watchlist, self._intake, self._judgement = store, watchlist, intake, judgement
 
-    async def acknowledge(self, workspace_id: str, incident_id: str, by: str) -> Incident:
-        """Somebody has it: reminders stop. Twice is the same as once; Conflict when it is resolved."""
+    async def acknowledge(
+        self, workspace_id: str, incident_id: str, by: str, *, as_of: datetime | None = None
+    ) -> Incident:
+        """Somebody has it: reminders and steps stop. Twice is the same as once; Conflict when it is resolved, or was
+        since `as_of` (what somebody saw then was another stretch of trouble)."""
 
         def make(incident: Incident, now: datetime) -> Step:
             _must_be_open(incident)
+            if as_of is not None and as_of < incident.began_at():
+                raise Conflict("the incident was over since, and began again")
             return acknowledge(incident, by, now)
 
         return await self._step(workspace_id, incident_id, by, make)
@@ -66,6 +71,18 @@ class Response:
                 return Step(incident=incident)
             entry = Entry(at=now, kind="assigned", text=f"assigned to {to}" if to else "assigned to nobody", by=by)
             return Step(incident=replace(incident, assigned_to=to), entries=(entry,), changed=True)
+
+        return await self._step(workspace_id, incident_id, by, make)
+
+    async def write_postmortem(self, workspace_id: str, incident_id: str, by: str, text: str) -> Incident:
+        """Keep what was learnt; the timeline says that it was written, not what."""
+
+        def make(incident: Incident, now: datetime) -> Step:
+            if incident.postmortem == text:
+                return Step(incident=incident)
+            said = "Postmortem changed" if incident.postmortem and text else "Postmortem written" if text else ""
+            entry = Entry(at=now, kind="postmortem", text=said or "Postmortem taken away", by=by)
+            return Step(incident=replace(incident, postmortem=text), entries=(entry,), changed=True)
 
         return await self._step(workspace_id, incident_id, by, make)
 

@@ -6,14 +6,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeVar
 
 from tocsin.core.account import Preferences
 from tocsin.core.alert import PERSON, Channel
-from tocsin.core.escalation import EscalationPolicy, EscalationStep
+from tocsin.core.escalation import EscalationPolicy, EscalationStep, Reach
 from tocsin.core.maintenance import Window
 from tocsin.core.monitor import Monitor
-from tocsin.core.on_call import OnCallSchedule
+from tocsin.core.on_call import OnCallSchedule, on_duty
 from tocsin.core.rule import AlertRule
 from tocsin.store import Session
 
@@ -49,10 +50,26 @@ class Telling:
         """That policy, None for none."""
         return None if id is None else self.policies.get(id)
 
-    def reached_by(self, step: EscalationStep) -> tuple[str, ...]:
-        """The ids of everything a step tells now."""
-        ids = (*step.channels, *(PERSON + person for person in step.people))
-        return tuple(dict.fromkeys(ids))
+    def reach(self, policy: EscalationPolicy | None, now: datetime) -> tuple[Reach, ...]:
+        """Whom each step of a policy tells now."""
+        return () if policy is None else tuple(self.reached_by(step, now) for step in policy.steps)
+
+    def reached_by(self, step: EscalationStep, now: datetime) -> Reach:
+        """Whom a step tells now: its channels, its people, and who is on duty in its schedules."""
+        able = {channel.id: channel.name for channel in self.hearers if channel.enabled}
+        wanted = [(id, "a channel that is gone or switched off") for id in step.channels]
+        wanted += [(PERSON + person, "somebody who is no member any more") for person in step.people]
+        lacks: list[str] = []
+        for schedule in (self.schedules.get(id) for id in step.schedules):
+            if schedule is None:
+                lacks.append("a schedule that is gone")
+            elif (person := on_duty(schedule, now)) is None:
+                lacks.append(f"nobody is on duty in “{schedule.name}”")
+            else:
+                wanted.append((PERSON + person, f"who is on duty in “{schedule.name}” is no member any more"))
+        lacks = [*(what for id, what in wanted if id not in able), *lacks]
+        ids = tuple(dict.fromkeys(id for id, _ in wanted if id in able))
+        return Reach(ids=ids, names=tuple(able[id] for id in ids), lacks=tuple(dict.fromkeys(lacks)))
 
 
 def read_telling(s: Session) -> dict[str, Telling]:

@@ -24,7 +24,8 @@ Buckets = Mapping[int, int]
 
 class Past(Struct, frozen=True, kw_only=True):
     """A stretch of a monitor's past. `places`: the locations that check it. `rows`: so many results are read at most;
-    `steps`: so often a window is looked at, about. `certificate`: what it showed last, as nothing older is kept of most."""
+    `steps`: so often a window is looked at, about. `partial_is_up`: as its workspace counts it. `certificate`: what
+    it showed last, as nothing older is kept of most."""
 
     monitor: Monitor
     places: tuple[str, ...]
@@ -32,6 +33,7 @@ class Past(Struct, frozen=True, kw_only=True):
     end: datetime
     rows: int
     steps: int
+    partial_is_up: bool = True
     certificate: Certificate | None = None
 
 
@@ -109,7 +111,9 @@ def _moments(past: Past) -> list[datetime]:
 def _shares(s: Session, condition: OnUptime, past: Past) -> dict[datetime, Figure]:
     window = timedelta(seconds=condition.window_s)
     intervals = s.verdicts.intervals(past.monitor.id, past.start - window, past.end)
-    return {at: figures.share(uptime(intervals, at - window, at)) for at in _moments(past)}
+    return {
+        at: figures.share(uptime(intervals, at - window, at, partial_is_up=past.partial_is_up)) for at in _moments(past)
+    }
 
 
 def _windows(s: Session, past: Past, window_s: int) -> list[tuple[datetime, dict[int, int]]]:

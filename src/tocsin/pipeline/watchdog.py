@@ -14,6 +14,7 @@ from tocsin.pipeline.calls import Calls, Missed
 from tocsin.pipeline.draft import Draft
 from tocsin.pipeline.intake import Intake
 from tocsin.pipeline.judgement import Judgement
+from tocsin.pipeline.late import Late
 from tocsin.pipeline.pulse import Pulse
 from tocsin.pipeline.quarantine import Quarantine
 from tocsin.pipeline.watchlist import Watched, Watchlist
@@ -31,7 +32,7 @@ SLACK = timedelta(milliseconds=50)
 class Watchdog:
     """Keeps for each monitor the next moment at which time alone may change its answer."""
 
-    def __init__(self, watchlist: Watchlist, intake: Intake, judgement: Judgement, clock: Clock) -> None:
+    def __init__(self, watchlist: Watchlist, intake: Intake, judgement: Judgement, clock: Clock, late: Late) -> None:
         self._watchlist, self._intake, self._judgement, self._clock = watchlist, intake, judgement, clock
         self._heap: list[tuple[datetime, int, Watched]] = []
         self._entered: dict[str, datetime] = {}
@@ -39,6 +40,7 @@ class Watchdog:
         self._task: asyncio.Task[None] | None = None
         self._calls = Calls(watchlist, intake, clock)
         self.quarantine = Quarantine(watchlist, intake, judgement)
+        self.late = late
         self.pulse = Pulse("watchdog", "what time alone changes has not been judged", SILENT_S, clock.monotonic)
 
     def start(self) -> None:
@@ -155,6 +157,7 @@ class Watchdog:
             try:
                 await self.look()
                 await self.quarantine.look(self._clock.now())
+                await self.late.look(self._clock.now())
             except Exception:  # noqa: BLE001 (what is due stays due, and is looked at again)
                 self.pulse.fault("watchdog.fault")
             else:

@@ -35,7 +35,8 @@ class Watched:
 
     `target` is the parsed Target, None when it cannot be read (`problem` says why). `host` is what it contacts, for
     fair waiting. `tally` holds a letter for each of the latest 90 slots: u up, s degraded, p down while others are
-    up, d down, `.` not judged. `last` holds each location's latest result since the start. `settled_at`: until then
+    up, d down, `.` not judged. `last` holds each location's latest result since the start, `good`
+    the latest that was well. `settled_at`: until then
     too few fresh votes keep the stored verdict. `calm`: the next result like the last changes nothing but the state.
     `gap_from`: since then (before the start) no votes were fresh, to be recorded with the next judgement. `heard_from`:
     since then no call of its job was missed by us. `waiting`: since when the condition of a rule (by id) has held.
@@ -56,6 +57,7 @@ class Watched:
     incident: Incident | None = None
     tally: bytearray = field(default_factory=bytearray)
     last: dict[str, CheckResult] = field(default_factory=dict[str, CheckResult])
+    good: dict[str, CheckResult] = field(default_factory=dict[str, CheckResult])
     next_at: datetime | None = None
     running: set[str] = field(default_factory=set[str])
     idle: list[asyncio.Future[None]] = field(default_factory=list[asyncio.Future[None]])
@@ -231,6 +233,8 @@ class Watchlist:
             self._enter(fresh)
             return fresh
         resumed = old.monitor.paused and not monitor.paused
+        if old.monitor.target != monitor.target:
+            old.good = {}
         old.monitor, old.target, old.shown, old.host = monitor, fresh.target, fresh.shown, fresh.host
         old.problem, old.assigned = fresh.problem, fresh.assigned
         old.states = {place: state for place, state in old.states.items() if place in fresh.assigned}

@@ -128,6 +128,16 @@ class Incidents:
         )  # fmt: skip
         return 0 if row is None else int(row[0])
 
+    def around(self, start: datetime, end: datetime, limit: int = 200) -> list[Incident]:
+        """Incidents that were open at some time between `start` and `end`, newest first."""
+        where, mine = self._s.mine()
+        rows = self._s.rows(
+            f"SELECT data FROM incidents WHERE {where} AND opened_at <= ? AND (resolved_at IS NULL OR resolved_at >= ?)"
+            " ORDER BY opened_at DESC, id DESC LIMIT ?",
+            *mine, micros(end), micros(start), limit,
+        )  # fmt: skip
+        return [_incident(row[0]) for row in rows]
+
     def spans(self, monitor_ids: Sequence[str], start: datetime, end: datetime) -> dict[str, _Spans]:
         """(opened, resolved or None) of the incidents of these monitors' verdicts that touch the stretch, oldest first."""
         where, mine = self._s.mine()

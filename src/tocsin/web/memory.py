@@ -14,6 +14,7 @@ from tocsin.web.repeat import KeptAnswers
 
 _MOST = 10_000
 MOST_CONFIGS = 2000
+WRONG_LINKS_PER_MINUTE = 30
 
 
 @dataclass(slots=True)
@@ -66,6 +67,7 @@ class Memory:
         self.requests = Buckets(requests_per_minute)
         self.strangers = Buckets(requests_per_minute)
         self.logins = Attempts(logins_per_minute)
+        self.wrong_links = Attempts(WRONG_LINKS_PER_MINUTE)
         self.known = Known()
         self.tickets = Tickets()
         self.answers = KeptAnswers()

@@ -54,6 +54,9 @@ def _unknown(parts: Parts, who: Principal, data: dict[str, Any], old: Monitor | 
             problems.append(Problem(where, "a monitor of this workspace", found(parent_id)))
         elif old is not None and _leads_to(parts, parent_id, old.id):
             problems.append(Problem(where, "a monitor that does not depend on this one", found(parent_id)))
+    policy = data.get("escalation_policy")
+    if isinstance(policy, str) and watchlist.telling(who.workspace_id).policy(policy) is None:
+        problems.append(Problem("escalation_policy", "an escalation policy of this workspace", found(policy)))
     known = known_locations(parts)
     for where, place in _names(data, "locations"):
         if place not in known:

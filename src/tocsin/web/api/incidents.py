@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Struct
 
@@ -13,14 +12,20 @@ from tocsin.core.plain import found
 from tocsin.core.result import iso
 from tocsin.core.shape import Help, Length, Range
 from tocsin.errors import Invalid, Problem
+from tocsin.store import Session
+from tocsin.web.api import incident_context as context
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.parts import Parts
+
+_MOST_LOOKS = 20
 
 
 class Filter(Struct, frozen=True, kw_only=True):
     """Which incidents are listed."""
 
     open: bool | None = None
+    severity: Literal["critical", "down", "warning", "info"] | None = None
+    mine: Annotated[bool | None, Help("true: those that the caller was given or acknowledged")] = None
     monitor: Annotated[str | None, Length(0, 64)] = None
     host: Annotated[str | None, Length(0, 64)] = None
     limit: Annotated[int, Range(1, 500)] = 100
@@ -41,6 +46,7 @@ class IncidentOut(Struct, frozen=True, kw_only=True):
     """One stretch of trouble."""
 
     id: str
+    title: str
     monitor_id: str | None
     host_id: str | None
     rule_id: str | None
@@ -57,14 +63,26 @@ class IncidentOut(Struct, frozen=True, kw_only=True):
     resolution: str | None
     unstable: bool
     blind: bool
+    suppressed: Annotated[str, Help("why its opening is held back; empty when it is not")]
+    steps: Annotated[int, Help("steps of its escalation policy that were told")]
     locations: list[str]
     evidence: dict[str, Any]
     picture: str | None
+    postmortem: str
+
+
+class HintOut(Struct, frozen=True, kw_only=True):
+    """Something it shares with others of its time, or that had changed."""
+
+    kind: str
+    text: str
+    incidents: list[str]
 
 
 class IncidentWhole(IncidentOut, frozen=True, kw_only=True):
     """One stretch of trouble with everything that happened in it."""
 
+    hints: list[HintOut]
     timeline: list[EntryOut]
 
 
@@ -73,6 +91,12 @@ class IncidentList(Struct, frozen=True, kw_only=True):
 
     items: list[IncidentOut]
     next_cursor: str | None
+
+
+class Learnt(Struct, frozen=True, kw_only=True):
+    """What was learnt from it."""
+
+    postmortem: Annotated[str, Length(0, 50_000), Help("plain text; empty takes it away")]
 
 
 class Resolved(Struct, frozen=True, kw_only=True):
@@ -93,31 +117,53 @@ class Assigned(Struct, frozen=True, kw_only=True):
     to: Annotated[str | None, Length(1, 254), Help("e-mail address of a member; null: nobody's")]
 
 
-def incident_json(incident: Incident, timeline: Sequence[Entry] | None = None) -> dict[str, Any]:
-    """An incident as JSON data, with its timeline when that is given."""
+def incident_json(parts: Parts, who: Principal, incident: Incident) -> dict[str, Any]:
+    """An incident as JSON data."""
     i = incident
-    data: dict[str, Any] = {
-        "id": i.id, "monitor_id": i.monitor_id, "host_id": i.host_id, "rule_id": i.rule_id, "subject": i.subject,
+    return {
+        "id": i.id, "title": context.title_of(parts, who, i), "monitor_id": i.monitor_id, "host_id": i.host_id,
+        "rule_id": i.rule_id, "subject": i.subject,
         "severity": i.severity, "verdict": i.verdict, "reason": i.reason, "open": i.open, "opened_at": iso(i.opened_at),
         "acknowledged_at": iso(i.acknowledged_at), "acknowledged_by": i.acknowledged_by, "assigned_to": i.assigned_to,
         "resolved_at": iso(i.resolved_at), "resolution": i.resolution, "unstable": i.unstable, "blind": i.blind,
+        "suppressed": i.suppressed, "steps": i.steps, "postmortem": i.postmortem,
         "locations": list(i.locations), "evidence": {k: v for k, v in i.evidence.items() if k != "picture"},
         "picture": f"/incidents/{i.id}/picture" if "picture" in i.evidence else None,
     }  # fmt: skip
-    if timeline is not None:
-        data["timeline"] = [
-            {"at": iso(e.at), "kind": e.kind, "text": e.text, "by": e.by, "data": e.data} for e in timeline
-        ]  # fmt: skip
-    return data
+
+
+async def whole_json(parts: Parts, who: Principal, incident_id: str) -> dict[str, Any]:
+    """An incident as JSON data, with its timeline and what is worth knowing about it."""
+    incident, timeline = await whole(parts, who, incident_id)
+    hints = await context.hints(parts, who, incident)
+    return incident_json(parts, who, incident) | {
+        "hints": [context.hint_json(hint) for hint in hints],
+        "timeline": [{"at": iso(e.at), "kind": e.kind, "text": e.text, "by": e.by, "data": e.data} for e in timeline],
+    }
 
 
 async def select(parts: Parts, who: Principal, wanted: Filter) -> tuple[list[Incident], str | None]:
-    """(a page of incidents, newest first, cursor of the next)."""
-    return await parts.store.of(who.workspace_id).read(
-        lambda s: s.incidents.list(
-            open=wanted.open, monitor=wanted.monitor, host=wanted.host, limit=wanted.limit, cursor=wanted.cursor
-        )
-    )
+    """(a page of incidents, newest first, cursor of the next). A page may be short, even empty, and still have a next
+    one, where few of many are asked for."""
+
+    def look(s: Session) -> tuple[list[Incident], str | None]:
+        found, cursor = list[Incident](), wanted.cursor
+        for _ in range(_MOST_LOOKS):
+            some, cursor = s.incidents.list(
+                open=wanted.open, monitor=wanted.monitor, host=wanted.host, limit=wanted.limit - len(found),
+                cursor=cursor,
+            )  # fmt: skip
+            found += [incident for incident in some if _fits(incident, who, wanted)]
+            if cursor is None or len(found) >= wanted.limit:
+                break
+        return found, cursor
+
+    return await parts.store.of(who.workspace_id).read(look)
+
+
+def _fits(incident: Incident, who: Principal, wanted: Filter) -> bool:
+    mine = who.name in (incident.assigned_to, incident.acknowledged_by)
+    return wanted.severity in (None, incident.severity) and wanted.mine in (None, mine)
 
 
 async def whole(parts: Parts, who: Principal, incident_id: str) -> tuple[Incident, list[Entry]]:
@@ -154,13 +200,24 @@ async def assign(parts: Parts, who: Principal, incident_id: str, to: str | None)
     return await parts.corridor.response.assign(who.workspace_id, incident_id, who.name, to)
 
 
+async def learn(parts: Parts, who: Principal, incident_id: str, text: str) -> Incident:
+    """Write down what was learnt from it."""
+    return await parts.corridor.response.write_postmortem(who.workspace_id, incident_id, who.name, text.strip())
+
+
 async def _index(call: Call) -> Reply:
     found, cursor = await select(call.parts, call.who, call.query)
-    return Reply(data={"items": [incident_json(i) for i in found], "next_cursor": cursor})
+    items = [incident_json(call.parts, call.who, i) for i in found]
+    return Reply(data={"items": items, "next_cursor": cursor})
 
 
 async def _show(call: Call) -> Reply:
-    return Reply(data=incident_json(*await whole(call.parts, call.who, call.path["id"])))
+    return Reply(data=await whole_json(call.parts, call.who, call.path["id"]))
+
+
+async def _learn(call: Call) -> Reply:
+    await learn(call.parts, call.who, call.path["id"], call.body.postmortem)
+    return await _show(call)
 
 
 async def _take(call: Call) -> Reply:
@@ -192,6 +249,10 @@ ROUTES = [
     Route(
         method="GET", path=_ONE, run=_show, permission="read", answer=IncidentWhole, tag="incidents",
         summary="One incident with its timeline",
+    ),
+    Route(
+        method="PATCH", path=_ONE, run=_learn, permission="operate", body=Learnt, answer=IncidentWhole,
+        tag="incidents", summary="Write its postmortem",
     ),
     Route(
         method="POST", path=_ONE + "/acknowledge", run=_take, permission="operate", answer=IncidentWhole,

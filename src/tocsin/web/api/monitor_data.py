@@ -55,6 +55,9 @@ class MonitorIn(Struct, frozen=True, kw_only=True):
     notify_on_resolve: bool = True
     reopen_s: Annotated[int, Range(0, 86_400)] = 300
     flap_detection: bool = True
+    escalation_policy: Annotated[str | None, Length(1, 64), Help("whom else to tell until somebody acknowledges")] = (
+        None
+    )
 
 
 class LocationOut(Struct, frozen=True, kw_only=True):

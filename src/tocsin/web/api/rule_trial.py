@@ -17,6 +17,7 @@ from tocsin.pipeline.figures import certificate_of
 from tocsin.pipeline.trial import Past, looks
 from tocsin.pipeline.watchlist import Watched
 from tocsin.web.api.alert_rule_data import TryIn
+from tocsin.web.api.preferences import partial_is_up
 from tocsin.web.parts import Parts
 
 MOST_MONITORS = 50
@@ -37,6 +38,7 @@ async def run(parts: Parts, who: Principal, wanted: TryIn, rule: AlertRule, old:
     for w in watched:
         past = Past(
             monitor=w.monitor, places=w.assigned, start=start, end=end, certificate=certificate_of(w),
+            partial_is_up=partial_is_up(parts, who.workspace_id),
             rows=max(1000, ROWS // len(watched)), steps=max(60, min(1440, STEPS // len(watched))),
         )  # fmt: skip
         for one, told in ((rule, would), (old, now)):

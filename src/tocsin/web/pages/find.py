@@ -66,6 +66,7 @@ def _do(frame: view.Frame) -> list[Found]:
     made += [
         Found("/", "Go to overview", key="G O"),
         Found("/incidents", "Go to incidents", key="G I"),
+        Found("/on-call", "Go to on call", key="G D"),
         Found("/alert-rules", "Go to alert rules", key="G R"),
         Found("/channels", "Go to channels", key="G C"),
         Found("/settings", "Go to settings", key="G S"),

@@ -5,16 +5,17 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from msgspec import Struct
 
+from tocsin.core.escalation import next_step_at
 from tocsin.core.incident import Incident
 from tocsin.core.plain import as_list, as_map
-from tocsin.core.quarantine import SUBJECT
 from tocsin.errors import Conflict, Invalid, NotFound
 from tocsin.store.outbox import Delivery
+from tocsin.web.api import incident_context as context
 from tocsin.web.api import incidents, notifications
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.pages import attempt, figures, incident_words, view, words
@@ -23,7 +24,8 @@ from tocsin.web.pages import attempt, figures, incident_words, view, words
 class Wanted(Struct, frozen=True, kw_only=True):
     """Which incidents are listed."""
 
-    show: Literal["open", "resolved", "all"] = "all"
+    show: Literal["open", "resolved", "mine", "all"] = "all"
+    severity: Literal["", "critical", "down", "warning", "info"] = ""
     monitor: str | None = None
     cursor: str | None = None
 
@@ -31,11 +33,13 @@ class Wanted(Struct, frozen=True, kw_only=True):
 async def index(call: Call) -> Reply:
     """The list, newest first; open ones above."""
     wanted: Wanted = call.query or Wanted()
-    chosen = {"open": True, "resolved": False, "all": None}[wanted.show]
-    found, cursor = await incidents.select(
-        call.parts, call.who, incidents.Filter(open=chosen, monitor=wanted.monitor, limit=50, cursor=wanted.cursor)
-    )
-    names = {i.id: _name(call, i) for i in found}
+    chosen = {"open": True, "resolved": False}.get(wanted.show)
+    asked = incidents.Filter(
+        open=chosen, monitor=wanted.monitor, limit=50, cursor=wanted.cursor, severity=wanted.severity or None,
+        mine=True if wanted.show == "mine" else None,
+    )  # fmt: skip
+    found, cursor = await incidents.select(call.parts, call.who, asked)
+    names = {i.id: context.name_of(call.parts, call.who, i) for i in found}
     return view.page(
         call,
         "incidents.html",
@@ -45,6 +49,7 @@ async def index(call: Call) -> Reply:
         wanted=wanted,
         names=names,
         only=_name_of(call, wanted.monitor) if wanted.monitor else "",
+        kept=_kept(wanted),
         verdict=_verdict(call),
     )
 
@@ -61,10 +66,10 @@ def _verdict(call: Call) -> str:
     return f"{words.count(frame.open, 'incident')} open.{heard}"
 
 
-def _name(call: Call, incident: Incident) -> str:
-    if incident.subject.startswith(SUBJECT):
-        return f"Location {incident.subject.removeprefix(SUBJECT)}"
-    return _name_of(call, incident.monitor_id)
+def _kept(wanted: Wanted) -> str:
+    """What the other links of the list keep of its filters."""
+    said = {"severity": wanted.severity, "monitor": wanted.monitor}
+    return "".join(f"&{name}={view.query(value)}" for name, value in said.items() if value)
 
 
 def _name_of(call: Call, monitor_id: str | None) -> str:
@@ -82,6 +87,8 @@ async def _page(call: Call, *, error: str = "", note: str = "", status: int = 20
     incident, timeline = await incidents.whole(call.parts, call.who, call.path["id"])
     log, _ = await notifications.select(call.parts, call.who, notifications.Filter(incident=incident.id, limit=50))
     watched = call.parts.corridor.watchlist.find(incident.monitor_id)
+    name = context.name_of(call.parts, call.who, incident)
+    hearers = call.parts.corridor.watchlist.telling(call.who.workspace_id).hearers
     return view.page(
         call,
         "incident.html",
@@ -89,7 +96,7 @@ async def _page(call: Call, *, error: str = "", note: str = "", status: int = 20
         status=status,
         i=incident,
         w=watched,
-        name=_name(call, incident),
+        name=name,
         heading=incident_words.heading(incident, watched),
         over=incident_words.over(incident),
         held=incident_words.HELD,
@@ -98,15 +105,35 @@ async def _page(call: Call, *, error: str = "", note: str = "", status: int = 20
         log=log,
         timeline=[incident_words.line(e) for e in reversed(timeline)],
         facts=incident_words.facts(incident, watched),
+        hints=await context.hints(call.parts, call.who, incident),
+        places=incident_words.places(incident),
+        step=_step(call, incident),
         rows=_assertions(incident),
         seen=_seen(incident),
         pictured="picture" in incident.evidence,
         next=_next(log, call),
         letters=figures.letters(watched) if watched else "",
-        channels={c.id: c.name for c in call.parts.corridor.watchlist.channels(call.who.workspace_id)},
+        channels={hearer.id: hearer.name for hearer in hearers},
         error=error,
         note=note,
     )
+
+
+def _step(call: Call, incident: Incident) -> tuple[datetime, str] | None:
+    """(when, whom) of the next step of its escalation policy, None when there is none to come."""
+    found = call.parts.corridor.watchlist.find(incident.monitor_id)
+    telling = call.parts.corridor.watchlist.telling(call.who.workspace_id)
+    rule = next((rule for rule in telling.rules if rule.id == incident.rule_id), None)
+    monitor = None if found is None else found.monitor.escalation_policy
+    policy = telling.policy(monitor if incident.rule_id is None else rule.policy if rule is not None else None)
+    waits = incident.open and incident.told and incident.acknowledged_at is None and not incident.suppressed
+    if policy is None or incident.step_from is None or not waits:
+        return None
+    due = next_step_at(policy, incident.steps, incident.step_from)
+    if due is None:
+        return None
+    whom = telling.reached_by(policy.steps[incident.steps % len(policy.steps)], due)
+    return due, words.listed(list(whom.names))
 
 
 def _assertions(incident: Incident) -> list[dict[str, Any]]:
@@ -133,7 +160,7 @@ def _next(log: Sequence[Delivery], call: Call) -> str:
     waiting = [d.row for d in log if d.row.state == "pending"]
     if not waiting:
         return ""
-    names = {c.id: c.name for c in call.parts.corridor.watchlist.channels(call.who.workspace_id)}
+    names = {c.id: c.name for c in call.parts.corridor.watchlist.telling(call.who.workspace_id).hearers}
     return words.listed(sorted({names.get(r.channel_id, "a deleted channel") for r in waiting}))
 
 
@@ -173,6 +200,13 @@ async def comment(call: Call) -> Reply:
     return view.see_other(f"/incidents/{call.path['id']}#timeline")
 
 
+async def learn(call: Call) -> Reply:
+    """Write its postmortem."""
+    text = view.first(call, "postmortem").replace("\r\n", "\n")
+    await incidents.learn(call.parts, call.who, call.path["id"], text[:50_000])
+    return view.see_other(f"/incidents/{call.path['id']}#postmortem")
+
+
 async def take(call: Call) -> Reply:
     """Take it, or give it back."""
     to = call.who.name if view.first(call, "take") else None
@@ -190,5 +224,6 @@ ROUTES = [
     Route(method="POST", path=_ONE + "/acknowledge", run=acknowledge, summary="Acknowledge", **_DO),
     Route(method="POST", path=_ONE + "/resolve", run=resolve, summary="Resolve", **_DO),
     Route(method="POST", path=_ONE + "/comment", run=comment, summary="Add a note", **_DO),
+    Route(method="POST", path=_ONE + "/postmortem", run=learn, summary="Write its postmortem", **_DO),
     Route(method="POST", path=_ONE + "/take", run=take, summary="Take or give back", **_DO),
 ]

@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from tocsin.core.incident import RECOVERED, Entry, Incident
-from tocsin.core.plain import as_map
+from tocsin.core.plain import as_list, as_map
 from tocsin.core.quarantine import SUBJECT
+from tocsin.core.wording import headline
 from tocsin.pipeline.watchlist import Watched
 from tocsin.web.pages import words
 
@@ -30,6 +31,9 @@ _KINDS = {
     "sighted": "Data again",
     "unstable": "Up and down all the time",
     "calm": "Calm again",
+    "suppressed": "Held back",
+    "released": "Told after all",
+    "postmortem": "Postmortem",
 }
 _GLYPHS = {
     "opened": "down",
@@ -38,6 +42,7 @@ _GLYPHS = {
     "location_joined": "partial",
     "blind": "nodata",
     "unstable": "slow",
+    "suppressed": "maint",
 }
 _TOLD = {
     "dns": "The name does not resolve.",
@@ -78,12 +83,14 @@ def heading(incident: Incident, watched: Watched | None) -> str:
         return f" is {incident.words}" if incident.open else " is heard again"
     if incident.open:
         where = f" from {verdict.d} of {verdict.n} locations" if verdict is not None and verdict.n > 1 else ""
-        return f" {'is down' if incident.verdict == 'down' else 'is not well'}{where}"
+        return headline(incident, "") + (where if incident.rule_id is None else "")
     if incident.held:
         return ": closed by hand, still down"
     if incident.resolution != RECOVERED:
         return ": closed"
-    return " was down" if verdict is not None and verdict.value == "down" else " is up again"
+    if incident.rule_id is not None or verdict is None or verdict.value == "down":
+        return f" was {incident.words}"
+    return " is up again"
 
 
 def over(incident: Incident) -> str:
@@ -110,6 +117,21 @@ def facts(incident: Incident, watched: Watched | None) -> list[Fact]:
     return made
 
 
+def places(incident: Incident) -> list[dict[str, Any]]:
+    """What each location saw when it opened, where several looked."""
+    rows = [as_map(row) or {} for row in as_list(incident.evidence.get("locations")) or ()]
+    if len(rows) < 2:
+        return []
+    return [
+        {
+            "location": str(row.get("location") or ""),
+            "vote": str(row.get("vote") or "nodata"),
+            "said": str((as_map(row.get("error")) or {}).get("message") or ""),
+        }
+        for row in rows
+    ]
+
+
 def part(kept: Mapping[str, Any], name: str) -> dict[str, Any]:
     """One part of the evidence, empty when it is not there."""
     return as_map(kept.get(name)) or {}
@@ -122,6 +144,14 @@ def line(entry: Entry) -> Line:
         head, text = words.capital(text) if text else head, ""
     elif entry.kind == "acknowledged":
         text = ""
+    elif entry.kind == "suppressed":
+        text = text.removeprefix("Not told: ")
+    elif entry.kind == "released":
+        text = "Nothing holds it back any more."
+    elif entry.kind == "escalated":
+        text = text.removeprefix("Escalated: ")
+    elif entry.kind == "postmortem":
+        head, text = text, ""
     elif entry.kind == "resolved" and text.startswith("Closed: "):
         head, text = "Closed by hand" if entry.by else "Closed", text.removeprefix("Closed: ")
         if text == f"resolved by {entry.by}":

@@ -13,7 +13,7 @@ from tocsin.core.alert import Channel
 from tocsin.core.monitor import Monitor
 from tocsin.core.shape import dump, fields, hide, keep_hidden, read
 from tocsin.errors import Conflict, Invalid, NotFound
-from tocsin.web.api import monitors
+from tocsin.web.api import escalation, monitors
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.pages import address, assertions, attempt, form, plain_words, view, words
 
@@ -58,6 +58,7 @@ def _start(call: Call, type_: str) -> dict[str, Any]:
         "tags": [],
         "assertions": [],
         "channels": None,
+        "escalation_policy": None,
         "notify_on_resolve": True,
         "flap_detection": True,
     }
@@ -86,6 +87,7 @@ def typed(call: Call, type_: str = "") -> dict[str, Any]:
             data[name] = form.number(text)
     mode = view.first(call, "channels_mode", "default")
     data["channels"] = None if mode == "default" else [] if mode == "none" else view.every(call, "channels")
+    data["escalation_policy"] = view.first(call, "escalation_policy") or None
     return data
 
 
@@ -148,6 +150,7 @@ def _parts(call: Call, data: Mapping[str, Any], errors: Mapping[str, str]) -> di
         "data": data,
         "errors": errors,
         "channels": channels,
+        "policies": escalation.visible(call.parts, call.who),
         "assertions": assertions.rows(data.get("assertions") or (), errors),
         "assertion_types": {k: v for k, v in assertions.TYPES.items() if k in offers or k in used},
         "assertion_ops": assertions.OPS,
@@ -158,7 +161,8 @@ def _parts(call: Call, data: Mapping[str, Any], errors: Mapping[str, str]) -> di
 
 
 def _on_page(path: str) -> bool:
-    return path.startswith(("target.", "assertions[")) or path in (*NUMBERS, "name", "tags", "channels")
+    named = (*NUMBERS, "name", "tags", "channels", "escalation_policy")
+    return path.startswith(("target.", "assertions[")) or path in named
 
 
 def _inputs(data: Mapping[str, Any], errors: Mapping[str, str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 from markupsafe import Markup
 
 from tocsin import __version__
-from tocsin.core import coverage
+from tocsin.core import coverage, quarantine
 from tocsin.core.access import may
 from tocsin.core.incident import Incident
 from tocsin.core.result import iso
@@ -79,6 +79,8 @@ def about(call: Call, incident: Incident) -> str:
     watched = call.parts.corridor.watchlist.find(incident.monitor_id)
     if watched is not None and watched.monitor.workspace_id == call.who.workspace_id:
         return watched.monitor.name
+    if incident.subject.startswith(quarantine.SUBJECT):
+        return f"Location {incident.subject.removeprefix(quarantine.SUBJECT)}"
     return coverage.NAME if incident.subject == coverage.SUBJECT else "A deleted monitor"
 
 
@@ -116,13 +118,15 @@ def templates() -> Environment:
 
 
 def when(at: datetime | None, shape: str = "time") -> Markup:
-    """A time that the reader's browser shows in their own zone, UTC until then. `shape`: time, second, day, full or ago."""
+    """A time that the reader's browser shows in their own zone, UTC until then. `shape`: time, second, day,
+    slot (a moment within weeks), full or ago."""
     if at is None:
         return Markup('<span class="muted">never</span>')
     plain = {
         "time": "%H:%M",
         "second": "%H:%M:%S",
         "day": "%-d %b",
+        "slot": "%a %-d %b, %H:%M",
         "full": "%-d %b %Y, %H:%M:%S",
         "ago": "%-d %b, %H:%M",
     }

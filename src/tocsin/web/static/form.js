@@ -17,6 +17,8 @@ export function forms() {
   settle();
   document.addEventListener("htmx:after:swap", settle);
   document.addEventListener("click", (ev) => {
+    const removing = ev.target.closest("[data-remove-row]");
+    if (removing) return removing.closest("[data-row]").remove();
     if (ev.target.closest("#add-assertion")) {
       ev.preventDefault();
       const row = document.getElementById("blank-assertion").content.firstElementChild.cloneNode(true);

@@ -1,0 +1,34 @@
+"""Puts acknowledge links into messages, and reads them when they come back."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from tocsin.core.alert import Event, Message, OutboxRow
+from tocsin.core.link import Link, read_token, token_of
+from tocsin.core.result import micros
+
+PATH = "/acknowledge/"
+_ASKING: frozenset[Event] = frozenset(
+    ("incident.opened", "incident.reopened", "incident.escalated", "incident.reminder")
+)
+
+
+class Links:
+    """Links under `base_url`, signed with a key of their own. Without either there are none."""
+
+    def __init__(self, base_url: str, key: bytes) -> None:
+        self._base_url, self._key = base_url.rstrip("/"), key
+
+    def onto(self, row: OutboxRow, message: Message) -> Message:
+        """The message with a link of its receiver's own, when it asks somebody to act. It is made when it is sent: in
+        the database there is none that works."""
+        if not (self._base_url and self._key) or message.event not in _ASKING or row.incident_id is None:
+            return message
+        link = Link(row.workspace_id, row.incident_id, micros(message.at), row.channel_id)
+        url = f"{self._base_url}{PATH}{token_of(self._key, link)}"
+        return replace(message, acknowledge_url=url, text=f"{message.text}\nAcknowledge: {url}")
+
+    def read(self, token: str) -> Link | None:
+        """What a link says, None when we did not make it."""
+        return read_token(self._key, token) if self._key else None

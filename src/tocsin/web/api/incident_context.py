@@ -1,0 +1,62 @@
+"""What is known around an incident: what it is called, where it leads, and what it shares with others of its time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tocsin.core import coverage, quarantine
+from tocsin.core.access import Principal
+from tocsin.core.hints import NEAR, Hint, Trouble, hints_of
+from tocsin.core.incident import Incident
+from tocsin.core.wording import headline
+from tocsin.web.parts import Parts
+
+
+def name_of(parts: Parts, who: Principal, incident: Incident) -> str:
+    """What it is about, for people: its monitor, and its rule where it is one's; the subject where both are gone."""
+    watched = parts.corridor.watchlist.find(incident.monitor_id)
+    ours = watched is not None and watched.monitor.workspace_id == who.workspace_id
+    monitor = watched.monitor.name if watched is not None and ours else ""
+    if incident.subject == coverage.SUBJECT:
+        return coverage.NAME
+    if incident.subject.startswith(quarantine.SUBJECT):
+        return f"Location {incident.subject.removeprefix(quarantine.SUBJECT)}"
+    if incident.rule_id is None:
+        return monitor or ("A deleted monitor" if incident.monitor_id else incident.subject)
+    rules = parts.corridor.watchlist.telling(who.workspace_id).rules
+    rule = next((rule.name for rule in rules if rule.id == incident.rule_id), "a deleted rule")
+    return f"{monitor} ({rule})" if monitor else rule
+
+
+def link_of(parts: Parts, who: Principal, incident: Incident) -> str:
+    """The page of its monitor, empty when there is none."""
+    watched = parts.corridor.watchlist.find(incident.monitor_id)
+    ours = watched is not None and watched.monitor.workspace_id == who.workspace_id
+    return f"/monitors/{incident.monitor_id}" if ours else ""
+
+
+def title_of(parts: Parts, who: Principal, incident: Incident) -> str:
+    """It in one line, as the title of a message says it."""
+    name = name_of(parts, who, incident)
+    return headline(incident, name) if incident.open else f"{name} was {incident.words}"
+
+
+async def hints(parts: Parts, who: Principal, incident: Incident) -> list[Hint]:
+    """What it shares with others of its time, and what had changed."""
+    began = incident.began_at()
+    others = await parts.store.of(who.workspace_id).read(lambda s: s.incidents.around(began - NEAR, began + NEAR))
+    troubles = [_trouble(parts, who, other) for other in others if other.id != incident.id]
+    return hints_of(_trouble(parts, who, incident), troubles)
+
+
+def hint_json(hint: Hint) -> dict[str, Any]:
+    """A hint as JSON data."""
+    return {"kind": hint.kind, "text": hint.text, "incidents": list(hint.incidents)}
+
+
+def _trouble(parts: Parts, who: Principal, incident: Incident) -> Trouble:
+    watched = parts.corridor.watchlist.find(incident.monitor_id)
+    name = name_of(parts, who, incident)
+    if watched is None:
+        return Trouble(incident=incident, name=name)
+    return Trouble(incident=incident, name=name, host=watched.host, seats=len(watched.assigned))

@@ -1,0 +1,127 @@
+"""The form of an escalation policy: steps in their order, more of them by a button."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tocsin.clock import new_id
+from tocsin.core.escalation import EscalationPolicy
+from tocsin.errors import Conflict, Invalid
+from tocsin.web.api import escalation, on_call
+from tocsin.web.call import Call, Reply, Route
+from tocsin.web.pages import form, view, words
+from tocsin.web.pages.on_call import errors_of
+
+_KINDS = {"c": "channels", "p": "people", "s": "schedules"}
+
+
+def typed(call: Call) -> dict[str, Any]:
+    """The plain data of a form that was sent."""
+    return {
+        "name": view.first(call, "name"),
+        "repeat": form.number(view.first(call, "repeat", "0") or "0"),
+        "steps": [_step(call, key) for key in view.every(call, "step")[:40]],
+    }
+
+
+def _step(call: Call, key: str) -> dict[str, Any]:
+    minutes = form.number(view.first(call, f"s.{key}.minutes", "0") or "0")
+    data: dict[str, Any] = {"delay_s": round(minutes * 60) if isinstance(minutes, int | float) else minutes}
+    for letter, name in _KINDS.items():
+        chosen = [value for value in view.every(call, f"s.{key}.whom") if value.startswith(letter + ".")]
+        data[name] = [value[2:] for value in chosen]
+    return data
+
+
+def step_row(data: Mapping[str, Any], error: str = "") -> dict[str, Any]:
+    """What a step's row of the form shows."""
+    delay = data.get("delay_s", 0)
+    minutes = delay / 60 if isinstance(delay, int | float) else delay
+    whom = {f"{letter}.{id}" for letter, name in _KINDS.items() for id in data.get(name, ())}
+    plain = int(minutes) if isinstance(minutes, float) and minutes.is_integer() else minutes
+    return {"key": new_id(), "minutes": plain, "whom": whom, "error": error}
+
+
+def _whom(call: Call) -> list[tuple[str, list[tuple[str, str]]]]:
+    """What a step may tell: (heading, [(value, name)])."""
+    telling = on_call.telling_of(call.parts, call.who)
+    people = sorted(on_call.people_of(call.parts, call.who).items(), key=lambda pair: pair[1])
+    groups = [
+        ("On call", [(f"s.{s.id}", s.name) for s in on_call.visible(call.parts, call.who)]),
+        ("Members", [(f"p.{id}", email) for id, email in people]),
+        ("Channels", [(f"c.{c.id}", c.name) for c in telling.channels]),
+    ]
+    return [(head, names) for head, names in groups if names]
+
+
+def _form(
+    call: Call, data: Mapping[str, Any], told: Mapping[str, str], *, policy: EscalationPolicy | None = None,
+    error: str = "", status: int = 200,
+) -> Reply:  # fmt: skip
+    rows = [step_row(step, errors_of(told, f"steps[{n}]")) for n, step in enumerate(data.get("steps", ()))]
+    return view.page(
+        call, "policy_edit.html", section="on-call", status=status, policy=policy, data=data, errors=told, error=error,
+        rows=rows, whom=_whom(call),
+        warnings=[] if policy is None else escalation.warnings(call.parts, call.who, policy),
+        used=[] if policy is None else escalation.used_by(call.parts, call.who, policy.id),
+    )  # fmt: skip
+
+
+async def new(call: Call) -> Reply:
+    """The empty form."""
+    return _form(call, {"name": "", "repeat": 0, "steps": [{"delay_s": 300}]}, {})
+
+
+async def create(call: Call) -> Reply:
+    """Make it, or show the form again with what is wrong."""
+    data = typed(call)
+    try:
+        await escalation.create(call.parts, call.who, data)
+    except Invalid as error:
+        return _form(call, data, view.problems(error), status=422)
+    return view.see_other("/on-call?did=saved")
+
+
+async def edit(call: Call) -> Reply:
+    """The form of a policy that exists."""
+    policy = escalation.policy_of(call.parts, call.who, call.path["id"])
+    return _form(call, escalation.policy_json(call.parts, call.who, policy), {}, policy=policy)
+
+
+async def change(call: Call) -> Reply:
+    """Change it, or show the form again with what is wrong."""
+    policy, data = escalation.policy_of(call.parts, call.who, call.path["id"]), typed(call)
+    try:
+        await escalation.change(call.parts, call.who, policy.id, data)
+    except Invalid as error:
+        return _form(call, data, view.problems(error), policy=policy, status=422)
+    return view.see_other("/on-call?did=saved")
+
+
+async def step(call: Call) -> Reply:
+    """The fragment of one more step."""
+    return view.html(view.render("step.html", row=step_row({"delay_s": 600}), whom=_whom(call)))
+
+
+async def delete(call: Call) -> Reply:
+    """Forget it, unless something follows it."""
+    policy = escalation.policy_of(call.parts, call.who, call.path["id"])
+    try:
+        await escalation.delete(call.parts, call.who, policy.id)
+    except Conflict as error:
+        data = escalation.policy_json(call.parts, call.who, policy)
+        return _form(call, data, {}, policy=policy, error=words.sentence(error), status=409)
+    return view.see_other("/on-call?did=deleted")
+
+
+_WRITE: dict[str, Any] = {"kind": "page", "permission": "write", "tag": "pages"}
+_ONE = "/on-call/policies/{id}"
+ROUTES = [
+    Route(method="GET", path="/on-call/policies/new", run=new, summary="New escalation policy", **_WRITE),
+    Route(method="POST", path="/on-call/policies/new", run=create, summary="Make an escalation policy", **_WRITE),
+    Route(method="POST", path="/on-call/policies/new/step", run=step, summary="One more step", **_WRITE),
+    Route(method="GET", path=_ONE, run=edit, summary="Edit an escalation policy", **_WRITE),
+    Route(method="POST", path=_ONE, run=change, summary="Change an escalation policy", **_WRITE),
+    Route(method="POST", path=_ONE + "/delete", run=delete, summary="Delete an escalation policy", **_WRITE),
+]

@@ -1,0 +1,262 @@
+"""On call: who is on duty, the schedules and the escalation policies; the form of a schedule with its preview."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+
+from tocsin.clock import new_id
+from tocsin.core.on_call import OnCallSchedule, Shift, shifts
+from tocsin.core.rhythm import is_zone
+from tocsin.core.wording import span
+from tocsin.errors import Conflict, Invalid
+from tocsin.web.api import escalation, on_call
+from tocsin.web.call import Call, Reply, Route
+from tocsin.web.pages import form, view, words
+
+AHEAD = timedelta(days=14)
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MOST_SHOWN = 60
+
+
+class Done(Struct, frozen=True, kw_only=True):
+    """What was done just before."""
+
+    did: str = ""
+
+
+async def index(call: Call) -> Reply:
+    """Who is on duty now, and what is told when nobody acknowledges."""
+    done: Done = call.query or Done()
+    people = on_call.people_of(call.parts, call.who)
+    schedules = [_row(call, schedule, people) for schedule in on_call.visible(call.parts, call.who)]
+    policies = [
+        {
+            "policy": policy,
+            "steps": [_step_words(call, step) for step in policy.steps],
+            "used": len(escalation.used_by(call.parts, call.who, policy.id)),
+            "warnings": escalation.warnings(call.parts, call.who, policy),
+        }
+        for policy in escalation.visible(call.parts, call.who)
+    ]
+    return view.page(
+        call, "on_call.html", section="on-call", schedules=schedules, policies=policies, verdict=_verdict(schedules),
+        did={"saved": "Saved.", "deleted": "Deleted."}.get(done.did, ""),
+    )  # fmt: skip
+
+
+def _row(call: Call, schedule: OnCallSchedule, people: Mapping[str, str]) -> dict[str, Any]:
+    now = call.now
+    first = shifts(schedule, now, now + AHEAD)[0]
+    return {
+        "schedule": schedule,
+        "who": people.get(first.person or "", "") if first.person else "",
+        "until": first.ends_at if first.ends_at < now + AHEAD else None,
+        "warnings": on_call.warnings(call.parts, call.who, schedule),
+    }
+
+
+def _verdict(schedules: list[dict[str, Any]]) -> str:
+    if not schedules:
+        return "Nobody is on call yet."
+    on_duty = sorted({row["who"] for row in schedules if row["who"]})
+    if not on_duty:
+        return "Nobody is on duty now."
+    return f"{words.listed(on_duty)} {'is' if len(on_duty) == 1 else 'are'} on duty."
+
+
+def _step_words(call: Call, step: Any) -> str:
+    telling = on_call.telling_of(call.parts, call.who)
+    people = on_call.people_of(call.parts, call.who)
+    channels = {channel.id: channel.name for channel in telling.channels}
+    names = [channels.get(id, "a channel that is gone") for id in step.channels]
+    names += [people.get(id, "a former member") for id in step.people]
+    named = [telling.schedules.get(id) for id in step.schedules]
+    names += [f"{s.name} (on call)" if s is not None else "a schedule that is gone" for s in named]
+    return f"after {span(step.delay_s)}: {words.listed(names)}" if step.delay_s else f"at once: {words.listed(names)}"
+
+
+def typed(call: Call) -> dict[str, Any]:
+    """The plain data of a schedule's form that was sent."""
+    zone = view.first(call, "time_zone", "UTC")
+    return {
+        "name": view.first(call, "name"),
+        "time_zone": zone,
+        "rotations": [_rotation(call, key, zone) for key in view.every(call, "rotation")[:20]],
+    }
+
+
+def _rotation(call: Call, key: str, zone: str) -> dict[str, Any]:
+    at = f"r.{key}."
+    data: dict[str, Any] = {
+        "name": view.first(call, at + "name"),
+        "people": [person for person in view.every(call, at + "person") if person],
+        "starts_at": moment(view.first(call, at + "starts_at"), zone),
+        "unit": view.first(call, at + "unit", "week"),
+        "every": form.number(view.first(call, at + "every", "1")),
+        "days": sorted(int(day) for day in view.every(call, at + "day") if day in "0123456"),
+    }
+    for name in ("from_time", "until_time"):
+        if text := view.first(call, at + name):
+            data[name] = text
+    return data
+
+
+def moment(text: str, zone: str) -> str:
+    """A wall-clock time of a form as the API takes it; what cannot be read stays as it is, to be refused by name."""
+    try:
+        wall = datetime.fromisoformat(text)
+        if not is_zone(zone) or wall.tzinfo is not None:
+            return text
+        return wall.replace(tzinfo=ZoneInfo(zone)).isoformat()
+    except (ValueError, OverflowError):
+        return text
+
+
+def wall(text: Any, zone: str) -> str:
+    """The other way: what a datetime-local input shows of the API's time."""
+    try:
+        at = datetime.fromisoformat(str(text))
+        return at.astimezone(ZoneInfo(zone if is_zone(zone) else "UTC")).strftime("%Y-%m-%dT%H:%M")
+    except (ValueError, OverflowError):
+        return str(text)
+
+
+def rotation_row(data: Mapping[str, Any], zone: str, error: str = "") -> dict[str, Any]:
+    """What a rotation's row of the form shows."""
+    return {
+        "key": new_id(), "name": data.get("name", ""), "people": list(data.get("people", ())),
+        "starts_at": wall(data.get("starts_at", ""), zone), "unit": data.get("unit", "week"),
+        "every": data.get("every", 1), "days": list(data.get("days", ())), "from_time": data.get("from_time") or "",
+        "until_time": data.get("until_time") or "", "error": error,
+    }  # fmt: skip
+
+
+def _blank(call: Call) -> dict[str, Any]:
+    start = (call.now - timedelta(days=call.now.weekday())).replace(hour=8, minute=0, second=0, microsecond=0)
+    mine = call.who.user_id
+    return {"people": [mine] if mine else [], "starts_at": start.isoformat()}
+
+
+def errors_of(told: Mapping[str, str], where: str) -> str:
+    """What is wrong with one row, in one line."""
+    return " ".join(dict.fromkeys(text for path, text in told.items() if path.startswith(where)))
+
+
+def _form(
+    call: Call, data: Mapping[str, Any], told: Mapping[str, str], *, schedule: OnCallSchedule | None = None,
+    error: str = "", status: int = 200,
+) -> Reply:  # fmt: skip
+    zone = str(data.get("time_zone", "UTC"))
+    rows = [
+        rotation_row(row, zone, errors_of(told, f"rotations[{n}]")) for n, row in enumerate(data.get("rotations", ()))
+    ]
+    now = call.now
+    overrides = [o for o in schedule.overrides if o.ends_at > now] if schedule is not None else []
+    return view.page(
+        call, "schedule_edit.html", section="on-call", status=status, schedule=schedule, data=data, errors=told,
+        error=error, rows=rows, people=on_call.people_of(call.parts, call.who), days=DAYS, overrides=overrides,
+        shifts=[] if schedule is None else _shown(schedule, now), me=call.who.user_id, zone=zone,
+        begin=wall(now.isoformat(), zone), end=wall((now + timedelta(hours=8)).isoformat(), zone),
+        warnings=[] if schedule is None else on_call.warnings(call.parts, call.who, schedule),
+        used=[] if schedule is None else on_call.used_by(call.parts, call.who, schedule.id),
+    )  # fmt: skip
+
+
+def _shown(schedule: OnCallSchedule, now: datetime) -> list[Shift]:
+    return shifts(schedule, now, now + AHEAD)[:_MOST_SHOWN]
+
+
+async def new(call: Call) -> Reply:
+    """The empty form."""
+    return _form(call, {"name": "", "time_zone": "UTC", "rotations": [_blank(call)]}, {})
+
+
+async def create(call: Call) -> Reply:
+    """Make it, or show the form again with what is wrong."""
+    data = typed(call)
+    try:
+        schedule = await on_call.create(call.parts, call.who, data)
+    except Invalid as error:
+        return _form(call, data, view.problems(error), status=422)
+    return view.see_other(f"/on-call/schedules/{schedule.id}#preview")
+
+
+async def edit(call: Call) -> Reply:
+    """A schedule: who is on duty in the next two weeks, and its form for those who may write."""
+    schedule = on_call.schedule_of(call.parts, call.who, call.path["id"])
+    return _form(call, on_call.schedule_json(call.parts, call.who, schedule), {}, schedule=schedule)
+
+
+async def change(call: Call) -> Reply:
+    """Change it, or show the form again with what is wrong."""
+    schedule, data = on_call.schedule_of(call.parts, call.who, call.path["id"]), typed(call)
+    try:
+        await on_call.change(call.parts, call.who, schedule.id, data)
+    except Invalid as error:
+        return _form(call, data, view.problems(error), schedule=schedule, status=422)
+    return view.see_other(f"/on-call/schedules/{schedule.id}#preview")
+
+
+async def rotation(call: Call) -> Reply:
+    """The fragment of one more rotation."""
+    zone = view.first(call, "time_zone", "UTC")
+    row = rotation_row(_blank(call), zone)
+    people = on_call.people_of(call.parts, call.who)
+    return view.html(view.render("rotation.html", row=row, people=people, days=DAYS))
+
+
+async def take_over(call: Call) -> Reply:
+    """Somebody else for a while."""
+    schedule = on_call.schedule_of(call.parts, call.who, call.path["id"])
+    zone, data = schedule.time_zone, on_call.schedule_json(call.parts, call.who, schedule)
+    given = {
+        "person": view.first(call, "person") or None,
+        "starts_at": moment(view.first(call, "starts_at"), zone),
+        "ends_at": moment(view.first(call, "ends_at"), zone),
+    }
+    try:
+        await on_call.take_over(call.parts, call.who, schedule.id, on_call.read_take_over(given))
+    except Invalid as error:
+        said = " ".join(view.problems(error).values())
+        return _form(call, data, {}, schedule=schedule, error=f"Not taken over. {said}", status=422)
+    return view.see_other(f"/on-call/schedules/{schedule.id}#preview")
+
+
+async def give_back(call: Call) -> Reply:
+    """Take one override away."""
+    schedule = on_call.schedule_of(call.parts, call.who, call.path["id"])
+    await on_call.give_back(call.parts, call.who, schedule.id, view.first(call, "override"))
+    return view.see_other(f"/on-call/schedules/{schedule.id}#preview")
+
+
+async def delete(call: Call) -> Reply:
+    """Forget it, unless a policy names it."""
+    schedule = on_call.schedule_of(call.parts, call.who, call.path["id"])
+    try:
+        await on_call.delete(call.parts, call.who, schedule.id)
+    except Conflict as error:
+        data = on_call.schedule_json(call.parts, call.who, schedule)
+        return _form(call, data, {}, schedule=schedule, error=words.sentence(error), status=409)
+    return view.see_other("/on-call?did=deleted")
+
+
+_READ: dict[str, Any] = {"kind": "page", "permission": "read", "tag": "pages"}
+_WRITE: dict[str, Any] = {"kind": "page", "permission": "write", "tag": "pages"}
+_DO: dict[str, Any] = {"kind": "page", "permission": "operate", "tag": "pages"}
+_ONE = "/on-call/schedules/{id}"
+ROUTES = [
+    Route(method="GET", path="/on-call", run=index, summary="On call", query=Done, loose=True, **_READ),
+    Route(method="GET", path="/on-call/schedules/new", run=new, summary="New on-call schedule", **_WRITE),
+    Route(method="POST", path="/on-call/schedules/new", run=create, summary="Make an on-call schedule", **_WRITE),
+    Route(method="POST", path="/on-call/schedules/new/rotation", run=rotation, summary="One more rotation", **_WRITE),
+    Route(method="GET", path=_ONE, run=edit, summary="An on-call schedule", **_READ),
+    Route(method="POST", path=_ONE, run=change, summary="Change an on-call schedule", **_WRITE),
+    Route(method="POST", path=_ONE + "/take-over", run=take_over, summary="Take over for a while", **_DO),
+    Route(method="POST", path=_ONE + "/give-back", run=give_back, summary="Take an override away", **_DO),
+    Route(method="POST", path=_ONE + "/delete", run=delete, summary="Delete an on-call schedule", **_WRITE),
+]

@@ -1,0 +1,153 @@
+"""Incidents by the API and on their pages: hints, postmortem, filters, those of rules."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from msgspec.structs import replace
+
+from builders import an_incident, records
+from tocsin.core.escalation import EscalationPolicy, EscalationStep
+from tocsin.core.incident import Entry, Incident
+from tocsin.store.batch import IncidentChange
+from web.caller import Caller
+from web.conftest import Alice
+
+HTML = {"accept": "text/html"}
+
+
+async def an_open(alice: Alice, name: str, *, incident: dict[str, Any] | None = None, **monitor: Any) -> Incident:
+    """A monitor of hers with an incident that is open."""
+    wanted = {"name": name, "type": "http", "target": {"url": f"http://shop.example/{name}"}, "paused": True}
+    made = await alice.api.post("/api/v1/monitors", wanted | monitor)
+    assert made.status == 201, made.text
+    fields = {
+        "workspace_id": alice.workspace_id, "monitor_id": made.data["id"], "subject": f"monitor:{made.data['id']}",
+        "opened_at": alice.house.parts.clock.now(), "told": True, "transition": 1,
+    }  # fmt: skip
+    return await keep(alice, an_incident(**(fields | (incident or {}))))
+
+
+async def keep(alice: Alice, incident: Incident, *entries: Entry) -> Incident:
+    parts = alice.house.parts
+    change = IncidentChange(incident=incident, entries=entries)
+    await parts.store.of(alice.workspace_id).write(lambda s: s.incidents.save(change))
+    await parts.corridor.watchlist.reload_incident(alice.workspace_id, incident.subject)
+    return incident
+
+
+async def browser(alice: Alice) -> Caller:
+    caller = alice.house.caller()
+    caller.cookies["tocsin_session"] = await alice.house.sign_in("alice@example.org")
+    return caller
+
+
+async def test_an_incident_says_what_it_shares_with_others(alice: Alice) -> None:
+    shop, cart = await an_open(alice, "Shop"), await an_open(alice, "Cart")
+    shown = (await alice.api.get(f"/api/v1/incidents/{shop.id}")).data
+    assert shown["title"] == "Shop is down"
+    text = "On the same host, shop.example: Cart."
+    assert shown["hints"] == [{"kind": "host", "text": text, "incidents": [cart.id]}]
+    page = (await (await browser(alice)).get(f"/incidents/{shop.id}", **HTML)).text
+    assert text in page
+    assert f'href="/incidents/{cart.id}"' in page
+
+
+async def test_a_postmortem_is_written_changed_and_taken_away(alice: Alice) -> None:
+    shop = await an_open(alice, "Shop")
+    path = f"/api/v1/incidents/{shop.id}"
+    assert (await alice.api.patch(path, {"postmortem": "The disk <b>was</b> full.\nWe watch it now."})).status == 200
+    over = replace(
+        shop, postmortem="The disk <b>was</b> full.\nWe watch it now.", resolved_at=shop.opened_at, transition=2
+    )
+    await keep(alice, over)
+    reader = await browser(alice)
+    assert (
+        "The disk &lt;b&gt;was&lt;/b&gt; full.\nWe watch it now."
+        in (await reader.get(f"/incidents/{shop.id}", **HTML)).text
+    )
+    sent = await reader.send(
+        "POST", f"/incidents/{shop.id}/postmortem", raw=b"postmortem=Changed%0D%0Aline",
+        headers={"content-type": "application/x-www-form-urlencoded", "origin": "http://tocsin.test"},
+    )  # fmt: skip
+    assert sent.status == 303
+    assert (await alice.api.get(path)).data["postmortem"] == "Changed\nline"
+    gone = (await alice.api.patch(path, {"postmortem": ""})).data
+    assert [e["text"] for e in gone["timeline"]] == [
+        "Postmortem written",
+        "Postmortem changed",
+        "Postmortem taken away",
+    ]
+    assert (await alice.api.patch(path, {"postmortem": "x" * 50_001})).fields == ["postmortem"]
+    assert (await alice.api.patch(path, {"open": False})).status == 422
+
+
+async def test_incidents_are_filtered(alice: Alice) -> None:
+    now = alice.house.parts.clock.now()
+    shop = await an_open(alice, "Shop", incident={"acknowledged_by": "alice@example.org", "acknowledged_at": now})
+    cart = await an_open(alice, "Cart", incident={"severity": "warning", "opened_at": now - timedelta(hours=1)})
+
+    async def found(query: str) -> list[str]:
+        return [i["id"] for i in (await alice.api.get(f"/api/v1/incidents?{query}")).data["items"]]
+
+    assert await found("") == [shop.id, cart.id]
+    assert await found("severity=warning") == [cart.id]
+    assert await found("mine=true") == [shop.id]
+    assert await found("mine=false&open=true") == [cart.id]
+    assert await found("severity=info") == []
+    first = (await alice.api.get("/api/v1/incidents?limit=1&severity=warning")).data
+    assert [i["id"] for i in first["items"]] == [cart.id]
+    reader = await browser(alice)
+    page = (await reader.get("/incidents?show=mine", **HTML)).text
+    assert (">Shop<" in page, ">Cart<" in page) == (True, False)
+    page = (await reader.get("/incidents?severity=warning", **HTML)).text
+    assert (">Shop<" in page, ">Cart<" in page) == (False, True)
+
+
+async def test_incidents_of_rules_and_of_what_has_no_monitor(alice: Alice) -> None:
+    rule = replace(records()["alert_rules"], workspace_id=alice.workspace_id, name="Too slow")
+    await alice.house.parts.store.of(alice.workspace_id).write(lambda s: s.alert_rules.add(rule))
+    await alice.house.parts.corridor.watchlist.load_telling(alice.workspace_id)
+    shop = await an_open(alice, "Shop", incident={"rule_id": "r", "words": "slow", "severity": "warning"})
+    lone = an_incident(
+        workspace_id=alice.workspace_id,
+        monitor_id=None,
+        subject="location:eu",
+        opened_at=shop.opened_at,
+        words="quarantined",
+    )
+    await keep(alice, lone)
+    titles = {i["title"] for i in (await alice.api.get("/api/v1/incidents")).data["items"]}
+    assert titles == {"Shop (Too slow) is slow", "Location eu is quarantined"}
+    reader = await browser(alice)
+    page = (await reader.get("/incidents", **HTML)).text
+    assert "Shop (Too slow)" in page
+    assert "Location eu" in page
+    for incident, heading in ((shop, "Shop (Too slow) is slow"), (lone, "Location eu")):
+        page = await reader.get(f"/incidents/{incident.id}", **HTML)
+        assert (page.status, heading in page.text) == (200, True)
+
+
+async def test_the_page_says_who_is_told_next_and_what_was_held_back(alice: Alice) -> None:
+    parts = alice.house.parts
+    policy: EscalationPolicy = replace(
+        records()["escalation_policies"], workspace_id=alice.workspace_id,
+        steps=(EscalationStep(delay_s=600, people=((await alice.api.get("/api/v1/members")).data["items"][0]["id"],)),),
+    )  # fmt: skip
+    await parts.store.of(alice.workspace_id).write(lambda s: s.escalation_policies.add(policy))
+    await parts.corridor.watchlist.load_telling(alice.workspace_id)
+    now = parts.clock.now()
+    shop = await an_open(alice, "Shop", escalation_policy="r", incident={"step_from": now})
+    reader = await browser(alice)
+    page = (await reader.get(f"/incidents/{shop.id}", **HTML)).text
+    assert "Next: <b>alice@example.org</b>" in page
+    entries = (
+        Entry(at=now, kind="suppressed", text="Not told: silence “Lunch”"),
+        Entry(at=now, kind="escalated", text="Escalated: step 1 reached nobody"),
+    )
+    await keep(alice, replace(shop, suppressed="silence “Lunch”", told=False), *entries)
+    page = (await reader.get(f"/incidents/{shop.id}", **HTML)).text
+    assert "Held back by silence “Lunch”." in page
+    assert '<b>Held back</b><p class="shown">silence “Lunch”</p>' in page
+    assert '<b>Escalated</b><p class="shown">step 1 reached nobody</p>' in page
