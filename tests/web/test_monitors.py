@@ -67,6 +67,17 @@ async def test_a_run_checks_now_and_is_kept(alice: Alice, target: str) -> None:
     assert len((await alice.api.get(f"/api/v1/monitors/{monitor['id']}/results")).data["items"]) == len(kept)
 
 
+async def test_a_paused_monitor_is_unknown_because_it_is_paused(alice: Alice, target: str) -> None:
+    monitor = await made(alice, target={"url": target}, paused=False, interval_s=3600)
+    path = f"/api/v1/monitors/{monitor['id']}"
+    assert (await alice.api.post(f"{path}/run")).data["verdict"] == "up"
+    held = (await alice.api.post(f"{path}/pause")).data
+    told = ("unknown", "It is paused", None, False)
+    assert (held["verdict"], held["reason"], held["since"], held["pending"]) == told
+    why = (await alice.api.get(f"{path}/explain")).data
+    assert (why["verdict"], why["paused"], why["stored"]["value"]) == ("unknown", True, "up")
+
+
 async def test_lists_are_filtered_and_paged(alice: Alice) -> None:
     for n in range(7):
         await made(alice, name=f"Monitor {n}", tags=["odd" if n % 2 else "even"])

@@ -141,7 +141,7 @@ def line(entry: Entry) -> Line:
     """An entry of the timeline, each thing said once."""
     head, text = _KINDS.get(entry.kind, entry.kind), entry.text
     if entry.kind == "assigned":
-        head, text = text[:1].upper() + text[1:] if text else head, ""
+        head, text = words.capital(text) if text else head, ""
     elif entry.kind == "acknowledged":
         text = ""
     elif entry.kind == "suppressed":
