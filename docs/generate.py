@@ -29,14 +29,14 @@ def code(value: object) -> str:
 
 
 def settings_table(_: str) -> str:
-    from tocsin.settings import SETTINGS, Setting
+    from tocsin.settings import SETTINGS, Setting, shown
 
     def bounds(s: Setting) -> str:
         if s.choices:
             return " or ".join(code(c) for c in s.choices)
         if s.low is not None:
-            return f"{s.low:g} to {s.high:g}" if s.high is not None else f"at least {s.low:g}"
-        return {"path": "a path", "secret": "secret"}.get(s.kind, s.kind)
+            return f"{s.low} to {s.high}" if s.high is not None else f"at least {s.low}"
+        return {"path": "a path", "secret": "secret", "bool": "`true` or `false`"}.get(s.kind, s.kind)
 
     def others(s: Setting) -> str:
         return ", ".join(code(name) for name, _ in s.also)
@@ -44,7 +44,17 @@ def settings_table(_: str) -> str:
     heads = ["environment", "in the file", "default", "values", "also read from", "meaning"]
     return table(
         heads,
-        [[code(s.variable), code(s.key.lower()), code(s.default), bounds(s), others(s), s.help] for s in SETTINGS],
+        [
+            [
+                code(s.variable),
+                code(s.key.lower()),
+                code(None if s.default is None else shown(s.default)),
+                bounds(s),
+                others(s),
+                s.help,
+            ]
+            for s in SETTINGS
+        ],
     )
 
 

@@ -67,6 +67,8 @@ def test_an_empty_variable_is_not_set(tmp_path: Path) -> None:
         ({"PING_TIMEOUT_MS": "soon"}, "PING_TIMEOUT_MS: expected a number of milliseconds, found 'soon'"),
         ({"TOCSIN_SECRET_KEY": "short"}, "TOCSIN_SECRET_KEY: expected at least 32 characters"),
         ({"TOCSIN_DATABASE_URL": "mysql://u:p@h/d"}, "TOCSIN_DATABASE_URL: expected postgresql"),
+        ({"TOCSIN_DATABASE_URL": "sqlite:///a.db"}, "TOCSIN_DATABASE_URL: expected an absolute path (sqlite:////…)"),
+        ({"TOCSIN_REQUESTS_PER_MINUTE": "1"}, "expected a number from 10 to 1000000, found 1"),
         ({"TOCSIN_LOCATION": "  "}, "TOCSIN_LOCATION: expected a name"),
         ({"TOCSIN_BASE_URL": "watch.example"}, "TOCSIN_BASE_URL: expected an http:// or https:// URL"),
         ({"TOCSIN_BASE_URL": "ftp://watch.example"}, "TOCSIN_BASE_URL: expected an http:// or https:// URL"),
@@ -83,6 +85,20 @@ def test_what_is_wrong_is_named(tmp_path: Path, environment: dict[str, str], mes
     with pytest.raises(SettingsError) as caught:
         read(tmp_path, **environment)
     assert message in str(caught.value)
+
+
+def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read(
+            tmp_path, "[tocsin]\nprot = 1\nretention_days = 0\n", TOCSIN_PORT="70000", TOCSIN_LOG_LEVEL="loud",
+            TOCSIN_PROT="1", PING_TIMEOUT_MS="soon", TOCSIN_LOCATION=" ", TOCSIN_MINIMUM_INTERVAL_S="many",
+        )  # fmt: skip
+    lines = str(caught.value).splitlines()
+    names = sorted(line.rpartition(": expected ")[0].rpartition("/")[2] for line in lines)
+    assert names == [
+        "PING_TIMEOUT_MS", "TOCSIN_LOCATION", "TOCSIN_LOG_LEVEL", "TOCSIN_MINIMUM_INTERVAL_S", "TOCSIN_PORT",
+        "TOCSIN_PROT", "tocsin.toml: prot", "tocsin.toml: retention_days",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ class StoreUnavailable(TocsinError):
 
 
 class SettingsError(TocsinError):
-    """A setting is wrong. The message names the key, what was expected and what was found."""
+    """Settings are wrong. Each line of the message names a key, what was expected and what was found."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import inf, isfinite
 from pathlib import Path
@@ -77,6 +77,11 @@ SETTINGS: tuple[Setting, ...] = (
 _BY_KEY = {s.key: s for s in SETTINGS}
 
 
+def shown(value: Any) -> str:
+    """A value as it is written in the environment: true and false for what is one of them."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Values of every setting, and where each came from (default, environment, file) for `tocsin doctor`."""
@@ -118,38 +123,54 @@ class Settings:
 
 def read(environment: Mapping[str, str] | None = None, file: Path | None = None) -> Settings:
     """The settings: the environment wins over the file (`file`, else the one TOCSIN_CONFIG names), the file over the
-    defaults. Raises SettingsError for an unknown name, a value that does not fit, or a file that is not TOML, each naming
-    the key, what was expected and what was found."""
+    defaults. Raises SettingsError for unknown names and values that do not fit, each on a line of its own that names the
+    key, what was expected and what was found; or for a file that is not TOML."""
     env = os.environ if environment is None else environment
+    wrong: dict[str, str] = {}
+    given = _given(env, file, wrong)
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for s in SETTINGS:
+        values[s.key], sources[s.key] = s.default, "default"
+        if s.key in given:
+            value, source, name = given[s.key]
+            sources[s.key] = name if source != "environment" else f"environment ({name})"
+            try:
+                values[s.key] = _fit(s, value, name)
+            except SettingsError as error:
+                wrong[s.key] = str(error)
+    if values["DATA_DIR"] is None:
+        values["DATA_DIR"] = default_data_dir(env)
+    for key, problem in _agree(values, {s.key: given[s.key][2] if s.key in given else s.variable for s in SETTINGS}):
+        if not wrong.keys() & {key, *_BOUND_TO.get(key, ())}:
+            wrong[key] = problem
+    if wrong:
+        raise SettingsError("\n".join(wrong.values()))
+    return Settings(values, sources)
+
+
+def _given(env: Mapping[str, str], file: Path | None, wrong: dict[str, str]) -> dict[str, tuple[Any, str, str]]:
+    """By key: the value as it was given, where it comes from, and what it is called there. What is wrong with the names
+    and units goes into `wrong`."""
     if file is None and env.get("TOCSIN_CONFIG"):
         file = _path(env["TOCSIN_CONFIG"], "TOCSIN_CONFIG")
     given: dict[str, tuple[Any, str, str]] = {}
     if file is not None:
-        for name, value in _from_file(file).items():
+        for name, value in _from_file(file, wrong).items():
             given[name.upper()] = (value, str(file), f"{file}: {name}")
     known = {s.variable: (s.key, 1.0) for s in SETTINGS} | {n: (s.key, unit) for s in SETTINGS for n, unit in s.also}
     for name in sorted(known, key=lambda n: n.startswith("TOCSIN_")):
         if name in env and env[name] != "":
             key, unit = known[name]
-            given[key] = (_in_our_unit(name, key, env[name], unit), "environment", name)
+            try:
+                given[key] = (_in_our_unit(name, key, env[name], unit), "environment", name)
+                wrong.pop(key, None)
+            except SettingsError as error:
+                wrong[key] = str(error)
     for name in env:
         if name.startswith("TOCSIN_") and name not in known and name not in ("TOCSIN_CONFIG",):
-            raise SettingsError(_unknown(name, list(known)))
-    values: dict[str, Any] = {}
-    sources: dict[str, str] = {}
-    for s in SETTINGS:
-        if s.key in given:
-            value, source, name = given[s.key]
-            values[s.key], sources[s.key] = (
-                _fit(s, value, name),
-                name if source != "environment" else f"environment ({name})",
-            )
-        else:
-            values[s.key], sources[s.key] = s.default, "default"
-    if values["DATA_DIR"] is None:
-        values["DATA_DIR"] = default_data_dir(env)
-    _agree(values, {s.key: given[s.key][2] if s.key in given else s.variable for s in SETTINGS})
-    return Settings(values, sources)
+            wrong[name] = _unknown(name, list(known))
+    return given
 
 
 def default_data_dir(env: Mapping[str, str]) -> Path:
@@ -161,7 +182,8 @@ def default_data_dir(env: Mapping[str, str]) -> Path:
     return Path(env.get("XDG_DATA_HOME") or home / ".local" / "share") / "tocsin"
 
 
-def _from_file(file: Path) -> dict[str, Any]:
+def _from_file(file: Path, wrong: dict[str, str]) -> dict[str, Any]:
+    """What the table [tocsin] says; names that are no settings go into `wrong`."""
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
@@ -178,10 +200,10 @@ def _from_file(file: Path) -> dict[str, Any]:
     if not isinstance(section, dict) or len(table) != 1:
         raise SettingsError(f"{file}: expected one table [tocsin], found {', '.join(table) or 'nothing'}")
     names = cast("dict[str, Any]", section)
-    for name in names:
-        if name != name.lower() or name.upper() not in _BY_KEY:
-            raise SettingsError(f"{file}: " + _unknown(name, [k.lower() for k in _BY_KEY]))
-    return names
+    strange = {name for name in names if name != name.lower() or name.upper() not in _BY_KEY}
+    for name in strange:
+        wrong[f"{file}: {name}"] = f"{file}: " + _unknown(name, [k.lower() for k in _BY_KEY])
+    return {name: value for name, value in names.items() if name not in strange}
 
 
 def _unknown(name: str, known: list[str]) -> str:
@@ -221,7 +243,7 @@ def _fit(s: Setting, value: Any, name: str) -> Any:
         if not number or isinstance(value, bool) or value != value:
             raise wrong("a whole number" if s.kind == "int" else "a number")
         if (s.low is not None and value < s.low) or (s.high is not None and value > s.high):
-            raise wrong(f"a number from {s.low:g} to {s.high:g}" if s.high is not None else f"at least {s.low:g}")
+            raise wrong(f"a number from {s.low} to {s.high}" if s.high is not None else f"at least {s.low}")
         return value
     if s.kind == "bool":
         words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -246,33 +268,43 @@ def _path(text: str, name: str) -> Path:
         raise SettingsError(f"{name}: expected after ~ the name of a user who has a home, found {text!r}") from None
 
 
-def _agree(values: dict[str, Any], names: dict[str, str]) -> None:
-    """What one setting says of another, and what a kind alone cannot say; `names` are what each was given as."""
+def _agree(values: dict[str, Any], names: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """(key, problem) of what one setting says of another, and of what a kind alone cannot say; `names` are what each was
+    given as."""
+
+    def wrong(key: str, expected: str, seen: str) -> tuple[str, str]:
+        return key, f"{names[key]}: expected {expected}, found {seen}"
+
     if values["DEFAULT_INTERVAL_S"] < values["MINIMUM_INTERVAL_S"]:
-        raise SettingsError(
-            f"{names['DEFAULT_INTERVAL_S']}: expected at least {names['MINIMUM_INTERVAL_S']}"
-            f" ({values['MINIMUM_INTERVAL_S']}), found {values['DEFAULT_INTERVAL_S']}"
-        )
+        least = f"at least {names['MINIMUM_INTERVAL_S']} ({values['MINIMUM_INTERVAL_S']})"
+        yield wrong("DEFAULT_INTERVAL_S", least, values["DEFAULT_INTERVAL_S"])
     if not values["LOCATION"].strip():
-        raise SettingsError(f"{names['LOCATION']}: expected a name, found nothing")
+        yield wrong("LOCATION", "a name", "nothing")
     key = values["SECRET_KEY"]
     if key is not None and len(key.reveal()) < 32:
-        raise SettingsError(f"{names['SECRET_KEY']}: expected at least 32 characters, found fewer")
+        yield wrong("SECRET_KEY", "at least 32 characters", "fewer")
     url = values["DATABASE_URL"]
     if url is not None and not url.reveal().startswith(("postgresql://", "postgres://", "sqlite:")):
-        raise SettingsError(f"{names['DATABASE_URL']}: expected postgresql://… or sqlite:///path, found another scheme")
+        yield wrong("DATABASE_URL", "postgresql://… or sqlite:///path", "another scheme")
+    elif url is not None and url.reveal().startswith("sqlite:") and not _is_absolute(url.reveal()):
+        yield wrong("DATABASE_URL", "an absolute path (sqlite:////…)", repr(url.reveal()))
     mail = values["SMTP_URL"]
     if mail is not None and not _is_mail_server(mail.reveal()):
-        raise SettingsError(
-            f"{names['SMTP_URL']}: expected smtp://user:password@host:587 or smtps://…, found another form"
-        )
+        yield wrong("SMTP_URL", "smtp://user:password@host:587 or smtps://…", "another form")
     for host in filter(None, (word.strip() for word in values["ALLOWED_HOSTS"].split(","))):
         if "/" in host or " " in host:
-            raise SettingsError(f"{names['ALLOWED_HOSTS']}: expected names such as watch.example.org, found {host!r}")
+            yield wrong("ALLOWED_HOSTS", "names such as watch.example.org", repr(host))
     if values["BASE_URL"] and not _is_web_address(values["BASE_URL"]):
-        raise SettingsError(
-            f"{names['BASE_URL']}: expected an http:// or https:// URL without query, found {values['BASE_URL']!r}"
-        )
+        yield wrong("BASE_URL", "an http:// or https:// URL without query", repr(values["BASE_URL"]))
+
+
+_BOUND_TO = {"DEFAULT_INTERVAL_S": ("MINIMUM_INTERVAL_S",)}
+"""What a setting's problem is told by: when one of these is wrong itself, nothing can be said."""
+
+
+def _is_absolute(url: str) -> bool:
+    """Whether a sqlite: URL names a file by its whole path."""
+    return url.startswith("sqlite:///") and unquote(url.removeprefix("sqlite:///")).startswith("/")
 
 
 def _is_mail_server(text: str) -> bool:

@@ -17,8 +17,8 @@ from tocsin.web import passwords
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 PAGES = [
     "/", "/incidents", "/on-call", "/on-call/schedules/new", "/on-call/policies/new", "/alert-rules", "/reports",
-    "/channels", "/settings", "/settings/audit", "/settings/system", "/setup/monitor",
-    "/setup/channel",
+    "/channels", "/maintenance", "/maintenance/new", "/settings", "/settings/audit", "/settings/system",
+    "/setup/monitor", "/setup/channel",
 ]  # fmt: skip
 PAYLOADS = [
     "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", '"><svg onload=alert(1)>', "javascript:alert(1)",
@@ -117,6 +117,35 @@ async def test_nothing_scrolls_sideways_on_a_small_screen(reader: Reader, site: 
         await reader.go(path)
         wide = await reader.page.evaluate("document.documentElement.scrollWidth")
         assert wide <= 360, f"{path} is {wide} px wide"
+
+
+async def test_long_words_wrap_on_a_small_screen(reader: Reader, site: Site) -> None:
+    await reader.begin()
+    channel = {"name": "w" * 100, "type": "webhook", "config": {"url": site.url("/" + "w" * 180)}}
+    await reader.call("/channels", channel)
+    site.code = 503
+    monitor, tag = {"type": "http", "interval_s": 1, "timeout_s": 0.5, "retries": 0}, "w" * 48
+    words = {
+        f"{'w' * 63}.example.org:8443": {"target": {"url": site.url()}, "tags": [tag]},
+        "w" * 100: {
+            "target": {"url": site.url("/" + "w" * 180)},
+            "assertions": [{"type": "body", "op": "contains", "value": "w" * 200}],
+        },
+    }
+    made = [(await reader.call("/monitors", monitor | {"name": name} | more))["id"] for name, more in words.items()]
+    await reader.go("/")
+    await expect(reader.page.locator(".strip h2 a")).to_have_count(2)
+    hrefs = [await a.get_attribute("href") for a in await reader.page.locator(".strip h2 a").all()]
+    await reader.page.set_viewport_size({"width": 390, "height": 844})
+    monitors = [path for id in made for path in (f"/monitors/{id}", f"/monitors/{id}/edit")]
+    wide: dict[str, int] = {}
+    for path in ("/", f"/?tag={tag}", "/incidents", "/reports", "/channels", "/settings/audit", *monitors, *hrefs):
+        assert path is not None
+        await reader.go(path)
+        found = await reader.page.evaluate("document.documentElement.scrollWidth")
+        if found > 390:
+            wide[path] = found
+    assert wide == {}
 
 
 async def test_hostile_text_stays_text(reader: Reader, site: Site) -> None:

@@ -288,3 +288,9 @@ async def test_a_server_refuses_such_monitors_unless_a_folder_is_named(folder: P
                 watched = server.parts.corridor.watchlist.find(answer["id"])
                 assert watched is not None
                 assert watched.host == "this machine"  # so that only so many run at once
+
+
+async def test_a_folder_that_is_missing_is_named(tmp_path: Path):
+    outcome = await run(tmp_path / "nowhere", "ls")
+    assert outcome.status == "invalid"
+    assert f"the folder of plugins, {tmp_path}/nowhere (TOCSIN_PLUGIN_DIR), is not there" in str(outcome.error)

@@ -207,6 +207,19 @@ def test_timeouts_and_refusals_are_down(url: str, capsys: pytest.CaptureFixture[
     assert (code, made["status"], made["error"]["type"]) == (3, "invalid", "network")
 
 
+def test_whom_it_may_contact_is_what_the_settings_say(
+    url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("TOCSIN_EGRESS", "public")
+    code, said = run_json(capsys, "http", url)
+    assert (code, said["status"]) == (3, "invalid")
+    assert "is a loopback address" in said["error"]["message"]
+    monkeypatch.setenv("TOCSIN_EGRESS", "nobody")
+    monkeypatch.setenv("TOCSIN_PORT", "many")
+    code, _, complaint = run(capsys, "http", url)
+    assert (code, complaint.count("tocsin check: TOCSIN_")) == (2, 2)
+
+
 def test_tcp_steps_keep_their_order(capsys: pytest.CaptureFixture[str]):
     async def redis(talk: Talk) -> None:
         await talk.send(b"ready\r\n")
@@ -353,7 +366,7 @@ def test_several_expected_answers_are_one_condition():
 NEVER = (
     "litestar", "sqlalchemy", "jinja2", "alembic", "uvicorn", "structlog", "prometheus_client", "cryptography", "re2",
     "jsonschema_rs", "jsonpath", "dns", "idna", "difflib", "secrets", "tempfile", "logging.handlers",
-    "tocsin.telemetry", "tocsin.settings", "tocsin.net.icmp",
+    "tocsin.telemetry", "tocsin.net.icmp",
 )  # fmt: skip
 NOT_FOR_TCP = (
     "hmac",

@@ -11,7 +11,7 @@ import pytest
 
 from needs import program
 from real import given, running
-from tocsin.app.examine import Finding, examine
+from tocsin.app.examine import Finding, _load, examine
 from tocsin.cli.main import run
 
 
@@ -86,6 +86,37 @@ def test_a_wrong_setting_is_a_finding(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert "TOCSIN_PORT: expected a whole number" in seen["findings"][0]["detail"]
     assert run(["doctor"]) == 1
     assert "FAILED" in capsys.readouterr().out
+
+
+def test_every_wrong_setting_is_a_finding(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("TOCSIN_PORT", "70000")
+    monkeypatch.setenv("TOCSIN_LOG_LEVEL", "loud")
+    code, seen = doctor(capsys)
+    assert (code, len(seen["findings"])) == (1, 2)
+    assert run(["doctor"]) == 1
+    assert capsys.readouterr().out.count("FAILED") == 2
+    assert run(["serve"]) == 2
+    assert capsys.readouterr().err.count("tocsin: TOCSIN_") == 2
+
+
+def test_what_the_server_refuses_the_doctor_finds_and_nothing_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TOCSIN_PORT", "0")
+    monkeypatch.setenv("TOCSIN_ANCHORS", "foo")
+    code, seen = doctor(capsys)
+    (found,) = [f for f in seen["findings"] if f["state"] == "failed"]
+    assert (code, found["what"]) == (1, "anchors")
+    assert found["detail"].startswith("TOCSIN_ANCHORS: expected https://…")
+    assert run(["serve"]) == 2
+    assert "tocsin: TOCSIN_ANCHORS: expected https://…" in capsys.readouterr().err
+    made = tmp_path / "data"
+    assert not made.exists() or list(made.iterdir()) == []
+
+
+def test_a_crowded_machine_is_a_warning() -> None:
+    assert _load(2, 12.7).state == "warning"
+    assert _load(2, 3.9).state == "ok"
 
 
 def test_a_database_that_does_not_answer_is_a_finding(

@@ -57,6 +57,20 @@ async def test_a_disabled_channel_gets_its_messages_when_it_is_enabled_again(wor
         assert sink.posts[0]["late_s"] > 60
 
 
+async def test_the_first_retry_comes_soon_after_a_look_that_found_nothing(world: World) -> None:
+    async with webs(1) as (sink,):
+        await world.go(20)  # nothing waits for long, so that looks are far apart
+        channel = await world.tell(sink)
+        sink.script.append(503)
+        await world.quiet()  # the change of the channel made it look, and nothing waited
+        row = await intend(world, channel_id=channel.id)
+        await until(lambda: sink.posts)
+        await world.quiet()
+        await world.go(6)
+        assert [p["key"] for p in sink.posts] == [row.key, row.key]
+        assert await state(world, row) == "sent"
+
+
 async def test_a_channel_that_fails_for_a_day_is_given_up(world: World) -> None:
     async with webs(1) as (sink,):
         channel = await world.tell(sink)

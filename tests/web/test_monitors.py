@@ -67,6 +67,17 @@ async def test_a_run_checks_now_and_is_kept(alice: Alice, target: str) -> None:
     assert len((await alice.api.get(f"/api/v1/monitors/{monitor['id']}/results")).data["items"]) == len(kept)
 
 
+async def test_a_paused_monitor_is_unknown_because_it_is_paused(alice: Alice, target: str) -> None:
+    monitor = await made(alice, target={"url": target}, paused=False, interval_s=3600)
+    path = f"/api/v1/monitors/{monitor['id']}"
+    assert (await alice.api.post(f"{path}/run")).data["verdict"] == "up"
+    held = (await alice.api.post(f"{path}/pause")).data
+    told = ("unknown", "It is paused", None, False)
+    assert (held["verdict"], held["reason"], held["since"], held["pending"]) == told
+    why = (await alice.api.get(f"{path}/explain")).data
+    assert (why["verdict"], why["paused"], why["stored"]["value"]) == ("unknown", True, "up")
+
+
 async def test_lists_are_filtered_and_paged(alice: Alice) -> None:
     for n in range(7):
         await made(alice, name=f"Monitor {n}", tags=["odd" if n % 2 else "even"])
@@ -144,6 +155,16 @@ async def test_deleting_forgets_it(alice: Alice) -> None:
     child = await made(alice, name="child", parents=[parent["id"]])
     loop = await alice.api.patch(f"/api/v1/monitors/{parent['id']}", {"parents": [child["id"]]})
     assert loop.fields == ["parents[0]"]
+    assert loop.data["errors"][0]["found"] == "parent → child → parent"
+    group = await alice.api.patch(f"/api/v1/monitors/{parent['id']}", {"parents": [[child["id"], "nope"], []]})
+    assert group.fields == ["parents[1]", "parents[0][0]", "parents[0][1]"]
+    other = await made(alice, name="other")
+    both = [parent["id"], [parent["id"], other["id"]]]
+    assert (await alice.api.patch(f"/api/v1/monitors/{child['id']}", {"parents": both})).data["parents"] == both
+    renamed = await alice.api.patch(f"/api/v1/monitors/{child['id']}", {"name": "renamed"})
+    assert (renamed.status, renamed.data["parents"]) == (200, both)
+    assert (await alice.api.delete(f"/api/v1/monitors/{other['id']}")).status == 204
+    assert (await alice.api.get(f"/api/v1/monitors/{child['id']}")).data["parents"] == [parent["id"]]
     assert (await alice.api.delete(f"/api/v1/monitors/{parent['id']}")).status == 204
     assert (await alice.api.get(f"/api/v1/monitors/{parent['id']}")).status == 404
     assert (await alice.api.get(f"/api/v1/monitors/{child['id']}")).data["parents"] == []

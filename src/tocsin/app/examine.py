@@ -57,7 +57,7 @@ async def examine(settings: Settings) -> list[Finding]:
 
 async def _configuration(settings: Settings) -> list[Finding]:
     chosen = [f"{s.variable} from {settings.sources[s.key]}" for s in SETTINGS if settings.sources[s.key] != "default"]
-    found = [Finding("configuration", "settings", "ok", ", ".join(chosen) or "all defaults")]
+    found = [Finding("configuration", "settings", "ok", ", ".join(chosen) or "all defaults"), *_anchors(settings)]
     data = settings.data_dir
     if not data.exists():
         found.append(Finding("configuration", "data folder", "ok", f"{data} is made at the first start"))
@@ -78,6 +78,16 @@ async def _configuration(settings: Settings) -> list[Finding]:
                 "results need room: free some, or lower TOCSIN_RETENTION_DAYS" if scarce else "")
     )  # fmt: skip
     return found
+
+
+def _anchors(settings: Settings) -> list[Finding]:
+    from tocsin.app.anchors import anchors_of
+
+    try:
+        count = len(anchors_of(settings))
+    except SettingsError as error:
+        return [Finding("configuration", "anchors", "failed", str(error), "the server does not start until it is one")]
+    return [Finding("configuration", "anchors", "ok", f"{count} that should always answer")] if count else []
 
 
 def _key(settings: Settings) -> Finding:
@@ -164,8 +174,16 @@ async def _performance(settings: Settings) -> list[Finding]:
         Finding("performance", "event loop", "warning" if busy else "ok", f"at most {worst:.1f} ms late",
                 "the machine is busy: checks that lag over 500 ms are invalid" if busy else "")
     )  # fmt: skip
-    found.append(Finding("performance", "processors", "ok", f"{os.cpu_count() or 1}, load {os.getloadavg()[0]:.2f}"))
+    found.append(_load(os.cpu_count() or 1, os.getloadavg()[0]))
     return found
+
+
+def _load(count: int, load: float) -> Finding:
+    crowded = load > 2 * count
+    return Finding(
+        "performance", "processors", "warning" if crowded else "ok", f"{count}, load {load:.2f}",
+        "more waits for them than they can do: checks may start late, and what lags is invalid" if crowded else "",
+    )  # fmt: skip
 
 
 def _descriptors(settings: Settings) -> Finding:

@@ -21,18 +21,16 @@ import uvloop
 
 from tocsin import __version__, telemetry
 from tocsin.app import folder, port
+from tocsin.app.anchors import anchors_of
 from tocsin.app.keys import derive
 from tocsin.app.local import local_of
 from tocsin.app.memory import settle_memory
-from tocsin.checks import Order
 from tocsin.clock import Clock, SystemClock
-from tocsin.errors import Invalid, SettingsError
 from tocsin.net import Net
 from tocsin.net.egress import Egress
 from tocsin.net.http import HttpEngine
 from tocsin.pipeline.beginning import begin_all
 from tocsin.pipeline.corridor import Corridor
-from tocsin.pipeline.self_test import read_anchors
 from tocsin.settings import Settings
 from tocsin.store import Store
 from tocsin.web import gate
@@ -76,6 +74,7 @@ class Running:
 
 async def start(settings: Settings, *, clock: Clock | None = None) -> Running:
     """The server, started and answering. Raises SettingsError when something stands in the way."""
+    anchors_of(settings)  # a wrong one is refused before anything is made
     async with AsyncExitStack() as closing:
         parts, listening = await _build(settings, clock or SystemClock(), closing)
         number = listening.getsockname()[1]
@@ -145,17 +144,10 @@ def _corridor(
         max_per_host=settings["MAX_CONCURRENT_PER_HOST"],
         base_url=settings.reached_at(listening.getsockname()[1]),
         link_key=link_key,
-        anchors=_anchors(settings),
+        anchors=anchors_of(settings),
         smtp_url=settings["SMTP_URL"],
         retention_days=settings["RETENTION_DAYS"],
     )
-
-
-def _anchors(settings: Settings) -> list[Order]:
-    try:
-        return read_anchors(settings["ANCHORS"])
-    except Invalid as error:
-        raise SettingsError(f"TOCSIN_ANCHORS: {error}") from None
 
 
 async def _is_set_up(store: Store) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -11,6 +10,7 @@ from tocsin.checks._variables import name_problems as variable_names
 from tocsin.checks._variables import secret_host_problems, unknown_problems, url_problems
 from tocsin.core.assertion_terms import check_assertions
 from tocsin.core.capture import Capture
+from tocsin.core.header import is_name, is_value
 from tocsin.core.monitor import Assertion
 from tocsin.core.plain import found, join
 from tocsin.core.result import Observation
@@ -22,8 +22,6 @@ OFFERS = (
     "status_code", "header", "body", "json_path", "json_schema", "response_time_ms", "body_bytes", "certificate_days",
 )  # fmt: skip
 """What a step can be asked to meet."""
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +53,7 @@ class Step:
         problems += [
             Problem("headers", "names of letters, digits and -, values of one line", found(name))
             for name, value in self.headers.items()
-            if not _TOKEN.fullmatch(name) or not one_line(value)
+            if not (is_name(name) and is_value(value))
         ]
         problems += variable_names("capture", self.capture)
         if self.on_fail is not None and not self.always:
@@ -78,11 +76,6 @@ class Step:
     def names(self) -> set[str]:
         """The variables it needs."""
         return {name for _, text in self.texts() for name in named(text)}
-
-
-def one_line(value: str) -> bool:
-    """Whether it may stand in a header."""
-    return _VALUE.fullmatch(value) is not None
 
 
 def order_problems(steps: Sequence[Step]) -> list[Problem]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Protocol
 
+from tocsin.core.header import is_name, is_value
 from tocsin.core.plain import found
 from tocsin.core.shape import Front, Help, Hidden, Holds, Length, Long, Pattern, Range
 from tocsin.errors import Problem
@@ -61,21 +61,12 @@ def wish(target: SpeaksTls, *alpn: str) -> TlsWish:
     )
 
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
-
-
-def one_line(text: str) -> bool:
-    """Whether the text may stand as the value of a header."""
-    return _VALUE.fullmatch(text) is not None
-
-
 def wrong_headers(headers: Mapping[str, str], field: str = "headers") -> list[Problem]:
     """A problem for each header that HTTP cannot say."""
     return [
         Problem(field, "names of letters, digits and -, values of one line", found(name))
         for name, value in headers.items()
-        if not _TOKEN.fullmatch(name) or not one_line(value)
+        if not (is_name(name) and is_value(value))
     ]
 
 

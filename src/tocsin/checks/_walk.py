@@ -11,9 +11,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from tocsin.checks._steps import Step, facts_of, one_line, told
+from tocsin.checks._steps import Step, facts_of, told
 from tocsin.core.assertion import STATUS_2XX, judge, verdict_of
 from tocsin.core.capture import take
+from tocsin.core.header import is_value
 from tocsin.core.plain import clip
 from tocsin.core.result import ERROR_TYPES, CheckError, Observation, Timing, TlsFacts
 from tocsin.core.variables import Veil, authority_of, fill, named
@@ -177,7 +178,7 @@ class Walk:
     def _request(self, step: Step) -> HttpRequest:
         headers = [(name, fill(value, self.values)) for name, value in step.headers.items()]
         for name, value in headers:
-            if not one_line(value):
+            if not is_value(value):
                 text = f"expected values of one line for the header {name}, found control characters"
                 raise CheckFailed("protocol", text)
         return copy(

@@ -284,7 +284,7 @@ class _Exchange:
 
 
 def _plainly(raw: bytes, question: _Question) -> _Answer | None:
-    """The answer, when it is a plain one: the same as `_fully` gives, for a fraction of the price (docs/adr/0012)."""
+    """The answer, when it is a plain one: the same as `_fully` gives, for a fraction of the price (docs/adr/0011)."""
     plain = dns_answer.read(raw, question.asked, question.kind)
     if plain is None:
         return None

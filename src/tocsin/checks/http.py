@@ -14,11 +14,11 @@ from tocsin.checks._terms import (
     IpVersion,
     Pins,
     VerifyTls,
-    one_line,
     wrong_headers,
     wrong_pins,
 )
-from tocsin.core.monitor import Assertion
+from tocsin.core.assertion_terms import STATUS_2XX
+from tocsin.core.header import is_value
 from tocsin.core.plain import found, quiet_url
 from tocsin.core.result import Observation
 from tocsin.core.shape import Help, Hidden, Length, Long, Pattern, Private, Range
@@ -30,7 +30,7 @@ from tocsin.net.url import parse
 TITLE, SAYS = "HTTP", "status, body, timing"
 
 OFFERS = ("status_code", "body", "header", "json_path", "json_schema", "body_bytes", "certificate_days")
-DEFAULTS = (Assertion(type="status_code", op="in", value=["200-299"]),)
+DEFAULTS = STATUS_2XX
 
 GRACE_S = 0.3  # libcurl keeps the deadline
 
@@ -82,7 +82,7 @@ class Target:
         if self.proxy and not re.fullmatch(r"(http|socks5h?)://\S+", self.proxy):
             problems.append(Problem("proxy", "http://host:port or socks5://host:port", "***"))
         for name in ("token", "cors_origin"):
-            if not one_line(getattr(self, name) or ""):
+            if not is_value(getattr(self, name) or ""):
                 problems.append(Problem(name, "one line", "***"))
         if self.http_version == "3" and self.url.lower().startswith("http:"):
             problems.append(Problem("http_version", "1.1 or 2, as HTTP/3 is for https:// alone", "3"))

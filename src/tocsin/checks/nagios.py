@@ -103,6 +103,10 @@ def _find(folder: Path, name: str) -> Path:
     path = folder / name
     try:
         real_folder = folder.resolve(strict=True)
+    except (OSError, RuntimeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "a link that leads nowhere"
+        raise CheckInvalid(f"the folder of plugins, {folder} (TOCSIN_PLUGIN_DIR), is not there: {why}") from None
+    try:
         real = path.resolve(strict=True)
         about, around = real.stat(), real_folder.stat()
     except (OSError, RuntimeError) as error:  # RuntimeError: links that lead in a circle

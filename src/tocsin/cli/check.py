@@ -1,7 +1,8 @@
 """`tocsin check TYPE TARGET …`: one check, now, from here; nothing is stored.
 
 Each check type's options come from its Target dataclass; the assertions have short names of their own (cli/sugar.py).
-Nothing of the server is imported. Settings are read only for types that use something of this machine (nagios, docker).
+Nothing of the server is imported. Of the settings count TOCSIN_EGRESS and, for types that use something of this machine
+(nagios, docker, browser), what names it.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from tocsin import checks
+from tocsin import checks, settings
+from tocsin.app.local import local_of
 from tocsin.cli import outcome_text, sugar
 from tocsin.core.plain import found, quiet_url
 from tocsin.core.result import Outcome, outcome_json
 from tocsin.core.shape import FieldShape, fields, loads, read
 from tocsin.errors import Invalid, Problem, SettingsError
+from tocsin.net.egress import Mode
 from tocsin.net.local import Local
 
 EXIT = {"up": 0, "degraded": 0, "down": 1, "invalid": 3}
@@ -68,11 +71,12 @@ def run(argv: Sequence[str]) -> int:
     except Invalid as error:
         return _refuse(*(_as_option(p, name) for p in error.problems))
     try:
-        local = _local() if checks.kind(name).missing is not None else None
+        allowed = settings.read()
     except SettingsError as error:
-        return _refuse(str(error))
+        return _refuse(*str(error).splitlines())
+    local = local_of(allowed) if checks.kind(name).missing is not None else None
     with contextlib.redirect_stdout(sys.stderr):  # standard output is for the answer alone, whatever else is written
-        outcome = asyncio.run(_look(order, local))
+        outcome = asyncio.run(_look(order, allowed["EGRESS"], local))
     if args.json:
         shown = outcome_json(outcome)
         shown["final_url"] = shown["final_url"] and quiet_url(shown["final_url"])  # as the target is told
@@ -82,19 +86,11 @@ def run(argv: Sequence[str]) -> int:
     return EXIT[outcome.status]
 
 
-def _local() -> Local:
-    """What the settings let checks use of this machine. Raises SettingsError."""
-    from tocsin import settings  # most kinds of checks do without
-    from tocsin.app.local import local_of
-
-    return local_of(settings.read())
-
-
-async def _look(order: checks.Order, local: Local | None) -> Outcome:
+async def _look(order: checks.Order, egress: Mode, local: Local | None) -> Outcome:
     from tocsin.clock import SystemClock
     from tocsin.net import Egress, Net
 
-    async with Net(egress=Egress("private"), local=local) as net:
+    async with Net(egress=Egress(egress), local=local) as net:
         return await checks.run(order, net, SystemClock())
 
 
@@ -171,7 +167,8 @@ def _overview_parser() -> argparse.ArgumentParser:
         prog="tocsin check",
         usage="tocsin check TYPE TARGET [options]",
         description="Run one check now and print what it saw; nothing is stored.",
-        epilog=f"types:\n{lines}\n\n`tocsin check TYPE --help` lists a type's options.",
+        epilog=f"types:\n{lines}\n\n`tocsin check TYPE --help` lists a type's options."
+        " Whom it may contact is what TOCSIN_EGRESS says, as for the server.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 

@@ -25,12 +25,7 @@ def run(argv: list[str]) -> int:
     try:
         settings = read_settings(args)
     except SettingsError as error:
-        if args.json:
-            wrong = {"area": "configuration", "what": "settings", "state": "failed", "detail": str(error), "advice": ""}
-            print(json.dumps({"ok": False, "findings": [wrong]}, indent=2))
-            return 1
-        print(f"FAILED  configuration  settings: {error}")
-        return 1
+        return _refused(str(error).splitlines(), as_json=args.json)
     from tocsin.app.examine import examine
 
     findings = asyncio.run(examine(settings))
@@ -46,3 +41,14 @@ def run(argv: list[str]) -> int:
     warned = sum(f.state == "warning" for f in findings)
     print(f"\n{len(findings)} things looked at: {bad} failed, {warned} to think about", file=sys.stdout)
     return int(failed)
+
+
+def _refused(lines: list[str], *, as_json: bool) -> int:
+    """A finding for each setting that is wrong; nothing else can be looked at then."""
+    if as_json:
+        what = {"area": "configuration", "what": "settings", "state": "failed", "advice": ""}
+        print(json.dumps({"ok": False, "findings": [what | {"detail": line} for line in lines]}, indent=2))
+    else:
+        for line in lines:
+            print(f"FAILED  configuration  settings: {line}")
+    return 1

@@ -41,7 +41,8 @@ def run(argv: list[str] | None = None) -> int:
     except SystemExit as stop:  # argparse: 0 after --help, 2 for wrong usage
         return stop.code if isinstance(stop.code, int) else USAGE
     except SettingsError as error:
-        print(f"tocsin: {error}", file=sys.stderr)
+        for line in str(error).splitlines():  # one for each setting that is wrong
+            print(f"tocsin: {line}", file=sys.stderr)
         return USAGE
     except KeyboardInterrupt:
         return 130

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from tocsin.cli.options import parser, read_settings
-from tocsin.settings import SETTINGS
+from tocsin.settings import SETTINGS, shown
 
 
 def run(argv: list[str]) -> int:
@@ -17,7 +17,7 @@ def run(argv: list[str]) -> int:
     rows = [
         {
             "setting": s.variable,
-            "value": None if settings[s.key] in (None, "") else str(settings[s.key]),
+            "value": None if settings[s.key] in (None, "") else shown(settings[s.key]),
             "source": settings.sources[s.key],
             "help": s.help,
         }

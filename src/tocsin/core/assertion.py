@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from msgspec import UNSET
 
-from tocsin.core.assertion_terms import OPS, check_assertions, entries, is_number, range_of
+from tocsin.core.assertion_terms import OPS, STATUS_2XX, check_assertions, entries, is_number, range_of
 from tocsin.core.json_query import NotJson, Schema, TooCostly, read_body, values_at
 from tocsin.core.monitor import Assertion
 from tocsin.core.pattern import search
@@ -20,7 +20,6 @@ from tocsin.core.result import AssertionResult, CheckError, Observation, Status
 
 __all__ = ["OPS", "STATUS_2XX", "as_utf8", "check_assertions", "judge", "verdict_of"]
 
-STATUS_2XX = (Assertion(type="status_code", op="in", value=["200-299"]),)
 SHOWN = 80
 
 _SIGNS = {"eq": "==", "ne": "!=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}

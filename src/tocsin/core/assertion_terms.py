@@ -27,6 +27,7 @@ OPS: dict[str, tuple[str, ...]] = {
     "certificate_days": _ORDER_OPS,
     "dns_answer": ("eq", "contains"),
 }
+STATUS_2XX = (Assertion(type="status_code", op="in", value=["200-299"]),)
 
 
 def entries(value: Any) -> list[Any]:

@@ -103,7 +103,7 @@ class Observation(Struct, frozen=True, kw_only=True):
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """One finished check: the judged object that API.md section 1 shows (see `outcome_json`)."""
+    """One finished check: the judged object that `outcome_json` shows."""
 
     type: str
     target: str
@@ -170,7 +170,7 @@ def iso(at: datetime | None) -> str | None:
 
 
 def outcome_json(outcome: Outcome) -> dict[str, Any]:
-    """The JSON object of one check (API.md section 1): plain dicts, lists, strings and numbers."""
+    """The JSON object of one check, as the API and `tocsin check --json` show it: dicts, lists, strings and numbers."""
     seen, error, tls = outcome.seen, outcome.error, outcome.seen.tls
     timing = {name: round(v, 3) for name in Timing.__struct_fields__ if (v := getattr(seen.timing, name)) is not None}
     shown: dict[str, Any] = {

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 from dataclasses import dataclass, field
 from typing import Annotated
 
 import msgspec
 
 from tocsin.core.alert import Message, message_json
+from tocsin.core.header import is_name, is_value
 from tocsin.core.shape import Help, Hidden, Length
 from tocsin.errors import Invalid, Problem
 from tocsin.notifiers import Receipt, Way
 from tocsin.notifiers._post import check_url, post_bytes
 
-_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
-_VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]{0,2000}")
 _OURS = frozenset(
     (
         "host",
@@ -44,9 +42,7 @@ class Config:
     def __post_init__(self) -> None:
         check_url(self.url)
         problems = [
-            Problem("headers", "names of HTTP headers", name[:80])
-            for name in self.headers
-            if not _TOKEN.fullmatch(name)
+            Problem("headers", "names of HTTP headers", name[:80]) for name in self.headers if not is_name(name)
         ]
         problems += [
             Problem(f"headers.{name}", "a header that the webhook does not set itself", name)
@@ -54,9 +50,9 @@ class Config:
             if name.lower() in _OURS
         ]
         problems += [
-            Problem(f"headers.{name}", "a value of one line in Latin-1", "***")
+            Problem(f"headers.{name}", "a value of one line", "***")
             for name, value in self.headers.items()
-            if not _VALUE.fullmatch(value)
+            if not is_value(value)
         ]
         if problems:
             raise Invalid(*problems)

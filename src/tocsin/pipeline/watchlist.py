@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -23,9 +22,11 @@ from tocsin.core.quarantine import SUBJECT
 from tocsin.core.redaction import credentials
 from tocsin.core.result import CheckResult
 from tocsin.errors import NotFound
+from tocsin.pipeline.family import Family
 from tocsin.pipeline.known import TALLY, Known, read_known
 from tocsin.pipeline.targets import host_of, settling_s, target_of
 from tocsin.pipeline.telling import Telling, read_telling
+from tocsin.pipeline.tokens import Tokens
 from tocsin.store import Store
 
 
@@ -40,6 +41,7 @@ class Watched:
     too few fresh votes keep the stored verdict. `calm`: the next result like the last changes nothing but the state.
     `gap_from`: since then (before the start) no votes were fresh, to be recorded with the next judgement. `heard_from`:
     since then no call of its job was missed by us. `waiting`: since when the condition of a rule (by id) has held.
+    `leans`: it is held back for the sake of what it depends on; `asks`: ids of those whose next result decides.
     `quarantined`: locations that abstain now; `domains`: their failure domains, by location.
     `figures`: what the conditions of its rules look at, as far as it was read (pipeline.figures).
     """
@@ -67,6 +69,8 @@ class Watched:
     generation: int = 0
     gone: bool = False
     waiting: dict[str, datetime] = field(default_factory=dict[str, datetime])
+    leans: bool = False
+    asks: tuple[str, ...] = ()
     quarantined: frozenset[str] = frozenset()
     domains: Mapping[str, str] = field(default_factory=dict[str, str])
     figures: dict[Condition, Figure] = field(default_factory=dict[Condition, Figure])
@@ -118,15 +122,16 @@ class Watched:
 class Watchlist:
     """All monitors of all workspaces, and what their workspaces wrote down of telling.
 
-    `incidents`: by (workspace, subject) the newest incident of every subject that is not a monitor's verdict."""
+    `incidents`: by (workspace, subject) the newest incident of every subject that is not a monitor's verdict. `family`:
+    which of them depend on which."""
 
     def __init__(self, store: Store, clock: Clock, home: str) -> None:
         self._store, self._clock, self.home = store, clock, home
         self._watched: dict[str, Watched] = {}
         self._telling: dict[str, Telling] = {}
         self.incidents: dict[tuple[str, str], Incident] = {}
-        self._by_token: dict[bytes, str] = {}
-        self._token_of: dict[str, bytes] = {}
+        self._tokens = Tokens()
+        self.family = Family()
         self.show()
 
     def __len__(self) -> int:
@@ -176,7 +181,7 @@ class Watchlist:
 
     def by_token(self, token: str) -> Watched:
         """The push monitor with this token (looked up by its hash); raises NotFound."""
-        monitor_id = self._by_token.get(_hashed(token))
+        monitor_id = self._tokens.find(token)
         if monitor_id is None:
             raise NotFound("there is no monitor with this token")
         return self.get(monitor_id)
@@ -187,8 +192,8 @@ class Watchlist:
             lambda s: (read_known(s, s.monitors.all()), read_telling(s), s.incidents.latest_of_others())
         )
         self._watched.clear()
-        self._by_token.clear()
-        self._token_of.clear()
+        self._tokens = Tokens()
+        self.family = Family()
         now = self._clock.now()
         for n, watched in enumerate(self._built(known, now)):
             self._enter(watched)
@@ -318,27 +323,16 @@ class Watchlist:
         if watched is not None:
             watched.gone = True
             watched.generation += 1
-            self._forget_token(monitor_id)
+            self._tokens.forget(monitor_id)
+            self.family.forget(monitor_id)
         return watched
 
     def _enter(self, watched: Watched) -> None:
         monitor = watched.monitor
         self._watched[monitor.id] = watched
+        self.family.put(monitor.id, monitor.parent_ids)
         self._seat((watched,))
-        self._forget_token(monitor.id)
-        token = monitor.target.get("token") if monitor.type == "push" else None
-        if isinstance(token, str) and token:
-            hashed = _hashed(token)
-            if (
-                self._by_token.setdefault(hashed, monitor.id) == monitor.id
-            ):  # of two with one token, the first is called
-                self._token_of[monitor.id] = hashed
-
-    def _forget_token(self, monitor_id: str) -> None:
-        """What it was called by until now no longer works."""
-        token = self._token_of.pop(monitor_id, None)
-        if token is not None:
-            del self._by_token[token]
+        self._tokens.put(monitor)
 
     def show(self) -> None:
         """Export how many are active and in trouble: counted when somebody asks, not with every change of one."""
@@ -381,10 +375,6 @@ def _gap(watched: Watched, now: datetime) -> datetime | None:
         return None
     faded = max(latest, watched.verdict.at) + timedelta(seconds=watched.monitor.fresh_s())
     return faded if faded < now else None
-
-
-def _hashed(token: str) -> bytes:
-    return hashlib.blake2b(token.encode(), digest_size=16).digest()
 
 
 def open_incidents(watchlist: Watchlist) -> int:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tocsin.web.pages import plain_words, words
+from tocsin.web.pages.headline import standing
 from tocsin.web.pages.look import tally
 
 
@@ -23,6 +24,27 @@ def test_spans(seconds: float, text: str) -> None:
 )
 def test_uptime_is_never_rounded_up_to_100(share: float | None, text: str) -> None:
     assert words.percent(share) == text
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("no such name", "No such name"), ("timeout", "Timeout"), ("self-signed certificate", "Self-signed certificate"),
+        ("example.org: no such name", "example.org: no such name"), ("localhost: refused", "localhost: refused"),
+        ("x2 is away", "x2 is away"), ("bob@example.org has it", "bob@example.org has it"), ("", ""),
+        ("status code: expected 200", "Status code: expected 200"), ("écoute, s'il te plaît", "Écoute, s'il te plaît"),
+    ],
+)  # fmt: skip
+def test_a_capital_first_but_names_keep_their_letters(said: str, shown: str) -> None:
+    assert words.capital(said) == shown
+
+
+def test_how_many_are_up_is_said_rightly() -> None:
+    said = [standing(*pair) for pair in ((1, 3), (2, 3), (0, 1), (1, 1), (0, 2))]
+    assert said == [
+        "1 of 3 monitors is up.", "2 of 3 monitors are up.", "0 of 1 monitor is up.", "1 of 1 monitor is up.",
+        "0 of 2 monitors are up.",
+    ]  # fmt: skip
 
 
 def test_the_form_is_said_back_in_sentences() -> None:

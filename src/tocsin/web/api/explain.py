@@ -12,7 +12,7 @@ from tocsin.core.consensus import Verdict, Vote, recompute
 from tocsin.core.result import iso
 from tocsin.core.shape import Help
 from tocsin.errors import Invalid, Problem
-from tocsin.web.api.monitors import error_json, location_json, watched
+from tocsin.web.api.monitors import error_json, location_json, present, watched
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.parts import Parts
 
@@ -24,16 +24,18 @@ class Moment(Struct, frozen=True, kw_only=True):
 
 
 def explain(parts: Parts, who: Principal, monitor_id: str) -> dict[str, Any]:
-    """The votes behind the present verdict, the rule, and the verdict computed from them once more."""
+    """The votes behind the present verdict, the rule, and the verdict computed from them once more. Of a paused monitor
+    the verdict is unknown, and `stored` is the last one it had."""
     w = watched(parts, who, monitor_id)
     stored = w.verdict
-    present = parts.corridor.explain(w)
+    computed, hush = parts.corridor.explain(w)
     return {
         "monitor_id": monitor_id,
-        "verdict": stored.value if stored else "unknown",
+        "verdict": present(w),
         "paused": w.monitor.paused,
+        "held_back": None if hush is None else {"kind": hush.kind, "why": hush.why, "until": iso(hush.until)},
         "stored": verdict_json(stored) if stored else None,
-        "now": verdict_json(present),
+        "now": verdict_json(computed),
         "recomputed": recompute(stored) if stored else None,
         "locations_state": [location_json(place, w.states.get(place)) for place in w.assigned],
     }
@@ -60,8 +62,9 @@ async def explain_past(parts: Parts, who: Principal, monitor_id: str, at: dateti
 def verdict_json(verdict: Verdict) -> dict[str, Any]:
     """A verdict with its evidence, as JSON data."""
     return {
-        "value": verdict.value, "pending": verdict.pending, "at": iso(verdict.at), "since": iso(verdict.since),
-        "reason": verdict.reason, "maintenance": verdict.maintenance, "error": error_json(verdict.error),
+        "value": verdict.value, "pending": verdict.pending, "maintenance": verdict.maintenance,
+        "at": iso(verdict.at), "since": iso(verdict.since),
+        "reason": verdict.reason, "error": error_json(verdict.error),
         "rule": {
             "assigned": verdict.n, "quorum": verdict.quorum, "needed": verdict.k, "fresh": verdict.f, "down": verdict.d,
             "up": verdict.u, "min_fresh": verdict.min_fresh, "fresh_s": verdict.fresh_s,

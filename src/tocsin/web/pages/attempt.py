@@ -83,7 +83,7 @@ def told(outcome: Mapping[str, Any]) -> Tried:
     return Tried(
         st=st,
         title=titles[status],
-        text=text[:1].upper() + text[1:],
+        text=words.capital(text),
         phases=phases.of(timing),
         tls=outcome["tls"],
         failed=failed,

@@ -37,12 +37,17 @@ def headline(pairs: Sequence[tuple[Watched, Look]], locations: int) -> Headline:
             told = [f"{waiting} for {'its' if counts['pending'] == 1 else 'their'} first result."]
         else:
             told = ["All quiet." if watched else "Everything is paused."]
-    lead = f"{counts['up']} of {words.count(watched, 'monitor is', 'monitors are')} up."
+    lead = standing(counts["up"], watched)
     if told == ["All quiet."]:
         lead = f"{words.count(watched, 'monitor')}, {words.count(locations, 'location')}."
     if counts["paused"]:
         lead += f" {counts['paused']} paused."
     return Headline(" ".join(told), lead)
+
+
+def standing(up: int, watched: int) -> str:
+    """How many of how many are up."""
+    return f"{up:,} of {words.count(watched, 'monitor')} {'is' if up == 1 or watched == 1 else 'are'} up."
 
 
 def _down(names: list[str]) -> str:

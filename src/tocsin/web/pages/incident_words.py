@@ -12,6 +12,7 @@ from tocsin.core.plain import as_list, as_map
 from tocsin.core.quarantine import SUBJECT
 from tocsin.core.wording import headline
 from tocsin.pipeline.watchlist import Watched
+from tocsin.web.pages import words
 
 HELD = "Closed by hand: nobody is told until it has been up."
 _KINDS = {
@@ -140,13 +141,13 @@ def line(entry: Entry) -> Line:
     """An entry of the timeline, each thing said once."""
     head, text = _KINDS.get(entry.kind, entry.kind), entry.text
     if entry.kind == "assigned":
-        head, text = text[:1].upper() + text[1:] if text else head, ""
+        head, text = words.capital(text) if text else head, ""
     elif entry.kind == "acknowledged":
         text = ""
     elif entry.kind == "suppressed":
-        text = text.removeprefix("Not told: ")
+        text = _capital(text.removeprefix("Not told: "))
     elif entry.kind == "released":
-        text = "Nothing holds it back any more."
+        text = _capital(text.removeprefix("Told now: "))
     elif entry.kind == "escalated":
         text = text.removeprefix("Escalated: ")
     elif entry.kind == "postmortem":
@@ -159,3 +160,12 @@ def line(entry: Entry) -> Line:
         text = ""
     glyph = "" if head.startswith("Closed") else _GLYPHS.get(entry.kind, "")
     return Line(entry.at, head, entry.by or "", text, entry.kind == "comment", glyph)
+
+
+def why_held(incident: Incident) -> str:
+    """Why nobody is told of it now; "" when that is not held back."""
+    return words.sentence(incident.suppressed) if incident.open and incident.suppressed else ""
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

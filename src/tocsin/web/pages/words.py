@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 
 from markupsafe import Markup
 
+_WORD = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*(?=[ ,;]|$)")
+"""A word; what has a dot, a colon, a digit or a sign in it or behind it may be a name, and names keep their letters."""
+
+
+def capital(text: str) -> str:
+    """The text with a capital first, unless it begins with what may be a name (example.org, alice@example.org)."""
+    return f"{text[:1].upper()}{text[1:]}" if _WORD.match(text) else text
+
 
 def sentence(text: object) -> str:
     """The text with a capital first and a full stop last; the rest as it is (names and abbreviations keep theirs)."""
-    said = str(text)
-    return f"{said[:1].upper()}{said[1:]}" + ("" if said.endswith((".", "!", "?")) else ".")
+    said = capital(str(text))
+    return said + ("" if said.endswith((".", "!", "?")) else ".")
 
 
 def within(label: str) -> str:
