@@ -648,6 +648,14 @@ async def test_bad_certificates_say_why_and_keep_their_facts(net: Net, identity:
     assert not lenient.seen.tls.verified
 
 
+async def test_a_certificate_that_is_trusted_itself_is_not_called_self_signed(net: Net) -> None:
+    made = issue("b.example")
+    outcome = await over_tls(net, made, ca_file=made.pem)
+    assert failed(outcome, "tls", "tls")
+    assert outcome.error is not None
+    assert outcome.error.message == "certificate is for b.example, not a.example"
+
+
 async def test_a_certificate_for_an_address(net: Net) -> None:
     async with serving(hostile.good, tls=issue("127.0.0.1", by=authority()).context()) as server:
         assert (await look(net, server.url(), ca_file=authority().pem)).status == "up"

@@ -55,7 +55,9 @@ def fault_of(transfer: Transfer, facts: TlsFacts | None, timeout_s: float) -> Ch
     if (ours := _shortage(transfer)) is not None:
         return ours
     if code in _TLS_REFUSED:
-        return CheckFailed("tls", why_refused(facts, transfer.url.host, transfer.verify_code, text), phase="tls")
+        ca_file = transfer.special and transfer.special.ca_file
+        why = why_refused(facts, transfer.url.host, transfer.verify_code, text, ca_file=ca_file)
+        return CheckFailed("tls", why, phase="tls")
     if code in (5, 6):
         return CheckFailed("dns", text, phase="dns")
     if code in _OURS:

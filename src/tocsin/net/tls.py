@@ -6,6 +6,7 @@ import functools
 import hashlib
 import ipaddress
 import os
+import re
 import ssl
 import warnings
 from collections import OrderedDict
@@ -243,11 +244,23 @@ def names_host(sans: Sequence[str], host: str) -> bool:
     return False
 
 
-def why_refused(facts: TlsFacts | None, host: str, code: int, message: str, now: datetime | None = None) -> str:
+def _is_among(pem: str | None, fingerprint: str) -> bool:
+    """Whether the certificate of this fingerprint is one of those in the PEM text."""
+    blocks = re.findall(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", pem or "", re.DOTALL)
+    try:
+        return any(hashlib.sha256(ssl.PEM_cert_to_DER_cert(b)).hexdigest() == fingerprint for b in blocks)
+    except ValueError:  # one that is no Base64
+        return False
+
+
+def why_refused(
+    facts: TlsFacts | None, host: str, code: int, message: str, now: datetime | None = None, ca_file: str | None = None
+) -> str:
     """Why a certificate was not accepted, as a person would say it; every fault of it, the gravest first.
 
-    `code` is OpenSSL's verify result (10 expired, 18 self-signed, 19–21 unknown authority, 62 wrong host), `message`
-    what the library said."""
+    `code` is OpenSSL's verify result (10 expired, 18 self-signed, 19–21 unknown authority, 62 and 64 wrong host;
+    libcurl looks at the host first, and has no code then), `message` what the library said, `ca_file` the check's own
+    authorities."""
     at = now or datetime.now(UTC)
     faults: list[str] = []
     if facts is not None and facts.not_after is not None and facts.not_before is not None:
@@ -260,7 +273,8 @@ def why_refused(facts: TlsFacts | None, host: str, code: int, message: str, now:
         if not names_host(facts.sans, host):
             shown = ", ".join(facts.sans[:3]) or "no name"
             faults.append(f"certificate is for {shown}{' …' if len(facts.sans) > 3 else ''}, not {host}")
-        if facts.subject == facts.issuer and code == 18:
+        trusted = code in (62, 64) or _is_among(ca_file, facts.fingerprint_sha256)  # only the host is another
+        if facts.subject == facts.issuer and not trusted and (code == 18 or len(facts.chain) == 1):
             faults.append("self-signed certificate")
         elif code in (2, 18, 19, 20, 21):
             issuer = (facts.chain[-1]["issuer"] if facts.chain else facts.issuer) or "no name"
