@@ -17,8 +17,8 @@ from tocsin.web import passwords
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 PAGES = [
     "/", "/incidents", "/on-call", "/on-call/schedules/new", "/on-call/policies/new", "/alert-rules", "/reports",
-    "/channels", "/settings", "/settings/audit", "/settings/system", "/setup/monitor",
-    "/setup/channel",
+    "/channels", "/maintenance", "/maintenance/new", "/settings", "/settings/audit", "/settings/system",
+    "/setup/monitor", "/setup/channel",
 ]  # fmt: skip
 PAYLOADS = [
     "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", '"><svg onload=alert(1)>', "javascript:alert(1)",

@@ -340,7 +340,10 @@ async def test_redirects_to_refused_addresses(net: Net, location: str) -> None:
         await talk.answer("302 Found", b"", f"Location: {location}")
 
     async with serving(script) as server:
-        assert failed(await look(net, server.url()), "network", None, "refused:")
+        outcome = await look(net, server.url())
+    assert failed(outcome, "network", None, "refused:")
+    assert (outcome.seen.status_code, outcome.seen.final_url) == (302, server.url())  # what led there is still seen
+    assert outcome.seen.timing.ttfb is not None
 
 
 def not_judged(outcome: Outcome, words: str) -> bool:
@@ -519,6 +522,42 @@ async def test_a_proxy_is_used_and_guarded(net: Net) -> None:
     assert proxy.talks[0].header("proxy-authorization") == "Basic " + base64.b64encode(b"u:p").decode()
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_proxy_that_refuses_is_told_apart_from_the_target(net: Net, scheme: str) -> None:
+    closed = hostile.refused_port()
+    async with serving(hostile.good) as server:
+        url = f"{scheme}://127.0.0.1:{server.port}/"
+        for proxy in (f"http://u:sekret@127.0.0.1:{closed}", f"socks5://u:sekret@127.0.0.1:{closed}"):
+            outcome = await look(net, url, proxy=proxy)
+            assert failed(outcome, "connection_refused", "connect", f"refused by the proxy 127.0.0.1:{closed}")
+    assert not server.talks
+
+
+async def test_a_silent_socks_proxy_is_named_and_nothing_came_of_it(net: Net) -> None:
+    async with serving(Talk.hang, read=False) as proxy:
+        way = {"proxy": f"socks5://127.0.0.1:{proxy.port}", "timeout_s": 0.5}
+        plain = await look(net, "http://127.0.0.1:1/", **way)
+        over_tls = await look(net, "https://127.0.0.1:1/", **way)
+    assert failed(plain, "timeout", "connect", f"while connecting through the proxy 127.0.0.1:{proxy.port}")
+    assert failed(over_tls, "timeout", None, f"through the proxy 127.0.0.1:{proxy.port}")
+    for outcome in (plain, over_tls):
+        assert (outcome.seen.timing.ttfb, outcome.seen.timing.transfer) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "type_", "words"),
+    [(b"HTTP/1.1 502 Bad Gateway\r\n\r\n", "network", "refused: CONNECT"), (b"", "connection_reset", "closed")],
+)
+async def test_a_proxy_that_opens_no_tunnel(net: Net, answer: bytes, type_: str, words: str) -> None:
+    async def script(talk: Talk) -> None:
+        await talk.send(answer)
+
+    async with serving(script) as proxy:
+        outcome = await look(net, "https://127.0.0.1:1/", proxy=f"http://127.0.0.1:{proxy.port}")
+    assert failed(outcome, type_, "connect", words)
+    assert f"the proxy 127.0.0.1:{proxy.port}" in (outcome.error.message if outcome.error else "")
+
+
 async def test_the_environment_chooses_no_proxy(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     async with serving(hostile.good) as server:
@@ -636,6 +675,19 @@ async def test_garbage_on_a_tls_port(net: Net, garbage: bytes) -> None:
         assert failed(await look(net, f"https://127.0.0.1:{server.port}/"), "tls", "tls")
 
 
+def only_up_to_tls(outcome: Outcome) -> bool:
+    """Whether no byte of an answer is reported, and the phases are no more than the total."""
+    timing = outcome.seen.timing
+    phases = sum(p or 0 for p in (timing.dns, timing.connect, timing.tls, timing.ttfb, timing.transfer))
+    return (timing.ttfb, timing.transfer) == (None, None) and bool(timing.tls) and phases <= (timing.total or 0) + 0.01
+
+
+async def test_a_failed_handshake_reports_no_first_byte(net: Net) -> None:
+    async with serving(hostile.good) as plain:
+        assert only_up_to_tls(await look(net, f"https://127.0.0.1:{plain.port}/"))
+    assert only_up_to_tls(await over_tls(net, issue("a.example"), ca_file=None))
+
+
 async def test_https_must_not_fall_back(net: Net) -> None:
     """From https to http on the same host, credentials stay behind."""
 
@@ -670,6 +722,8 @@ async def test_https_must_not_fall_back(net: Net) -> None:
         ({"url": "http://x/", "ca_file": "/etc/passwd", "client_key": "/k"}, {"ca_file", "client_key"}),
         ({"url": "http://x/", "resolve": ["a:b"], "proxy": "file:///x"}, {"resolve[0]", "proxy"}),
         ({"url": "http://x/", "auth": "bearer"}, {"token"}),
+        ({"url": "http://x/", "username": "u"}, {"username"}),
+        ({"url": "HTTP://x/", "http_version": "3"}, {"http_version"}),
         (
             {"url": "http://x/", "max_body": -1, "max_redirects": 99, "verify_tls": 1},
             {"max_body", "max_redirects", "verify_tls"},

@@ -16,14 +16,34 @@ from builders import until
 from checks.looking import look, why
 from namespace import alone, echoes_heard, setting
 from needs import program, require
+from tocsin import checks
 from tocsin.checks.ping import Target
 from tocsin.core.result import Outcome
-from tocsin.core.shape import read
+from tocsin.core.shape import fields, read
 from tocsin.errors import EgressRefused, Invalid
 from tocsin.net import Address, Egress, Net
 from tocsin.net.icmp import Icmp, Way, _checksum
 
 FAST: dict[str, Any] = {"spacing_ms": 10, "wait_ms": 300}
+
+
+def wrong_fields(type_: str, **data: Any) -> set[str]:
+    try:
+        read(checks.kind(type_).target, data)
+    except Invalid as error:
+        return {problem.field for problem in error.problems}
+    return set()
+
+
+WITH_A_HOST = [name for name in checks.names() if any(f.name == "host" for f in fields(checks.kind(name).target))]
+
+
+@pytest.mark.parametrize("type_", WITH_A_HOST)
+def test_what_can_be_no_host_is_refused_by_every_check_type_that_has_one(type_: str) -> None:
+    for host in ("http://example.org", "127.0.0.1:80", "a b", "a/b", "x" * 64, "a..b"):
+        assert "host" in wrong_fields(type_, host=host), host
+    for host in ("127.1", "::1", "[::1]", "bücher.example", "a_b.example.", "localhost"):
+        assert "host" not in wrong_fields(type_, host=host), host
 
 
 WAYS: list[Way] = ["raw", "dgram", "ping"]

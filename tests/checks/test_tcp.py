@@ -72,6 +72,8 @@ async def test_silence_is_a_timeout():
     async with serving(nothing, read=False) as server:
         outcome = await look("tcp", host="127.0.0.1", port=server.port, expect=["hello"], timeout_s=0.4)
     assert why(outcome) == ("down", "timeout", "ttfb")
+    assert outcome.error is not None
+    assert outcome.error.message == "step 1: expected hello, found nothing within 0.4 s"
 
 
 async def test_a_flood_without_the_answer_is_cut():

@@ -127,9 +127,20 @@ async def test_a_bad_certificate_is_down_and_its_facts_are_there(make: Any, says
     assert outcome.seen.tls is not None
     assert outcome.seen.tls.not_after == made.cert.not_valid_after_utc
     assert not outcome.seen.tls.verified
+    assert outcome.seen.timing.tls is not None
     assert why(unverified) == ("up", "", None)
     assert unverified.seen.tls is not None
     assert not unverified.seen.tls.verified
+
+
+async def test_a_certificate_that_is_trusted_itself_is_not_called_self_signed():
+    """It is only for another host."""
+    made = issue("other.example")
+    async with serving(quiet, read=False, tls=made.context()) as server:
+        outcome = await look("tls", host="127.0.0.1", port=server.port, ca_file=made.pem)
+    assert why(outcome) == ("down", "tls", "tls")
+    assert outcome.error is not None
+    assert outcome.error.message == "certificate is for other.example, not 127.0.0.1"
 
 
 async def test_few_days_left_degrade():

@@ -64,6 +64,8 @@ async def site(talk: Talk) -> None:
             await talk.answer("404 Not Found", b"gone")
         case "/to":
             await talk.answer("302 Found", b"", "Location: /page")
+        case "/in?token=s3cret":
+            await talk.answer("302 Found", b"", "Location: /page?key=s3cret")
         case "/slow":
             await talk.hang()
         case _:
@@ -133,7 +135,7 @@ def test_another_status_can_be_right(url: str, words: list[str], capsys: pytest.
         (["--not-regex", r'"a": \d'], False), (["--header-regex", "X-Version: ^v7$"], True), (["--header-regex", "X-Version: ^v8$"], False),
         (["--json-path", "$.a == 1"], True), (["--json-path", "$.a==2"], False), (["--json-path", '$.status == "ok"'], True),
         (["--json-path", "$.status == ok"], True), (["--json-path", "$.status != 'ok'"], False), (["--json-path", "$.items[1].id >= 2"], True),
-        (["--json-path", "$.items[?@.id == 2].id == 2"], True), (["--json-path", "$.status =~ ^o"], True), (["--json-path", "$.text contains hi"], True),
+        (["--json-path", "$.items[?@.id == 2].id == 2"], True), (["--json-path", "$.status =~ ^o"], True), (["--json-path", "$.status =~ /^o/"], True), (["--json-path", "$.status =~ /"], False), (["--json-path", "$.status =~ ^/ok/"], False), (["--json-path", "$.text contains hi"], True),
         (["--json-path", '$.text == "say == hi"'], True), (["--max-response-ms", "60000"], True), (["--max-response-ms", "0"], False),
     ],
 )  # fmt: skip
@@ -187,6 +189,13 @@ def test_headers_methods_and_redirects(url: str, capsys: pytest.CaptureFixture[s
     pinned = url.replace("127.0.0.1", "pinned.test")
     host, port = pinned.removeprefix("http://").split(":")
     assert run(capsys, "http", f"{pinned}/page", "--resolve", f"{host}:{port}:127.0.0.1")[0] == 0
+
+
+def test_where_a_redirect_led_is_told_without_the_values_of_its_query(url: str, capsys: pytest.CaptureFixture[str]):
+    words = ["http", f"{url}/in?token=s3cret"]
+    assert f"1, to {url}/page?key=…" in run(capsys, *words)[1]
+    assert run_json(capsys, *words)[1]["final_url"] == f"{url}/page?key=…"
+    assert "s3cret" not in run(capsys, *words)[1] + run(capsys, *words, "--json")[1]
 
 
 def test_timeouts_and_refusals_are_down(url: str, capsys: pytest.CaptureFixture[str]):
@@ -260,7 +269,9 @@ def test_tls_and_a_certificate_that_ends_soon(tmp_path: Path, capsys: pytest.Cap
         (["http", "http://a", "--json-path", "a == 1"], "JSONPath"), (["http", "http://a", "--expect-status", "two"], "status codes"),
         (["http", "http://a", "--ca-file", "/no/such/file"], "expected a readable file"), (["http", "http://a", "--max-redirects", "99"], "--max-redirects: expected a whole number from 0 to 20"),
         (["ping", "h", "--count", "1.5"], "--count: expected a whole number"), (["dns", "a..b"], "NAME: expected a domain name"), (["dns", "a", "--type", "ANY"], "expected A or AAAA"),
-        (["smtp", "h:25", "--user", "u"], "--password"), (["http", "http://a", "--resolve", "x"], "--resolve: expected HOST:PORT:ADDRESS"), (["ping", "h", "--keyword", "x"], "unrecognized"),
+        (["smtp", "h:25", "--user", "u"], "--password"), (["ping", "127.0.0.1:80"], "HOST: expected a host name or an address"), (["dns", "a b"], "NAME: expected a domain name"),
+        (["dns", "a", "--server", "x..y"], "--server: expected ADDRESS"), (["http", "http://a", "--username", "u"], "--username: expected nothing, as auth is none"),
+        (["http", "http://a", "--http-version", "3"], "--http-version: expected 1.1 or 2"), (["http", "http://a", "--resolve", "x"], "--resolve: expected HOST:PORT:ADDRESS"), (["ping", "h", "--keyword", "x"], "unrecognized"),
     ],
 )  # fmt: skip
 def test_wrong_usage_is_2_with_a_clear_sentence(words: list[str], says: str, capsys: pytest.CaptureFixture[str]):
@@ -389,6 +400,25 @@ def test_it_starts_light():
 
 
 @pytest.mark.untraced
+def test_our_own_start_is_no_part_of_a_handshake(tmp_path: Path):
+    """What TLS takes is imported before the clock runs."""
+    program = (
+        "import asyncio, sys, tocsin.net.connect as connect\n"
+        "from tocsin.cli import main\n"
+        "first = connect.Connecting.__aenter__\n"
+        "async def enter(self):\n"
+        "    print('cryptography.x509' in sys.modules, 'tocsin.net.tls' in sys.modules)\n"
+        "    return await first(self)\n"
+        "connect.Connecting.__aenter__ = enter\n"
+        "sys.exit(main({words!r}))"
+    )
+    for words in (["tls", "127.0.0.1:1"], ["tcp", "127.0.0.1:1", "--tls"]):
+        text = program.format(words=["check", *words])
+        done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (1, "True True\n")  # standard output is for the answer alone
+
+
+@pytest.mark.untraced
 def test_a_plain_http_check_starts_without_the_log_and_the_metrics(url: str):
     outcome, modules = imported(["http", f"{url}/page"])
     assert outcome["status"] == "up"
@@ -408,6 +438,16 @@ def test_limits_that_nothing_could_meet_are_wrong_usage(
 ):
     assert tocsin(["check", "http", "http://127.0.0.1:9/", *words]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_options_that_switch_off_and_those_for_words_with_a_dash_say_how(capsys: pytest.CaptureFixture[str]):
+    assert tocsin(["check", "kafka-consumer", "--help"]) == 0
+    assert "not: " not in (said := capsys.readouterr().out)
+    assert "write no record" in " ".join(said.split())
+    assert tocsin(["check", "nagios", "--help"]) == 0
+    assert "--arguments=V for a V that begins with -" in " ".join(capsys.readouterr().out.split())
+    assert tocsin(["check", "nagios", "check_http", "--arguments", "-w"]) == 2
+    assert "write --arguments=VALUE for a value that begins with -" in capsys.readouterr().err
 
 
 def test_the_help_says_what_an_option_does_in_plain_words(capsys: pytest.CaptureFixture[str]):

@@ -66,10 +66,22 @@ MISSED = [
     ({"type": "header", "name": "x-cache", "op": "eq", "value": "HIT"}, PAGE, "HIT", None),
     ({"type": "header", "name": "set-cookie", "op": "contains", "value": "secure"}, PAGE, 'contains "secure"', "***"),
     ({"type": "json_path", "path": "$.status", "op": "eq", "value": "fine"}, PAGE, "fine", "ok"),
-    ({"type": "json_path", "path": "$.n", "op": "eq", "value": "5"}, PAGE, "5", 5),
+    ({"type": "json_path", "path": "$.n", "op": "eq", "value": "5"}, PAGE, '"5"', 5),
     ({"type": "json_path", "path": "$.on", "op": "eq", "value": 1}, PAGE, 1, True),
     ({"type": "json_path", "path": "$.n", "op": "gt", "value": 5}, PAGE, "> 5", 5),
-    ({"type": "json_path", "path": "$.status", "op": "gt", "value": 5}, PAGE, "> 5", "ok"),
+    ({"type": "json_path", "path": "$.status", "op": "gt", "value": 5}, PAGE, "> 5", '"ok"'),
+    ({"type": "json_path", "path": "$.n", "op": "contains", "value": "5"}, PAGE, 'contains "5"', 5),
+    ({"type": "json_path", "path": "$.status", "op": "ne", "value": "ok"}, PAGE, '!= "ok"', "ok"),
+    ({"type": "json_path", "path": "$.gone", "op": "eq", "value": None}, PAGE, "null", None),
+    ({"type": "json_path", "path": "$.a", "op": "eq", "value": 1}, Observation(body=b'{"a":null}'), 1, "null"),
+    ({"type": "json_path", "path": "$.a", "op": "eq", "value": None}, Observation(body=b'{"a":"null"}'), "null", '"null"'),
+    ({"type": "header", "name": "X-Api-Key", "op": "eq", "value": "k"}, Observation(headers=(("X-Api-Key", "hunter2"),)), "k", "***"),
+    ({"type": "body", "op": "contains", "value": "z"}, Observation(body=b"abc", truncated=True), 'contains "z"', "a body that was cut at 3 bytes"),
+    ({"type": "body", "op": "matches", "value": "z"}, Observation(body=b"abc", truncated=True), "matches z", "a body that was cut at 3 bytes"),
+    ({"type": "body", "op": "not_contains", "value": "z"}, Observation(body=b"abc", truncated=True), 'not contains "z"', "a body that was cut at 3 bytes"),
+    ({"type": "body", "op": "not_matches", "value": "z"}, Observation(body=b"", truncated=True), "not matches z", "a body that was cut at 0 bytes"),
+    ({"type": "body", "op": "not_contains", "value": "a"}, Observation(body=b"abc", truncated=True), 'not contains "a"', "it in a body that was cut at 3 bytes"),
+    ({"type": "body", "op": "eq", "value": "abc"}, Observation(body=b"abc", truncated=True), "abc", "a body that was cut at 3 bytes"),
     ({"type": "json_path", "path": "$.gone", "op": "eq", "value": 1}, PAGE, 1, None),
     ({"type": "json_path", "path": "$.a", "op": "eq", "value": 1}, Observation(body=b"<html>"), 1, "not JSON: invalid character (byte 0)"),
     ({"type": "json_path", "path": "$.a", "op": "eq", "value": 1}, Observation(body=b'{"a":', truncated=True), 1, "a body that was cut at 5 bytes"),
@@ -100,6 +112,19 @@ def test_missed(assertion: dict[str, Any], seen: Observation, expected: Any, act
     assert error is not None
     assert error.type == "assertion"
     assert "hunter2" not in error.message
+
+
+def test_what_was_read_of_a_cut_body_can_prove_that_something_is_there():
+    cut = Observation(body=b"all is well", truncated=True)
+    assert judged(cut, type="body", op="contains", value="well").ok
+    assert judged(cut, type="body", op="matches", value="^all").ok
+
+
+def test_a_missing_value_is_told_from_null():
+    result = judged(type="json_path", path="$.gone", op="eq", value=None)
+    error = verdict_of([result])[1]
+    assert error is not None
+    assert error.message == "JSON $.gone: expected null, found nothing"
 
 
 def test_a_missed_limit_that_only_degrades():

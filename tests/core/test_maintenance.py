@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from builders import START, a_monitor, at, records
-from tocsin.core.maintenance import Window, changes_at, ends_at, hush_of, in_maintenance, occurrences
+from tocsin.core.maintenance import Agenda, Window, changes_at, ends_at, hush_of, in_maintenance, occurrences, stands
 from tocsin.core.scope import Scope
 
 HOUR = 3600
@@ -87,3 +87,15 @@ def test_what_lasts_is_what_an_occurrence_says_and_changes_are_its_edges(
         assert all(
             (ends_at(window, moment) is None) == (not lasting) for moment in (now, change - timedelta(seconds=1))
         )
+
+
+@given(
+    st.sampled_from([None, "FREQ=DAILY", "FREQ=WEEKLY;BYDAY=SA,SU", "FREQ=DAILY;COUNT=2"]),
+    st.integers(60, 200_000),
+    st.lists(st.integers(-400_000, 400_000), min_size=1, max_size=20),
+)
+def test_an_agenda_says_what_the_window_says(rrule: str | None, lasts: int, seconds: list[int]) -> None:
+    """Also where occurrences overlap, and when the clock is set back."""
+    window, agenda = a_window(rrule=rrule, duration_s=lasts, time_zone="Europe/Berlin"), Agenda()
+    for moment in map(at, seconds):
+        assert agenda(window, moment) == stands(window, moment)

@@ -135,7 +135,8 @@ async def test_explain_shows_the_votes_of_now(world: World) -> None:
     Place(world)
     watched = await world.watch(interval_s=60)
     await world.go(2)
-    explained = world.corridor.explain(watched)
+    explained, hush = world.corridor.explain(watched)
+    assert hush is None
     assert explained.value == "up"
     assert explained.votes[0].age_s is not None
     assert explained.votes[0].fresh

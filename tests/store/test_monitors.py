@@ -53,6 +53,24 @@ async def test_what_a_monitor_names_must_be_in_its_workspace(store: Store) -> No
         await store.of("ws").write(lambda s: s.monitors.add(a_monitor(workspace_id="elsewhere")))
 
 
+async def test_no_monitor_comes_to_depend_on_itself(store: Store) -> None:
+    first = await keep_monitor(store, name="First")
+    second = await keep_monitor(store, name="Second", parents=(("nothing", first.id)[1:],))
+    with pytest.raises(Conflict, match="First → Second → First"):
+        await store.of("ws").write(lambda s: s.monitors.replace(replace(first, parents=(second.id,))))
+    assert (await store.of("ws").read(lambda s: s.monitors.get(first.id))).parents == ()
+
+
+async def test_a_group_shrinks_with_the_monitors_in_it(store: Store) -> None:
+    one, two, three = [await keep_monitor(store) for _ in range(3)]
+    child = await keep_monitor(store, parents=((one.id, two.id, three.id), three.id))
+    ws = store.of("ws")
+    await ws.write(lambda s: s.monitors.delete(three.id))
+    assert (await ws.read(lambda s: s.monitors.get(child.id))).parents == ((one.id, two.id),)
+    await ws.write(lambda s: s.monitors.delete(one.id))
+    assert (await ws.read(lambda s: s.monitors.get(child.id))).parents == (two.id,)
+
+
 async def test_deleting_a_monitor_takes_what_hangs_on_it(store: Store) -> None:
     parent = await keep_monitor(store)
     child = await keep_monitor(store, parents=(parent.id,))

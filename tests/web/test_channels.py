@@ -10,21 +10,21 @@ from tocsin import notifiers
 from web.conftest import Alice
 
 CONFIGS: dict[str, dict[str, Any]] = {
-    "webhook": {"url": "http://127.0.0.1:9/", "secret": "canary"},
-    "email": {"to": "ann@example.org", "smtp_url": "smtp://u:canary@127.0.0.1:9"},
-    "slack": {"token": "canary", "channel": "#ops", "base_url": "http://127.0.0.1:9"},
-    "discord": {"url": "http://127.0.0.1:9/canary"},
-    "telegram": {"token": "canary", "chat_id": -100123, "base_url": "http://127.0.0.1:9"},
-    "teams": {"url": "http://127.0.0.1:9/canary"},
-    "pagerduty": {"routing_key": "canary", "base_url": "http://127.0.0.1:9"},
-    "opsgenie": {"api_key": "canary", "base_url": "http://127.0.0.1:9"},
-    "ntfy": {"url": "http://127.0.0.1:9", "topic": "ops", "token": "canary"},
+    "webhook": {"url": "http://127.0.0.1:9/", "secret": "swallow"},
+    "email": {"to": "ann@example.org", "smtp_url": "smtp://u:swallow@127.0.0.1:9"},
+    "slack": {"token": "swallow", "channel": "#ops", "base_url": "http://127.0.0.1:9"},
+    "discord": {"url": "http://127.0.0.1:9/swallow"},
+    "telegram": {"token": "swallow", "chat_id": -100123, "base_url": "http://127.0.0.1:9"},
+    "teams": {"url": "http://127.0.0.1:9/swallow"},
+    "pagerduty": {"routing_key": "swallow", "base_url": "http://127.0.0.1:9"},
+    "opsgenie": {"api_key": "swallow", "base_url": "http://127.0.0.1:9"},
+    "ntfy": {"url": "http://127.0.0.1:9", "topic": "ops", "token": "swallow"},
     "twilio": {
-        "account_sid": "AC1", "auth_token": "canary", "from": "Tocsin", "to": "+436641234567",
+        "account_sid": "AC1", "auth_token": "swallow", "from": "Tocsin", "to": "+436641234567",
         "base_url": "http://127.0.0.1:9",
     },
-    "alertmanager": {"url": "http://127.0.0.1:9", "token": "canary"},
-    "apprise": {"url": "json://127.0.0.1:9/canary"},
+    "alertmanager": {"url": "http://127.0.0.1:9", "token": "swallow"},
+    "apprise": {"url": "json://127.0.0.1:9/swallow"},
 }  # fmt: skip
 URL = "/api/v1/channels"
 
@@ -38,7 +38,7 @@ async def test_every_kind_is_made_changed_and_tested_and_keeps_its_secret(alice:
     tested = await alice.api.post(f"{one}/test")
     assert (changed.status, tested.data["ok"]) == (200, False)
     seen = "".join([made.text, changed.text, tested.text, (await alice.api.get("/api/v1/audit-log")).text])
-    assert "canary" not in seen
+    assert "swallow" not in seen
     kept = alice.house.parts.corridor.watchlist.channel(alice.workspace_id, made.data["id"])
     assert kept is not None
     assert kept.config == CONFIGS[kind]

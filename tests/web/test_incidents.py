@@ -148,6 +148,6 @@ async def test_the_page_says_who_is_told_next_and_what_was_held_back(alice: Alic
     )
     await keep(alice, replace(shop, suppressed="silence “Lunch”", told=False), *entries)
     page = (await reader.get(f"/incidents/{shop.id}", **HTML)).text
-    assert "Held back by silence “Lunch”." in page
-    assert '<b>Held back</b><p class="shown">silence “Lunch”</p>' in page
+    assert "<b>Nobody is told for now.</b> Silence “Lunch”" in page
+    assert '<b>Held back</b><p class="shown">Silence “Lunch”</p>' in page
     assert '<b>Escalated</b><p class="shown">step 1 reached nobody</p>' in page

@@ -155,6 +155,16 @@ async def test_deleting_forgets_it(alice: Alice) -> None:
     child = await made(alice, name="child", parents=[parent["id"]])
     loop = await alice.api.patch(f"/api/v1/monitors/{parent['id']}", {"parents": [child["id"]]})
     assert loop.fields == ["parents[0]"]
+    assert loop.data["errors"][0]["found"] == "parent → child → parent"
+    group = await alice.api.patch(f"/api/v1/monitors/{parent['id']}", {"parents": [[child["id"], "nope"], []]})
+    assert group.fields == ["parents[1]", "parents[0][0]", "parents[0][1]"]
+    other = await made(alice, name="other")
+    both = [parent["id"], [parent["id"], other["id"]]]
+    assert (await alice.api.patch(f"/api/v1/monitors/{child['id']}", {"parents": both})).data["parents"] == both
+    renamed = await alice.api.patch(f"/api/v1/monitors/{child['id']}", {"name": "renamed"})
+    assert (renamed.status, renamed.data["parents"]) == (200, both)
+    assert (await alice.api.delete(f"/api/v1/monitors/{other['id']}")).status == 204
+    assert (await alice.api.get(f"/api/v1/monitors/{child['id']}")).data["parents"] == [parent["id"]]
     assert (await alice.api.delete(f"/api/v1/monitors/{parent['id']}")).status == 204
     assert (await alice.api.get(f"/api/v1/monitors/{parent['id']}")).status == 404
     assert (await alice.api.get(f"/api/v1/monitors/{child['id']}")).data["parents"] == []

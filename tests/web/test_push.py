@@ -44,6 +44,12 @@ async def test_the_server_makes_the_token(alice: Alice) -> None:
     assert alice.house.parts.corridor.watchlist.get(one["id"]).monitor.target["token"] == token_of(one)
 
 
+async def test_an_unknown_token_is_told_as_such(alice: Alice) -> None:
+    for path in ("/api/push/", "/ping/"):
+        answer = await alice.house.caller().get(path + "t" * 43)
+        assert (answer.status, "there is no monitor with this token" in answer.text) == (404, True)
+
+
 @pytest.mark.parametrize("token", ["backupbackupbackup", "x" * 43, "***"])
 async def test_nobody_chooses_a_token(alice: Alice, token: str) -> None:
     answer = await alice.api.post("/api/v1/monitors", PUSH | {"target": {"token": token}})

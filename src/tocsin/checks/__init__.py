@@ -147,6 +147,8 @@ async def run(order: Order, net: Net, clock: Clock) -> Outcome:
     refuses → invalid, network; this machine is short of something → invalid; any other exception is a fault of ours →
     invalid, with its traceback in the log."""
     chosen = kind(order.type)
+    if _speaks_tls(order.target):
+        _ready_for_tls()
     started_at = clock.now()
     began = time.perf_counter()
     here = Progress()
@@ -173,6 +175,23 @@ async def run(order: Order, net: Net, clock: Clock) -> Outcome:
         seen=seen,
         assertions=results,
     )
+
+
+def _speaks_tls(target: Any) -> bool:
+    """Whether a check of this target will, or may, do a handshake of our own."""
+    if not hasattr(target, "verify_tls"):
+        return False
+    if hasattr(target, "url"):
+        return str(target.url).lower().startswith(("https:", "wss:"))
+    chosen = [value for name in ("tls", "starttls") if (value := getattr(target, name, None)) is not None]
+    return any(chosen) if chosen else getattr(target, "protocol", "tls") == "tls"
+
+
+@functools.cache
+def _ready_for_tls() -> None:
+    """Import what TLS takes, some 200 ms the first time, before a clock runs: the target has no part in it."""
+    importlib.import_module("tocsin.net.tls")
+    importlib.import_module("cryptography.x509")
 
 
 async def _look(

@@ -7,19 +7,21 @@ from typing import Annotated, Literal, Protocol
 
 from tocsin.core.header import is_name, is_value
 from tocsin.core.plain import found
-from tocsin.core.shape import Front, Help, Hidden, Length, Long, Pattern, Range
+from tocsin.core.shape import Front, Help, Hidden, Holds, Length, Long, Pattern, Range
 from tocsin.errors import Problem
 from tocsin.net import TlsWish
-from tocsin.net.resolve import split_pin
+from tocsin.net.resolve import is_host, split_pin
 
 _PEM = Pattern(r"\s*-----BEGIN [\s\S]*", "PEM text that begins with -----BEGIN (the text itself, not a path)")
 
-Host = Annotated[str, Length(1, 253), Help("Host name or address")]
+_A_HOST = Holds(is_host, "a host name or an address, without scheme, port or path")
+
+Host = Annotated[str, Length(1, 253), _A_HOST, Help("Host name or address")]
 Port = Annotated[int, Front, Range(1, 65535), Help("Port")]
 IpVersion = Annotated[Literal[4, 6] | None, Help("Use only IPv4 or only IPv6")]
 Tls = Annotated[bool, Front, Help("Speak TLS")]
 VerifyTls = Annotated[bool, Help("The certificate must be valid")]
-ServerName = Annotated[str | None, Length(1, 253), Help("Name for TLS, when it is not the host")]
+ServerName = Annotated[str | None, Length(1, 253), _A_HOST, Help("Name for TLS, when it is not the host")]
 CaFile = Annotated[
     str | None, _PEM, Long, Help("Certificates of the authorities to trust instead of the system's, PEM")
 ]

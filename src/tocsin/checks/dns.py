@@ -34,6 +34,7 @@ from tocsin.core.shape import Front, Help, Length, Pattern, Range
 from tocsin.errors import CheckFailed, CheckInvalid, Invalid, Problem
 from tocsin.net import Net, TlsWish
 from tocsin.net.progress import progress
+from tocsin.net.resolve import is_host
 
 TITLE, SAYS = "DNS", "records and answers"
 
@@ -154,6 +155,8 @@ def _question_name(name: str, record_type: str) -> dns.name.Name:
         except dns.exception.SyntaxError:
             if not name.rstrip(".").lower().endswith(".arpa"):
                 raise
+    if any(c.isspace() for c in name):
+        raise ValueError("no name that anybody asks for has a space in it")
     return dns.name.from_text(name)
 
 
@@ -166,12 +169,14 @@ def _server(text: str, port: int) -> tuple[str, int] | None:
         pass
     host, colon, given = text.rpartition(":")
     if not colon:
-        return text, port
+        return (text, port) if is_host(text) else None
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
         return None
-    return (host, int(given)) if host and given.isascii() and given.isdigit() and 0 < int(given) < 65536 else None
+    return (
+        (host, int(given)) if is_host(host) and given.isascii() and given.isdigit() and 0 < int(given) < 65536 else None
+    )
 
 
 def _whom(target: Target) -> tuple[str, int]:

@@ -19,7 +19,7 @@ from tocsin.checks._terms import (
 )
 from tocsin.core.assertion_terms import STATUS_2XX
 from tocsin.core.header import is_value
-from tocsin.core.plain import quiet_url
+from tocsin.core.plain import found, quiet_url
 from tocsin.core.result import Observation
 from tocsin.core.shape import Help, Hidden, Length, Long, Pattern, Private, Range
 from tocsin.errors import CheckFailed, Invalid, Problem
@@ -84,6 +84,12 @@ class Target:
         for name in ("token", "cors_origin"):
             if not is_value(getattr(self, name) or ""):
                 problems.append(Problem(name, "one line", "***"))
+        if self.http_version == "3" and self.url.lower().startswith("http:"):
+            problems.append(Problem("http_version", "1.1 or 2, as HTTP/3 is for https:// alone", "3"))
+        if self.auth == "none" and self.username:
+            problems.append(
+                Problem("username", "nothing, as auth is none (basic and digest use it)", found(self.username))
+            )
         if self.auth == "bearer" and not self.token:
             problems.append(Problem("token", "a token, as auth is bearer", "nothing"))
         if self.auth == "oauth2":

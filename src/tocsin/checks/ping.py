@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
+from tocsin.checks._terms import Host, IpVersion
 from tocsin.core.result import CheckError, Observation, Timing
-from tocsin.core.shape import Help, Length, Range
+from tocsin.core.shape import Help, Range
 from tocsin.errors import CheckFailed
 from tocsin.net import Net
 from tocsin.net.icmp import Echoes
@@ -21,13 +22,13 @@ TITLE, SAYS = "Ping", "loss and round trip"
 class Target:
     """A host that should answer to ping."""
 
-    host: Annotated[str, Length(1, 253), Help("Host name or address")]
+    host: Host
     count: Annotated[int, Range(1, 20), Help("How many packets")] = 3
     spacing_ms: Annotated[int, Range(10, 2000), Help("Time between packets, ms")] = 200
     wait_ms: Annotated[int, Range(50, 10_000), Help("How long to wait after the last packet, ms")] = 2000
     size: Annotated[int, Range(8, 1400), Help("Bytes in a packet")] = 56
     max_loss_percent: Annotated[int, Range(0, 99), Help("Degraded when more of the packets are lost")] = 25
-    ip_version: Annotated[Literal[4, 6] | None, Help("Use only IPv4 or only IPv6")] = None
+    ip_version: IpVersion = None
 
 
 async def check(target: Target, net: Net) -> Observation:

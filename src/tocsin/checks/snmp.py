@@ -51,7 +51,8 @@ class Target:
         str | None, Front, Length(0, 1000), Help("What the value is compared with; any will do when empty")
     ] = None
     compare: Annotated[
-        Literal["eq", "ne", "lt", "lte", "gt", "gte", "contains"], Help("How: the value must be … what is expected")
+        Literal["eq", "ne", "lt", "lte", "gt", "gte", "contains"],
+        Help("How the value is compared with what is expected"),
     ] = "eq"
     ip_version: IpVersion = None
 

@@ -124,5 +124,8 @@ async def _hear(connection: Connection, pattern: str, step: int, received: bytea
         if len(received) > start:
             raise missed("then nothing more came") from None
         raise CheckFailed(
-            "timeout", f"step {step + 1}: nothing came", phase="ttfb", observation=_seen(connection, received)
+            "timeout",
+            f"step {step + 1}: expected {clip(pattern)}, found nothing within {progress().timeout_s or 0:g} s",
+            phase="ttfb",
+            observation=_seen(connection, received),
         ) from None

@@ -18,7 +18,7 @@ from typing import Any
 from tocsin import checks, settings
 from tocsin.app.local import local_of
 from tocsin.cli import outcome_text, sugar
-from tocsin.core.plain import found
+from tocsin.core.plain import found, quiet_url
 from tocsin.core.result import Outcome, outcome_json
 from tocsin.core.shape import FieldShape, fields, loads, read
 from tocsin.errors import Invalid, Problem, SettingsError
@@ -37,6 +37,8 @@ _RENAMED = {
 _LEFT_OFF = {
     "verify_tls": "accept any certificate",
     "follow_redirects": "do not follow redirects: a redirect is the answer",
+    "write": "write no record: read the newest one that is there",
+    "cookies": "keep no cookies from step to step",
 }
 
 
@@ -76,7 +78,9 @@ def run(argv: Sequence[str]) -> int:
     with contextlib.redirect_stdout(sys.stderr):  # standard output is for the answer alone, whatever else is written
         outcome = asyncio.run(_look(order, allowed["EGRESS"], local))
     if args.json:
-        print(json.dumps(outcome_json(outcome), ensure_ascii=False, allow_nan=False))
+        shown = outcome_json(outcome)
+        shown["final_url"] = shown["final_url"] and quiet_url(shown["final_url"])  # as the target is told
+        print(json.dumps(shown, ensure_ascii=False, allow_nan=False))
     else:
         print(outcome_text.block(outcome))
     return EXIT[outcome.status]
@@ -149,6 +153,9 @@ class _Parser(argparse.ArgumentParser):
     """Refuses in our words: `tocsin check: expected …, found …`."""
 
     def error(self, message: str) -> Any:
+        option, _, why = message.removeprefix("argument ").partition(": ")
+        if why == "expected one argument":  # argparse takes what begins with - for an option
+            message += f"; write {option.split('/')[-1]}=VALUE for a value that begins with -"
         self.exit(USAGE, f"tocsin check: {message}\n(`{self.prog} --help` lists the options)\n")
 
 
@@ -227,7 +234,8 @@ def _add(parser: argparse.ArgumentParser, shape: FieldShape) -> None:
             option, dest=place, type=_pair, action="append", metavar="'K: V'", help=f"{text}; repeatable"
         )
     elif shape.kind == "list":
-        parser.add_argument(option, dest=place, action="append", metavar="V", help=f"{text}; repeatable")
+        text = f"{text}; repeatable, {option}=V for a V that begins with -"
+        parser.add_argument(option, dest=place, action="append", metavar="V", help=text)
     elif shape.marks.hidden and shape.name != "proxy":
         parser.add_argument(
             f"{option}-file", dest=place, type=_secret_file, metavar="FILE", help=f"{text}, read from FILE"

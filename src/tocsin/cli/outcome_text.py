@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tocsin.core.fact_text import fact_rows, ms
-from tocsin.core.plain import as_list, clip, found
+from tocsin.core.plain import as_list, clip, found, quiet_url
 from tocsin.core.result import AssertionResult, Outcome, Timing, TlsFacts
 
 _MARK = {"up": "●", "degraded": "◐", "down": "○", "invalid": "?"}
@@ -24,7 +24,7 @@ def block(outcome: Outcome) -> str:
     if seen.ip:
         rows.append(("address", seen.ip))
     if seen.redirects:
-        rows.append(("redirects", f"{seen.redirects}, to {clip(seen.final_url or '', 200)}"))
+        rows.append(("redirects", f"{seen.redirects}, to {clip(quiet_url(seen.final_url or ''), 200)}"))
     if seen.body_bytes is not None:
         rows.append(("body", f"{seen.body_bytes} bytes" + (", cut there" if seen.truncated else "")))
     rows += _tls_rows(seen.tls)

@@ -107,7 +107,7 @@ def _json_path(text: str) -> dict[str, Any]:
 def _value(text: str, op: str) -> Any:
     """JSON when it is JSON, else the text itself, so that quotes may be left out."""
     if op == "matches":
-        return text.strip("/")
+        return text[1:-1] if len(text) > 2 and text[0] == text[-1] == "/" else text  # the way sed and others write it
     if len(text) > 1 and text[0] == text[-1] == "'":
         return text[1:-1]
     try:

@@ -184,6 +184,9 @@ def _look_again(draft: _Draft, incident: Incident) -> None:
         incident = _note_worse(draft, incident)
         if draft.hush is None:
             incident = _tell_due(draft, _release(draft, incident))
+        elif incident.suppressed and incident.suppressed != draft.hush.why:
+            draft.write("suppressed", f"Not told: {draft.hush.why}", by=draft.hush.kind)
+            incident = replace(incident, suppressed=draft.hush.why)
     draft.incident = incident
 
 

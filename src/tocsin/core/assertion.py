@@ -15,6 +15,7 @@ from tocsin.core.json_query import NotJson, Schema, TooCostly, read_body, values
 from tocsin.core.monitor import Assertion
 from tocsin.core.pattern import search
 from tocsin.core.plain import clip, found
+from tocsin.core.redaction import HIDDEN, holds_credential
 from tocsin.core.result import AssertionResult, CheckError, Observation, Status
 
 __all__ = ["OPS", "STATUS_2XX", "as_utf8", "check_assertions", "judge", "verdict_of"]
@@ -28,7 +29,6 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "gt": operator.gt,
     "gte": operator.ge,
 }
-_PRIVATE_HEADERS = frozenset(("set-cookie", "authorization", "proxy-authorization", "www-authenticate"))
 _NO_CHARSETS = frozenset(("punycode", "idna", "unicode-escape", "raw-unicode-escape", "undefined"))
 """What Python calls encodings and no page is written in; punycode takes minutes for a megabyte."""
 _LABELS = {
@@ -65,10 +65,14 @@ class _Seen:
                 self._json = read_body(self.text())
             except NotJson as error:
                 cut = self.observation.truncated
-                self._json = NotJson(f"a body that was cut at {len(self.observation.body)} bytes") if cut else error
+                self._json = NotJson(_cut(self.observation)) if cut else error
         if isinstance(self._json, NotJson):
             raise self._json
         return self._json
+
+
+def _cut(observation: Observation) -> str:
+    return f"a body that was cut at {len(observation.body)} bytes"
 
 
 def as_utf8(observation: Observation) -> bytes:
@@ -179,6 +183,10 @@ def _body(a: Assertion) -> _Judge:
     def run(seen: _Seen) -> AssertionResult:
         text = seen.text()
         ok, looked_at = test(text)
+        if seen.observation.truncated and (not ok or a.op not in ("contains", "matches")):
+            # What was not read may say otherwise, unless the forbidden text stands in what was.
+            there = not ok and a.op.startswith("not_")
+            return _result(a, False, expected, f"it in {_cut(seen.observation)}" if there else _cut(seen.observation))
         if not text:
             return _result(a, ok, expected, "an empty body")
         start = clip(text[: SHOWN * 4].decode("utf-8", "replace").strip(), SHOWN)
@@ -212,21 +220,22 @@ def _text_test(a: Assertion) -> tuple[Callable[[bytes], tuple[bool, int]], str]:
 def _header(a: Assertion) -> _Judge:
     test, expected = _text_test(a)
     wanted, negative = (a.name or "").lower(), a.op.startswith("not_")
+    hides = holds_credential(wanted)
 
     def run(seen: _Seen) -> AssertionResult:
         values = [v for n, v in seen.observation.headers if n.lower() == wanted]
         tested = [test(v.encode("utf-8", "replace"))[0] for v in values]
         ok = all(tested) if negative else any(tested)
         shown = clip(", ".join(values), SHOWN) if values else None
-        return _result(a, ok, expected, "***" if values and wanted in _PRIVATE_HEADERS else shown)
+        return _result(a, ok, expected, HIDDEN if values and hides else shown)
 
     return run
 
 
 def _json_path(a: Assertion) -> _Judge:
     path, op, value = a.path or "$", a.op, a.value
-    shown = _brief(value)
-    expected = shown if op == "eq" else f"{_SIGNS.get(op, op)} {_plainly(shown)}"
+    sign = _SIGNS.get(op, op)
+    expected = _brief(value) if op == "eq" else f"{sign} {value if op == 'matches' else found(value)}"
 
     def run(seen: _Seen) -> AssertionResult:
         try:
@@ -236,7 +245,13 @@ def _json_path(a: Assertion) -> _Judge:
         if not values:
             return _result(a, op == "ne", expected, None)
         ok = _holds(op, values, value)
-        return _result(a, ok, expected, _brief(values[0] if len(values) == 1 else values))
+        at = values[0] if len(values) == 1 else values
+        if isinstance(at, str) is isinstance(value, str) or op == "matches":
+            return _result(a, ok, expected, _brief(at))
+        # A text and something that is none, which may look the same: the text in quotes.
+        if isinstance(at, str):
+            return _result(a, ok, expected, found(at))
+        return _result(a, ok, found(value) if op == "eq" else expected, _brief(at))
 
     return run
 
@@ -281,8 +296,8 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def _brief(value: Any) -> Any:
-    """The value itself when it is short, else a rendering of it."""
-    if value is None or isinstance(value, (bool, float)):
+    """The value itself when it is short, else a rendering of it. (None is kept for what is not there.)"""
+    if isinstance(value, (bool, float)):
         return value
     if isinstance(value, int):
         return value if -(1 << 63) <= value < (1 << 63) else "a huge number"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -43,9 +43,36 @@ class Window(Struct, frozen=True, kw_only=True):
     version: int = 1
 
 
-def hush_of(windows: Sequence[Window], monitor: Monitor, now: datetime) -> Hush | None:
+Stands = tuple[datetime | None, datetime | None]
+"""When what lasts now ends (None: nothing lasts), and when it begins next (None: never)."""
+
+
+def stands(window: Window, now: datetime) -> Stands:
+    """How a window stands at a moment."""
+    coming = occurrences(window, now, 1)
+    return ends_at(window, now), coming[0][0] if coming else None
+
+
+class Agenda:
+    """`stands` of windows that do not change, worked out once for each of their beginnings and ends."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[datetime, datetime | None, Stands]] = {}
+
+    def __call__(self, window: Window, now: datetime) -> Stands:
+        known = self._known.get(window.id)
+        if known is None or now < known[0] or (known[1] is not None and now >= known[1]):
+            found = stands(window, now)
+            known = now, min((moment for moment in found if moment is not None), default=None), found
+            self._known[window.id] = known
+        return known[2]
+
+
+def hush_of(
+    windows: Sequence[Window], monitor: Monitor, now: datetime, agenda: Callable[[Window, datetime], Stands] = stands
+) -> Hush | None:
     """What holds messages of a monitor back now: of several windows the one that lasts longest."""
-    lasting = [(end, window) for window in covering(windows, monitor) if (end := ends_at(window, now)) is not None]
+    lasting = [(end, window) for window in covering(windows, monitor) if (end := agenda(window, now)[0]) is not None]
     if not lasting:
         return None
     end, window = max(lasting, key=lambda pair: pair[0])
@@ -58,18 +85,18 @@ def covering(windows: Sequence[Window], monitor: Monitor) -> list[Window]:
     return [window for window in windows if window.enabled and window.scope.covers(monitor)]
 
 
-def in_maintenance(windows: Sequence[Window], monitor: Monitor, now: datetime) -> bool:
+def in_maintenance(
+    windows: Sequence[Window], monitor: Monitor, now: datetime, agenda: Callable[[Window, datetime], Stands] = stands
+) -> bool:
     """Whether a window that is no silence lasts now."""
-    return any(ends_at(window, now) is not None for window in covering(windows, monitor) if not window.silence)
+    return any(agenda(window, now)[0] is not None for window in covering(windows, monitor) if not window.silence)
 
 
-def changes_at(windows: Sequence[Window], monitor: Monitor, now: datetime) -> datetime | None:
+def changes_at(
+    windows: Sequence[Window], monitor: Monitor, now: datetime, agenda: Callable[[Window, datetime], Stands] = stands
+) -> datetime | None:
     """The next moment after `now` at which one of the monitor's windows begins or ends, None when none ever does."""
-    moments: list[datetime] = []
-    for window in covering(windows, monitor):
-        moments += [begin for begin, _ in occurrences(window, now, 1)]
-        if (end := ends_at(window, now)) is not None:
-            moments.append(end)
+    moments = [moment for window in covering(windows, monitor) for moment in agenda(window, now) if moment is not None]
     return min(moments, default=None)
 
 

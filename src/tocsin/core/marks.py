@@ -36,6 +36,11 @@ def Pattern(regex: str, says: str = "") -> Meta:
     return Meta(pattern=f"^(?:{regex})$", extra={"says": says, "regex": re.compile(regex)})
 
 
+def Holds(test: Callable[[str], bool], says: str) -> Meta:
+    """Text for which `test` is true, where a pattern cannot say what is meant; `says` tells people what that is."""
+    return Meta(extra={"test": test, "says": says})
+
+
 def Choice(*values: str | int) -> Meta:
     """One of these values (where Literal cannot be written because the list is made elsewhere)."""
     return Meta(extra={"choices": values})
@@ -70,6 +75,7 @@ class Marks(Struct, frozen=True):
     max_length: int | None = None
     pattern: str | None = None
     regex: re.Pattern[str] | None = None
+    test: Callable[[str], bool] | None = None
     says: str = ""
     choices: tuple[Any, ...] = ()
     help: str = ""

@@ -8,6 +8,9 @@ from typing import Any, Literal
 from msgspec import Struct
 
 Quorum = Literal["majority", "any", "all"] | int
+Parents = tuple[str | tuple[str, ...], ...]
+"""What a monitor depends on: ids, and groups of ids of which one is enough."""
+Groups = tuple[tuple[str, ...], ...]
 ALWAYS_S = 1e9
 
 
@@ -49,7 +52,7 @@ class Monitor(Struct, frozen=True, kw_only=True):
     quorum: Quorum = "majority"
     paused: bool = False
     tags: tuple[str, ...] = ()
-    parents: tuple[str, ...] = ()
+    parents: Parents = ()
     assertions: tuple[Assertion, ...] = ()
     channels: tuple[str, ...] | None = None
     reminder_s: int = 0
@@ -68,3 +71,25 @@ class Monitor(Struct, frozen=True, kw_only=True):
     def fresh_s(self) -> float:
         """How old the latest valid result of a location may be while its vote counts (push: as old as it likes)."""
         return ALWAYS_S if self.type == "push" else 2 * self.interval_s + float(self.timeout_s)
+
+    @property
+    def groups(self) -> Groups:
+        """What it depends on, as groups: each is down only when all of it is."""
+        return tuple((parent,) if isinstance(parent, str) else parent for parent in self.parents)
+
+    @property
+    def parent_ids(self) -> tuple[str, ...]:
+        """Every monitor that it depends on, once."""
+        return tuple(dict.fromkeys(id for group in self.groups for id in group))
+
+
+def tidy(parents: Parents) -> Parents:
+    """The same parents, each once; a group of one is that one."""
+    groups = (tuple(dict.fromkeys((p,) if isinstance(p, str) else p)) for p in parents)
+    return tuple(dict.fromkeys(group[0] if len(group) == 1 else group for group in groups if group))
+
+
+def without(parents: Parents, gone: str) -> Parents:
+    """The parents without one of them."""
+    groups = ((p,) if isinstance(p, str) else p for p in parents)
+    return tidy(tuple(tuple(id for id in group if id != gone) for group in groups))

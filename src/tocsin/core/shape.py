@@ -27,6 +27,7 @@ from tocsin.core.marks import (
     Front,
     Help,
     Hidden,
+    Holds,
     Length,
     Long,
     Name,
@@ -52,8 +53,8 @@ from tocsin.core.plain import (
 from tocsin.errors import Invalid, Problem
 
 __all__ = [
-    "Choice", "Example", "FieldShape", "Front", "Help", "Hidden", "Length", "Long", "Name", "Pattern", "Private", "Range",
-    "dump", "fields", "hide", "keep_hidden", "loads", "read", "schema",
+    "Choice", "Example", "FieldShape", "Front", "Help", "Hidden", "Holds", "Length", "Long", "Name", "Pattern", "Private",
+    "Range", "dump", "fields", "hide", "keep_hidden", "loads", "read", "schema",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -94,6 +95,8 @@ def _text(node: Node, data: object, where: str, problems: list[Problem]) -> Any:
         return _wrong(node, data, where, problems, CLEAN_SAYS)
     if m.regex is not None and not m.regex.fullmatch(data):
         return _wrong(node, data, where, problems, m.says or f"text like {m.regex.pattern}")
+    if m.test is not None and not m.test(data):
+        return _wrong(node, data, where, problems, m.says)
     if m.hidden and data == HIDDEN_TEXT:
         return _wrong(node, data, where, problems, "the secret itself")
     return data

@@ -149,14 +149,16 @@ class Connection:
             raise CheckFailed("tls", f"{wish.server_name!r} is no name for TLS: {error}", phase="tls") from None
         self._in, self._out = incoming, outgoing
         try:
-            await self._handshake(tls)
+            try:
+                await self._handshake(tls)
+            finally:
+                here.tls_ms = (time.perf_counter() - began) * 1000
         except ssl.SSLError as error:
             self.tls = here.tls = facts_of(tls, verified=False)
             if isinstance(error, ssl.SSLCertVerificationError):
                 text = why_refused(self.tls, wish.server_name, error.verify_code, error.verify_message)
                 raise CheckFailed("tls", text, phase="tls") from None
             raise _broken(error, "tls") from None
-        here.tls_ms = (time.perf_counter() - began) * 1000
         self._tls = tls
         self.tls = here.tls = facts_of(tls, verified=wish.verify)
         return self.tls

@@ -48,9 +48,10 @@ def fault_of(transfer: Transfer, facts: TlsFacts | None, timeout_s: float) -> Ch
     """The failure a transfer ended with (its code is not 0); `timeout_s` is the time that all of it had."""
     code, phase = transfer.code, phase_of(transfer)
     text = clip(transfer.text, _LONGEST)  # it may repeat what the target said
-    where = transfer.url.authority
+    through = f" through the proxy {transfer.proxy}" if transfer.proxy else ""
+    where = transfer.url.authority + through
     if code == pycurl.E_OPERATION_TIMEDOUT:
-        return CheckFailed("timeout", timeout_message(timeout_s, phase), phase=phase)
+        return CheckFailed("timeout", timeout_message(timeout_s, phase) + through, phase=phase)
     if (ours := _shortage(transfer)) is not None:
         return ours
     if code in _TLS_REFUSED:
@@ -59,6 +60,8 @@ def fault_of(transfer: Transfer, facts: TlsFacts | None, timeout_s: float) -> Ch
         return CheckFailed("dns", text, phase="dns")
     if code in _OURS:
         return CheckInvalid(f"the HTTP engine could not do it: {text}")
+    if transfer.proxy and (lost := _no_way(transfer, text)) is not None:
+        return lost
     if code == 7:
         return _no_connection(transfer, where)
     if (gone := _hung_up(transfer, where, phase)) is not None:
@@ -73,14 +76,15 @@ def fault_of(transfer: Transfer, facts: TlsFacts | None, timeout_s: float) -> Ch
         return CheckFailed("protocol", f"the answer is broken: {text}", phase=phase)
     if code in _PROTOCOL:
         return CheckFailed("protocol", f"{_PROTOCOL[code]}: {text}" if text else _PROTOCOL[code], phase=phase)
-    if code in (97,) or "proxy" in text.lower():
-        return CheckFailed("network", f"the proxy refused: {text}", phase="connect")
     return CheckFailed("network", text or f"libcurl error {code}", phase=phase)
 
 
 def no_socket(transfer: Transfer) -> bool:
     """Whether not even a socket could be opened: libcurl hides that error, while a connection that fails has one."""
-    return transfer.code == pycurl.E_COULDNT_CONNECT and not transfer.errno and "refused" not in transfer.text.lower()
+    said = transfer.text.lower()
+    return (
+        transfer.code == pycurl.E_COULDNT_CONNECT and not transfer.errno and not ("refused" in said or "tunnel" in said)
+    )
 
 
 def _shortage(transfer: Transfer) -> CheckInvalid | None:
@@ -106,6 +110,20 @@ def _hung_up(transfer: Transfer, where: str, phase: str) -> CheckFailed | None:
     if code == 52 or (code in (35, 56) and "unexpected eof" in text and phase != "transfer"):
         doing = "in the TLS handshake" if phase == "tls" else "without an answer"
         return CheckFailed("connection_reset", f"{where} closed the connection {doing}", phase=phase)
+    return None
+
+
+def _no_way(transfer: Transfer, text: str) -> CheckFailed | None:
+    """The failure when it was the proxy that could not be reached, or that let nothing through."""
+    proxy, number = f"the proxy {transfer.proxy}", transfer.errno
+    if number == errno.ECONNREFUSED and not transfer.connect_us:
+        return CheckFailed("connection_refused", f"connection refused by {proxy}", phase="connect")
+    if "aborted" in text or (transfer.code != 7 and number in _RESET and not transfer.connect_us):
+        return CheckFailed("connection_reset", f"{proxy} closed the connection without an answer", phase="connect")
+    if transfer.code == 97 or "CONNECT" in text:
+        return CheckFailed("network", f"{proxy} refused: {text}", phase="connect")
+    if transfer.code == 7:
+        return CheckFailed("network", f"no connection to {proxy}: {text}", phase="connect")
     return None
 
 

@@ -119,15 +119,15 @@ class Journey:
 
     async def go(self) -> Observation:
         """Hop after hop until an answer that leads no further."""
+        before: Observation | None = None  # what led to where we are
         while True:
             try:
                 done = await self._hop()
             except EgressRefused as refused:
-                if not self.redirects:
+                if before is None:
                     raise
-                raise CheckFailed(
-                    "network", f"refused: {refused}", phase=self.here.phase
-                ) from None  # the target's doing
+                said, phase = f"refused: {refused}", self.here.phase  # the target's doing
+                raise CheckFailed("network", said, phase=phase, observation=before) from None
             headers, line, whole = _headers(done.header_lines)
             if self.request.cookies is not None:
                 self.cookies.keep(self.url, headers)
@@ -144,13 +144,13 @@ class Journey:
             try:
                 target = urls.join(self.url, location)
             except ValueError as error:
-                raise self._lost(
-                    done, headers, f"the redirect to {location[:200]!r} leads nowhere: the URL {error}"
-                ) from None
+                told = f"the redirect to {location[:200]!r} leads nowhere: the URL {error}"
+                raise self._lost(done, headers, told) from None
             if not self._may_follow(done.status, target):
                 return self._seen(done, headers)
             if self.redirects >= self.request.max_redirects:
                 raise self._lost(done, headers, f"more than {self.request.max_redirects} redirects")
+            before = self._seen(done, headers)
             self._turn_to(target, done.status, headers)
 
     def _held_to(self, done: Transfer, headers: tuple[tuple[str, str], ...], line: str, whole: bool) -> None:

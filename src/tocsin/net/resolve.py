@@ -73,6 +73,15 @@ def ascii_host(host: str) -> str:
     return name
 
 
+def is_host(text: str) -> bool:
+    """Whether it can be a host name or an address at all."""
+    try:
+        ascii_host(text)
+    except CheckFailed:
+        return False
+    return True
+
+
 @functools.lru_cache(4096)
 def family_of(host: str) -> int | None:
     """The socket family of an IP literal, None for a name."""

@@ -260,7 +260,7 @@ def why_refused(facts: TlsFacts | None, host: str, code: int, message: str, now:
         if not names_host(facts.sans, host):
             shown = ", ".join(facts.sans[:3]) or "no name"
             faults.append(f"certificate is for {shown}{' …' if len(facts.sans) > 3 else ''}, not {host}")
-        if facts.subject == facts.issuer and (code == 18 or len(facts.chain) == 1):
+        if facts.subject == facts.issuer and code == 18:
             faults.append("self-signed certificate")
         elif code in (2, 18, 19, 20, 21):
             issuer = (facts.chain[-1]["issuer"] if facts.chain else facts.issuer) or "no name"

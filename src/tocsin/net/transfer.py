@@ -29,6 +29,7 @@ _VERSION_OF = {
 MAX_HEADERS = 200
 FLOODED = "far more came than it decodes to"
 _WIRE_BEYOND = 1 << 20  # what compression, chunks and what is on its way may add to the body's own limit
+_E_PROXY = 97  # SOCKS failed
 _SPOKEN = b"SSL connection using "
 _LONGEST_CONNECT_MS = 3_600_000  # the total timeout ends it long before
 _MOST_FREE = 2000
@@ -127,6 +128,20 @@ class Transfer:
         received: int = self.handle.getinfo(pycurl.SIZE_DOWNLOAD_T)
         return received > self.max_body + _WIRE_BEYOND
 
+    @property
+    def proxy(self) -> str | None:
+        """The address and port of the proxy it goes through, None without one."""
+        return None if self.special is None or self.special.proxy is None else self.special.proxy.partition("://")[2]
+
+    def _has_no_way(self, code: int) -> bool:
+        """Whether a proxy was connected to, and nothing could go through it (TLS by way of SOCKS does not tell)."""
+        special, get = self.special, self.handle.getinfo
+        if special is None or special.proxy is None:
+            return False
+        if code == _E_PROXY or self.url.scheme == "http":
+            return code == _E_PROXY or not get(pycurl.REQUEST_SIZE)
+        return special.proxy.startswith("http:") and get(pycurl.HTTP_CONNECTCODE) // 100 != 2
+
     def finish(self, code: int, text: str) -> None:
         """Read everything off the handle before it goes back."""
         handle = self.handle
@@ -144,13 +159,16 @@ class Transfer:
         self.connect_us = (
             0 if code == pycurl.E_COULDNT_CONNECT else get(pycurl.CONNECT_TIME_T)
         )  # it is set all the same, and so is the time of the first byte
-        self.start_us = get(pycurl.STARTTRANSFER_TIME_T) if self.connect_us else 0
+        if code and self._has_no_way(code):
+            self.connect_us = 0
         self.total_us = get(pycurl.TOTAL_TIME_T)
         self.http_version = _VERSION_OF.get(get(pycurl.INFO_HTTP_VERSION))
         if self.url.scheme == "https":
             self.appconnect_us = get(pycurl.APPCONNECT_TIME_T)
             self.verify_code = get(pycurl.SSL_VERIFYRESULT)
             self.chain = _chain(get(pycurl.INFO_CERTINFO))
+        ready = self.appconnect_us if self.url.scheme == "https" else self.connect_us
+        self.start_us = get(pycurl.STARTTRANSFER_TIME_T) if ready else 0  # without an answer it is the end
         if sink.spoken is not None:
             self.spoken, sink.spoken = sink.spoken, None
         if self.code:

@@ -13,6 +13,7 @@ from tocsin import checks, telemetry
 from tocsin.checks import Order
 from tocsin.clock import Clock
 from tocsin.core.consensus import Verdict
+from tocsin.core.finding import Hush
 from tocsin.core.monitor import Monitor
 from tocsin.core.result import CheckResult, iso
 from tocsin.net import Net
@@ -26,6 +27,7 @@ from tocsin.pipeline.intake import Intake
 from tocsin.pipeline.judgement import Judgement
 from tocsin.pipeline.lag import LagMeter
 from tocsin.pipeline.late import Late
+from tocsin.pipeline.leaning import Leaning
 from tocsin.pipeline.links import Links
 from tocsin.pipeline.live import Live, event
 from tocsin.pipeline.response import Response
@@ -67,6 +69,7 @@ class Corridor:
     canary: Canary
     live: Live
     watchdog: Watchdog
+    leaning: Leaning
     figures: Figures
     housekeeping: Housekeeping
     lag: LagMeter
@@ -97,8 +100,9 @@ class Corridor:
         late = Late(store, watchlist, clock, base_url)
         intake.late, late.handed = late.note, delivery.handed
         watchdog = Watchdog(watchlist, intake, judgement, clock, late)
+        leaning = Leaning(watchlist, scheduler, watchdog, clock)
         figures = Figures(store, watchlist, intake, judgement, clock)
-        intake.stored, intake.judged, figures.watch = delivery.handed, watchdog.watch, watchdog.watch
+        intake.stored, intake.judged, figures.watch = delivery.handed, leaning.judged, watchdog.watch
         watchdog.quarantine.doubts = lambda: {} if self_test.trouble is None else {location: self_test.trouble}
         return cls(
             store=store,
@@ -113,6 +117,7 @@ class Corridor:
             canary=Canary(store, watchlist, clock, delivery.handed, base_url),
             live=live,
             watchdog=watchdog,
+            leaning=leaning,
             figures=figures,
             housekeeping=Housekeeping(store, clock, retention_days=retention_days),
             lag=lag,
@@ -220,6 +225,7 @@ class Corridor:
         elif old is not None and not monitor.paused and watched.states:
             await self.intake.apply(lambda draft, now: self.judgement.judge(draft, watched, now))
         self.watchdog.watch(watched)
+        self.leaning.wake_below(watched)
         self.live.publish(monitor.workspace_id, event("monitor.changed", self.clock.now(), monitor.id))
         return watched
 
@@ -234,6 +240,7 @@ class Corridor:
         await self.removing(monitor_id)
         watched = self.watchlist.remove(monitor_id)
         if watched is not None:
+            self.leaning.wake_below(watched)
             self.scheduler.schedule(watched)
             gone = event("monitor.removed", self.clock.now(), monitor_id)
             self.live.publish(watched.monitor.workspace_id, gone)
@@ -265,9 +272,9 @@ class Corridor:
         await self.watchlist.recount(watched)
         return count
 
-    def explain(self, watched: Watched) -> Verdict:
-        """The verdict judged now, with the votes behind it."""
-        return watched.judge(self.clock.now())
+    def explain(self, watched: Watched) -> tuple[Verdict, Hush | None]:
+        """The verdict judged now with the votes behind it, and what would hold an opening back."""
+        return self.judgement.explain(watched, self.clock.now())
 
     def stalled(self) -> list[str]:
         """Which loops ended or have not turned for too long, in words; empty when all turn."""

@@ -26,6 +26,7 @@ class _Before(NamedTuple):
     calm: bool
     judge_again_at: datetime | None
     waiting: dict[str, datetime]
+    leans: bool
 
 
 @dataclass(slots=True)
@@ -58,7 +59,7 @@ class Draft:
         """Remember what is known of a monitor before this round changes it."""
         if w.monitor.id not in self.before:
             known = _Before(
-                w, w.states.copy(), w.verdict, w.incident, w.gap_from, w.calm, w.judge_again_at, w.waiting.copy()
+                w, w.states.copy(), w.verdict, w.incident, w.gap_from, w.calm, w.judge_again_at, w.waiting.copy(), w.leans
             )  # fmt: skip
             self.before[w.monitor.id] = known
 
@@ -75,7 +76,7 @@ class Draft:
             w = known.watched
             w.states, w.verdict, w.incident = known.states, known.verdict, known.incident
             w.gap_from, w.calm, w.judge_again_at = known.gap_from, known.calm, known.judge_again_at
-            w.waiting = known.waiting
+            w.waiting, w.leans = known.waiting, known.leans
 
     def batch(self) -> Batch:
         """All of it, as one transaction."""

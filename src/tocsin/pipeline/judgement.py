@@ -20,6 +20,7 @@ from tocsin.core.consensus import LocationState, Verdict, fold, lost
 from tocsin.core.coverage import NAME as EVERYTHING
 from tocsin.core.coverage import SUBJECT as COVERAGE
 from tocsin.core.coverage import Sight, coverage, coverage_terms
+from tocsin.core.dependency import Held
 from tocsin.core.escalation import reach_of
 from tocsin.core.evidence import evidence
 from tocsin.core.finding import Hush, Terms, finding_of, terms_of
@@ -31,6 +32,7 @@ from tocsin.core.quarantine import terms_of as quarantine_terms
 from tocsin.core.result import CheckResult
 from tocsin.core.rule import AlertRule, Facts, examine, rule_terms
 from tocsin.pipeline.draft import Draft, Told
+from tocsin.pipeline.parents import held
 from tocsin.pipeline.telling import Telling
 from tocsin.pipeline.watchlist import Watched, Watchlist
 from tocsin.store.batch import IncidentChange, StateChange, VerdictChange
@@ -136,23 +138,35 @@ class Judgement:
         if idle and verdict.value == "down" and not may_open:
             w.calm = False
             return
-        hush = self._hush(w, telling, now)
+        hush = self._hush(w, verdict, telling, now)
         opens = idle and verdict.value == "down"
         shown = evidence(w.monitor, verdict, {**w.last, **(seen or {})}, w.good) if opens else None
         terms = self._terms(w, telling, now)
         step = advance(w.incident, terms, finding_of(verdict), now, new_id=new_id(), evidence=shown, hush=hush)
         self.take_step(draft, terms, about(w.monitor, verdict, w.shown), step, now)
-        moments = [step.judge_again_at, changes_at(telling.windows, w.monitor, now)]
+        moments = [step.judge_again_at, changes_at(telling.windows, w.monitor, now, telling.agenda)]
         rules = telling.rules_for(w.monitor)
         moments += [self._judge_rule(draft, w, rule, verdict, now, hush) for rule in rules]
         w.judge_again_at = min((moment for moment in moments if moment is not None), default=None)
         by_result = any(isinstance(rule.condition, OnVerdict | OnFailures) for rule in rules)
         settled = not by_result or (verdict.value == "up" and not w.waiting)
-        w.calm = step.judge_again_at is None and settled and _agreed(w, verdict)
+        w.calm = step.judge_again_at is None and settled and _agreed(w, verdict) and w.monitor.id not in w.asks
 
-    def _hush(self, w: Watched, telling: Telling, now: datetime) -> Hush | None:
-        """What holds messages of this monitor back now."""
-        return hush_of(telling.windows, w.monitor, now)
+    def explain(self, w: Watched, now: datetime) -> tuple[Verdict, Hush | None]:
+        """The verdict judged now, and what would hold an opening back; nothing is kept."""
+        telling = self._watchlist.telling(w.monitor.workspace_id)
+        verdict = replace(w.judge(now), maintenance=in_maintenance(telling.windows, w.monitor, now, telling.agenda))
+        return verdict, _foremost(
+            held(self._watchlist, w, verdict, now), hush_of(telling.windows, w.monitor, now, telling.agenda)
+        )
+
+    def _hush(self, w: Watched, verdict: Verdict, telling: Telling, now: datetime) -> Hush | None:
+        """What holds messages of this monitor back now. Whose next result decides is not calm then: it is judged."""
+        leaning = held(self._watchlist, w, verdict, now)
+        w.leans, w.asks = leaning is not None, () if leaning is None else leaning.ask
+        for asked in filter(None, map(self._watchlist.find, w.asks)):
+            asked.calm = False
+        return _foremost(leaning, hush_of(telling.windows, w.monitor, now, telling.agenda))
 
     def _judge_rule(
         self, draft: Draft, w: Watched, rule: AlertRule, verdict: Verdict, now: datetime, hush: Hush | None
@@ -265,7 +279,7 @@ class Judgement:
 
     def _decide(self, draft: Draft, w: Watched, telling: Telling, now: datetime) -> Verdict:
         before, verdict = w.verdict, w.judge(now)
-        if in_maintenance(telling.windows, w.monitor, now):
+        if in_maintenance(telling.windows, w.monitor, now, telling.agenda):
             verdict = replace(verdict, maintenance=True)
         gap, w.gap_from = w.gap_from, None
         workspace_id, monitor_id = w.monitor.workspace_id, w.monitor.id
@@ -279,6 +293,11 @@ class Judgement:
             draft.told.append(Told(workspace_id, monitor_id, verdict=verdict))
         w.verdict = verdict
         return verdict
+
+
+def _foremost(leaning: Held | None, window: Hush | None) -> Hush | None:
+    """A window says until when it lasts, so it goes first; what remains is looked at again at its end."""
+    return window if window is not None or leaning is None else leaning.hush
 
 
 def _targets(step: Step, terms: Terms) -> dict[int, tuple[str, ...]]:

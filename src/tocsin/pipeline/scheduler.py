@@ -117,6 +117,16 @@ class Scheduler:
             if now:
                 self._push(watched, place, moment, own_slot=False)
 
+    def ask(self, watched: Watched) -> bool:
+        """Have a monitor checked now, besides its slots, wherever it is not being checked already; whether that was
+        anywhere."""
+        if watched.gone or watched.monitor.paused or not self._is_run(watched) or not self._tasks:
+            return False
+        idle = [place for place in self._runner.places(watched) if place not in watched.running]
+        for place in idle:
+            self._push(watched, place, self._clock.now(), own_slot=False)
+        return bool(idle)
+
     def tick(self) -> None:
         """Queue what is due and start what may start."""
         now = self._clock.now()

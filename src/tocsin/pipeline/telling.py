@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from tocsin.core.account import Preferences
 from tocsin.core.alert import PERSON, Channel
 from tocsin.core.escalation import EscalationPolicy, EscalationStep, Reach
-from tocsin.core.maintenance import Window
+from tocsin.core.maintenance import Agenda, Window
 from tocsin.core.monitor import Monitor
 from tocsin.core.on_call import OnCallSchedule, on_duty
 from tocsin.core.rule import AlertRule
@@ -29,6 +29,7 @@ class Telling:
     people: tuple[Channel, ...] = ()
     rules: tuple[AlertRule, ...] = ()
     windows: tuple[Window, ...] = ()
+    agenda: Agenda = field(default_factory=Agenda, compare=False)
     policies: Mapping[str, EscalationPolicy] = field(default_factory=dict[str, EscalationPolicy])
     schedules: Mapping[str, OnCallSchedule] = field(default_factory=dict[str, OnCallSchedule])
     preferences: Preferences = field(default_factory=Preferences)

@@ -23,6 +23,7 @@ from tocsin.core.quarantine import SUBJECT
 from tocsin.core.redaction import credentials
 from tocsin.core.result import CheckResult
 from tocsin.errors import NotFound
+from tocsin.pipeline.family import Family
 from tocsin.pipeline.known import TALLY, Known, read_known
 from tocsin.pipeline.targets import host_of, settling_s, target_of
 from tocsin.pipeline.telling import Telling, read_telling
@@ -40,6 +41,7 @@ class Watched:
     too few fresh votes keep the stored verdict. `calm`: the next result like the last changes nothing but the state.
     `gap_from`: since then (before the start) no votes were fresh, to be recorded with the next judgement. `heard_from`:
     since then no call of its job was missed by us. `waiting`: since when the condition of a rule (by id) has held.
+    `leans`: it is held back for the sake of what it depends on; `asks`: ids of those whose next result decides.
     `quarantined`: locations that abstain now; `domains`: their failure domains, by location.
     `figures`: what the conditions of its rules look at, as far as it was read (pipeline.figures).
     """
@@ -67,6 +69,8 @@ class Watched:
     generation: int = 0
     gone: bool = False
     waiting: dict[str, datetime] = field(default_factory=dict[str, datetime])
+    leans: bool = False
+    asks: tuple[str, ...] = ()
     quarantined: frozenset[str] = frozenset()
     domains: Mapping[str, str] = field(default_factory=dict[str, str])
     figures: dict[Condition, Figure] = field(default_factory=dict[Condition, Figure])
@@ -118,7 +122,8 @@ class Watched:
 class Watchlist:
     """All monitors of all workspaces, and what their workspaces wrote down of telling.
 
-    `incidents`: by (workspace, subject) the newest incident of every subject that is not a monitor's verdict."""
+    `incidents`: by (workspace, subject) the newest incident of every subject that is not a monitor's verdict. `family`:
+    which of them depend on which."""
 
     def __init__(self, store: Store, clock: Clock, home: str) -> None:
         self._store, self._clock, self.home = store, clock, home
@@ -127,6 +132,7 @@ class Watchlist:
         self.incidents: dict[tuple[str, str], Incident] = {}
         self._by_token: dict[bytes, str] = {}
         self._token_of: dict[str, bytes] = {}
+        self.family = Family()
         self.show()
 
     def __len__(self) -> int:
@@ -176,7 +182,10 @@ class Watchlist:
 
     def by_token(self, token: str) -> Watched:
         """The push monitor with this token (looked up by its hash); raises NotFound."""
-        return self.get(self._by_token.get(_hashed(token), ""))
+        monitor_id = self._by_token.get(_hashed(token))
+        if monitor_id is None:
+            raise NotFound("there is no monitor with this token")
+        return self.get(monitor_id)
 
     async def load(self) -> None:
         """Read everything from the store."""
@@ -186,6 +195,7 @@ class Watchlist:
         self._watched.clear()
         self._by_token.clear()
         self._token_of.clear()
+        self.family = Family()
         now = self._clock.now()
         for n, watched in enumerate(self._built(known, now)):
             self._enter(watched)
@@ -316,11 +326,13 @@ class Watchlist:
             watched.gone = True
             watched.generation += 1
             self._forget_token(monitor_id)
+            self.family.forget(monitor_id)
         return watched
 
     def _enter(self, watched: Watched) -> None:
         monitor = watched.monitor
         self._watched[monitor.id] = watched
+        self.family.put(monitor.id, monitor.parent_ids)
         self._seat((watched,))
         self._forget_token(monitor.id)
         token = monitor.target.get("token") if monitor.type == "push" else None

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tocsin.core.monitor import Monitor
+from tocsin.core.dependency import circle
+from tocsin.core.monitor import Monitor, without
 from tocsin.errors import Conflict, NotFound
 from tocsin.store.door import fields_of
 
@@ -24,7 +25,8 @@ class Monitors:
         self._s = session
 
     def add(self, monitor: Monitor) -> None:
-        """Keep a new monitor. NotFound when it names a channel or parent that is not in its workspace."""
+        """Keep a new monitor. NotFound when it names a channel or parent that is not in its workspace, Conflict when it
+        would depend on itself."""
         s = self._s
         if s.accounts.workspace(s.own(monitor.workspace_id)) is None:
             raise NotFound(f"no workspace {monitor.workspace_id}")
@@ -82,7 +84,7 @@ class Monitors:
             "DELETE FROM monitors WHERE workspace_id = ? AND id = ?", old.workspace_id, id,
         )  # fmt: skip
         for child in (self.get(row[0]) for row in children):
-            self._rewrite(child, parents=tuple(p for p in child.parents if p != id))
+            self._rewrite(child, parents=without(child.parents, id))
         s.run("INSERT INTO monitors_gone (workspace, monitor) VALUES (?, ?)", place.workspace, place.monitor)
         for table in ("states", "verdicts", "latest", "rollups_minute", "rollups_hour", "rollups_day"):
             s.run(f"DELETE FROM {table} WHERE monitor = ?", place.monitor)
@@ -115,13 +117,22 @@ class Monitors:
         s, at = self._s, (monitor.workspace_id, monitor.id)
         for table, column, parent, ids in (
             ("monitor_channels", "channel_id", "channels", monitor.channels or ()),
-            ("monitor_parents", "parent_id", "monitors", monitor.parents),
+            ("monitor_parents", "parent_id", "monitors", monitor.parent_ids),
         ):
             s.run(f"DELETE FROM {table} WHERE workspace_id = ? AND monitor_id = ?", *at)
             for id in dict.fromkeys(ids):
                 if s.row(f"SELECT 1 FROM {parent} WHERE workspace_id = ? AND id = ?", monitor.workspace_id, id) is None:
                     raise NotFound(f"no {parent[:-1]} {id}")
                 s.run(f"INSERT INTO {table} (workspace_id, monitor_id, {column}) VALUES (?, ?, ?)", *at, id)
+        if way := circle(monitor.id, monitor.parent_ids, lambda id: self._parents(monitor.workspace_id, id)):
+            names = [self.get(id).name for id in way]
+            raise Conflict(f"it would depend on itself: {' → '.join(names)}")
+
+    def _parents(self, workspace_id: str, id: str) -> list[str]:
+        rows = self._s.rows(
+            "SELECT parent_id FROM monitor_parents WHERE workspace_id = ? AND monitor_id = ?", workspace_id, id
+        )
+        return [row[0] for row in rows]
 
     def _read(self, row: tuple[Any, ...]) -> Monitor:
         monitor = msgspec.json.decode(row[0], type=Monitor)

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from tocsin.core.redaction import HIDDEN, holds_credential
 from tocsin.core.result import (
     ERROR_TYPES,
     STATUSES,
@@ -35,7 +36,6 @@ _PHASES = (None, "dns", "connect", "tls", "send", "ttfb", "transfer")
 _STATUS = {status: number for number, status in enumerate(STATUSES)}
 _ERROR: dict[ErrorType, int] = {error: number for number, error in enumerate(ERROR_TYPES, 1)}
 _PHASE = {phase: number for number, phase in enumerate(_PHASES)}
-_CREDENTIAL = ("authorization", "cookie", "token", "secret", "api-key", "apikey", "password", "authenticate")
 _KEPT_TEXT = 1024
 
 
@@ -209,8 +209,7 @@ def open_evidence(kept: bytes) -> dict[str, Any]:
 
 
 def _redacted(name: str, value: str) -> str:
-    low = name.lower()
-    return "***" if any(word in low for word in _CREDENTIAL) else value[:_KEPT_TEXT]
+    return HIDDEN if holds_credential(name) else value[:_KEPT_TEXT]
 
 
 def pack_buckets(buckets: dict[int, int]) -> bytes:

@@ -23,6 +23,8 @@ from tocsin.web.api import (
     reports,
     results,
     session,
+    silences,
+    windows,
 )
 from tocsin.web.call import Route
 
@@ -43,6 +45,8 @@ ROUTES: list[Route] = [
     *on_call.ROUTES,
     *alert_rules.ROUTES,
     *incidents.ROUTES,
+    *windows.ROUTES,
+    *silences.ROUTES,
     *notifications.ROUTES,
     *notices.ROUTES,
     *audit.ROUTES,

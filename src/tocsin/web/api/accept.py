@@ -6,6 +6,7 @@ from typing import Any
 
 from tocsin import checks
 from tocsin.core.access import Principal, may
+from tocsin.core.dependency import circle
 from tocsin.core.monitor import Monitor
 from tocsin.core.plain import MAX_PROBLEMS, as_list, found
 from tocsin.errors import Invalid, NotFound, Problem
@@ -48,12 +49,7 @@ def _unknown(parts: Parts, who: Principal, data: dict[str, Any], old: Monitor | 
     for where, channel_id in _names(data, "channels"):
         if channel_id not in channels:
             problems.append(Problem(where, "a channel of this workspace", found(channel_id)))
-    for where, parent_id in _names(data, "parents"):
-        parent = watchlist.find(parent_id)
-        if parent is None or parent.monitor.workspace_id != who.workspace_id:
-            problems.append(Problem(where, "a monitor of this workspace", found(parent_id)))
-        elif old is not None and _leads_to(parts, parent_id, old.id):
-            problems.append(Problem(where, "a monitor that does not depend on this one", found(parent_id)))
+    problems += _wrong_parents(parts, who, data, old)
     policy = data.get("escalation_policy")
     if isinstance(policy, str) and watchlist.telling(who.workspace_id).policy(policy) is None:
         problems.append(Problem("escalation_policy", "an escalation policy of this workspace", found(policy)))
@@ -75,14 +71,30 @@ def known_locations(parts: Parts) -> list[str]:
     return list(parts.corridor.runner.locations)
 
 
-def _leads_to(parts: Parts, start: str, goal: str) -> bool:
-    seen, ahead = set[str](), [start]
-    while ahead and len(seen) < 10_000:
-        here = ahead.pop()
-        if here == goal:
-            return True
-        if here not in seen:
-            seen.add(here)
-            found = parts.corridor.watchlist.find(here)
-            ahead.extend(found.monitor.parents if found else ())
-    return False
+def _wrong_parents(parts: Parts, who: Principal, data: dict[str, Any], old: Monitor | None) -> list[Problem]:
+    """A problem for every parent that is not there, or that depends on this monitor itself: the way is named."""
+    problems: list[Problem] = []
+    watchlist = parts.corridor.watchlist
+
+    def above(id: str) -> tuple[str, ...]:
+        found = watchlist.find(id)
+        return () if found is None else found.monitor.parent_ids
+
+    for where, id in _nested(data, "parents"):
+        parent = watchlist.find(id)
+        if parent is None or parent.monitor.workspace_id != who.workspace_id:
+            problems.append(Problem(where, "a monitor of this workspace", found(id)))
+        elif old is not None and (way := circle(old.id, (id,), above)):
+            names = [w.monitor.name for w in map(watchlist.find, way) if w is not None]
+            says = "another monitor" if len(way) == 2 else "a monitor that does not depend on this one"
+            problems.append(Problem(where, says, " → ".join(names)))
+    return problems
+
+
+def _nested(data: dict[str, Any], field: str) -> list[tuple[str, str]]:
+    """`_names`, of lists in the list too."""
+    named = _names(data, field)
+    for i, item in enumerate(list(as_list(data.get(field)) or ())[:MAX_PROBLEMS]):
+        if as_list(item) is not None:
+            named += [(f"{field}[{i}]{where[1:]}", text) for where, text in _names({"x": item}, "x")]
+    return named

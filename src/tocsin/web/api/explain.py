@@ -28,11 +28,12 @@ def explain(parts: Parts, who: Principal, monitor_id: str) -> dict[str, Any]:
     the verdict is unknown, and `stored` is the last one it had."""
     w = watched(parts, who, monitor_id)
     stored = w.verdict
-    computed = parts.corridor.explain(w)
+    computed, hush = parts.corridor.explain(w)
     return {
         "monitor_id": monitor_id,
         "verdict": present(w),
         "paused": w.monitor.paused,
+        "held_back": None if hush is None else {"kind": hush.kind, "why": hush.why, "until": iso(hush.until)},
         "stored": verdict_json(stored) if stored else None,
         "now": verdict_json(computed),
         "recomputed": recompute(stored) if stored else None,
@@ -61,8 +62,9 @@ async def explain_past(parts: Parts, who: Principal, monitor_id: str, at: dateti
 def verdict_json(verdict: Verdict) -> dict[str, Any]:
     """A verdict with its evidence, as JSON data."""
     return {
-        "value": verdict.value, "pending": verdict.pending, "at": iso(verdict.at), "since": iso(verdict.since),
-        "reason": verdict.reason, "maintenance": verdict.maintenance, "error": error_json(verdict.error),
+        "value": verdict.value, "pending": verdict.pending, "maintenance": verdict.maintenance,
+        "at": iso(verdict.at), "since": iso(verdict.since),
+        "reason": verdict.reason, "error": error_json(verdict.error),
         "rule": {
             "assigned": verdict.n, "quorum": verdict.quorum, "needed": verdict.k, "fresh": verdict.f, "down": verdict.d,
             "up": verdict.u, "min_fresh": verdict.min_fresh, "fresh_s": verdict.fresh_s,

@@ -63,7 +63,7 @@ class IncidentOut(Struct, frozen=True, kw_only=True):
     resolution: str | None
     unstable: bool
     blind: bool
-    suppressed: Annotated[str, Help("why its opening is held back; empty when it is not")]
+    suppressed: Annotated[str | None, Help("why its opening is held back (maintenance, a silence, a parent), or null")]
     steps: Annotated[int, Help("steps of its escalation policy that were told")]
     locations: list[str]
     evidence: dict[str, Any]
@@ -126,7 +126,7 @@ def incident_json(parts: Parts, who: Principal, incident: Incident) -> dict[str,
         "severity": i.severity, "verdict": i.verdict, "reason": i.reason, "open": i.open, "opened_at": iso(i.opened_at),
         "acknowledged_at": iso(i.acknowledged_at), "acknowledged_by": i.acknowledged_by, "assigned_to": i.assigned_to,
         "resolved_at": iso(i.resolved_at), "resolution": i.resolution, "unstable": i.unstable, "blind": i.blind,
-        "suppressed": i.suppressed, "steps": i.steps, "postmortem": i.postmortem,
+        "suppressed": i.suppressed or None, "steps": i.steps, "postmortem": i.postmortem,
         "locations": list(i.locations), "evidence": {k: v for k, v in i.evidence.items() if k != "picture"},
         "picture": f"/incidents/{i.id}/picture" if "picture" in i.evidence else None,
     }  # fmt: skip

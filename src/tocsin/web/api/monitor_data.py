@@ -10,7 +10,7 @@ from msgspec import Struct
 from tocsin import checks
 from tocsin.checks import push
 from tocsin.core import shape
-from tocsin.core.monitor import Assertion, Monitor
+from tocsin.core.monitor import Assertion, Monitor, tidy
 from tocsin.core.plain import as_list, as_map, found
 from tocsin.core.shape import Help, Length, Name, Range
 from tocsin.errors import Invalid, NotFound, Problem
@@ -46,7 +46,10 @@ class MonitorIn(Struct, frozen=True, kw_only=True):
     ] = "majority"
     paused: bool = False
     tags: Annotated[tuple[Tag, ...], Length(0, 30)] = ()
-    parents: Annotated[tuple[Id, ...], Length(0, 30), Help("monitors it depends on")] = ()
+    parents: Annotated[
+        tuple[Id | Annotated[tuple[Id, ...], Length(1, 30)], ...], Length(0, 30),
+        Help("monitors it depends on; a list among them is a group of which one is enough"),
+    ] = ()  # fmt: skip
     assertions: Annotated[tuple[dict[str, Any], ...], Length(0, 50), Help("assertions that a check must meet")] = ()
     channels: Annotated[tuple[Id, ...] | None, Length(0, 50), Help("left out: every default channel; []: nobody")] = (
         None
@@ -84,6 +87,8 @@ class MonitorOut(MonitorIn, frozen=True, kw_only=True):
     locations_state: list[LocationOut]
     recent: Annotated[str, Help("the latest results, oldest first: u up, s degraded, p partly, d down, . not judged")]
     incident_id: str | None
+    maintenance: Annotated[bool, Help("a maintenance window lasts: counted neither as up nor as down")]
+    held_back: Annotated[str | None, Help("why nobody is told of its open incident for now, or null")]
     next_check_at: str | None
     created_at: str
     updated_at: str
@@ -149,7 +154,7 @@ def read_config(
         assertions = _tried(lambda: checks.check_assertions(given, kind_name), problems) or ()
     fields = {name: getattr(wanted, name) for name in CONFIGURED}
     fields |= {"target": target, "assertions": assertions, "name": wanted.name.strip()}
-    fields |= {"tags": tuple(dict.fromkeys(wanted.tags)), "parents": tuple(dict.fromkeys(wanted.parents))}
+    fields |= {"tags": tuple(dict.fromkeys(wanted.tags)), "parents": tidy(wanted.parents)}
     fields |= {"locations": tuple(dict.fromkeys(wanted.locations))}
     if "interval_s" not in wrong:
         fields |= _times(settings, wanted, problems)

@@ -69,6 +69,8 @@ def monitor_json(parts: Parts, who: Principal, w: Watched) -> dict[str, Any]:
         "locations_state": [location_json(place, states.get(place)) for place in w.assigned],
         "recent": w.tally.decode("ascii"),
         "incident_id": w.incident.id if w.incident is not None and w.incident.open else None,
+        "maintenance": verdict is not None and verdict.maintenance,
+        "held_back": (w.incident.suppressed or None) if w.incident is not None and w.incident.open else None,
         "next_check_at": None if monitor.paused else iso(w.next_at),
         "created_at": iso(monitor.created_at),
         "updated_at": iso(monitor.updated_at),
@@ -226,7 +228,9 @@ async def _write(parts: Parts, who: Principal, monitor: Monitor) -> Monitor:
 async def delete(parts: Parts, who: Principal, monitor_id: str) -> None:
     """Stop watching it and forget it. Its incidents stay, as history."""
     watched(parts, who, monitor_id)
-    children = [w.monitor.id for w in parts.corridor.watchlist.of(who.workspace_id) if monitor_id in w.monitor.parents]
+    children = [
+        w.monitor.id for w in parts.corridor.watchlist.of(who.workspace_id) if monitor_id in w.monitor.parent_ids
+    ]
     await parts.corridor.removing(monitor_id)
     await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.monitors.delete(monitor_id))
     await parts.corridor.removed(monitor_id)

@@ -48,6 +48,8 @@ def _thing(change: Change, names: Names) -> str:
     known = {"monitor": names.monitors, "channel": names.channels}.get(change.noun, {})
     called = (change.after or change.before).get("name") or known.get(change.noun_id) or ""
     noun = _NOUNS.get(change.noun, change.noun.replace("_", " ").capitalize())
+    if (change.after or change.before).get("silence"):
+        noun = "Silence"
     head = f"{noun} {called}".strip()
     if change.verb != "changed":
         return f"{head} {_DONE.get(change.verb, change.verb)}"

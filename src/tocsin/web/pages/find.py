@@ -54,21 +54,20 @@ async def index(call: Call) -> Reply:
 
 
 def _do(frame: view.Frame) -> list[Found]:
-    made = (
-        [
-            Found("/monitors/new", "New monitor", key="N"),
-            Found("/channels/new", "New channel"),
-            Found("/alert-rules/new", "New alert rule"),
-        ]
-        if frame.can_write
-        else []
-    )
+    new = [
+        Found("/monitors/new", "New monitor", key="N"),
+        Found("/channels/new", "New channel"),
+        Found("/alert-rules/new", "New alert rule"),
+        Found("/maintenance/new", "Plan maintenance"),
+    ]
+    made = new if frame.can_write else []
     made += [
         Found("/", "Go to overview", key="G O"),
         Found("/incidents", "Go to incidents", key="G I"),
         Found("/on-call", "Go to on call", key="G D"),
         Found("/alert-rules", "Go to alert rules", key="G R"),
         Found("/channels", "Go to channels", key="G C"),
+        Found("/maintenance", "Go to maintenance", key="G M"),
         Found("/settings", "Go to settings", key="G S"),
         Found("/settings/system", "Go to system", key="G Y"),
     ]

@@ -16,7 +16,7 @@ from tocsin.core.plain import as_list, as_map
 from tocsin.errors import Conflict, Invalid, NotFound
 from tocsin.store.outbox import Delivery
 from tocsin.web.api import incident_context as context
-from tocsin.web.api import incidents, notifications
+from tocsin.web.api import incidents, notifications, silences
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.pages import attempt, figures, incident_words, view, words
 
@@ -57,7 +57,8 @@ async def index(call: Call) -> Reply:
 def _verdict(call: Call) -> str:
     frame = view.frame(call)
     if not frame.open:
-        return "Nothing is open."
+        held = f"{words.count(frame.held_back, 'incident is', 'incidents are')} held back."
+        return f"Nothing rings. {held}" if frame.held_back else "Nothing is open."
     heard = (
         f" {frame.unheard} {'waits' if frame.unheard == 1 else 'wait'} for somebody."
         if frame.unheard
@@ -100,6 +101,8 @@ async def _page(call: Call, *, error: str = "", note: str = "", status: int = 20
         heading=incident_words.heading(incident, watched),
         over=incident_words.over(incident),
         held=incident_words.HELD,
+        quiet=silences.over(call.parts, watched.monitor) if watched is not None else [],
+        hushed=incident_words.why_held(incident),
         began=incident.began_at(),
         lasted=round(((incident.resolved_at or call.now) - incident.began_at()) / timedelta(seconds=1)),
         log=log,

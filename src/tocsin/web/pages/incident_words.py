@@ -145,9 +145,9 @@ def line(entry: Entry) -> Line:
     elif entry.kind == "acknowledged":
         text = ""
     elif entry.kind == "suppressed":
-        text = text.removeprefix("Not told: ")
+        text = _capital(text.removeprefix("Not told: "))
     elif entry.kind == "released":
-        text = "Nothing holds it back any more."
+        text = _capital(text.removeprefix("Told now: "))
     elif entry.kind == "escalated":
         text = text.removeprefix("Escalated: ")
     elif entry.kind == "postmortem":
@@ -160,3 +160,12 @@ def line(entry: Entry) -> Line:
         text = ""
     glyph = "" if head.startswith("Closed") else _GLYPHS.get(entry.kind, "")
     return Line(entry.at, head, entry.by or "", text, entry.kind == "comment", glyph)
+
+
+def why_held(incident: Incident) -> str:
+    """Why nobody is told of it now; "" when that is not held back."""
+    return words.sentence(incident.suppressed) if incident.open and incident.suppressed else ""
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -18,6 +18,9 @@ TICKS = 90
 _NAMES = {"u": "up", "s": "slow", "p": "partly down", "d": "down", "m": "in maintenance", ".": "without result"}
 
 
+_NOW = {"up": "up", "degraded": "slow", "partial": "partly down", "down": "down", "unknown": "no data"}
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """`st` is the state of the design's table, `word` what is said of it, `since` when it began."""
@@ -43,11 +46,15 @@ def look(watched: Watched) -> Look:
         return Look("paused", "Paused")
     if verdict is None or (verdict.value == "unknown" and verdict.pending):
         return Look("pending", "Waiting for its first result")
+    if verdict.maintenance and not (incident is not None and incident.open and incident.told):
+        return Look("maint", f"Maintenance, {_NOW[verdict.value]}", verdict.since)
     if verdict.value == "unknown":
         return Look("nodata", "No data", verdict.since)
     if verdict.value == "down":
         if incident is not None and incident.open and incident.acknowledged_at is not None:
             return Look("acked", "Down, acknowledged", verdict.since)
+        if incident is not None and incident.open and incident.suppressed:
+            return Look("acked", "Down, held back", verdict.since)
         if held(watched):
             return Look("acked", "Down, closed by hand", verdict.since)
         return Look("down", "Down", verdict.since)

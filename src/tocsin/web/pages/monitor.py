@@ -20,7 +20,7 @@ from tocsin.pipeline.watchlist import Watched
 from tocsin.store import Session, Store
 from tocsin.store.results import StoredResult
 from tocsin.store.rollups import LatencyStats
-from tocsin.web.api import monitors
+from tocsin.web.api import monitors, silences
 from tocsin.web.api.preferences import partial_is_up
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.pages import attempt, figures, incident_words, look, monitor_edit, phases, view, words
@@ -102,6 +102,8 @@ async def show(call: Call) -> Reply:
         words=monitor_edit.words_of(call, monitor_edit.of(watched.monitor), watched.monitor),
         explain=_votes(call, watched),
         seen_of=seen_of,
+        quiet=silences.over(call.parts, watched.monitor),
+        hushed=incident_words.why_held(watched.incident) if watched.incident is not None else "",
         past=look.past,
         worse=worse,
         held=incident_words.HELD if look.held(watched) else "",

@@ -15,7 +15,7 @@ from tocsin.core.shape import dump, fields, hide, keep_hidden, read
 from tocsin.errors import Conflict, Invalid, NotFound
 from tocsin.web.api import escalation, monitors
 from tocsin.web.call import Call, Reply, Route
-from tocsin.web.pages import address, assertions, attempt, form, plain_words, view, words
+from tocsin.web.pages import address, assertions, attempt, depends, form, plain_words, view, words
 
 NUMBERS = (
     "interval_s",
@@ -56,6 +56,7 @@ def _start(call: Call, type_: str) -> dict[str, Any]:
         "reminder_s": 0,
         "reopen_s": 300,
         "tags": [],
+        "parents": [],
         "assertions": [],
         "channels": None,
         "escalation_policy": None,
@@ -78,6 +79,7 @@ def typed(call: Call, type_: str = "") -> dict[str, Any]:
         "type": type_,
         "target": target_,
         "tags": [t.strip() for t in given.get("tags", "").split(",") if t.strip()],
+        "parents": depends.read_back(view.first(call, "parents"), _family(call)),
         "assertions": assertions.read_back(call),
         "notify_on_resolve": view.ticked(call, "notify_on_resolve"),
         "flap_detection": view.ticked(call, "flap_detection"),
@@ -96,6 +98,7 @@ def of(monitor: Monitor) -> dict[str, Any]:
     data: dict[str, Any] = dump(monitor)
     data["target"] = hide(checks.kind(monitor.type).target, data["target"])
     data["channels"] = None if monitor.channels is None else list(monitor.channels)
+    data["parents"] = list(monitor.parents)
     return data
 
 
@@ -110,7 +113,12 @@ def words_of(call: Call, data: Mapping[str, Any], monitor: Monitor | None = None
         shown = checks.show(str(data["type"]), read(type_, target_))
     except (Invalid, NotFound):
         pass
-    return plain_words.sentences(whole, shown, _names(call, data.get("channels")))
+    parents = depends.shown(data.get("parents") or (), _family(call)).splitlines()
+    return plain_words.sentences(whole, shown, _names(call, data.get("channels"))) + depends.sentences(parents)
+
+
+def _family(call: Call) -> dict[str, str]:
+    return depends.labels(w.monitor for w in call.parts.corridor.watchlist.of(call.who.workspace_id))
 
 
 def _names(call: Call, chosen: list[str] | None) -> list[str]:
@@ -151,6 +159,8 @@ def _parts(call: Call, data: Mapping[str, Any], errors: Mapping[str, str]) -> di
         "errors": errors,
         "channels": channels,
         "policies": escalation.visible(call.parts, call.who),
+        "parents": depends.shown(data.get("parents") or (), _family(call)),
+        "parent_errors": [text for path, text in errors.items() if path.startswith("parents")],
         "assertions": assertions.rows(data.get("assertions") or (), errors),
         "assertion_types": {k: v for k, v in assertions.TYPES.items() if k in offers or k in used},
         "assertion_ops": assertions.OPS,
@@ -162,7 +172,7 @@ def _parts(call: Call, data: Mapping[str, Any], errors: Mapping[str, str]) -> di
 
 def _on_page(path: str) -> bool:
     named = (*NUMBERS, "name", "tags", "channels", "escalation_policy")
-    return path.startswith(("target.", "assertions[")) or path in named
+    return path.startswith(("target.", "assertions[", "parents")) or path in named
 
 
 def _inputs(data: Mapping[str, Any], errors: Mapping[str, str]) -> dict[str, Any]:

@@ -31,7 +31,8 @@ _FOLDER = Path(__file__).parent.parent / "templates"
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What every page of a signed-in person shows around its content."""
+    """What every page of a signed-in person shows around its content. `incidents` are the open ones that ring;
+    `held_back` counts those of which nobody is told for now."""
 
     name: str
     role: str
@@ -43,6 +44,7 @@ class Frame:
     can_admin: bool
     last: datetime | None = None
     troubles: tuple[str, ...] = ()
+    held_back: int = 0
 
     @property
     def open(self) -> int:
@@ -58,8 +60,8 @@ def frame(call: Call, section: str = "") -> Frame:
     """The frame for this caller; needs no database."""
     who = call.who
     watched = list(call.parts.corridor.watchlist.of(who.workspace_id))
-    opened = call.parts.corridor.watchlist.open_of(who.workspace_id)
-    incidents = sorted(opened, key=lambda i: i.opened_at, reverse=True)
+    known = call.parts.corridor.watchlist.open_of(who.workspace_id)
+    incidents = sorted((i for i in known if not i.suppressed), key=lambda i: i.opened_at, reverse=True)
     return Frame(
         name=who.name,
         role=who.role,
@@ -71,6 +73,7 @@ def frame(call: Call, section: str = "") -> Frame:
         can_admin=may(who, "admin"),
         last=max((at for w in watched if (at := look.checked_at(w)) is not None), default=None),
         troubles=tuple(health.problems(call.parts)),
+        held_back=len(known) - len(incidents),
     )
 
 

@@ -4,6 +4,7 @@ import { copy } from "./copy.js";
 import { keys } from "./keys.js";
 import { palette } from "./palette.js";
 import { tally } from "./tally.js";
+import { zones } from "./zone.js";
 import { forms } from "./form.js";
 import { live } from "./live.js";
 import { ledger } from "./ledger.js";
@@ -23,6 +24,7 @@ copy();
 keys();
 palette();
 tally();
+zones();
 forms();
 if (document.getElementById("live")) {
   const connection = live();
