@@ -328,7 +328,7 @@ def _cookie(data: bytes) -> None:
 
 def _head(data: bytes) -> None:
     lines = data.split(b"\n")
-    headers, status = journey._headers([line + b"\n" for line in lines])
+    headers, status, _ = journey._headers([line + b"\n" for line in lines])
     assert len(headers) <= 200
     assert all(name == name.lower().strip() for name, _ in headers)
     assert status == "" or status.startswith("HTTP/")
