@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -27,6 +26,7 @@ from tocsin.pipeline.family import Family
 from tocsin.pipeline.known import TALLY, Known, read_known
 from tocsin.pipeline.targets import host_of, settling_s, target_of
 from tocsin.pipeline.telling import Telling, read_telling
+from tocsin.pipeline.tokens import Tokens
 from tocsin.store import Store
 
 
@@ -130,8 +130,7 @@ class Watchlist:
         self._watched: dict[str, Watched] = {}
         self._telling: dict[str, Telling] = {}
         self.incidents: dict[tuple[str, str], Incident] = {}
-        self._by_token: dict[bytes, str] = {}
-        self._token_of: dict[str, bytes] = {}
+        self._tokens = Tokens()
         self.family = Family()
         self.show()
 
@@ -182,7 +181,7 @@ class Watchlist:
 
     def by_token(self, token: str) -> Watched:
         """The push monitor with this token (looked up by its hash); raises NotFound."""
-        monitor_id = self._by_token.get(_hashed(token))
+        monitor_id = self._tokens.find(token)
         if monitor_id is None:
             raise NotFound("there is no monitor with this token")
         return self.get(monitor_id)
@@ -193,8 +192,7 @@ class Watchlist:
             lambda s: (read_known(s, s.monitors.all()), read_telling(s), s.incidents.latest_of_others())
         )
         self._watched.clear()
-        self._by_token.clear()
-        self._token_of.clear()
+        self._tokens = Tokens()
         self.family = Family()
         now = self._clock.now()
         for n, watched in enumerate(self._built(known, now)):
@@ -325,7 +323,7 @@ class Watchlist:
         if watched is not None:
             watched.gone = True
             watched.generation += 1
-            self._forget_token(monitor_id)
+            self._tokens.forget(monitor_id)
             self.family.forget(monitor_id)
         return watched
 
@@ -334,20 +332,7 @@ class Watchlist:
         self._watched[monitor.id] = watched
         self.family.put(monitor.id, monitor.parent_ids)
         self._seat((watched,))
-        self._forget_token(monitor.id)
-        token = monitor.target.get("token") if monitor.type == "push" else None
-        if isinstance(token, str) and token:
-            hashed = _hashed(token)
-            if (
-                self._by_token.setdefault(hashed, monitor.id) == monitor.id
-            ):  # of two with one token, the first is called
-                self._token_of[monitor.id] = hashed
-
-    def _forget_token(self, monitor_id: str) -> None:
-        """What it was called by until now no longer works."""
-        token = self._token_of.pop(monitor_id, None)
-        if token is not None:
-            del self._by_token[token]
+        self._tokens.put(monitor)
 
     def show(self) -> None:
         """Export how many are active and in trouble: counted when somebody asks, not with every change of one."""
@@ -390,10 +375,6 @@ def _gap(watched: Watched, now: datetime) -> datetime | None:
         return None
     faded = max(latest, watched.verdict.at) + timedelta(seconds=watched.monitor.fresh_s())
     return faded if faded < now else None
-
-
-def _hashed(token: str) -> bytes:
-    return hashlib.blake2b(token.encode(), digest_size=16).digest()
 
 
 def open_incidents(watchlist: Watchlist) -> int:
