@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import START, at
-from tocsin.core.rhythm import Rhythm, due_at, explained, following_at, is_late, is_zone, wrong_with
+from tocsin.core.rhythm import Rhythm, due_at, explained, following_at, is_zone, wrong_with
 
 BERLIN, NEW_YORK = "Europe/Berlin", "America/New_York"
 
@@ -64,12 +64,6 @@ def test_what_follows_a_call(schedule: str, zone: str, last: str, following: str
 def test_grace_is_added_to_either_rhythm() -> None:
     assert due_at(Rhythm(period_s=60, grace_s=10), START) == at(70)
     assert due_at(Rhythm(schedule="0 13 * * *", grace_s=10), START) == at(3610)
-
-
-def test_late_is_after_the_grace() -> None:
-    rhythm = Rhythm(schedule="0 13 * * *", grace_s=60)
-    assert not is_late(rhythm, START, at(3660))
-    assert is_late(rhythm, START, at(3660.001))
 
 
 @given(

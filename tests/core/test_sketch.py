@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from math import ceil
 
 import pytest
@@ -61,24 +60,6 @@ def test_of_few_values_the_nearest_rank_is_told(values: list[float], p50: float,
 @given(latencies)
 def test_add_counts_in_the_bucket_of_the_value(value: float) -> None:
     assert filled([value]) == {sketch.bucket(value): 1}
-
-
-@given(sketches)
-def test_what_is_encoded_comes_back(buckets: dict[int, int]) -> None:
-    assert sketch.decode(sketch.encode(buckets)) == buckets
-
-
-@given(sketches)
-def test_cut_off_data_never_reads_as_a_whole_sketch(buckets: dict[int, int]) -> None:
-    data = sketch.encode(buckets)
-    for end in range(len(data)):
-        with suppress(ValueError):
-            assert len(sketch.decode(data[:end])) < len(buckets)
-
-
-def test_a_day_of_checks_takes_few_bytes() -> None:
-    values = [40 + (n * 7919 % 1000) / 20 for n in range(8640)]
-    assert len(sketch.encode(filled(values))) < 80
 
 
 def test_nothing_has_no_quantile_and_the_smallest_answer_nought() -> None:

@@ -17,7 +17,8 @@ async def test_a_new_monitor_is_checked_at_once_and_is_up(tmp_path: Path) -> Non
         assert watched.tally == b"u"
         stored, _ = await world.store.of("ws").read(lambda s: s.results.page(watched.monitor.id))
         assert [r.status for r in stored] == ["up"]
-        assert (await world.store.of("ws").read(lambda s: s.verdicts.current(watched.monitor.id))).value == "up"
+        held = await world.store.of("ws").read(lambda s: s.verdicts.open_all())
+        assert held[watched.monitor.id].value == "up"
 
 
 async def test_it_is_checked_once_an_interval(tmp_path: Path) -> None:

@@ -27,8 +27,8 @@ async def test_a_verdict_whose_votes_age_becomes_unknown(world: World) -> None:
     await world.go(40)
     assert watched.verdict.value == "unknown"
     assert not watched.verdict.pending
-    kept = await world.store.of("ws").read(lambda s: s.verdicts.current(watched.monitor.id))
-    assert kept.value == "unknown"
+    kept = await world.store.of("ws").read(lambda s: s.verdicts.open_all())
+    assert kept[watched.monitor.id].value == "unknown"
 
 
 async def test_recovery_takes_its_time(world: World) -> None:

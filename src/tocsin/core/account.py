@@ -52,7 +52,6 @@ class Session(Struct, frozen=True, kw_only=True):
     user_id: str
     workspace_id: str
     token_hash: str
-    previous_hash: str | None
     created_at: datetime
     used_at: datetime
     expires_at: datetime

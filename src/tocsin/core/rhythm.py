@@ -29,11 +29,6 @@ def due_at(rhythm: Rhythm, last: datetime) -> datetime:
     return following + timedelta(seconds=rhythm.grace_s)
 
 
-def is_late(rhythm: Rhythm, last: datetime, now: datetime) -> bool:
-    """Whether the call after the one at `last` should have come by now."""
-    return now > due_at(rhythm, last)
-
-
 @lru_cache(maxsize=4096)
 def following_at(schedule: str, timezone: str, last: datetime) -> datetime:
     """The first occurrence of a cron expression after `last` (UTC).

@@ -68,39 +68,6 @@ def quantiles(buckets: Mapping[int, int], shares: Sequence[float]) -> list[float
     return found
 
 
-def encode(buckets: Mapping[int, int]) -> bytes:
-    """A compact form for the store (varints of gaps and counts), the same for equal sketches."""
-    data = bytearray()
-    last = 0
-    for index in sorted(buckets):
-        if buckets[index]:
-            _put(data, index - last)
-            _put(data, buckets[index])
-            last = index
-    return bytes(data)
-
-
-def decode(data: bytes) -> dict[int, int]:
-    """The buckets of `encode`. Raises ValueError when the data ends in the middle of a number or of a pair."""
-    numbers: list[int] = []
-    value = shift = 0
-    for byte in data:
-        value |= (byte & 0x7F) << shift
-        if byte & 0x80:
-            shift += 7
-        else:
-            numbers.append(value)
-            value = shift = 0
-    if shift or len(numbers) % 2:
-        raise ValueError("a latency sketch that is cut off")
-    buckets: dict[int, int] = {}
-    index = 0
-    for gap, count in zip(numbers[::2], numbers[1::2], strict=True):
-        index += gap
-        buckets[index] = buckets.get(index, 0) + count
-    return buckets
-
-
 def _rank(q: float, total: int) -> int:
     """The nearest rank, counted from 0 (0.95 × 20 is the 19th value, whatever the float makes of it)."""
     return min(total, max(1, ceil(q * total - 1e-9))) - 1
@@ -109,10 +76,3 @@ def _rank(q: float, total: int) -> int:
 def middle(index: int) -> float:
     """What a bucket answers with, in ms."""
     return 0.0 if index == 0 else _SMALLEST_MS * _GROWTH**index * _MIDDLE
-
-
-def _put(data: bytearray, number: int) -> None:
-    while number > 0x7F:
-        data.append(number & 0x7F | 0x80)
-        number >>= 7
-    data.append(number)

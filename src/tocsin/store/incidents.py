@@ -77,12 +77,6 @@ class Incidents:
             rows,
         )
 
-    def transition(self, subject: str) -> int:
-        """How many transitions a subject has ever had (0: none)."""
-        where, values = self._s.mine()
-        row = self._s.row(f"SELECT max(transition) FROM subjects WHERE subject = ? AND {where}", subject, *values)
-        return int(row[0] or 0) if row else 0
-
     def get(self, id: str) -> Incident:
         """The incident; NotFound when there is none."""
         found = self._find(id, self._s.workspace_id)
@@ -153,14 +147,6 @@ class Incidents:
                 spans = found.setdefault(subject.removeprefix("monitor:"), [])
                 spans.append((from_micros(opened), None if resolved is None else from_micros(resolved)))
         return found
-
-    def open_all(self) -> list[Incident]:
-        """Every open incident, oldest first."""
-        where, values = self._s.mine()
-        rows = self._s.rows(
-            f"SELECT data FROM incidents WHERE resolved_at IS NULL AND {where} ORDER BY opened_at, id", *values
-        )
-        return [_incident(row[0]) for row in rows]
 
     def latest_of_others(self) -> list[Incident]:
         """The newest incident of every subject that is not a monitor's verdict."""

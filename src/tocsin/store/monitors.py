@@ -10,7 +10,6 @@ import msgspec
 from tocsin.core.dependency import circle
 from tocsin.core.monitor import Monitor, without
 from tocsin.errors import Conflict, NotFound
-from tocsin.store.cursor import read_cursor, write_cursor
 from tocsin.store.door import fields_of
 
 if TYPE_CHECKING:
@@ -47,22 +46,6 @@ class Monitors:
             raise NotFound(f"no monitor {id}")
         return self._read(row)
 
-    def list(
-        self, q: str = "", type: str = "", tag: str = "", ids: Sequence[str] | None = None, limit: int = 100,
-        cursor: str | None = None,
-    ) -> tuple[list[Monitor], str | None]:  # fmt: skip
-        """A page by name, then id, and the cursor of the next one. `q` is a part of the name, case aside."""
-        where, values = self._filtered(q, type, tag, ids)
-        if cursor is not None:
-            name, id = read_cursor(cursor, str, str)
-            where += " AND (name > ? OR (name = ? AND id > ?))"
-            values += [name, name, id]
-        rows = self._s.rows(
-            f"SELECT {_COLUMNS} FROM monitors WHERE {where} ORDER BY name, id LIMIT ?", *values, limit + 1
-        )
-        found = [self._read(row) for row in rows[:limit]]
-        return found, write_cursor(found[-1].name, found[-1].id) if len(rows) > limit else None
-
     def all(self) -> list[Monitor]:
         """Every monitor, by name, then id."""
         where, values = self._s.mine()
@@ -70,12 +53,6 @@ class Monitors:
             self._read(r)
             for r in self._s.rows(f"SELECT {_COLUMNS} FROM monitors WHERE {where} ORDER BY name, id", *values)
         ]
-
-    def count(self) -> int:
-        """How many there are."""
-        where, values = self._s.mine()
-        row = self._s.row(f"SELECT count(*) FROM monitors WHERE {where}", *values)
-        return int(row[0]) if row else 0
 
     def replace(self, monitor: Monitor) -> Monitor:
         """The monitor as stored, its version one up. Conflict when somebody else changed it since `monitor.version`."""
@@ -157,23 +134,6 @@ class Monitors:
         )
         return [row[0] for row in rows]
 
-    def _filtered(self, q: str, type: str, tag: str, ids: Sequence[str] | None) -> tuple[str, list[Any]]:
-        where, mine = self._s.mine()
-        values: list[Any] = [*mine]
-        if q:
-            where += " AND lower(name) LIKE ? ESCAPE '\\'"
-            values.append(f"%{_literal(q.lower())}%")
-        if type:
-            where += " AND type = ?"
-            values.append(type)
-        if tag:
-            where += " AND tags LIKE ? ESCAPE '\\'"
-            values.append(f"%{_literal(_tags((tag,)))}%")
-        if ids is not None:
-            where += f" AND id IN ({', '.join('?' for _ in ids)})" if ids else " AND 1 = 0"
-            values += ids
-        return where, values
-
     def _read(self, row: tuple[Any, ...]) -> Monitor:
         monitor = msgspec.json.decode(row[0], type=Monitor)
         return msgspec.structs.replace(monitor, target=self._s.seal.open(row[1], f"monitors/{row[2]}"))
@@ -181,7 +141,3 @@ class Monitors:
 
 def _tags(tags: Sequence[str]) -> str:
     return "\x1f" + "\x1f".join(tags) + "\x1f" if tags else ""
-
-
-def _literal(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

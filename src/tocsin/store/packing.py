@@ -213,8 +213,8 @@ def _redacted(name: str, value: str) -> str:
 
 
 def pack_buckets(buckets: dict[int, int]) -> bytes:
-    """A sketch as a rollup stores it: the counts' type, the buckets, the counts. Reading it back has to be quick, a chart
-    takes up to thousands; core.sketch.encode is smaller and slower."""
+    """A sketch as a rollup stores it: the counts' type, the buckets, the counts. Reading it back has to be quick: a chart
+    takes up to thousands."""
     if not buckets:
         return b""
     most = max(buckets.values())

@@ -204,18 +204,6 @@ class Results:
             waiting = again
         return found
 
-    def unmoved(self) -> list[StoredResult]:
-        """What is still in the tail, in order of slots: to be folded over the stored states after a start."""
-        s = self._s
-        where, values = ("1 = 1", ()) if s.workspace_id is None else (
-            "workspace = (SELECT key FROM workspaces WHERE id = ?)", (s.workspace_id,)
-        )  # fmt: skip
-        waits, marked = not_moved(self._s)
-        rows = s.rows(
-            f"SELECT {COLUMNS} FROM results_tail WHERE {where} AND {waits} ORDER BY at, attempt", *values, *marked
-        )
-        return self._whole([_packed(r) for r in rows])
-
     def newest(self) -> list[tuple[str, str, datetime, int]]:
         """(monitor's id, location, slot, attempt) of the newest result of every monitor and location that could be
         judged; one that could not (invalid) says nothing. From memory, but for those."""

@@ -40,13 +40,11 @@ class Sessions:
         return None if row is None else _read(row)
 
     def rotate(self, id: str, new_hash: str, used_at: datetime, expires_at: datetime) -> SignIn:
-        """The sign-in with its next token; the one before is remembered, to notice its reuse."""
+        """The sign-in with its next token; whoever brings an older one reuses it."""
         old = self.get(id)
         if old is None or old.ended_at is not None:
             raise NotFound(f"no session {id}")
-        new = msgspec.structs.replace(
-            old, token_hash=new_hash, previous_hash=old.token_hash, used_at=used_at, expires_at=expires_at
-        )
+        new = msgspec.structs.replace(old, token_hash=new_hash, used_at=used_at, expires_at=expires_at)
         self._s.run(
             "UPDATE sessions SET expires_at = ?, data = ? WHERE id = ? AND workspace_id = ?",
             micros(expires_at), _text(new), id, old.workspace_id,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class States:
-    """Locations' states. The newest results may be newer than what is kept here: fold `results.unmoved()` over it."""
+    """Locations' states."""
 
     def __init__(self, session: Session) -> None:
         self._s = session

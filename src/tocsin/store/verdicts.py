@@ -63,16 +63,6 @@ class Verdicts:
         )
         return {row[0]: _verdict(row[1]) for row in rows}
 
-    def current(self, monitor_id: str) -> Verdict | None:
-        """The monitor's present verdict, or None when it was never judged."""
-        place = self._s.places.of(monitor_id)
-        row = self._s.row(
-            "SELECT data FROM verdicts WHERE monitor = ? AND workspace = ? AND ended IS NULL",
-            place.monitor,
-            place.workspace,
-        )
-        return None if row is None else _verdict(row[0])
-
     def history(self, monitor_id: str, limit: int = 100) -> list[Verdict]:
         """The monitor's verdicts, newest first."""
         place = self._s.places.of(monitor_id)

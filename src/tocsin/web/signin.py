@@ -142,7 +142,7 @@ async def sign_in(
 async def _begin(parts: Parts, user: User, workspace_id: str, now: datetime, agent: str) -> SignedIn:
     secret = tokens.new_secret()
     session = Session(
-        id=new_id(), user_id=user.id, workspace_id=workspace_id, token_hash=tokens.hash_of(secret), previous_hash=None,
+        id=new_id(), user_id=user.id, workspace_id=workspace_id, token_hash=tokens.hash_of(secret),
         created_at=now, used_at=now, expires_at=now + timedelta(seconds=tokens.REFRESH_S), agent=one_line(agent, 200),
     )  # fmt: skip
     await parts.store.everything(by=user.email).write(lambda s: s.sessions.add(session))
