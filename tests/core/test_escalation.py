@@ -147,6 +147,7 @@ def test_a_policy_that_became_shorter_does_not_begin_anew() -> None:
     story = Story()
     story.policy = a_policy([60, 60, 60], 0)
     story.sees("d", 0)
+    story.again(60)
     story.again(130)
     assert story.words() == ["opened 1", "step 1.1", "step 1.2"]
     story.policy = replace(story.policy, steps=story.policy.steps[:1])

@@ -487,7 +487,7 @@ def test_steps_are_told_in_turn_until_somebody_acknowledges() -> None:
     assert story.sees("d", 60).judge_again_at == at(360)
     story.sees("d", 359)
     assert story.words() == ["opened 1"]
-    assert story.sees("d", 361).judge_again_at == at(960)
+    assert story.sees("d", 361).judge_again_at == at(961)
     assert story.words() == ["opened 1", "step 1.1"]
     story.take(acknowledge(story.now, "alice", at(400)))
     assert story.sees("d", 2000).judge_again_at is None
@@ -498,9 +498,23 @@ def test_a_policy_that_repeats_goes_through_its_steps_again() -> None:
     story = Story()
     story.policy = a_policy(0, 60, repeat=1)
     story.sees("d", 0)
-    story.sees("d", 10_000)
-    assert story.words() == ["opened 1", "step 1.1", "step 1.2", "step 1.3", "step 1.4"]
+    story.again(0)
+    assert story.words() == ["opened 1", "step 1.1"]
+    story.sees("d", 60)
+    assert story.words() == ["opened 1", "step 1.1", "step 1.2", "step 1.3"]
+    story.sees("d", 120)
+    assert story.words()[4:] == ["step 1.4"]
     assert story.again(20_000).judge_again_at is None
+
+
+def test_steps_that_are_overdue_leave_one_by_one_each_with_its_time_to_acknowledge() -> None:
+    """After a long stop, a silence, or when an incident gets a policy that is long open."""
+    story = Story()
+    story.policy = a_policy(60, 120, 180)
+    story.sees("d", 0)
+    for seconds, steps in ((3600, 1), (3719, 1), (3720, 2), (3899, 2), (3900, 3)):
+        story.sees("d", seconds)
+        assert [word for word in story.words() if word.startswith("step")] == [f"step 1.{n + 1}" for n in range(steps)]
 
 
 def test_trouble_again_begins_the_steps_anew() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import importlib
 import time
@@ -190,8 +191,9 @@ def _speaks_tls(target: Any) -> bool:
 @functools.cache
 def _ready_for_tls() -> None:
     """Import what TLS takes, some 200 ms the first time, before a clock runs: the target has no part in it."""
-    importlib.import_module("tocsin.net.tls")
-    importlib.import_module("cryptography.x509")
+    with contextlib.suppress(OSError):  # out of descriptors: the check itself finds out, and says so
+        importlib.import_module("tocsin.net.tls")
+        importlib.import_module("cryptography.x509")
 
 
 async def _look(

@@ -244,18 +244,19 @@ def _tell_due(draft: _Draft, incident: Incident) -> Incident:
         incident = replace(incident, reminders=incident.reminders + 1, last_told_at=now)
         draft.tell("reminder", incident.transition, incident.reminders)
     while (due := _step_at(incident, draft.terms)) is not None and now >= due:
-        incident = _step_on(draft, incident, due)
+        incident = _step_on(draft, incident)
     return incident
 
 
-def _step_on(draft: _Draft, incident: Incident, due: datetime) -> Incident:
-    """Tell the next step; where it reaches nobody, that is written down and the next one follows at once."""
+def _step_on(draft: _Draft, incident: Incident) -> Incident:
+    """Tell the next step; where it reaches nobody, that is written down and the next one follows at once. The delay of
+    the one after it counts from now, however late this is: everybody gets the time to acknowledge."""
     policy, reach = draft.terms.policy, draft.terms.reach
     while True:
         number = incident.steps + 1
         found = reach_of(reach, number)
         told_at = draft.now if found is None or found.ids else incident.last_told_at
-        incident = replace(incident, steps=number, step_from=due, last_told_at=told_at)
+        incident = replace(incident, steps=number, step_from=draft.now, last_told_at=told_at)
         text, data = _whom(found, number)
         draft.write("escalated", text, **data)
         draft.tell("step", incident.transition, number)
