@@ -63,6 +63,7 @@ async def test_a_rule_has_an_incident_of_its_own_beside_the_verdicts(tmp_path: P
         await until(lambda: sink.events == ["incident.opened"], clock=world.clock)
         (post,) = sink.posts
         assert post["severity"] == "critical"
+        assert "By the alert rule “First”." in post["text"]
         (incident,) = world.corridor.watchlist.incidents.values()
         assert (incident.rule_id, incident.monitor_id, incident.words) == (rule.id, watched.monitor.id, "failing")
         place.status = "up"

@@ -157,17 +157,21 @@ async def test_viewers_read_but_do_not_write(alice: Alice) -> None:
 
 async def test_a_rule_may_be_changed_after_its_monitor_and_channel_are_gone(alice: Alice) -> None:
     monitor = await a_monitor(alice)
-    channel = (
-        await alice.api.post(
-            "/api/v1/channels", {"name": "Hook", "type": "webhook", "config": {"url": "http://127.0.0.1:9/"}}
-        )
-    ).data["id"]
-    wanted = a_rule(scope={"monitors": [monitor]}, channels=[channel])
+    hook = {"type": "webhook", "config": {"url": "http://127.0.0.1:9/"}}
+    channel, other = [
+        (await alice.api.post("/api/v1/channels", {"name": name, **hook})).data["id"] for name in ("Hook", "Other")
+    ]
+    wanted = a_rule(scope={"monitors": [monitor]}, channels=[channel, other])
     rule = (await alice.api.post(RULES, wanted)).data["id"]
     assert (await alice.api.delete(f"/api/v1/monitors/{monitor}")).status == 204
     assert (await alice.api.delete(f"/api/v1/channels/{channel}")).status == 204
     changed = await alice.api.patch(f"{RULES}/{rule}", {"enabled": False})
     assert (changed.status, changed.data["enabled"]) == (200, False)
+    assert changed.data["channels"] == [other]
+    last = await alice.api.delete(f"/api/v1/channels/{other}")
+    assert (last.status, last.data["detail"]) == (
+        409, f"nobody else is told by alert rule “{changed.data['name']}”: give them another channel first"
+    )  # fmt: skip
 
 
 async def fill(house: House, monitor_id: str, results: list[Any], verdicts: list[Any] = []) -> None:  # noqa: B006

@@ -63,6 +63,23 @@ async def test_a_channel_that_is_deleted_is_nobodys_fallback_any_more(alice: Ali
     assert (await alice.api.get(f"/api/v1/channels/{b}")).data["fallback"] is None
 
 
+async def test_the_only_channel_of_something_is_not_deleted_before_it_has_another(alice: Alice) -> None:
+    a, b = [(await make(alice.api, name)).data["id"] for name in "AB"]
+    monitor = {"name": "Shop", "type": "http", "target": {"url": "http://127.0.0.1:9/"}, "channels": [a]}
+    shop = (await alice.api.post("/api/v1/monitors", monitor)).data["id"]
+    step = {"name": "Night", "steps": [{"delay_s": 60, "channels": [a]}]}
+    policy = (await alice.api.post("/api/v1/escalation-policies", step)).data["id"]
+    refused = await alice.api.delete(f"/api/v1/channels/{a}")
+    assert refused.status == 409
+    assert "monitor “Shop”, step 1 of escalation policy “Night”: give them another" in refused.data["detail"]
+    page = await sent(await browser(alice), f"/channels/{a}/delete", {})
+    assert "nobody else is told by monitor “Shop”" in page.text
+    await alice.api.patch(f"/api/v1/monitors/{shop}", {"channels": [a, b]})
+    await alice.api.delete(f"/api/v1/escalation-policies/{policy}")
+    assert (await alice.api.delete(f"/api/v1/channels/{a}")).status == 204
+    assert (await alice.api.get(f"/api/v1/monitors/{shop}")).data["channels"] == [b]
+
+
 async def test_notices_are_listed_and_put_away_by_admins(alice: Alice) -> None:
     store, now = alice.house.parts.store.of(alice.workspace_id), alice.house.parts.clock.now()
     notice = Notice(workspace_id=alice.workspace_id, mark="m", kind="channel.canary", at=now, text="Ops is <dead>")

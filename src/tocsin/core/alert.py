@@ -144,10 +144,11 @@ def _hash(*parts: str) -> str:
 
 class About(Struct, frozen=True, kw_only=True):
     """What a message is about: `name` and `shown` (its target) for people, without secrets; the monitor's id and type
-    where it is one; the verdict of that moment."""
+    where it is one; the verdict of that moment; the name of the alert rule that says so, empty for a verdict itself."""
 
     name: str
     shown: str = ""
+    rule: str = ""
     monitor_id: str | None = None
     monitor_type: str = ""
     verdict: Verdict | None = None
@@ -319,7 +320,7 @@ def message_json(message: Message) -> dict[str, Any]:
 
 
 def _message(transition: Transition, incident: Incident, what: About, now: datetime, *, base_url: str) -> Message:
-    title, text = wording.words(transition, incident, what.name, what.verdict, what.shown)
+    title, text = wording.words(transition, incident, what.name, what.verdict, what.shown, what.rule)
     end = incident.resolved_at or now
     about_it = None
     if what.monitor_id is not None:

@@ -15,12 +15,13 @@ _SENTENCES = {CERTIFICATE: "its certificate was renewed", COVERAGE: "every monit
 
 
 def words(
-    transition: Transition, incident: Incident, name: str, verdict: Verdict | None, shown: str = ""
+    transition: Transition, incident: Incident, name: str, verdict: Verdict | None, shown: str = "", rule: str = ""
 ) -> tuple[str, str]:
-    """Title and text of one message. `name` is the monitor's, `shown` its target for people."""
+    """Title and text of one message. `name` is the monitor's, `shown` its target for people, `rule` the alert rule's."""
     name = one_line(name, _NAME_MAX)
     title = one_line(_title(transition, incident, name, verdict), TITLE_MAX)
-    lines = [*_lines(transition, incident, verdict), one_line(shown, 300)]
+    by = f"By the alert rule “{one_line(rule, _NAME_MAX)}”." if rule else ""
+    lines = [*_lines(transition, incident, verdict), by, one_line(shown, 300)]
     return title, "\n".join(line for line in lines if line)
 
 

@@ -184,7 +184,7 @@ class Judgement:
         if followed.waiting_since is not None:
             w.waiting[rule.id] = followed.waiting_since
         for step in followed.steps:
-            self.take_step(draft, terms, about(w.monitor, verdict, w.shown), step, now)
+            self.take_step(draft, terms, replace(about(w.monitor, verdict, w.shown), rule=rule.name), step, now)
         return followed.again_at
 
     def judge_coverage(self, draft: Draft, workspace_id: str, now: datetime) -> None:
@@ -267,7 +267,10 @@ class Judgement:
                 rule_id=incident.rule_id,
             )
         name = EVERYTHING if incident.subject == COVERAGE else incident.subject
-        return terms, About(name=name) if w is None else about(w.monitor, w.verdict or w.judge(now), w.shown)
+        if w is None:
+            return terms, About(name=name)
+        what = about(w.monitor, w.verdict or w.judge(now), w.shown)
+        return terms, what if rule is None else replace(what, rule=rule.name)
 
     def _terms(self, w: Watched, telling: Telling, now: datetime) -> Terms:
         policy = telling.policy(w.monitor.escalation_policy)

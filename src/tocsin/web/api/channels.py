@@ -218,13 +218,41 @@ async def change(parts: Parts, who: Principal, channel_id: str, data: dict[str, 
 
 
 async def delete(parts: Parts, who: Principal, channel_id: str) -> None:
-    """Forget a channel; monitors that name it name it no longer."""
+    """Forget a channel; monitors and rules that name others too name it no longer. Conflict while it is all that a
+    monitor, a rule or a step of a policy tells: nobody would be told any more, and nobody would know."""
     channel_of(parts, who, channel_id)
-    await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.channels.delete(channel_id))
+    alone = _told_by_it_alone(parts, who.workspace_id, channel_id)
+    if alone:
+        more = f" and {len(alone) - 5} more" if len(alone) > 5 else ""
+        raise Conflict(f"nobody else is told by {', '.join(alone[:5])}{more}: give them another channel first")
+    now = parts.clock.now()
+
+    def forget(s: Session) -> None:
+        for rule in s.alert_rules.list():
+            if channel_id in (rule.channels or ()):
+                left = tuple(id for id in rule.channels or () if id != channel_id)
+                s.alert_rules.replace(replace(rule, channels=left, updated_at=now))
+        s.channels.delete(channel_id)
+
+    await parts.store.of(who.workspace_id, by=who.name).write(forget)
     await parts.corridor.channels_changed(who.workspace_id)
     for w in parts.corridor.watchlist.of(who.workspace_id):
         if channel_id in (w.monitor.channels or ()):
             await parts.corridor.changed(w.monitor.id)
+
+
+def _told_by_it_alone(parts: Parts, workspace_id: str, channel_id: str) -> list[str]:
+    """What would tell nobody without this channel, in words."""
+    watchlist, only = parts.corridor.watchlist, (channel_id,)
+    telling = watchlist.telling(workspace_id)
+    found = [f"monitor “{w.monitor.name}”" for w in watchlist.of(workspace_id) if w.monitor.channels == only]
+    found += [f"alert rule “{rule.name}”" for rule in telling.rules if rule.channels == only]
+    return found + [
+        f"step {number} of escalation policy “{policy.name}”"
+        for policy in telling.policies.values()
+        for number, step in enumerate(policy.steps, 1)
+        if step.channels == only and not step.people and not step.schedules
+    ]
 
 
 async def test(parts: Parts, who: Principal, channel_id: str) -> dict[str, Any]:
