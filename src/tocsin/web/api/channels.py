@@ -19,7 +19,7 @@ from tocsin.core.result import iso
 from tocsin.core.shape import Help, Length, Name, Range
 from tocsin.errors import Conflict, Invalid, NotFound, Problem
 from tocsin.store import Session
-from tocsin.web.api.given import as_object, check_kept_secrets
+from tocsin.web.api.given import as_object, check_kept_secrets, some_of
 from tocsin.web.api.reach import refused
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.parts import Parts
@@ -223,8 +223,7 @@ async def delete(parts: Parts, who: Principal, channel_id: str) -> None:
     channel_of(parts, who, channel_id)
     alone = _told_by_it_alone(parts, who.workspace_id, channel_id)
     if alone:
-        more = f" and {len(alone) - 5} more" if len(alone) > 5 else ""
-        raise Conflict(f"nobody else is told by {', '.join(alone[:5])}{more}: give them another channel first")
+        raise Conflict(f"nobody else is told by {some_of(alone)}: give them another channel first")
     now = parts.clock.now()
 
     def forget(s: Session) -> None:

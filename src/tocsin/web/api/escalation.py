@@ -18,7 +18,7 @@ from tocsin.core.result import iso
 from tocsin.core.shape import Help, Length, Name, Range
 from tocsin.errors import Conflict, Invalid, NotFound, Problem
 from tocsin.pipeline.telling import Telling
-from tocsin.web.api.given import as_object
+from tocsin.web.api.given import as_object, some_of
 from tocsin.web.api.on_call import hole_words
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.parts import Parts
@@ -176,9 +176,8 @@ async def delete(parts: Parts, who: Principal, id: str) -> None:
 def refuse_if_used(users: Sequence[dict[str, str]]) -> None:
     """Raise Conflict that names what uses it, if anything does."""
     if users:
-        named = [f"{user['type']} “{user['name']}”" for user in users[:5]]
-        more = f" and {len(users) - 5} more" if len(users) > 5 else ""
-        raise Conflict(f"it is still used by {', '.join(named)}{more}")
+        named = [f"{user['type']} “{user['name']}”" for user in users]
+        raise Conflict(f"it is still used by {some_of(named)}")
 
 
 async def _index(call: Call) -> Reply:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -83,3 +84,8 @@ def _place(value: Any) -> Any:
 def _upgrade(before: Any, now: Any) -> bool:
     """Whether it is the same host, by https now."""
     return isinstance(before, str) and before.startswith("http://") and now == before.replace("http", "https", 1)
+
+
+def some_of(names: Sequence[str], most: int = 5) -> str:
+    """The first of these names for a refusal: "a, b, c, d, e and 3 more"."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

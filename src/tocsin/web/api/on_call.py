@@ -22,7 +22,7 @@ from tocsin.core.shape import Help, Length, Name
 from tocsin.errors import Conflict, Invalid, NotFound, Problem
 from tocsin.pipeline.telling import Telling
 from tocsin.store import Session
-from tocsin.web.api.given import as_object
+from tocsin.web.api.given import as_object, some_of
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.parts import Parts
 
@@ -266,7 +266,7 @@ async def delete(parts: Parts, who: Principal, id: str) -> None:
     def forget(s: Session) -> None:
         users = [p.name for p in s.escalation_policies.list() if any(id in step.schedules for step in p.steps)]
         if users:
-            raise Conflict(f"it is still used by {', '.join(f'escalation policy “{name}”' for name in users[:5])}")
+            raise Conflict(f"it is still used by {some_of([f'escalation policy “{name}”' for name in users])}")
         s.on_call_schedules.delete(id)
 
     await parts.store.of(who.workspace_id, by=who.name).write(forget)
