@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from builders import a_message, an_outbox_row, until
+from tocsin import notifiers
 from tocsin.core.alert import Channel, OutboxRow
 from tocsin.core.digest import gather
 from tocsin.core.storm import MOST_A_MINUTE
@@ -124,7 +125,7 @@ async def test_never_more_than_twenty_a_minute_whatever_comes(world: World) -> N
 async def test_a_channel_of_a_kind_that_gathers_by_itself_gets_every_message_paced(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tocsin.pipeline.delivery.GROUPING", frozenset(("webhook",)))
+    monkeypatch.setattr(notifiers, "groups", lambda name: True)
     async with webs(1) as (sink,):
         channel = await world.tell(sink)
         await tell(world, rows_of(world, channel, *names(30)))

@@ -21,7 +21,7 @@ from tocsin import notifiers, telemetry
 from tocsin.clock import Clock, new_id, rest
 from tocsin.core import digest as digests
 from tocsin.core.alert import Channel, Message, OutboxRow, test_message
-from tocsin.core.storm import CANARY, DIGEST, GROUPING, Decision, Waiting, decide, opens
+from tocsin.core.storm import CANARY, DIGEST, Decision, Waiting, decide, opens
 from tocsin.errors import DeliveryFailed, StoreUnavailable
 from tocsin.net import Net
 from tocsin.notifiers import Receipt
@@ -240,7 +240,7 @@ class Delivery:
             more = await self.trouble.hold_back(place, channel, now - GIVE_UP)
             self._rests[place] = now if more else now + OFF_LOOK
             return Decision()
-        decision = decide(waiting, self.pacing.facts(place, now), now, groups=channel.type in GROUPING)
+        decision = decide(waiting, self.pacing.facts(place, now), now, groups=notifiers.groups(channel.type))
         self._rests.pop(place, None)
         if decision.at is not None:
             self._rests[place] = decision.at

@@ -7,12 +7,12 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from tocsin import telemetry
+from tocsin import notifiers, telemetry
 from tocsin.clock import Clock
 from tocsin.core.alert import Channel, OutboxRow
 from tocsin.core.digest import as_fallback
 from tocsin.core.notice import Notice, NoticeKind
-from tocsin.core.storm import CANARY, DIGEST, GROUPING
+from tocsin.core.storm import CANARY, DIGEST
 from tocsin.core.wording import one_line
 from tocsin.errors import NotFound, StoreUnavailable
 from tocsin.pipeline.live import Live, event
@@ -73,7 +73,7 @@ class Trouble:
         to = self._fallback(used)
         if to is None or row.subject == CANARY:
             return ""
-        rows = await self._carried(row) if row.subject == DIGEST and to.type in GROUPING else [row]
+        rows = await self._carried(row) if row.subject == DIGEST and notifiers.groups(to.type) else [row]
         now = self._clock.now()
         if not await self._intend([as_fallback(one, used.name, to.id, why, now) for one in rows]):
             return ""
