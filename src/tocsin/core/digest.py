@@ -18,6 +18,7 @@ from tocsin.core.wording import one_line
 UPDATED = 500
 """Lines that an updated digest shows at most; it is for places where people read, and those show fewer."""
 _LINE_MAX = 200
+_INSTEAD = "Sent here because"
 _WORST_FIRST = ("critical", "down", "warning", "info")
 
 
@@ -56,6 +57,7 @@ def gather(
     shown = {**(earlier or {}), **found}
     key = digest_key(first.channel_id, [row.key for row in rows])
     title, text = _words(shown.values(), len(rows))
+    text = "\n".join((text, *_instead(rows)))
     down = [line.item for line in shown.values() if line.down]
     message = Message(
         event="digest", key=key, group=group_key(first.workspace_id, f"digest:{first.channel_id}:{storm}"),
@@ -136,6 +138,12 @@ def _words(shown: Iterable[Line], count: int) -> tuple[str, str]:
     return title, many
 
 
+def _instead(rows: Iterable[OutboxRow]) -> list[str]:
+    """Why messages are told here in place of another channel, each reason once, three at most."""
+    last = (row.message.text.rpartition("\n")[2] for row in rows)
+    return list(dict.fromkeys(line for line in last if line.startswith(_INSTEAD)))[:3]
+
+
 def _counted(number: int, one: str, many: str) -> str:
     return f"1 monitor {one}" if number == 1 else f"{number:,} monitors {many}"
 
@@ -144,10 +152,17 @@ def _rank(severity: str) -> int:
     return _WORST_FIRST.index(severity) if severity in _WORST_FIRST else len(_WORST_FIRST)
 
 
+def fallback_key(key: str, to: str) -> str:
+    """The key that a message has on the channel with id `to`, which is told it in place of another."""
+    return hashlib.blake2b(f"fallback\n{key}\n{to}".encode(), digest_size=16).hexdigest()
+
+
 def as_fallback(row: OutboxRow, used: str, to: str, why: str, now: datetime) -> OutboxRow:
-    """The same message for the channel with id `to`, since the one named `used` did not take it."""
-    key = hashlib.blake2b(f"fallback\n{row.key}\n{to}".encode(), digest_size=16).hexdigest()
-    said = f"{row.message.text}\nSent here because {one_line(used, 80)} did not take it: {one_line(why, 200)}"
+    """The same message for the channel with id `to`, since the one named `used` did not take it; with `why` empty, what
+    came before it."""
+    key, named = fallback_key(row.key, to), one_line(used, 80)
+    said = f"did not take it: {one_line(why, 200)}" if why else "did not take what came before it."
+    said = f"{row.message.text}\n{_INSTEAD} {named} {said}"
     return replace(
         row, key=key, channel_id=to, message=replace(row.message, key=key, text=said.lstrip("\n")), next_at=now,
         state="pending", attempts=0, lease_until=None, last_error=None, done_at=None,
