@@ -134,6 +134,7 @@ def _back(latest: Incident, finding: Finding, evidence: dict[str, Any]) -> Incid
         acknowledged_by=None,
         resolved_at=None,
         resolution=None,
+        since=finding.since,
         over_since=None,
         reminders=0,
         steps=0,
@@ -158,6 +159,7 @@ def _new(draft: _Draft, new_id: str, evidence: dict[str, Any]) -> Incident:
         words=finding.words,
         mark=finding.mark,
         opened_at=draft.now,
+        since=finding.since,
         transition=0 if latest is None else latest.transition,
         unstable=latest is not None and latest.unstable,
         told_channels=latest.told_channels if latest is not None and latest.unstable else None,
@@ -286,7 +288,8 @@ def _resolve(draft: _Draft, incident: Incident) -> Incident:
         verdict=draft.finding.value,
         why=draft.finding.why,
     )
-    resolved = replace(incident, resolved_at=draft.now, resolution=RECOVERED, over_since=None, suppressed="")
+    resolved = replace(incident, resolved_at=draft.now, resolution=RECOVERED, suppressed="")
+    resolved = replace(resolved, over_since=incident.over_since or draft.now)
     return _flip(draft, resolved, "resolved")
 
 

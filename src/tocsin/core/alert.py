@@ -321,7 +321,7 @@ def message_json(message: Message) -> dict[str, Any]:
 
 def _message(transition: Transition, incident: Incident, what: About, now: datetime, *, base_url: str) -> Message:
     title, text = wording.words(transition, incident, what.name, what.verdict, what.shown, what.rule)
-    end = incident.resolved_at or now
+    begin, end = min(incident.opened_at, incident.trouble_from()), incident.trouble_to() or now
     about_it = None
     if what.monitor_id is not None:
         about_it = {"id": what.monitor_id, "name": what.name, "type": what.monitor_type, "target": what.shown}
@@ -339,7 +339,7 @@ def _message(transition: Transition, incident: Incident, what: About, now: datet
             "opened_at": iso(incident.opened_at),
             "acknowledged_at": iso(incident.acknowledged_at),
             "resolved_at": iso(incident.resolved_at),
-            "duration_s": round((end - incident.opened_at).total_seconds(), 3),
+            "duration_s": round((end - begin).total_seconds(), 3),
         },
         verdict=None if what.verdict is None else what.verdict.value,
         reason=_reason(incident, what.verdict),
