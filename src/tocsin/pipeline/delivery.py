@@ -268,7 +268,8 @@ class Delivery:
         storm = self.pacing.storm(place, now)
         name = storm.name if storm is not None else f"{now.timestamp():.3f}"
         earlier = storm.lines if storm is not None and storm.ref is not None else None
-        make = partial(digests.gather, rows, now, storm=name, base_url=self.base_url, earlier=earlier)
+        heard = self._watchlist.heard_by(*place)
+        make = partial(digests.gather, rows, now, storm=name, base_url=self.base_url, earlier=earlier, heard=heard)
         gathered, lines = await asyncio.to_thread(make)  # thousands of lines: the loop has its turns meanwhile
         kept = await self._store.gather(gathered)
         self.afloat.gathered(gathered, spooled=kept == "spooled")
