@@ -439,7 +439,8 @@ TestSubject = Subject.TestCase
 # Held back
 
 
-MAINTENANCE = Hush(kind="maintenance", why="maintenance “Saturday”")
+MAINTENANCE = Hush(kind="maintenance", why="maintenance “Saturday”", by="maintenance “Saturday”")
+ASKS = Hush(kind="dependency", why="waits for what “Router” says")
 
 
 def test_what_opens_in_maintenance_is_told_when_it_ends_if_it_still_lasts() -> None:
@@ -455,6 +456,40 @@ def test_what_opens_in_maintenance_is_told_when_it_ends_if_it_still_lasts() -> N
     story.sees("u", 180)
     assert story.words() == ["opened 1", "resolved 2"]
     assert story.kinds() == ["opened", "suppressed", "released", "location_left", "resolved"]
+
+
+def test_a_late_ring_says_what_held_it_back() -> None:
+    story = Story()
+    story.hush = MAINTENANCE
+    story.sees("d", 60)
+    story.hush = ASKS
+    story.sees("d", 90)
+    story.hush = None
+    story.sees("d", 120)
+    text = words(story.told[0], story.now, "Shop", story.verdict)[1]
+    assert text.endswith("Since 2026-03-01 12:01:00 UTC.\nHeld back until now by maintenance “Saturday”.")
+    story.sees("u", 180)
+    story.hush = ASKS
+    story.sees("d", 200)
+    story.hush = None
+    story.sees("d", 210)
+    assert "Held back" not in words(story.told[-1], story.now, "Shop", story.verdict)[1]
+    assert story.words() == ["opened 1", "resolved 2", "reopened 3"]
+
+
+def test_what_somebody_has_already_does_not_ring_when_the_hold_ends() -> None:
+    story = Story(reminder_s=60)
+    story.hush = MAINTENANCE
+    story.sees("d", 60)
+    story.take(acknowledge(story.now, "ann@example.org", at(90)))
+    story.hush = None
+    step = story.sees("d", 120)
+    assert [e.text for e in step.entries] == ["Not told: nothing holds it back any more, but ann@example.org has it"]
+    assert not story.sees("d", 600).changed
+    story.sees("u", 660)
+    assert story.words() == []
+    story.sees("d", 700)
+    assert story.words() == ["reopened 3"]
 
 
 def test_what_comes_and_goes_in_maintenance_is_never_told() -> None:

@@ -134,7 +134,8 @@ def _lines(transition: Transition, incident: Incident, verdict: Verdict | None) 
     why = f"{verdict.reason}." if verdict is not None else ""
     match transition.what:
         case "opened" | "reopened" | "escalated":
-            return [why, _seen_from(incident, verdict), f"Since {moment(began)}."]
+            late = f"Held back until now by {transition.held}." if transition.held else ""
+            return [why, _seen_from(incident, verdict), f"Since {moment(began)}.", late]
         case "reminder":
             asked = f"Reminder {transition.step}: nobody has acknowledged it yet."
             return [why, _seen_from(incident, verdict), f"Since {moment(began)}.", asked]
