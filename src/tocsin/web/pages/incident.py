@@ -30,6 +30,12 @@ class Wanted(Struct, frozen=True, kw_only=True):
     cursor: str | None = None
 
 
+class Shown(Struct, frozen=True, kw_only=True):
+    """What of an incident's timeline is shown."""
+
+    timeline: Literal["all", "people", "messages"] = "all"
+
+
 async def index(call: Call) -> Reply:
     """The list, newest first; open ones above."""
     wanted: Wanted = call.query or Wanted()
@@ -89,6 +95,8 @@ async def _page(call: Call, *, error: str = "", note: str = "", status: int = 20
     log, _ = await notifications.select(call.parts, call.who, notifications.Filter(incident=incident.id, limit=50))
     watched = call.parts.corridor.watchlist.find(incident.monitor_id)
     name = context.name_of(call.parts, call.who, incident)
+    hints, related = await context.around(call.parts, call.who, incident)
+    show = (call.query or Shown()).timeline
     hearers = call.parts.corridor.watchlist.telling(call.who.workspace_id).hearers
     return view.page(
         call,
@@ -106,9 +114,12 @@ async def _page(call: Call, *, error: str = "", note: str = "", status: int = 20
         began=incident.began_at(),
         lasted=round(((incident.resolved_at or call.now) - incident.began_at()) / timedelta(seconds=1)),
         log=log,
-        timeline=[incident_words.line(e) for e in reversed(timeline)],
+        timeline=[incident_words.line(e) for e in incident_words.chosen(timeline, show)],
+        entries=len(timeline),
+        show=show,
         facts=incident_words.facts(incident, watched),
-        hints=await context.hints(call.parts, call.who, incident),
+        hints=hints,
+        related=[(other, incident_words.shared(other)) for other in related],
         places=incident_words.places(incident),
         step=_step(call, incident),
         rows=_assertions(incident),
@@ -222,7 +233,7 @@ _DO: dict[str, Any] = {"kind": "page", "permission": "operate", "tag": "pages"}
 _ONE = "/incidents/{id}"
 ROUTES = [
     Route(method="GET", path="/incidents", run=index, summary="Incidents", query=Wanted, loose=True, **_READ),
-    Route(method="GET", path=_ONE, run=show, summary="An incident", **_READ),
+    Route(method="GET", path=_ONE, run=show, summary="An incident", query=Shown, loose=True, **_READ),
     Route(method="GET", path=_ONE + "/picture", run=picture, summary="What the page looked like", **_READ),
     Route(method="POST", path=_ONE + "/acknowledge", run=acknowledge, summary="Acknowledge", **_DO),
     Route(method="POST", path=_ONE + "/resolve", run=resolve, summary="Resolve", **_DO),

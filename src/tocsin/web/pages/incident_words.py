@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from tocsin.core.hints import Related
 from tocsin.core.incident import RECOVERED, Entry, Incident
 from tocsin.core.plain import as_list, as_map
 from tocsin.core.quarantine import SUBJECT
@@ -53,6 +54,19 @@ _TOLD = {
     "protocol": "It answers, but not as its protocol says.",
     "assertion": "It answers, but not with what was expected.",
     "network": "It cannot be reached.",
+}
+
+
+_SHARES = {
+    "host": "same host",
+    "certificate": "same certificate",
+    "phase": "fails in the same phase",
+    "location": "same location only",
+}
+_MESSAGES = frozenset(("notified", "escalated", "suppressed", "released", "unstable", "calm"))
+_FITS: dict[str, Callable[[Entry], bool]] = {
+    "people": lambda entry: bool(entry.by),
+    "messages": lambda entry: entry.kind in _MESSAGES,
 }
 
 
@@ -160,6 +174,17 @@ def line(entry: Entry) -> Line:
         text = ""
     glyph = "" if head.startswith("Closed") else _GLYPHS.get(entry.kind, "")
     return Line(entry.at, head, entry.by or "", text, entry.kind == "comment", glyph)
+
+
+def chosen(timeline: Sequence[Entry], show: str) -> list[Entry]:
+    """The entries that are shown, newest first: "people" (what somebody did), "messages" (who was told, or was not), or
+    all of them."""
+    return [entry for entry in reversed(timeline) if show not in _FITS or _FITS[show](entry)]
+
+
+def shared(related: Related) -> str:
+    """What another incident shares with it, in words."""
+    return ", ".join(_SHARES.get(kind, kind) for kind in related.shares)
 
 
 def why_held(incident: Incident) -> str:
