@@ -96,6 +96,7 @@ async def test_the_timeline_is_filtered_without_javascript(alice: Alice) -> None
     assert (found, "2 entries hidden." in section) == (["I look at it"], True)
     assert 'aria-current="true">People' in section
     assert (await shown("?timeline=messages"))[0] == ["Chat was told"]
+    assert (await shown("?timeline=messages"))[1].count("<li") == 1
     assert (await reader.get(f"/incidents/{shop.id}?timeline=else", **HTML)).status == 422
 
 

@@ -13,6 +13,7 @@ from tocsin.core.plain import as_list, as_map
 from tocsin.core.quarantine import SUBJECT
 from tocsin.core.wording import headline
 from tocsin.pipeline.watchlist import Watched
+from tocsin.store.outbox import Delivery
 from tocsin.web.pages import words
 
 HELD = "Closed by hand: nobody is told until it has been up."
@@ -176,10 +177,28 @@ def line(entry: Entry) -> Line:
     return Line(entry.at, head, entry.by or "", text, entry.kind == "comment", glyph)
 
 
-def chosen(timeline: Sequence[Entry], show: str) -> list[Entry]:
-    """The entries that are shown, newest first: "people" (what somebody did), "messages" (who was told, or was not), or
-    all of them."""
-    return [entry for entry in reversed(timeline) if show not in _FITS or _FITS[show](entry)]
+def chosen(timeline: Sequence[Entry], told: Sequence[Line], show: str) -> tuple[list[Line], int]:
+    """(the lines that are shown, newest first, how many are hidden): "people" (what somebody did), "messages" (who was
+    told, or was not), or all of them."""
+    lines = [line(e) for e in reversed(timeline) if show not in _FITS or _FITS[show](e)]
+    messages = [] if show == "people" else list(told)
+    shown = sorted([*messages, *lines], key=lambda one: one.at, reverse=True)
+    return shown, len(timeline) + len(told) - len(shown)
+
+
+def told(log: Sequence[Delivery], names: Mapping[str, str]) -> list[Line]:
+    """What was told and what could not be told, newest first: a line for each moment and kind of message."""
+    groups: dict[tuple[datetime, str, str], list[str]] = {}
+    for one in log:
+        if one.row.state in ("sent", "failed"):
+            name = names.get(one.row.channel_id, "a deleted channel")
+            groups.setdefault((one.row.created_at, one.row.message.event, one.row.state), []).append(name)
+    made: list[Line] = []
+    for (at, event, state), some in sorted(groups.items(), reverse=True):
+        head, glyph = ("Told", "") if state == "sent" else ("Could not tell", "down")
+        text = f"{words.listed(some)}: {event.removeprefix('incident.').replace('_', ' ')}"
+        made.append(Line(at, head, "", text, False, glyph))
+    return made
 
 
 def shared(related: Related) -> str:
