@@ -119,6 +119,22 @@ async def test_nothing_scrolls_sideways_on_a_small_screen(reader: Reader, site: 
         assert wide <= 360, f"{path} is {wide} px wide"
 
 
+async def test_the_tab_bar_of_a_phone_is_one_line(reader: Reader, site: Site) -> None:
+    await reader.page.set_viewport_size({"width": 360, "height": 740})
+    await _a_world(reader, site)
+    await reader.go("/incidents")
+    assert (await reader.page.locator("[data-open-tab]").inner_text()).strip() == "1"
+    sizes = await reader.page.evaluate(
+        """() => [...document.querySelectorAll(".tabbar a")].map((a) => {
+            const range = document.createRange(), word = document.createTreeWalker(a, NodeFilter.SHOW_TEXT).nextNode();
+            range.selectNodeContents(word);
+            const lines = range.getClientRects();
+            return [lines[0].width <= a.getBoundingClientRect().width, lines.length];
+        })"""
+    )
+    assert sizes == [[True, 1]] * 6
+
+
 async def test_long_words_wrap_on_a_small_screen(reader: Reader, site: Site) -> None:
     await reader.begin()
     channel = {"name": "w" * 100, "type": "webhook", "config": {"url": site.url("/" + "w" * 180)}}
