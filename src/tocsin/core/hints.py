@@ -59,9 +59,9 @@ def related_of(hints: Sequence[Hint], others: Sequence[Trouble]) -> list[Related
     """The others that these hints speak of: those that share most first, then open ones, then the newest."""
     made: list[Related] = []
     for other in others:
-        shares = tuple(dict.fromkeys(hint.kind for hint in hints if other.incident.id in hint.incidents))
+        shares: dict[Kind, None] = {hint.kind: None for hint in hints if other.incident.id in hint.incidents}
         if shares:
-            made.append(Related(incident=other.incident, name=other.name, shares=shares))
+            made.append(Related(incident=other.incident, name=other.name, shares=tuple(shares)))
     made.sort(key=lambda found: found.incident.opened_at, reverse=True)
     return sorted(made, key=lambda found: (-len(found.shares), not found.incident.open))
 

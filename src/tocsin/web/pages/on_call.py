@@ -12,11 +12,11 @@ from msgspec import Struct
 from tocsin.clock import new_id
 from tocsin.core.on_call import OnCallSchedule, Shift, shifts
 from tocsin.core.rhythm import is_zone
-from tocsin.core.wording import span
 from tocsin.errors import Conflict, Invalid
 from tocsin.web.api import escalation, on_call
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.pages import form, view, words
+from tocsin.web.pages.escalation import errors_of, steps_in_words
 
 AHEAD = timedelta(days=14)
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -37,7 +37,7 @@ async def index(call: Call) -> Reply:
     policies = [
         {
             "policy": policy,
-            "steps": [_step_words(call, step) for step in policy.steps],
+            "steps": steps_in_words(call, policy),
             "used": len(escalation.used_by(call.parts, call.who, policy.id)),
             "warnings": escalation.warnings(call.parts, call.who, policy),
         }
@@ -67,17 +67,6 @@ def _verdict(schedules: list[dict[str, Any]]) -> str:
     if not on_duty:
         return "Nobody is on duty now."
     return f"{words.listed(on_duty)} {'is' if len(on_duty) == 1 else 'are'} on duty."
-
-
-def _step_words(call: Call, step: Any) -> str:
-    telling = on_call.telling_of(call.parts, call.who)
-    people = on_call.people_of(call.parts, call.who)
-    channels = {channel.id: channel.name for channel in telling.channels}
-    names = [channels.get(id, "a channel that is gone") for id in step.channels]
-    names += [people.get(id, "a former member") for id in step.people]
-    named = [telling.schedules.get(id) for id in step.schedules]
-    names += [f"{s.name} (on call)" if s is not None else "a schedule that is gone" for s in named]
-    return f"after {span(step.delay_s)}: {words.listed(names)}" if step.delay_s else f"at once: {words.listed(names)}"
 
 
 def typed(call: Call) -> dict[str, Any]:
@@ -140,11 +129,6 @@ def _blank(call: Call) -> dict[str, Any]:
     start = (call.now - timedelta(days=call.now.weekday())).replace(hour=8, minute=0, second=0, microsecond=0)
     mine = call.who.user_id
     return {"people": [mine] if mine else [], "starts_at": start.isoformat()}
-
-
-def errors_of(told: Mapping[str, str], where: str) -> str:
-    """What is wrong with one row, in one line."""
-    return " ".join(dict.fromkeys(text for path, text in told.items() if path.startswith(where)))
 
 
 def _form(
