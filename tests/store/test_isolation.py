@@ -77,6 +77,7 @@ def reads(w: World) -> dict[str, Callable[[Session], Any]]:
     return {
         "accounts.user": lambda s: s.accounts.user("alice"),
         "accounts.user_by_email": lambda s: s.accounts.user_by_email("alice@example.org"),
+        "accounts.belonging": lambda s: [x for x in s.accounts.belonging() if x.user_id == "alice"],
         "accounts.memberships": lambda s: s.accounts.memberships("alice"),
         "accounts.workspace": lambda s: s.accounts.workspace("ws"),
         "accounts.workspaces": lambda s: [x for x in s.accounts.workspaces() if x.id == "ws"],

@@ -75,6 +75,23 @@ async def test_times_of_a_schedule_are_in_its_zone_by_name_and_in_the_readers_be
     assert 'class="muted own" hidden' in page
 
 
+async def test_a_viewer_may_be_on_duty_and_the_forms_say_how_they_acknowledge(alice: Alice) -> None:
+    parts = alice.house.parts
+    vera, token = await alice.house.person("vera@example.org", "VIEWER", alice.workspace_id)
+    await parts.corridor.telling_changed(alice.workspace_id)
+    reader = await browser(alice)
+    says = "vera@example.org (viewer: acknowledges by the link in a message only)"
+    for path in ("/on-call/schedules/new", "/on-call/policies/new"):
+        page = (await reader.get(path, **HTML)).text
+        assert says in page, path
+        assert "alice@example.org (viewer" not in page
+    made = await send(reader, "/on-call/schedules/new", a_form(vera.id))
+    assert made.status == 303, made.text
+    looker = alice.house.caller()
+    looker.cookies["tocsin_session"] = token
+    assert (await send(looker, "/incidents/any/acknowledge", [("x", "")])).status == 403
+
+
 async def test_what_is_wrong_stands_at_its_rotation(alice: Alice) -> None:
     reader = await browser(alice)
     wrong = a_form("nobody-we-know", **{"r.a.starts_at": "soon", "time_zone": "Mars/Base"})

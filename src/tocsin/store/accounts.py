@@ -68,7 +68,13 @@ class Accounts:
             f"SELECT user_id, workspace_id, role FROM memberships WHERE user_id = ? AND {where} ORDER BY workspace_id",
             user_id, *values,
         )  # fmt: skip
-        return [Membership(user_id=r[0], workspace_id=r[1], role=cast(UserRole, r[2])) for r in rows]
+        return [_membership(row) for row in rows]
+
+    def belonging(self) -> list[Membership]:
+        """Everybody's place in this workspace (in all)."""
+        where, values = self._s.mine()
+        rows = self._s.rows(f"SELECT user_id, workspace_id, role FROM memberships WHERE {where}", *values)
+        return [_membership(row) for row in rows]
 
     def workspace(self, id: str) -> Workspace | None:
         """The workspace, or None."""
@@ -131,6 +137,10 @@ class Accounts:
         changed = self.user(user_id)
         assert changed is not None
         return changed
+
+
+def _membership(row: tuple[Any, ...]) -> Membership:
+    return Membership(user_id=row[0], workspace_id=row[1], role=cast(UserRole, row[2]))
 
 
 def _user(row: tuple[Any, ...]) -> User:

@@ -72,7 +72,7 @@ def step_row(data: Mapping[str, Any], error: str = "") -> dict[str, Any]:
 def _whom(call: Call) -> list[tuple[str, list[tuple[str, str]]]]:
     """What a step may tell: (heading, [(value, name)])."""
     telling = on_call.telling_of(call.parts, call.who)
-    people = sorted(on_call.people_of(call.parts, call.who).items(), key=lambda pair: pair[1])
+    people = sorted(on_call.people_to_choose(call.parts, call.who).items(), key=lambda pair: pair[1])
     groups = [
         ("On call", [(f"s.{s.id}", s.name) for s in on_call.visible(call.parts, call.who)]),
         ("Members", [(f"p.{id}", email) for id, email in people]),

@@ -143,7 +143,8 @@ def _form(
     overrides = [o for o in schedule.overrides if o.ends_at > now] if schedule is not None else []
     return view.page(
         call, "schedule_edit.html", section="on-call", status=status, schedule=schedule, data=data, errors=told,
-        error=error, rows=rows, people=on_call.people_of(call.parts, call.who), days=DAYS, overrides=overrides,
+        error=error, rows=rows, people=on_call.people_of(call.parts, call.who),
+        choices=on_call.people_to_choose(call.parts, call.who), days=DAYS, overrides=overrides,
         shifts=[] if schedule is None else _shown(schedule, now), me=call.who.user_id, zone=zone,
         begin=wall(now.isoformat(), zone), end=wall((now + timedelta(hours=8)).isoformat(), zone),
         warnings=[] if schedule is None else on_call.warnings(call.parts, call.who, schedule),
@@ -190,8 +191,8 @@ async def rotation(call: Call) -> Reply:
     """The fragment of one more rotation."""
     zone = view.first(call, "time_zone", "UTC")
     row = rotation_row(_blank(call), zone)
-    people = on_call.people_of(call.parts, call.who)
-    return view.html(view.render("rotation.html", row=row, people=people, days=DAYS))
+    choices = on_call.people_to_choose(call.parts, call.who)
+    return view.html(view.render("rotation.html", row=row, choices=choices, days=DAYS))
 
 
 async def take_over(call: Call) -> Reply:
