@@ -12,6 +12,8 @@ Parents = tuple[str | tuple[str, ...], ...]
 """What a monitor depends on: ids, and groups of ids of which one is enough."""
 Groups = tuple[tuple[str, ...], ...]
 ALWAYS_S = 1e9
+CALLED = "called"
+"""The place that results of push monitors come from: they are called, wherever a call arrives."""
 
 
 class Assertion(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -65,7 +67,10 @@ class Monitor(Struct, frozen=True, kw_only=True):
     version: int = 1
 
     def assigned(self, home: str) -> tuple[str, ...]:
-        """The locations that check it; `home` is this instance's own location, which checks local monitors."""
+        """The locations that check it; `home` is the location that checks local monitors. A push monitor has no place of
+        ours: whoever takes its calls in, they count as from one."""
+        if self.type == "push":
+            return (CALLED,)
         return self.locations if self.monitoring_type == "global" and self.locations else (home,)
 
     def fresh_s(self) -> float:

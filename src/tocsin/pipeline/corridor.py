@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -16,6 +16,7 @@ from tocsin.core.consensus import Verdict
 from tocsin.core.finding import Hush
 from tocsin.core.monitor import Monitor
 from tocsin.core.result import CheckResult, iso
+from tocsin.errors import NotFound
 from tocsin.net import Net
 from tocsin.pipeline.backfill import backfill
 from tocsin.pipeline.canary import Canary
@@ -76,6 +77,7 @@ class Corridor:
     self_test: SelfTest
     started_at: datetime | None = None
     stopped: bool = False
+    leads: bool = True
     _catching_up: asyncio.Task[None] | None = None
 
     @classmethod
@@ -124,12 +126,14 @@ class Corridor:
             self_test=self_test,
         )
 
-    async def start(self) -> None:
-        """Load what is stored, then let every part run: the receiving ends before the sending ones.
+    async def start(self, *, leads: bool = True) -> None:
+        """Load what is stored, then let every part run: the receiving ends before the sending ones. One that does not lead
+        checks and keeps results; another instance judges and tells (`lead` and `follow` change that later).
 
         What a crash left on the spool comes first. When that takes long, checks begin meanwhile; their results wait,
         and nothing is sent, until all of it is in the database: only then is known what was judged and told already."""
         self.started_at = self.clock.now()
+        self.leads = self.judgement.leads = leads
         self.lag.start()
         behind = not await self._replayed(REPLAY_WAIT_S)
         await self.watchlist.load()
@@ -137,15 +141,51 @@ class Corridor:
             self._catching_up = asyncio.create_task(self._catch_up(), name="catch up")
         else:
             self._receive()
-        self.watchdog.start()
-        self.figures.start()
+        if self.leads:
+            self._look()
         self.housekeeping.start()
         await self.scheduler.start()
 
     def _receive(self) -> None:
         self.intake.start()
-        self.delivery.start()
-        self.canary.start()
+        if self.leads:
+            self.delivery.start()
+            self.canary.start()
+
+    def _look(self) -> None:
+        self.watchdog.start()
+        self.figures.start()
+
+    async def lead(self, home: str) -> None:
+        """Judge, watch and tell from now on: this instance is the one that does. `home`: where local monitors are checked
+        from, which is here. Every vote has its settling time again."""
+        if not self.leads:
+            await self._turn(True, home)
+            self.delivery.renew()
+            self.canary.start()
+            self._look()
+
+    async def follow(self, home: str) -> None:
+        """Only check and keep results from now on; what is just being sent is cut off (whoever leads sends it again).
+        `home`: where local monitors are checked from, which is another place."""
+        if self.leads:
+            await self.delivery.stop(grace_s=0)
+            for part in (self.canary, self.figures, self.watchdog):
+                await part.stop()
+        await self._turn(False, home)
+
+    async def _turn(self, leads: bool, home: str) -> None:
+        """Know everything anew, as another instance left it, and check what is checked from here."""
+        await self.scheduler.stop()
+
+        async def between() -> None:
+            self.leads = self.judgement.leads = leads
+            self.watchlist.home = home
+            await self.watchlist.load()
+
+        await self.intake.between_rounds(between)
+        await self.scheduler.start()
+        log.info("corridor.turned", leads=leads, home=home)
 
     async def _replayed(self, within_s: float) -> bool:
         """Whether the spool is empty, waiting so long for it (in real time: it is the disk that is waited for)."""
@@ -228,6 +268,23 @@ class Corridor:
         self.leaning.wake_below(watched)
         self.live.publish(monitor.workspace_id, event("monitor.changed", self.clock.now(), monitor.id))
         return watched
+
+    async def adopt(self, monitor_ids: Iterable[str], workspace_ids: Iterable[str], *, judged: bool) -> None:
+        """Whoever leads has written this: configuration of these monitors, what these workspaces wrote down of telling,
+        and (`judged`) verdicts or incidents."""
+        for id in monitor_ids:
+            known = self.watchlist.find(id)
+            try:
+                watched = await self.watchlist.refresh(id)
+            except NotFound:
+                watched = self.watchlist.remove(id)
+            if watched is not None:
+                self.scheduler.schedule(watched, now=known is None)
+                self.live.publish(watched.monitor.workspace_id, event("monitor.changed", self.clock.now(), id))
+        for id in workspace_ids:
+            await self.watchlist.load_telling(id)
+        if judged:
+            await self.intake.between_rounds(self.watchlist.reread)
 
     async def removing(self, monitor_id: str) -> None:
         """A monitor is about to be deleted: close its incident with that reason, and tell who was told of it."""
