@@ -9,7 +9,6 @@ handed over are sent from memory under the same keys, and what came of them goes
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -21,6 +20,7 @@ from tocsin import notifiers, telemetry
 from tocsin.clock import Clock, new_id, rest
 from tocsin.core import digest as digests
 from tocsin.core.alert import Channel, Message, OutboxRow, test_message
+from tocsin.core.backoff import backoff_s
 from tocsin.core.storm import CANARY, DIGEST, Decision, Waiting, decide, opens
 from tocsin.errors import DeliveryFailed, StoreUnavailable
 from tocsin.net import Net
@@ -53,7 +53,6 @@ OFF_LOOK = timedelta(seconds=60)
 """How often a channel that is off is looked at."""
 LATE_S = 60.0
 GIVE_UP = timedelta(hours=24)
-FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 300.0
 LONGEST_ASKED_S = 3600.0
 
 
@@ -398,11 +397,3 @@ class Delivery:
         if done.sent:
             kind = "notification.sent" if done.ok else "notification.failed"
             self._live.publish(row.workspace_id, event(kind, done.at, row.monitor_id, **data))
-
-
-def backoff_s(key: str, attempts: int) -> float:
-    """How long to wait after so many failed attempts before this one: 1 s doubled each time up to 5 min, with jitter
-    that is a hash of the key (so that a test can know it)."""
-    span = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(attempts, 20))
-    share = int.from_bytes(hashlib.blake2b(f"{key}\n{attempts}".encode(), digest_size=4).digest()) / 2**32
-    return span * (0.75 + 0.25 * share)
