@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tocsin.store.session import Session
 
 HIDDEN = "***"
-_SECRET = frozenset({"password_hash", "token_hash", "key_hash", "target", "config"})
+_SECRET = frozenset({"password_hash", "token_hash", "key_hash", "target", "config", "keys"})
 
 
 class Door:
