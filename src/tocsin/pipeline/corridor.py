@@ -16,6 +16,8 @@ from tocsin.core.consensus import Verdict
 from tocsin.core.finding import Hush
 from tocsin.core.monitor import Monitor
 from tocsin.core.result import CheckResult, iso
+from tocsin.location.lag import SILENT_S, LagMeter
+from tocsin.location.self_test import SelfTest
 from tocsin.net import Net
 from tocsin.pipeline.backfill import backfill
 from tocsin.pipeline.canary import Canary
@@ -25,15 +27,14 @@ from tocsin.pipeline.figures import Figures
 from tocsin.pipeline.housekeeping import Housekeeping
 from tocsin.pipeline.intake import Intake
 from tocsin.pipeline.judgement import Judgement
-from tocsin.pipeline.lag import LagMeter
 from tocsin.pipeline.late import Late
 from tocsin.pipeline.leaning import Leaning
 from tocsin.pipeline.links import Links
 from tocsin.pipeline.live import Live, event
+from tocsin.pipeline.pulse import Pulse
 from tocsin.pipeline.response import Response
 from tocsin.pipeline.runner import Runner
 from tocsin.pipeline.scheduler import Scheduler
-from tocsin.pipeline.self_test import SelfTest
 from tocsin.pipeline.watchdog import Watchdog
 from tocsin.pipeline.watchlist import Watched, Watchlist, open_incidents
 from tocsin.secret import Secret
@@ -87,6 +88,7 @@ class Corridor:
         """The parts, not started. `location` is the name of the place this instance checks from, `link_key` what
         acknowledge links are signed with (none: there are none)."""
         lag, live = LagMeter(), Live()
+        lag.pulse = Pulse("lag meter", "the event loop has not been measured", SILENT_S, lag.now)
         watchlist = Watchlist(store, clock, location)
         judgement = Judgement(watchlist, base_url)
         intake = Intake(store, watchlist, judgement, live, clock)
@@ -288,7 +290,7 @@ class Corridor:
             self.lag.pulse,
             *self.housekeeping.pulses,
         )
-        return [trouble for pulse in pulses if (trouble := pulse.trouble()) is not None]
+        return [trouble for pulse in pulses if pulse is not None and (trouble := pulse.trouble()) is not None]
 
     def status(self) -> dict[str, Any]:
         """How the corridor is: plain JSON for /monitoring/status. `running`: checks are started; `stalled`: what is

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
-
-from msgspec.structs import replace
 
 from tocsin import telemetry
 from tocsin.checks import Order
@@ -15,17 +13,14 @@ from tocsin.clock import Clock
 from tocsin.core.redaction import redacted
 from tocsin.core.result import STATUSES, CheckError, CheckResult, Observation, Outcome
 from tocsin.errors import Conflict, NotFound
+from tocsin.location import Location
+from tocsin.location.lag import LagMeter
 from tocsin.pipeline.admission import Admission, Job
 from tocsin.pipeline.intake import Intake
-from tocsin.pipeline.lag import LagMeter
 from tocsin.pipeline.watchlist import Watched, Watchlist
 
 log = telemetry.logger("tocsin.runner")
 
-Location = Callable[[Order], Awaitable[Outcome]]
-"""How a location runs an order."""
-
-LAG_LIMIT_S = 0.5
 STUCK_S = 30.0
 """A run that takes so much longer than its timeout is cancelled."""
 TRIALS = 20
@@ -105,7 +100,7 @@ class Runner:
         """One check from this instance that is not stored and not judged."""
         async with self._trials:
             since = self._lag.now()
-            return self._fair(await self._ask(self._watchlist.home, order), since)
+            return self._lag.fair(await self._ask(self._watchlist.home, order), since)
 
     async def cycle(self, workspace_id: str | None = None, *, stored: bool = True) -> dict[str, Any]:
         """Check every active monitor (of a workspace) now, within the limits, and wait: figures of the cycle.
@@ -192,9 +187,12 @@ class Runner:
                 watched, job.location, "configuration", f"its target cannot be read: {watched.problem}"
             )
         else:
-            order = Order(monitor.type, watched.target, float(monitor.timeout_s), monitor.assertions, job.location)
+            order = Order(
+                monitor.type, watched.target, float(monitor.timeout_s), monitor.assertions, job.location,
+                monitor.id, job.slot, job.attempt,
+            )  # fmt: skip
             since = self._lag.now()
-            outcome = redacted(self._fair(await self._ask(job.location, order), since), watched.secrets)
+            outcome = redacted(self._lag.fair(await self._ask(job.location, order), since), watched.secrets)
         self._figures.count(outcome, late_s)
         return CheckResult(
             workspace_id=monitor.workspace_id,
@@ -222,15 +220,6 @@ class Runner:
                 location=place,
                 seen=Observation(),
             )
-
-    def _fair(self, outcome: Outcome, since: float) -> Outcome:
-        """The outcome, or invalid when our own loop stood still meanwhile."""
-        lag = self._lag.worst_since(since)
-        if lag <= LAG_LIMIT_S or outcome.status == "invalid":
-            return outcome
-        telemetry.checks_invalid.labels("lag").inc()
-        reason = CheckError("unknown", f"not judged: our own event loop stood still for {lag * 1000:.0f} ms")
-        return replace(outcome, status="invalid", error=reason)
 
     def _unfair(self, watched: Watched, place: str, cause: str, why: str) -> Outcome:
         """An invalid outcome of a check that was not made."""

@@ -16,9 +16,9 @@ from tocsin import telemetry
 from tocsin.clock import Clock
 from tocsin.core import schedule
 from tocsin.core.result import CheckResult, iso
+from tocsin.location.lag import LagMeter
 from tocsin.pipeline.admission import Admission, Job
 from tocsin.pipeline.intake import Intake
-from tocsin.pipeline.lag import LagMeter
 from tocsin.pipeline.pulse import Pulse
 from tocsin.pipeline.runner import Runner
 from tocsin.pipeline.watchlist import Watched, Watchlist
