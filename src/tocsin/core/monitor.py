@@ -65,8 +65,11 @@ class Monitor(Struct, frozen=True, kw_only=True):
     version: int = 1
 
     def assigned(self, home: str) -> tuple[str, ...]:
-        """The locations that check it; `home` is this instance's own location, which checks local monitors."""
-        return self.locations if self.monitoring_type == "global" and self.locations else (home,)
+        """The locations that check it; `home` is this instance's own location, which checks local monitors, is called by
+        those of push monitors, and may be named `local` whatever it is called."""
+        if self.type == "push" or self.monitoring_type != "global" or not self.locations:
+            return (home,)
+        return tuple(dict.fromkeys(home if place == "local" else place for place in self.locations))
 
     def fresh_s(self) -> float:
         """How old the latest valid result of a location may be while its vote counts (push: as old as it likes)."""

@@ -31,8 +31,10 @@ from tocsin.pipeline.late import Late
 from tocsin.pipeline.leaning import Leaning
 from tocsin.pipeline.links import Links
 from tocsin.pipeline.live import Live, event
+from tocsin.pipeline.lookout import Lookout
 from tocsin.pipeline.pulse import Pulse
 from tocsin.pipeline.response import Response
+from tocsin.pipeline.roster import Reach
 from tocsin.pipeline.runner import Runner
 from tocsin.pipeline.scheduler import Scheduler
 from tocsin.pipeline.watchdog import Watchdog
@@ -70,6 +72,7 @@ class Corridor:
     canary: Canary
     live: Live
     watchdog: Watchdog
+    lookout: Lookout
     leaning: Leaning
     figures: Figures
     housekeeping: Housekeeping
@@ -79,17 +82,21 @@ class Corridor:
     stopped: bool = False
     _catching_up: asyncio.Task[None] | None = None
 
+    def __post_init__(self) -> None:
+        self.runner.unreachable, self.lookout.turned = self.lookout.failed, self.turned
+        self.watchdog.quarantine.doubts = self.doubts
+
     @classmethod
     def build(
         cls, *, store: Store, net: Net, clock: Clock, location: str = "local", max_concurrent: int = 1000,
         max_per_host: int = 50, base_url: str = "", smtp_url: Secret | None = None, retention_days: int = 90,
-        anchors: Sequence[Order] = (), link_key: bytes = b"",
+        anchors: Sequence[Order] = (), link_key: bytes = b"", reach: Reach | None = None,
     ) -> Corridor:  # fmt: skip
         """The parts, not started. `location` is the name of the place this instance checks from, `link_key` what
-        acknowledge links are signed with (none: there are none)."""
+        acknowledge links are signed with (none: there are none), `reach` how the probes of other places are reached."""
         lag, live = LagMeter(), Live()
         lag.pulse = Pulse("lag meter", "the event loop has not been measured", SILENT_S, lag.now)
-        watchlist = Watchlist(store, clock, location)
+        watchlist = Watchlist(store, clock, location, reach)
         judgement = Judgement(watchlist, base_url)
         intake = Intake(store, watchlist, judgement, live, clock)
         self_test = SelfTest(partial(checks.run, net=net, clock=clock), anchors, clock)
@@ -105,7 +112,6 @@ class Corridor:
         leaning = Leaning(watchlist, scheduler, watchdog, clock)
         figures = Figures(store, watchlist, intake, judgement, clock)
         intake.stored, intake.judged, figures.watch = delivery.handed, leaning.judged, watchdog.watch
-        watchdog.quarantine.doubts = lambda: {} if self_test.trouble is None else {location: self_test.trouble}
         return cls(
             store=store,
             clock=clock,
@@ -119,12 +125,18 @@ class Corridor:
             canary=Canary(store, watchlist, clock, delivery.handed, base_url),
             live=live,
             watchdog=watchdog,
+            lookout=Lookout(watchlist, intake, judgement, clock),
             leaning=leaning,
             figures=figures,
             housekeeping=Housekeeping(store, clock, retention_days=retention_days),
             lag=lag,
             self_test=self_test,
         )
+
+    def doubts(self, workspace_id: str) -> dict[str, str]:
+        """What the locations of a workspace, this one among them, find wrong with themselves now."""
+        own, home = self.self_test.trouble, self.watchlist.home
+        return self.lookout.doubts(workspace_id) | ({} if own is None else {home: own})
 
     async def start(self) -> None:
         """Load what is stored, then let every part run: the receiving ends before the sending ones.
@@ -143,6 +155,7 @@ class Corridor:
         self.figures.start()
         self.housekeeping.start()
         await self.scheduler.start()
+        self.lookout.start()
 
     def _receive(self) -> None:
         self.intake.start()
@@ -194,6 +207,7 @@ class Corridor:
             ("scheduler", self.scheduler.stop),
             ("runner", lambda: self.runner.stop(GRACE_S)),
             ("figures", self.figures.stop),
+            ("lookout", self.lookout.stop),
             ("watchdog", self.watchdog.stop),
             ("housekeeping", self.housekeeping.stop),
             ("intake", self.intake.stop),
@@ -213,7 +227,7 @@ class Corridor:
 
         A paused one's open incident is closed with that reason."""
         before = self.watchlist.find(monitor_id)
-        old = None if before is None else before.monitor
+        old, places = (None, ()) if before is None else (before.monitor, before.assigned)
         watched = await self.watchlist.refresh(monitor_id, written)
         monitor = watched.monitor
         anew = (
@@ -221,7 +235,7 @@ class Corridor:
             or (old.paused and not monitor.paused)
             or (old.type, old.target) != (monitor.type, monitor.target)
         )
-        self.scheduler.schedule(watched, now=anew)
+        self.scheduler.schedule(watched, now=anew or set(watched.assigned) - set(places))
         if monitor.paused and (old is None or not old.paused):
             await self._close(watched, "the monitor was paused")
         elif old is not None and not monitor.paused and watched.states:
@@ -246,6 +260,27 @@ class Corridor:
             self.scheduler.schedule(watched)
             gone = event("monitor.removed", self.clock.now(), monitor_id)
             self.live.publish(watched.monitor.workspace_id, gone)
+
+    async def locations_changed(self, workspace_id: str) -> None:
+        """A location of the workspace was written: what checks from there begins, ends, or goes on by its new way at once;
+        who was assigned to one that is gone or switched off is judged without it."""
+        changed, moved = await self.watchlist.load_probes(workspace_id)
+        for watched in self.watchlist.of(workspace_id):
+            if any(place in changed for place in watched.assigned) or any(w is watched for w, _ in moved):
+                self.scheduler.schedule(watched, now=changed)
+        some = [watched for watched, _ in moved]
+        await self.intake.apply(lambda draft, now: self.judgement.judge_all(draft, some, now))
+        for watched in some:
+            self.watchdog.watch(watched)
+
+    def turned(self, workspace_id: str, code: str) -> None:
+        """A location was lost or is back: who is checked from there is checked at once, by it or by who stands in for it."""
+        telemetry.probes_lost.set(sum(post.lost for post in self.watchlist.roster))
+        for watched in self.watchlist.of(workspace_id):
+            if code in watched.assigned:
+                lost = self.watchlist.roster.lost(workspace_id, watched.assigned)
+                self.scheduler.ask(watched, at={code, *lost})
+        self.live.publish(workspace_id, event("location.changed", self.clock.now(), None, location=code))
 
     async def channels_changed(self, workspace_id: str) -> None:
         """A channel of the workspace was written."""
@@ -284,6 +319,7 @@ class Corridor:
             self.scheduler.pulse,
             self.intake.pulse,
             self.watchdog.pulse,
+            self.lookout.pulse,
             self.figures.pulse,
             self.delivery.pulse,
             self.canary.pulse,
