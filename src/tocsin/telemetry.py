@@ -35,6 +35,21 @@ checks_invalid = Counter(
 self_test_failed = Gauge(
     "tocsin_self_test_failed", "1 while this location doubts its own resolver, route or clock", registry=REGISTRY
 )
+probes_missed = Counter(
+    "tocsin_probes_missed_total",
+    "Looks after a probe that it did not answer as it should",
+    ["cause"],
+    registry=REGISTRY,
+)
+probes_denied = Counter(
+    "tocsin_probes_denied_total", "Probes that were not let in: keys and join tokens that do not count", ["cause"],
+    registry=REGISTRY,
+)  # fmt: skip
+probes_lost = Gauge("tocsin_probes_lost", "Locations whose probe is lost", registry=REGISTRY)
+probe_seconds = Histogram(
+    "tocsin_probe_seconds", "Time a probe took to say how it is", registry=REGISTRY,
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)  # fmt: skip
 active_monitors = Gauge("active_monitors", "Monitors that are not paused", registry=REGISTRY)
 active_incidents = Gauge("active_incidents", "Open incidents", registry=REGISTRY)
 scheduler_lateness = Histogram(

@@ -26,14 +26,13 @@ from tocsin.app.keys import derive
 from tocsin.app.local import local_of
 from tocsin.app.memory import settle_memory
 from tocsin.clock import Clock, SystemClock
-from tocsin.net import Net
+from tocsin.net import Net, gate
 from tocsin.net.egress import Egress
 from tocsin.net.http import HttpEngine
 from tocsin.pipeline.beginning import begin_all
 from tocsin.pipeline.corridor import Corridor
 from tocsin.settings import Settings
 from tocsin.store import Store
-from tocsin.web import gate
 from tocsin.web.parts import Parts
 from tocsin.web.routes import application
 from tocsin.web.warm import warm

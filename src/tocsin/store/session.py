@@ -32,6 +32,7 @@ from tocsin.store.notices import Notices
 from tocsin.store.outbox import Outbox
 from tocsin.store.places import Places
 from tocsin.store.preferences import Preferences
+from tocsin.store.probes import Probes
 from tocsin.store.records import Records
 from tocsin.store.results import Results
 from tocsin.store.rollups import Rollups
@@ -224,6 +225,10 @@ class Session:
     @cached_property
     def notes(self) -> Notes:
         return Notes(self)
+
+    @cached_property
+    def probes(self) -> Probes:
+        return Probes(self)
 
     @cached_property
     def preferences(self) -> Preferences:
