@@ -77,6 +77,11 @@ class Log:
         low = max(first - self.base.index - 1, 0)
         return tuple(self._entries[low : max(last - self.base.index, 0)])
 
+    def membership_at(self, index: int) -> Membership:
+        """The membership in force at this index."""
+        before = self.slice(self.base.index + 1, index)
+        return next((e.membership for e in reversed(before) if e.membership is not None), self.base_membership)
+
     def cut(self, index: int) -> tuple[Entry, ...]:
         """Take away the entries from this index on; they are handed back."""
         place = max(index - self.base.index - 1, 0)
@@ -94,10 +99,9 @@ class Log:
         base = self.position(index)
         if base is None:
             raise ValueError(f"there is no entry {index} between {self.base.index} and {self.last.index}")
-        dropped = self.slice(self.base.index + 1, index)
-        newest = next((e.membership for e in reversed(dropped) if e.membership is not None), None)
-        del self._entries[: len(dropped)]
-        self.base, self.base_membership = base, newest or self.base_membership
+        self.base_membership = self.membership_at(index)
+        del self._entries[: index - self.base.index]
+        self.base = base
 
     def replace(self, base: Position, membership: Membership) -> None:
         """Begin at a snapshot of the tables; entries behind it stay if they follow from it."""

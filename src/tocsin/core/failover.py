@@ -92,8 +92,7 @@ class Node:
 
     def may_send(self, now: float) -> float:
         """How many seconds a message to a channel that begins now may take at most; 0: none may begin."""
-        left = self.lease_left(now)
-        return lease.send_budget(now + left, now, self._seat.terms) if left > 0 else 0.0
+        return lease.send_budget(now + self.lease_left(now), now, self._seat.terms) if self.may_write(now) else 0.0
 
     def fence(self, epoch: int) -> Stale | None:
         """What a request that carries this epoch is refused with; None when it is not stale."""

@@ -65,14 +65,14 @@ def install(seat: Seat, event: SnapshotInstalled) -> None:
 
 def _store(seat: Seat, sender: str, message: Append) -> None:
     """Bring the log where the primary's is, on disk, and then say so."""
-    if message.snapshot and seat.log.epoch_at(message.prev.index) != message.prev.epoch:
-        diverged = message.prev.index <= seat.commit
-        seat.out.append(NeedsSnapshot(sender=sender, position=message.prev, diverged=diverged))
+    prev = message.prev
+    if message.snapshot and prev.index > seat.commit and seat.log.epoch_at(prev.index) != prev.epoch:
+        seat.out.append(NeedsSnapshot(sender=sender, position=prev))
         _answer(seat, sender, message, ok=False, index=seat.log.last.index + 1)
         return
     taken = take(seat.log, seat.commit, message)
     if taken.diverged:
-        seat.out.append(NeedsSnapshot(sender=sender, position=message.prev, diverged=True))
+        seat.out.append(NeedsSnapshot(sender=sender, position=prev, diverged=True))
     gone = () if taken.cut is None else seat.log.cut(taken.cut)
     fresh = tuple(map(control_log.header, taken.fresh)) if seat.me.witness else taken.fresh
     if fresh or gone:

@@ -42,7 +42,12 @@ def acknowledged(seat: Seat, sender: str, answer: Appended) -> None:
         seat.write()
         return
     office = seat.office
-    if office is None or answer.epoch != seat.epoch or seat.membership.member(sender) is None:
+    member = seat.membership.member(sender)
+    if office is None or member is None:
+        return
+    if answer.epoch != seat.epoch:
+        if member.kind == "observer":  # it asks by itself, and does not know yet whom
+            seat.tell(sender)
         return
     if membership.counts(seat.membership, sender, answer.incarnation):
         office.heard(sender, answer.stamp, answer.index if answer.ok else None)
@@ -60,7 +65,8 @@ def acknowledged(seat: Seat, sender: str, answer: Appended) -> None:
 def propose(seat: Seat, event: Proposed) -> None:
     """Put something into the log, or say why not."""
     office = working(seat)
-    if office is None or office.drain is not None:
+    drains = office is not None and office.drain is not None
+    if office is None or (drains and not all(p.closing for p in event.proposals)):
         reason: Reason = "not_primary" if office is None else "handing_over"
         why = "this instance is not primary" if office is None else "the office is being handed over"
         for proposal in event.proposals:
@@ -88,7 +94,11 @@ def change(seat: Seat, event: ChangeAsked) -> None:
     if why:
         _refuse(seat, event.id, "not_possible", why)
         return
-    entry = _members(seat, membership.changed(seat.membership, event.change))
+    after = membership.changed(seat.membership, event.change)
+    if not lease.holds(office.lease(seat.me.id, after, seat.now, seat.terms), seat.now + seat.terms.send_s):
+        _refuse(seat, event.id, "not_possible", "too few of those that would vote are heard: the office would be lost")
+        return
+    entry = _members(seat, after)
     office.waiting[entry.index] = event.id
     seat.append((entry,))
 
@@ -107,9 +117,8 @@ def promote(seat: Seat, event: PromoteAsked) -> None:
             seat, event.id, "not_possible", f"{to or 'no other instance'} can be primary: it must be a voter with data"
         )
     else:
-        office.drain = Drain(event.id, to, seat.now + seat.terms.drain_s)
+        office.drain = Drain(event.id, to, seat.now, seat.now + seat.terms.drain_s)
         seat.tell(to, again=True)
-        _hand_over(seat, office)
 
 
 def force(seat: Seat, event: Forced) -> None:
@@ -132,7 +141,7 @@ def _members(seat: Seat, members: Membership) -> Entry:
 def _hand_over(seat: Seat, office: Office) -> None:
     """Give up the office once the next primary has the whole log; it stands at once, and promises to us are void."""
     drain = office.drain
-    if drain is None or office.stored.get(drain.to, -1) < seat.log.last.index or seat.office is not office:
+    if drain is None or seat.office is not office or not office.caught_up(drain, seat.log):
         return
     epoch, office.drain = seat.epoch, None
     seat.out.append(HandedOver(id=drain.id, to=drain.to))

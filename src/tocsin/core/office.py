@@ -17,10 +17,11 @@ MOST_ENTRIES = 500
 
 @dataclass(slots=True)
 class Drain:
-    """A hand-over under way: to whom, until when, asked for under this id."""
+    """A hand-over under way: to whom, since and until when, asked for under this id."""
 
     id: str
     to: str
+    since: float
     until: float
 
 
@@ -46,6 +47,11 @@ class Office:
         self.stamps[sender] = max(stamp, self.stamps.get(sender, stamp))
         if stored is not None:
             self.stored[sender] = max(stored, self.stored.get(sender, 0))
+
+    def caught_up(self, drain: Drain, log: Log) -> bool:
+        """Whether who takes over has the whole log, and was heard since it was to take over."""
+        heard = self.stamps.get(drain.to, -inf) >= drain.since
+        return heard and self.stored.get(drain.to, -1) >= log.last.index
 
     def ready(self, who: str, log: Log, now: float, terms: Terms) -> bool:
         """Whether this member was heard just now and has the log as it is, but for what was sent this moment."""

@@ -54,11 +54,13 @@ class Received(Struct, frozen=True, kw_only=True):
 
 
 class Proposal(Struct, frozen=True, kw_only=True):
-    """Something to be put into the control log; `id` comes back with what became of it."""
+    """Something to be put into the control log; `id` comes back with what became of it. `closing`: it ends what was begun
+    (the outcome of a notification), and is taken even while the office is handed over."""
 
     id: str
     kind: str
     payload: bytes
+    closing: bool = False
 
 
 class Proposed(Struct, frozen=True, kw_only=True):
