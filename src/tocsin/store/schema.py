@@ -274,6 +274,14 @@ control = _table(
 control_log = _table(
     "control_log", Column("n", _INT, primary_key=True), _int("epoch"), _int("at"), _text("kind"), _blob("payload")
 )
+instances = _table(
+    "instances", _text("id", primary=True), _text("name"), _text("location"), _text("data"), UniqueConstraint("name"),
+    UniqueConstraint("location"),
+)  # fmt: skip
+instance_tokens = _table(
+    "instance_tokens", _text("token_hash", primary=True), _text("instance_id", ForeignKey("instances.id",
+    ondelete="CASCADE")), _int("expires_at"), Index("instance_tokens_instance", "instance_id"),
+)  # fmt: skip
 transport = _table(
     "transport", _text("source"), _int("seq"), _int("monitor"), _int("at"), _int("location"), _int("attempt"),
     _int("taken_at"), PrimaryKeyConstraint("source", "seq"), rowid=False,

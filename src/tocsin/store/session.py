@@ -23,6 +23,7 @@ from tocsin.store.changes import Changes
 from tocsin.store.channels import Channels
 from tocsin.store.door import Door
 from tocsin.store.incidents import Incidents
+from tocsin.store.instances import Instances
 from tocsin.store.invitations import Invitations
 from tocsin.store.latencies import Latencies
 from tocsin.store.memory import Memory
@@ -229,6 +230,10 @@ class Session:
     @cached_property
     def probes(self) -> Probes:
         return Probes(self)
+
+    @cached_property
+    def instances(self) -> Instances:
+        return Instances(self)
 
     @cached_property
     def preferences(self) -> Preferences:

@@ -53,6 +53,8 @@ SHARED: dict[str, Sharing] = {
     "on_call_schedules": _BY_ID,
     "probes": Sharing(named=("workspace_id", "id"), sealed={"keys": "probes/{id}"}),
     "probe_keys": Sharing(),
+    "instances": Sharing(),
+    "instance_tokens": Sharing(),
     "changes": Sharing(),
     "notes": Sharing(rows=_SHARED_NOTES),
 }

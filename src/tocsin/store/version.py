@@ -1,4 +1,4 @@
 """Which tables this program has."""
 
-HEAD = "0005"
+HEAD = "0006"
 """The migration they are at."""
