@@ -17,7 +17,7 @@ from tocsin.web import passwords
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 PAGES = [
     "/", "/incidents", "/on-call", "/on-call/schedules/new", "/on-call/policies/new", "/alert-rules", "/reports",
-    "/channels", "/maintenance", "/maintenance/new", "/settings", "/settings/audit", "/settings/system",
+    "/channels", "/maintenance", "/maintenance/new", "/settings", "/settings/members", "/settings/audit", "/settings/system",
     "/setup/monitor", "/setup/channel",
 ]  # fmt: skip
 PAYLOADS = [
@@ -103,10 +103,12 @@ async def test_every_page_is_accessible(reader: Reader, site: Site, theme: Any) 
         await reader.go(path)
         if found := await _axe(reader):
             wrong[path] = found
+    link = (await reader.call("/invitations", {"email": "bob@example.org"}))["link"]
     await reader.context.clear_cookies()
-    await reader.go("/login")
-    if found := await _axe(reader):
-        wrong["/login"] = found
+    for path in ("/login", "/invitations/" + link.rpartition("/")[2]):
+        await reader.go(path)
+        if found := await _axe(reader):
+            wrong[path] = found
     assert wrong == {}
 
 

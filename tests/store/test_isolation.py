@@ -15,7 +15,7 @@ import pytest
 import tocsin.store
 from builders import START, a_channel, a_result, a_state, a_verdict, an_incident, an_outbox_row, at, records
 from store.conftest import keep_monitor
-from store.test_accounts import a_key, a_session
+from store.test_accounts import a_key, a_session, an_invitation
 from tocsin.core.account import Preferences
 from tocsin.core.digest import gather
 from tocsin.core.incident import Entry
@@ -35,6 +35,7 @@ class World:
 
     def __init__(self) -> None:
         self.channel, self.key, self.session = a_channel(id="c"), a_key(), a_session()
+        self.invitation = an_invitation()
         self.monitor: Any = None
         self.incident: Any = None
         self.row = an_outbox_row(channel_id="c")
@@ -50,6 +51,7 @@ class World:
         for noun, thing in records().items():
             await ws.write(lambda s, noun=noun, thing=thing: getattr(s, noun).add(thing))
         await ws.write(lambda s: s.sessions.add(self.session))
+        await ws.write(lambda s: s.invitations.put(self.invitation))
         await ws.write(lambda s: s.preferences.save("ws", Preferences(failure_domains={"eu": "aws"})))
         self.monitor = await keep_monitor(store, channels=("c",), tags=("t",))
         self.incident = an_incident(self.monitor)
@@ -78,6 +80,8 @@ def reads(w: World) -> dict[str, Callable[[Session], Any]]:
         "accounts.user": lambda s: s.accounts.user("alice"),
         "accounts.user_by_email": lambda s: s.accounts.user_by_email("alice@example.org"),
         "accounts.belonging": lambda s: [x for x in s.accounts.belonging() if x.user_id == "alice"],
+        "invitations.list": lambda s: s.invitations.list(),
+        "invitations.by_hash": lambda s: s.invitations.by_hash("e" * 64),
         "accounts.memberships": lambda s: s.accounts.memberships("alice"),
         "accounts.workspace": lambda s: s.accounts.workspace("ws"),
         "accounts.workspaces": lambda s: [x for x in s.accounts.workspaces() if x.id == "ws"],
@@ -145,6 +149,11 @@ def writes(w: World) -> dict[str, Callable[[Session], Any]]:
             s.accounts.workspaces()[0].__class__(id="w9", name="x", created_at=START)
         ),
         "accounts.add_membership": lambda s: s.accounts.add_membership(_membership()),
+        "accounts.set_role": lambda s: s.accounts.set_role("alice", "VIEWER"),
+        "accounts.remove_membership": lambda s: s.accounts.remove_membership("alice"),
+        "invitations.put": lambda s: s.invitations.put(replace(w.invitation, id="i9")),
+        "invitations.delete": lambda s: s.invitations.delete("i1"),
+        "invitations.expire": lambda s: s.invitations.expire(START + FAR),
         "sessions.add": lambda s: s.sessions.add(replace(w.session, id="s9")),
         "sessions.rotate": lambda s: s.sessions.rotate("s1", "x", at(1), at(2)),
         "sessions.end": lambda s: s.sessions.end("s1", at(1)),

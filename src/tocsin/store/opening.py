@@ -16,7 +16,7 @@ from tocsin.store import sqlite
 
 log = telemetry.logger("store")
 
-HEAD = "0002"
+HEAD = "0003"
 """The migration this program's tables are at."""
 
 _ALWAYS_CHECKED = 256 << 20

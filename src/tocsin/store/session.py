@@ -23,6 +23,7 @@ from tocsin.store.changes import Changes
 from tocsin.store.channels import Channels
 from tocsin.store.door import Door
 from tocsin.store.incidents import Incidents
+from tocsin.store.invitations import Invitations
 from tocsin.store.latencies import Latencies
 from tocsin.store.memory import Memory
 from tocsin.store.monitors import Monitors
@@ -150,6 +151,10 @@ class Session:
     @cached_property
     def api_keys(self) -> ApiKeys:
         return ApiKeys(self)
+
+    @cached_property
+    def invitations(self) -> Invitations:
+        return Invitations(self)
 
     @cached_property
     def monitors(self) -> Monitors:
