@@ -256,3 +256,17 @@ changes = _table(
     _text("noun"), _text("noun_id"), _text("verb"), _text("before"), _text("after"),
     Index("changes_workspace", "workspace_id", "number"), counted=True,
 )  # fmt: skip
+
+# How several instances stay one system (store.replica). Of no workspace; never copied from one instance to another.
+control = _table(
+    "control", Column("one", _INT, primary_key=True), _blob("standing"), _int("epoch"), _blob("cluster_key"),
+    _int("base_epoch"), _int("base"), _blob("membership"), _int("applied"), _small("torn"),
+)  # fmt: skip
+control_log = _table(
+    "control_log", Column("n", _INT, primary_key=True), _int("epoch"), _int("at"), _text("kind"), _blob("payload")
+)
+transport = _table(
+    "transport", _text("source"), _int("seq"), _int("monitor"), _int("at"), _int("location"), _int("attempt"),
+    _int("taken_at"), PrimaryKeyConstraint("source", "seq"), rowid=False,
+)  # fmt: skip
+transport_ends = _table("transport_ends", _text("source", primary=True), _int("upto"), rowid=False)

@@ -37,6 +37,7 @@ from tocsin.store.results import Results
 from tocsin.store.rollups import Rollups
 from tocsin.store.sealing import Seal
 from tocsin.store.sessions import Sessions
+from tocsin.store.stand_ins import StandIns
 from tocsin.store.states import States
 from tocsin.store.verdicts import Verdicts
 
@@ -207,6 +208,10 @@ class Session:
     @cached_property
     def outbox(self) -> Outbox:
         return Outbox(self)
+
+    @cached_property
+    def stand_ins(self) -> StandIns:
+        return StandIns(self)
 
     @cached_property
     def notices(self) -> Notices:

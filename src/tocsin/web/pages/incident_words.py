@@ -161,6 +161,8 @@ def line(entry: Entry) -> Line:
         text = ""
     elif entry.kind == "suppressed":
         text = _capital(text.removeprefix("Not told: "))
+    elif entry.kind == "released" and text.startswith("Not told: "):
+        head, text = "Not told", _capital(text.removeprefix("Not told: "))
     elif entry.kind == "released":
         text = _capital(text.removeprefix("Told now: "))
     elif entry.kind == "escalated":

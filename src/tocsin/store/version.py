@@ -1,0 +1,4 @@
+"""Which tables this program has."""
+
+HEAD = "0004"
+"""The migration they are at."""
