@@ -68,7 +68,7 @@ def test_the_form_is_said_back_in_sentences() -> None:
     )
     assert said[1] == (
         "A first failure is checked again after 15 s, then at its usual times; when 3 in a row have failed, it is down:"
-        " about 1 min 15 s after the first failure."
+        " about 1 min after the first failure."
     )
     assert said[2] == "Tell Ops and Mail."
     assert "30 min" in said[3]
@@ -93,7 +93,7 @@ def test_the_form_is_said_back_in_sentences() -> None:
             "A first failure is checked again after 10 s, 2 times; if all of them fail too, it is down: about 20 s",
         ),
         (4, 1, 15, "when 4 in a row have failed, it is down: about 1 min 15 s after"),
-        (2, 0, 15, "When 2 checks in a row have failed, it is down: about 1 min 15 s after the first failure."),
+        (2, 0, 15, "When 2 checks in a row have failed, it is down: about 1 min after the first failure."),
         (3, 0, 15, "about 2 min after the first failure."),
     ],
 )
