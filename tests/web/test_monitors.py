@@ -158,6 +158,10 @@ async def test_deleting_forgets_it(alice: Alice) -> None:
     assert loop.data["errors"][0]["found"] == "parent → child → parent"
     group = await alice.api.patch(f"/api/v1/monitors/{parent['id']}", {"parents": [[child["id"], "nope"], []]})
     assert group.fields == ["parents[1]", "parents[0][0]", "parents[0][1]"]
+    twice = await alice.api.patch(
+        f"/api/v1/monitors/{child['id']}", {"parents": [parent["id"], [parent["id"]] * 2, parent["id"]]}
+    )
+    assert (twice.fields, "each of them once" in twice.text) == (["parents[1][1]", "parents[2]"], True)
     other = await made(alice, name="other")
     both = [parent["id"], [parent["id"], other["id"]]]
     assert (await alice.api.patch(f"/api/v1/monitors/{child['id']}", {"parents": both})).data["parents"] == both
