@@ -319,8 +319,8 @@ class Delivery:
                 await self.trouble.canary_passed(channel, max(0.0, late_s + took_ms / 1000))
             await self.trouble.tell_end(row, channel)
         elif failure.permanent and self._watchlist.hearer(row.workspace_id, row.channel_id) == channel:
-            also = await self.trouble.tell_fallback(row, channel, str(failure))
-            await self.trouble.disable(channel, str(failure))  # first: nothing more shall leave for it
+            also = await self.trouble.tell_fallback(row, channel, str(failure), aloud=False)
+            await self.trouble.disable(channel, str(failure), also)  # first: nothing more shall leave for it
             await self._settle(row, state="failed", error=f"{failure}{also}", took_ms=took_ms)
         else:
             await self._again(row, channel, took_ms, failure)
