@@ -9,8 +9,7 @@ handed over are sent from memory under the same keys, and what came of them goes
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -21,6 +20,7 @@ from tocsin import notifiers, telemetry
 from tocsin.clock import Clock, new_id, rest
 from tocsin.core import digest as digests
 from tocsin.core.alert import Channel, Message, OutboxRow, test_message
+from tocsin.core.backoff import backoff_s
 from tocsin.core.storm import CANARY, DIGEST, Decision, Waiting, decide, opens
 from tocsin.errors import DeliveryFailed, StoreUnavailable
 from tocsin.net import Net
@@ -41,7 +41,7 @@ log = telemetry.logger("tocsin.delivery")
 LEASE_S = 60.0
 SEND_LIMIT_S = 20.0
 STOP_S = SEND_LIMIT_S + 2.0
-"""How long a stop waits for what is being sent and recorded."""
+"""How long a stop waits for what is being sent and recorded: as long as a send may take."""
 LOOK_S = 1.0
 """Looks at the outbox at least so often while something waits there."""
 IDLE_LOOK_S = 15.0
@@ -53,7 +53,6 @@ OFF_LOOK = timedelta(seconds=60)
 """How often a channel that is off is looked at."""
 LATE_S = 60.0
 GIVE_UP = timedelta(hours=24)
-FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 300.0
 LONGEST_ASKED_S = 3600.0
 
 
@@ -95,14 +94,20 @@ class Delivery:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def stop(self, grace_s: float = STOP_S) -> None:
-        """Begin nothing more; let what is being sent end and be recorded. What is cut off is sent again after the next
-        start, so the grace is as long as a send may take."""
+        """Begin nothing more; let what is being sent end and be recorded. What is cut off is sent again later."""
         await self.hold()
         if self._sending:
             await asyncio.wait(self._sending.values(), timeout=grace_s)
         for task in tuple(self._sending.values()):
             task.cancel()
         await asyncio.gather(*self._sending.values(), return_exceptions=True)
+
+    def renew(self) -> None:
+        """Begin again after a stop, while which others may have sent: nothing in memory counts any more."""
+        self.afloat, self.pacing, self._stopping = Afloat(), Pacing(), False
+        self._fresh.clear()
+        self._rests.clear()
+        self.start()
 
     def nudge(self) -> None:
         """Look at the outbox now: a channel changed."""
@@ -155,7 +160,6 @@ class Delivery:
             await everything.write(lambda s: s.outbox.release())
 
     async def _rest(self, seconds: float) -> None:
-        """Until somebody nudges, or so many seconds have passed."""
         self._resting = True
         try:
             await rest(self._clock, seconds, self._wake)
@@ -193,13 +197,18 @@ class Delivery:
         """Decide for each channel that something waits for in the database, then claim and begin."""
         store = self._store.everything()
         if now >= self._count_at:  # many messages make many looks, and the figures need not be that fresh
+            await self._serve(dict.fromkeys(self._fresh), now)  # nor does what was just handed over wait for them
             found = await store.read(lambda s: (s.outbox.pending_count(), s.outbox.oldest(), s.outbox.places()))
             self._waiting, self._known_places = (found[0], found[1]), found[2]
             if not (found[0] or self._sending or self._fresh or self.afloat.owns):
                 self.afloat.clear()
             self._count_at = now + timedelta(seconds=LOOK_S)
         now = self._clock.now()  # later than what was handed over meanwhile
-        due = dict.fromkeys([*self._fresh, *(place for place, at in self._known_places if at <= now)])
+        await self._serve(dict.fromkeys([*self._fresh, *(place for place, at in self._known_places if at <= now)]), now)
+
+    async def _serve(self, due: Iterable[Place], now: datetime) -> None:
+        """Decide for these channels what they are told now, claim it and begin."""
+        store = self._store.everything()
         wanted = [p for p in due if self._rests.get(p, now) <= now and self.pacing.free(p) > 0][:PLACES]
         if not wanted:
             return
@@ -388,11 +397,3 @@ class Delivery:
         if done.sent:
             kind = "notification.sent" if done.ok else "notification.failed"
             self._live.publish(row.workspace_id, event(kind, done.at, row.monitor_id, **data))
-
-
-def backoff_s(key: str, attempts: int) -> float:
-    """How long to wait after so many failed attempts before this one: 1 s doubled each time up to 5 min, with jitter
-    that is a hash of the key (so that a test can know it)."""
-    span = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(attempts, 20))
-    share = int.from_bytes(hashlib.blake2b(f"{key}\n{attempts}".encode(), digest_size=4).digest()) / 2**32
-    return span * (0.75 + 0.25 * share)

@@ -75,18 +75,11 @@ class IncidentOut(Struct, frozen=True, kw_only=True):
     postmortem: str
 
 
-class HintOut(Struct, frozen=True, kw_only=True):
-    """Something it shares with others of its time, or that had changed."""
-
-    kind: str
-    text: str
-    incidents: list[str]
-
-
 class IncidentWhole(IncidentOut, frozen=True, kw_only=True):
     """One stretch of trouble with everything that happened in it."""
 
-    hints: list[HintOut]
+    hints: list[context.HintOut]
+    related: Annotated[list[context.RelatedOut], Help("the others that `hints` speak of")]
     timeline: list[EntryOut]
 
 
@@ -140,9 +133,10 @@ def incident_json(parts: Parts, who: Principal, incident: Incident) -> dict[str,
 async def whole_json(parts: Parts, who: Principal, incident_id: str) -> dict[str, Any]:
     """An incident as JSON data, with its timeline and what is worth knowing about it."""
     incident, timeline = await whole(parts, who, incident_id)
-    hints = await context.hints(parts, who, incident)
+    hints, related = await context.around(parts, who, incident)
     return incident_json(parts, who, incident) | {
         "hints": [context.hint_json(hint) for hint in hints],
+        "related": [context.related_json(parts, who, other) for other in related],
         "timeline": [{"at": iso(e.at), "kind": e.kind, "text": e.text, "by": e.by, "data": e.data} for e in timeline],
     }
 
