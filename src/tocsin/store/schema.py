@@ -110,6 +110,11 @@ api_keys = _table(
     "api_keys", _text("id"), _workspace(), _text("key_hash"), _int("last_used_at", null=True), _text("data"),
     PrimaryKeyConstraint("workspace_id", "id"), UniqueConstraint("key_hash"),
 )  # fmt: skip
+invitations = _table(
+    "invitations", _workspace(), _text("id"), _text("email"), _text("token_hash"), _int("expires_at"), _text("data"),
+    PrimaryKeyConstraint("workspace_id", "id"), UniqueConstraint("workspace_id", "email"),
+    UniqueConstraint("token_hash"),
+)  # fmt: skip
 locations = _table("locations", _key(), _text("name"), UniqueConstraint("name"), counted=True)
 monitors = _table(
     "monitors", _key(), _workspace(), _text("id"), _text("name"), _text("type"), _text("tags"), _small("paused"),

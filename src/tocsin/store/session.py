@@ -23,6 +23,7 @@ from tocsin.store.changes import Changes
 from tocsin.store.channels import Channels
 from tocsin.store.door import Door
 from tocsin.store.incidents import Incidents
+from tocsin.store.invitations import Invitations
 from tocsin.store.latencies import Latencies
 from tocsin.store.memory import Memory
 from tocsin.store.monitors import Monitors
@@ -36,6 +37,7 @@ from tocsin.store.results import Results
 from tocsin.store.rollups import Rollups
 from tocsin.store.sealing import Seal
 from tocsin.store.sessions import Sessions
+from tocsin.store.stand_ins import StandIns
 from tocsin.store.states import States
 from tocsin.store.verdicts import Verdicts
 
@@ -152,6 +154,10 @@ class Session:
         return ApiKeys(self)
 
     @cached_property
+    def invitations(self) -> Invitations:
+        return Invitations(self)
+
+    @cached_property
     def monitors(self) -> Monitors:
         return Monitors(self)
 
@@ -202,6 +208,10 @@ class Session:
     @cached_property
     def outbox(self) -> Outbox:
         return Outbox(self)
+
+    @cached_property
+    def stand_ins(self) -> StandIns:
+        return StandIns(self)
 
     @cached_property
     def notices(self) -> Notices:

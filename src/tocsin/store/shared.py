@@ -31,6 +31,7 @@ SHARED: dict[str, Sharing] = {
     "workspaces": Sharing(named=("id",)),
     "users": Sharing(),
     "memberships": Sharing(),
+    "invitations": Sharing(),
     "api_keys": Sharing(at_home=("last_used_at",)),
     "locations": Sharing(named=("name",)),
     "monitors": Sharing(named=("workspace_id", "id"), sealed={"target": "monitors/{id}"}),
