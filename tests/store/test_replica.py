@@ -382,6 +382,53 @@ async def test_a_snapshot_keeps_what_is_this_instances_own(pair: tuple[Store, Co
         await follower.of("ws").read(lambda s: s.results.page(gone.id))
 
 
+async def test_results_follow_their_location_to_its_new_number(
+    instance: Opening, pair: tuple[Store, Courier, Store]
+) -> None:
+    old, _, new = pair
+    monitor = a_monitor()
+    await old.of("ws").write(lambda s: s.monitors.add(monitor))
+    await old.everything().write(lambda s: s.places.location("paris"))
+    await catch_up(new, old)
+    seen = [
+        a_result(monitor=monitor, at=at(60 * n), location=name)
+        for n, name in enumerate(("paris", "lyon", "oslo", "bonn"))
+    ]
+    await old.commit(Batch(id="a", results=tuple(seen[:3])))
+    await old.move_tail()
+    await old.commit(Batch(id="b", results=(seen[3], a_result(monitor=monitor, at=at(600), location="lyon"))))
+    await replica_of(old).follow()
+    await replica_of(new).lead(2, Courier())
+    for name in ("oslo", "lyon"):  # numbers the other way round, and nobody knows of Bonn
+        await new.everything().write(lambda s, name=name: s.places.location(name))
+    assert await append(old, [], cut=3)
+    await take_snapshot(old, new)
+    for _ in range(2):
+        page, _ = await old.of("ws").read(lambda s: s.results.page(monitor.id))
+        assert [(r.at, r.location) for r in reversed(page)] == [
+            (at(0), "paris"), (at(60), "lyon"), (at(120), "oslo"), (at(600), "lyon"),
+        ]  # fmt: skip
+        newest = await old.everything().read(lambda s: s.results.newest())
+        assert {(location, slot) for _, location, slot, _ in newest} == {
+            ("paris", at(0)), ("oslo", at(120)), ("lyon", at(600)),
+        }  # fmt: skip
+        await old.close()
+        old = await instance("one")
+    shown = await old.of("ws").read(lambda s: s.rollups.series(monitor.id, at(0), at(3600), 3600, "lyon"))
+    assert sum(point.count for point in shown) == 2
+
+
+async def test_who_is_put_out_is_signed_out_everywhere(pair: tuple[Store, Courier, Store]) -> None:
+    primary, _, follower = pair
+    await follower.of("ws").write(lambda s: s.sessions.add(a_session()))
+    await primary.of("ws").write(lambda s: s.accounts.set_password("alice", "new"))
+    await catch_up(follower, primary)
+    assert sql(follower, "SELECT count(*) FROM sessions") == [(1,)]
+    await primary.everything().write(lambda s: s.run("DELETE FROM memberships WHERE user_id = 'alice'"))
+    await catch_up(follower, primary)
+    assert sql(follower, "SELECT count(*) FROM sessions") == [(0,)]
+
+
 async def test_unique_values_that_change_places_arrive(pair: tuple[Store, Courier, Store]) -> None:
     primary, courier, follower = pair
     first = an_incident(opened_at=at(0))

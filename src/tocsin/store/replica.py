@@ -62,6 +62,8 @@ class Replica:
 
     async def resume(self) -> None:
         """After a start: follow nobody, if it belongs to a cluster."""
+        for left in self._folder.glob("*.snapshot"):
+            left.unlink()
         found = await self.state()
         if found is not None:
             await self.own(lambda s: transport.begin(s, None))
