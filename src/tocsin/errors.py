@@ -58,7 +58,10 @@ class EgressRefused(TocsinError):
 
 
 class PeerLost(TocsinError):
-    """An instance, probe or agent did not answer."""
+    """An instance, probe or agent did not answer. `cause`: None when it was merely not heard; certificate, key or no_probe
+    when what answers is not who we know, or does not take us."""
+
+    cause: str | None = None
 
 
 class StoreUnavailable(TocsinError):

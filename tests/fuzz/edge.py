@@ -22,7 +22,7 @@ from fuzz.pure import given, problems_hold
 from tocsin import checks, notifiers, settings
 from tocsin.checks._terms import wrong_pins
 from tocsin.cli import sugar
-from tocsin.core import shape, template
+from tocsin.core import limits, shape, template
 from tocsin.core.alert import Template
 from tocsin.core.assertion_terms import range_of
 from tocsin.core.link import Link, read_token, token_of
@@ -36,7 +36,7 @@ from tocsin.store.control import Position
 from tocsin.store.keeping import Keepable
 from tocsin.store.spool import Spool
 from tocsin.store.version import HEAD
-from tocsin.web import answer, limits, live, query, routes, site, tokens
+from tocsin.web import answer, live, query, routes, site, tokens
 from tocsin.web.api import given as asked
 from tocsin.web.api import results
 from tocsin.web.pages import address, form, on_call
@@ -447,7 +447,7 @@ PARSERS = (
     Parser(name="refresh tokens", files=("web/tokens.py",), read=_refresh_token, examples=given(tokens.refresh_token(KEY, "s1", "secret"), "a.b.c")),
     Parser(name="acknowledge links", files=("core/link.py",), read=_link, examples=given(token_of(KEY, LINK), "YWJj")),
     Parser(name="times of forms", files=("web/pages/on_call.py",), read=_form_time, examples=given("2026-03-29T02:30", "2026-10-25T02:30:00+01:00", "0001-01-01T00:00")),
-    Parser(name="callers", files=("web/limits.py", "web/site.py"), read=_caller, examples=given("10.0.0.1, [::1]", "1.2.3.4", "fe80::1%eth0", "example.org:80")),
+    Parser(name="callers", files=("core/limits.py", "web/site.py"), read=_caller, examples=given("10.0.0.1, [::1]", "1.2.3.4", "fe80::1%eth0", "example.org:80")),
     Parser(
         name="cursors", files=("store/cursor.py",), read=_cursor, allowed=(Invalid,),
         examples=given(cursor.write_cursor(5, "a"), cursor.write_cursor(-1, ""), "W" * 40_000),

@@ -13,7 +13,19 @@ import msgspec
 import pytest
 
 import tocsin.store
-from builders import START, a_channel, a_result, a_state, a_verdict, an_incident, an_outbox_row, at, records
+from builders import (
+    START,
+    a_channel,
+    a_pass,
+    a_probe,
+    a_result,
+    a_state,
+    a_verdict,
+    an_incident,
+    an_outbox_row,
+    at,
+    records,
+)
 from store.conftest import keep_monitor
 from store.test_accounts import a_key, a_session, an_invitation
 from tocsin.core.account import Preferences
@@ -45,6 +57,8 @@ class World:
         instead = replace(self.row, key=fallback_key("k", "c2"), channel_id="c2", incident_id="ended")
         self.twice = [replace(self.row, key="k", incident_id="ended"), instead]
         self.carried = [replace(self.row, key=key) for key in self.digest.keys]
+        self.probe, self.key_of_probe = a_probe(id="p"), a_pass("p")
+        self.join = a_pass("p", kind="join", hash="j" * 64, expires_at=at(900))
         self.notice = Notice(workspace_id="ws", mark="m", kind="channel.disabled", at=START, text="off")
 
     async def fill(self, store: Store) -> None:
@@ -73,6 +87,8 @@ class World:
         await store.gather(self.digest)
         await store.settle([OutboxOutcome(key=self.told.key, workspace_id="ws", state="sent", at=at(1), ref="7")])
         await ws.write(lambda s: s.notices.put(self.notice))
+        await ws.write(lambda s: s.probes.add(self.probe))
+        await ws.write(lambda s: (s.probes.let_in(self.key_of_probe), s.probes.let_in(self.join)))
         await store.move_tail()
         await store.commit(Batch(id="c", results=(results[0],)))
 
@@ -140,6 +156,9 @@ def reads(w: World) -> dict[str, Callable[[Session], Any]]:
         "outbox.carried": lambda s: s.outbox.carried(w.digest.row),
         "outbox.left_since": lambda s: s.outbox.left_since(START),
         "notices.list": lambda s: s.notices.list(),
+        "probes.get": lambda s: s.probes.get("p"),
+        "probes.list": lambda s: s.probes.list(),
+        "probes.by_hash": lambda s: s.probes.by_hash("a" * 64),
         "changes.list": lambda s: [c for c in s.changes.list()[0] if c.workspace_id == "ws"],
         **{f"{noun}.get": lambda s, noun=noun: getattr(s, noun).get("r") for noun in records()},
         **{f"{noun}.list": lambda s, noun=noun: getattr(s, noun).list() for noun in records()},
@@ -183,6 +202,13 @@ def writes(w: World) -> dict[str, Callable[[Session], Any]]:
         "rollups.expire": lambda s: s.rollups.expire(START + FAR, START + FAR),
         "incidents.save": lambda s: s.incidents.save(IncidentChange(incident=replace(w.incident, reason="taken"))),
         "channels.add": lambda s: s.channels.add(replace(w.channel, id="c9")),
+        "probes.add": lambda s: s.probes.add(replace(w.probe, id="p9", code="elsewhere")),
+        "probes.replace": lambda s: s.probes.replace(replace(w.probe, name="taken")),
+        "probes.delete": lambda s: s.probes.delete("p"),
+        "probes.let_in": lambda s: s.probes.let_in(a_pass("p", hash="9" * 64)),
+        "probes.use": lambda s: s.probes.use("j" * 64, at(1)),
+        "probes.retire": lambda s: s.probes.retire(replace(w.key_of_probe, created_at=at(9))),
+        "probes.expire": lambda s: s.probes.expire(START + FAR),
         "channels.replace": lambda s: s.channels.replace(replace(w.channel, name="taken")),
         "channels.delete": lambda s: s.channels.delete("c"),
         "outbox.add": lambda s: s.outbox.add(replace(w.row, key="k9")),

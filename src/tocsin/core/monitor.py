@@ -67,11 +67,13 @@ class Monitor(Struct, frozen=True, kw_only=True):
     version: int = 1
 
     def assigned(self, home: str) -> tuple[str, ...]:
-        """The locations that check it; `home` is the location that checks local monitors. A push monitor has no place of
-        ours: whoever takes its calls in, they count as from one."""
+        """The locations that check it; `home` is the location that checks local monitors, and may be named `local` whatever
+        it is called. A push monitor has no place of ours: whoever takes its calls in, they count as from one."""
         if self.type == "push":
             return (CALLED,)
-        return self.locations if self.monitoring_type == "global" and self.locations else (home,)
+        if self.monitoring_type != "global" or not self.locations:
+            return (home,)
+        return tuple(dict.fromkeys(home if place == "local" else place for place in self.locations))
 
     def fresh_s(self) -> float:
         """How old the latest valid result of a location may be while its vote counts (push: as old as it likes)."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 log = telemetry.logger("store")
 HIDDEN = "***"
-_SECRET = frozenset({"password_hash", "token_hash", "key_hash", "target", "config"})
+_SECRET = frozenset({"password_hash", "token_hash", "key_hash", "target", "config", "keys"})
 
 
 class Door:

@@ -1,8 +1,7 @@
 """Check results: a tail without indexes that takes them in, and a sorted table they are moved to every few minutes.
 
-A result is one packed row (store.packing). Its evidence is kept beside it when it failed, when its location's status
-changed, or when it stood in for another location; each location's latest is kept whole in memory and written with the
-move.
+A result is one packed row (store.packing). Its evidence is kept beside it when it failed or when its location's status
+changed; each location's latest is kept whole in memory and written with the move.
 """
 
 from __future__ import annotations
@@ -67,7 +66,8 @@ class Results:
                 continue
             location = places.location(result.location)
             at = micros(result.scheduled_at)
-            row = pack(result, at, place.monitor, location, place.workspace)
+            seat = None if result.substitute_for is None else places.location(result.substitute_for)
+            row = pack(result, at, place.monitor, location, place.workspace, seat)
             if result.numbered is not None:
                 carried.append((result.numbered, row[:4]))
             spot = place.monitor, location
@@ -353,14 +353,12 @@ def each_whole(
                 "SELECT data FROM evidence WHERE monitor = ? AND at = ? AND location = ? AND attempt = ?", *row[:4]
             )
             data = None if proof is None else proof[0]
-        yield unpack(row, ids[row[0]], names.get(row[2], ""), data)
+        yield unpack(row, ids[row[0]], names, data)
 
 
 def _telling(result: CheckResult, before: str | None) -> bool:
-    """Whether a result's evidence is kept: it failed, its location's status changed, or it stood in for another
-    location."""
-    status = result.status
-    return status in ("down", "degraded") or status != before or result.substitute_for is not None
+    """Whether a result's evidence is kept: it failed, or its location's status changed."""
+    return result.status in ("down", "degraded") or result.status != before
 
 
 def _packed(r: Any) -> Packed:

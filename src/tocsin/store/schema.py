@@ -251,6 +251,15 @@ alert_rules = _record("alert_rules")
 maintenance_windows = _record("maintenance_windows")
 escalation_policies = _record("escalation_policies")
 on_call_schedules = _record("on_call_schedules")
+probes = _table(
+    "probes", _workspace(), _text("id"), _text("code"), _int("version"), _blob("keys"), _text("data"),
+    PrimaryKeyConstraint("workspace_id", "id"), UniqueConstraint("workspace_id", "code"),
+)  # fmt: skip
+probe_keys = _table(
+    "probe_keys", _text("key_hash", primary=True), _text("workspace_id"), _text("probe_id"), _text("kind"),
+    _int("created_at"), _int("expires_at", null=True), _int("used_at", null=True),
+    _of("probes", "probe_id"), Index("probe_keys_probe", "workspace_id", "probe_id"),
+)  # fmt: skip
 changes = _table(
     "changes", Column("number", _INT, primary_key=True), _text("workspace_id", null=True), _int("at"), _text("by_whom"),
     _text("noun"), _text("noun_id"), _text("verb"), _text("before"), _text("after"),
@@ -265,6 +274,14 @@ control = _table(
 control_log = _table(
     "control_log", Column("n", _INT, primary_key=True), _int("epoch"), _int("at"), _text("kind"), _blob("payload")
 )
+instances = _table(
+    "instances", _text("id", primary=True), _text("name"), _text("location"), _text("data"), UniqueConstraint("name"),
+    UniqueConstraint("location"),
+)  # fmt: skip
+instance_tokens = _table(
+    "instance_tokens", _text("token_hash", primary=True), _text("instance_id", ForeignKey("instances.id",
+    ondelete="CASCADE")), _int("expires_at"), Index("instance_tokens_instance", "instance_id"),
+)  # fmt: skip
 transport = _table(
     "transport", _text("source"), _int("seq"), _int("monitor"), _int("at"), _int("location"), _int("attempt"),
     _int("taken_at"), PrimaryKeyConstraint("source", "seq"), rowid=False,

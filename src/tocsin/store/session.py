@@ -23,6 +23,7 @@ from tocsin.store.changes import Changes
 from tocsin.store.channels import Channels
 from tocsin.store.door import Door
 from tocsin.store.incidents import Incidents
+from tocsin.store.instances import Instances
 from tocsin.store.invitations import Invitations
 from tocsin.store.latencies import Latencies
 from tocsin.store.memory import Memory
@@ -32,6 +33,7 @@ from tocsin.store.notices import Notices
 from tocsin.store.outbox import Outbox
 from tocsin.store.places import Places
 from tocsin.store.preferences import Preferences
+from tocsin.store.probes import Probes
 from tocsin.store.records import Records
 from tocsin.store.results import Results
 from tocsin.store.rollups import Rollups
@@ -224,6 +226,14 @@ class Session:
     @cached_property
     def notes(self) -> Notes:
         return Notes(self)
+
+    @cached_property
+    def probes(self) -> Probes:
+        return Probes(self)
+
+    @cached_property
+    def instances(self) -> Instances:
+        return Instances(self)
 
     @cached_property
     def preferences(self) -> Preferences:

@@ -51,6 +51,10 @@ SHARED: dict[str, Sharing] = {
     "maintenance_windows": _BY_ID,
     "escalation_policies": _BY_ID,
     "on_call_schedules": _BY_ID,
+    "probes": Sharing(named=("workspace_id", "id"), sealed={"keys": "probes/{id}"}),
+    "probe_keys": Sharing(),
+    "instances": Sharing(),
+    "instance_tokens": Sharing(),
     "changes": Sharing(),
     "notes": Sharing(rows=_SHARED_NOTES),
 }

@@ -1,4 +1,4 @@
 """Which tables this program has."""
 
-HEAD = "0004"
+HEAD = "0006"
 """The migration they are at."""

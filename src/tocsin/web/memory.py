@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tocsin.core.access import Principal
+from tocsin.core.limits import Attempts, Buckets
 from tocsin.core.monitor import Monitor
-from tocsin.web.limits import Attempts, Buckets
 from tocsin.web.repeat import KeptAnswers
 
 _MOST = 10_000

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
+from tocsin.core.limits import TooMany
 from tocsin.errors import Conflict, Denied, EgressRefused, Invalid, NotFound, Problem, StoreUnavailable
 from tocsin.web.call import Reply
-from tocsin.web.limits import TooMany
 
 
 class Refused(Exception):

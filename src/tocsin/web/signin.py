@@ -16,13 +16,13 @@ from msgspec import Struct
 from tocsin.clock import new_id
 from tocsin.core.access import Principal
 from tocsin.core.account import Session, User, Workspace
+from tocsin.core.limits import TooMany, address_name
 from tocsin.core.wording import one_line
 from tocsin.errors import Conflict, Denied, Invalid, Problem
 from tocsin.pipeline.beginning import begin
 from tocsin.store import Session as StoreSession
 from tocsin.telemetry import logger
 from tocsin.web import passwords, tokens
-from tocsin.web.limits import TooMany, address_name
 
 if TYPE_CHECKING:
     from tocsin.store import Session as StoreSession

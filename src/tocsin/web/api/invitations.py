@@ -12,6 +12,7 @@ from tocsin.clock import new_id
 from tocsin.core.access import Principal, UserRole
 from tocsin.core.account import Membership, User
 from tocsin.core.invitation import LASTS, MOST, Invitation, letter
+from tocsin.core.limits import address_name
 from tocsin.core.result import iso
 from tocsin.core.shape import Help, Hidden, Length
 from tocsin.errors import Conflict, DeliveryFailed, NotFound
@@ -20,7 +21,6 @@ from tocsin.telemetry import logger
 from tocsin.web import passwords, signin, tokens
 from tocsin.web.api import members
 from tocsin.web.call import Call, Reply, Route
-from tocsin.web.limits import address_name
 from tocsin.web.parts import Parts
 
 log = logger(__name__)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tocsin.core.limits import TooMany
 from tocsin.errors import Denied, Invalid
 from tocsin.web import signin
 from tocsin.web.api import invitations
 from tocsin.web.call import Call, Reply, Route
-from tocsin.web.limits import TooMany
 from tocsin.web.pages import view
 from tocsin.web.problem import Refused
 

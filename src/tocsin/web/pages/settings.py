@@ -10,11 +10,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tocsin.core.access import BY_ROLE, ROLES
+from tocsin.core.limits import TooMany
 from tocsin.errors import Denied, Invalid
 from tocsin.web import signin
 from tocsin.web.api import keys, locations, me, members, preferences
 from tocsin.web.call import Call, Reply, Route
-from tocsin.web.limits import TooMany
 from tocsin.web.pages import view
 
 
