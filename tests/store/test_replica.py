@@ -325,6 +325,33 @@ async def test_an_uncommitted_tail_is_cut_and_kept_as_a_draft(
     assert len((await again.of("ws").read(lambda s: s.results.page(other.id)))[0]) == 1
 
 
+async def test_a_number_that_nobody_else_knows_may_be_given_out_again(pair: tuple[Store, Courier, Store]) -> None:
+    old, _, new = pair
+    await old.everything().write(lambda s: s.places.location("local"))
+    await catch_up(new, old)
+    lost, dropped = a_monitor(), a_monitor()
+    for monitor in (lost, dropped):
+        await old.of("ws").write(lambda s, monitor=monitor: s.monitors.add(monitor))
+        await old.commit(Batch(id="a", results=(a_result(monitor=monitor),)))
+        await old.move_tail()
+        await old.commit(Batch(id="b", results=(a_result(monitor=monitor, at=at(60)),)))
+    await old.of("ws").write(lambda s: s.monitors.delete(dropped.id))
+    await replica_of(old).follow()
+    await replica_of(new).lead(2, Courier())
+    assert await append(old, [], cut=2)
+    await take_snapshot(old, new)
+    later = [a_monitor(), a_monitor()]
+    for monitor in later:
+        await new.of("ws").write(lambda s, monitor=monitor: s.monitors.add(monitor))
+    await catch_up(old, new)
+    for monitor in later:
+        assert await old.of("ws").read(lambda s, monitor=monitor: s.results.page(monitor.id)) == ([], None)
+        await old.commit(Batch(id="c", results=(a_result(monitor=monitor),)))
+    assert await old.everything().write(lambda s: s.results.expire(at(-1))) == 0
+    for monitor in later:
+        assert len((await old.of("ws").read(lambda s, monitor=monitor: s.results.page(monitor.id)))[0]) == 1
+
+
 async def test_a_tail_that_was_taken_after_all_is_not_cut(pair: tuple[Store, Courier, Store]) -> None:
     old, _, new = pair
     await old.of("ws").write(lambda s: s.channels.add(a_channel()))
@@ -394,6 +421,7 @@ async def test_results_follow_their_location_to_its_new_number(
         a_result(monitor=monitor, at=at(60 * n), location=name)
         for n, name in enumerate(("paris", "lyon", "oslo", "bonn"))
     ]
+    seen[0] = replace(seen[0], substitute_for="lyon")
     await old.commit(Batch(id="a", results=tuple(seen[:3])))
     await old.move_tail()
     await old.commit(Batch(id="b", results=(seen[3], a_result(monitor=monitor, at=at(600), location="lyon"))))
@@ -408,6 +436,7 @@ async def test_results_follow_their_location_to_its_new_number(
         assert [(r.at, r.location) for r in reversed(page)] == [
             (at(0), "paris"), (at(60), "lyon"), (at(120), "oslo"), (at(600), "lyon"),
         ]  # fmt: skip
+        assert [r.substitute_for for r in reversed(page)] == ["lyon", None, None, None]
         newest = await old.everything().read(lambda s: s.results.newest())
         assert {(location, slot) for _, location, slot, _ in newest} == {
             ("paris", at(0)), ("oslo", at(120)), ("lyon", at(600)),
