@@ -19,7 +19,7 @@ import uvicorn
 import uvloop
 
 from tocsin import __version__, telemetry
-from tocsin.app import folder, port
+from tocsin.app import folder, instance, port
 from tocsin.app.anchors import anchors_of
 from tocsin.app.keys import derive
 from tocsin.app.local import local_of
@@ -106,7 +106,9 @@ async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> t
         retry_delay_s=settings["DB_RETRY_DELAY_MS"] / 1000,
     )
     closing.push_async_callback(store.close)
-    await begin_all(store, clock)
+    several = await instance.belongs(settings, store)
+    if not several:
+        await begin_all(store, clock)
     net = Net(
         egress=Egress(settings["EGRESS"], own={port.own(listening)}),
         http=HttpEngine(),
@@ -115,8 +117,15 @@ async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> t
     await net.start()
     closing.push_async_callback(net.close)
     corridor = _corridor(settings, clock, store, net, listening, derive(master, "links"))
-    await corridor.start()
+    cluster = None
+    if several:
+        reached = settings.reached_at(listening.getsockname()[1])
+        cluster = await instance.take_part(settings, store, corridor, clock, reached, closing)
+    await corridor.start(leads=cluster is None)
     closing.push_async_callback(corridor.stop)
+    if cluster is not None:
+        await cluster.start()
+        closing.push_async_callback(cluster.stop)
     is_set_up = await _is_set_up(store)
     token = None if port.only_loopback(host) or is_set_up else secrets.token_urlsafe(18)
     parts = Parts(
@@ -125,6 +134,7 @@ async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> t
         store=store,
         net=net,
         corridor=corridor,
+        cluster=cluster,
         signing_key=derive(master, "signing"),
         setup_token=token,
         is_set_up=is_set_up,

@@ -48,7 +48,7 @@ class Beside:
                     await self._of.replica.apply(self._of.node.commit)
                     await self._of.replica.lead(standing.epoch, self._of)
                 elif standing.role == "follower":
-                    await self._of.replica.follow(self._of.primary_url())
+                    await self._of.replica.follow(self._of.peers.web(standing.primary))
                 else:
                     continue
                 if standing == self._of.standing:

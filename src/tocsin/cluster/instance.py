@@ -160,7 +160,7 @@ class Cluster:
             return list(s.instances.all()), s.notes.get(PEERS_NOTE)
 
         found, noted = await self.store.everything().read(work)
-        peers = [Peer(id=one.id, url=one.sync_url, fingerprint=one.fingerprint) for one in found]
+        peers = [Peer(id=one.id, url=one.sync_url, fingerprint=one.fingerprint, web=one.web_url) for one in found]
         if noted:
             first = msgspec.convert(noted, type=list[Peer])
             self.carrier.first = first[0].id if first else None

@@ -111,6 +111,11 @@ class Peers:
         peer = self._book.get(of) if of is not None else None
         return peer.url if peer is not None else None
 
+    def web(self, of: str | None) -> str | None:
+        """Where people reach that instance, if it is known."""
+        peer = self._book.get(of) if of is not None else None
+        return peer.web or None if peer is not None else None
+
     def line(self, to: str) -> Line:
         """The line to that instance; PeerLost when there is no address of it."""
         line = self._lines.get(to)

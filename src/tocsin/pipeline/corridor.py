@@ -148,7 +148,7 @@ class Corridor:
         What a crash left on the spool comes first. When that takes long, checks begin meanwhile; their results wait,
         and nothing is sent, until all of it is in the database: only then is known what was judged and told already."""
         self.started_at = self.clock.now()
-        self.leads = self.judgement.leads = self.runner.leads = leads
+        self._set_gear(leads)
         self.lag.start()
         behind = not await self._replayed(REPLAY_WAIT_S)
         await self.watchlist.load()
@@ -190,12 +190,15 @@ class Corridor:
                 await part.stop()
         await self._turn(False, home)
 
+    def _set_gear(self, leads: bool) -> None:
+        self.leads = self.judgement.leads = self.runner.leads = self.housekeeping.leads = leads
+
     async def _turn(self, leads: bool, home: str) -> None:
         """Know everything anew, as another instance left it, and check what is checked from here."""
         await self.scheduler.stop()
 
         async def between() -> None:
-            self.leads = self.judgement.leads = self.runner.leads = leads
+            self._set_gear(leads)
             self.watchlist.home = self.watchlist.roster.home = home
             await self.watchlist.load()
 
