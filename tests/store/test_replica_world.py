@@ -17,6 +17,8 @@ from builders import (
     FakeClock,
     a_channel,
     a_monitor,
+    a_pass,
+    a_probe,
     a_result,
     a_state,
     a_verdict,
@@ -38,10 +40,11 @@ from store.replicas import (
     sql,
     take_snapshot,
 )
-from store.test_accounts import a_key, a_session
+from store.test_accounts import a_key, a_session, an_invitation
 from tocsin.core.account import Membership, Preferences
 from tocsin.core.digest import gather
 from tocsin.core.incident import Entry as Told
+from tocsin.core.instance import Instance
 from tocsin.core.notice import Notice
 from tocsin.errors import Conflict, NotFound, TocsinError
 from tocsin.store import Session, Store
@@ -146,6 +149,29 @@ class World:
             s.run("DELETE FROM memberships WHERE user_id = ?", f"u{some % max(n, 1)}")
             s.verdicts.expire(at(some % 500))
 
+        def more_records(s: Session) -> None:
+            noun = ("maintenance_windows", "escalation_policies", "on_call_schedules")[some % 3]
+            getattr(s, noun).add(replace(records()[noun], id=f"x{n}"))
+            s.invitations.put(an_invitation(id=f"v{n}", email=f"v{some % 3}@example.org", token_hash=f"v{n}"))
+
+        def probe(s: Session) -> None:
+            code, known = f"code{some % 4}", s.probes.list()
+            same = [one for one in known if one.code == code]
+            if same and n % 2:
+                s.probes.delete(same[0].id)
+            elif same:
+                s.probes.replace(replace(same[0], keys=(f"key {n}",)))
+                s.probes.let_in(a_pass(same[0].id, hash=f"{n:064}", created_at=at(n)))
+            else:
+                s.probes.add(a_probe(id=f"p{n}", code=code, keys=(f"key {n}",)))
+
+        def instance(s: Session) -> None:
+            id = f"n{some % 3}"
+            s.instances.put(Instance(id=id, name=id, location=id, created_at=at(n), version=f"{n}"))
+            s.instances.add_token(id, f"hash {n}", at(100_000))
+            if n % 3 == 0:
+                s.instances.remove(id)
+
         def fails_late(s: Session) -> None:
             add_monitor(s)
             s.channels.add(a_channel(id=f"never{n}"))
@@ -153,6 +179,7 @@ class World:
 
         works: list[Callable[[Session], Any]] = [
             add_monitor, add_monitor, change_monitor, rule, other_workspace, person, forget, fails_late,
+            more_records, probe, instance,
             lambda s: s.channels.add(a_channel(id=f"c{n}", config={"url": f"http://hook/{n}"})),
             lambda s: s.monitors.delete(one(monitors(s)).id),
             lambda s: s.channels.delete(one(channels(s)).id),
@@ -162,7 +189,7 @@ class World:
             lambda s: s.preferences.save("ws", Preferences(failure_domains={"eu": f"d{n}"})),
             lambda s: s.outbox.claim(("ws", one(channels(s)).id), at(20_000), 9.0, 5, "me"),
             lambda s: s.sessions.add(replace(a_session(), id=f"s{n}")),
-            self._trouble(n, some), self._trouble(n, some),
+            *(self._trouble(n, some) for _ in range(6)),
         ]  # fmt: skip
         return works[int(pick * len(works))]
 
@@ -181,9 +208,9 @@ class World:
             opened = an_incident(monitor, id=f"i{n}", opened_at=at(n), transition=n)
             if not s.incidents.list(open=True, monitor=monitor.id)[0]:
                 s.incidents.save(IncidentChange(incident=opened, opens=True))
+            channels = [c.id for c in s.channels.list() if c.workspace_id == "ws"][:3]
             rows = [
-                an_outbox_row(channel_id=c, incident_id=f"i{n}", subject=f"monitor:{k}")
-                for k, c in enumerate(monitor.channels or ())
+                an_outbox_row(channel_id=c, incident_id=f"i{n}", subject=f"monitor:{k}") for k, c in enumerate(channels)
             ]
             for row in rows:
                 s.outbox.add(row)
