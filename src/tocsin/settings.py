@@ -281,7 +281,7 @@ def _fit(s: Setting, value: Any, name: str) -> Any:
 def _path(text: str, name: str) -> Path:
     try:
         return Path(text).expanduser()
-    except RuntimeError:
+    except (RuntimeError, ValueError):  # nobody of that name, or a name that none can be
         raise SettingsError(f"{name}: expected after ~ the name of a user who has a home, found {text!r}") from None
 
 
