@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from tocsin.web.memory import Memory
 
@@ -11,15 +11,24 @@ if TYPE_CHECKING:
     from tocsin.clock import Clock
     from tocsin.net import Net
     from tocsin.pipeline.corridor import Corridor
+    from tocsin.secret import Secret
     from tocsin.settings import Settings
     from tocsin.store import Store
+
+
+class Links(Protocol):
+    """What the edge asks of the links of probes that have called us."""
+
+    async def renew(self, who: tuple[str, str], key: Secret) -> bool:
+        """Hand the probe of this workspace and location a new key; whether it has kept it."""
+        ...
 
 
 @dataclass(slots=True, kw_only=True)
 class Parts:
     """The running parts of one server. `setup_token` is None when setup needs none (listening on loopback only);
     `is_set_up`: it had its first account when it started. `memory` is what the edge itself remembers between calls (limits,
-    tickets, sign-ins)."""
+    tickets, sign-ins). `links`: the probes that have called us."""
 
     settings: Settings
     clock: Clock
@@ -29,6 +38,7 @@ class Parts:
     signing_key: bytes = field(repr=False)
     setup_token: str | None = field(repr=False)
     is_set_up: bool = False
+    links: Links | None = None
     memory: Memory = field(init=False)
 
     def __post_init__(self) -> None:
