@@ -63,6 +63,13 @@ SETTINGS: tuple[Setting, ...] = (
     _s("ANCHORS", "text", "", "Places that should always answer, separated by commas: https://…, tcp://HOST:PORT, ping://HOST, dns://SERVER/NAME. While this server reaches none of them, its failures count against nobody"),
     _s("PLUGIN_DIR", "path", None, "Folder of Nagios plugins that nagios checks may run. Whoever may write monitors may then run them with any arguments. Default: none, and such checks are refused"),
     _s("DOCKER_SOCKET", "path", None, "Socket of the Docker Engine that docker checks may ask about containers, such as /var/run/docker.sock. Default: none, and such checks need a url"),
+    _s("PROBE_HOST", "text", "0.0.0.0", "Address at which a probe that has a key listens"),  # noqa: S104
+    _s("PROBE_PORT", "int", 3000, "Port at which a probe listens", low=0, high=65535),
+    _s("PROBE_KEY", "secret", None, "Key of at least 16 characters by which a server may ask this probe, or two with a comma between while one takes the place of the other. Without one it does not listen to others"),
+    _s("PROBE_ALLOW", "text", "", "Addresses and networks that may ask this probe, separated by commas, such as 192.0.2.7, 10.0.0.0/8. Default: any that has the key"),
+    _s("PROBE_CERT", "path", None, "Certificate (PEM, with its chain) that a probe shows. Default: one of its own, made at the first start, known by its fingerprint"),
+    _s("PROBE_CERT_KEY", "path", None, "Private key of that certificate (PEM), when it is not in the same file"),
+    _s("PROBE_PLAIN", "bool", False, "Whether a probe speaks with other machines without TLS too: only behind a proxy that does it, or in a network that nobody else can listen to"),
     _s("SMTP_URL", "secret", None, "Mail server for e-mail channels that name none: smtp://user:password@host:587?from=tocsin@example.org (smtps:// for TLS from the start)"),
     _s("RETENTION_DAYS", "int", 90, "How long single results are kept, days", low=1, high=3650),
     _s("DB_RETRY_ATTEMPTS", "int", 3, "Tries of one use of the database", "DB_RETRY_ATTEMPTS", low=1, high=10),

@@ -92,6 +92,37 @@ canary_seconds = Histogram(
     "tocsin_canary_seconds", "From the intent of a test message on a schedule to its receipt", ["channel_type"],
     registry=REGISTRY, buckets=(0.05, 0.1, 0.3, 0.5, 1, 2.5, 5, 15, 60, 300),
 )  # fmt: skip
+probe_requests = Counter(
+    "tocsin_probe_requests_total", "Requests to this probe, by what became of them", ["outcome"], registry=REGISTRY
+)
+probe_jobs = Counter(
+    "tocsin_probe_jobs_total", "Orders this probe was given, by how they ended", ["status"], registry=REGISTRY
+)
+probe_linked = Gauge("tocsin_probe_linked", "1 while this probe has its link to a server", registry=REGISTRY)
+probe_buffered = Gauge("tocsin_probe_buffered", "Results this probe keeps until a server takes them", registry=REGISTRY)
+probe_dropped = Counter(
+    "tocsin_probe_dropped_total", "Results this probe had to drop for want of room", registry=REGISTRY
+)
+probe_asked_seconds = Histogram(
+    "tocsin_probe_asked_seconds", "From an order to its answer, as the server sees it", ["mode"], registry=REGISTRY,
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)  # fmt: skip
+probe_lost = Counter(
+    "tocsin_probe_lost_total",
+    "Orders that a probe could not be asked to carry out",
+    ["mode", "cause"],
+    registry=REGISTRY,
+)
+probe_links = Gauge("tocsin_probe_links", "Probes that are linked to this server", registry=REGISTRY)
+probe_messages_refused = Counter(
+    "tocsin_probe_messages_refused_total",
+    "What probes said over a link and cannot be used",
+    ["cause"],
+    registry=REGISTRY,
+)
+probe_late = Counter(
+    "tocsin_probe_late_results_total", "Results that came when nobody waited any more", registry=REGISTRY
+)
 live_subscribers = Gauge("tocsin_live_subscribers", "Open live connections", registry=REGISTRY)
 live_dropped = Counter("tocsin_live_dropped_total", "Live connections ended for being too slow", registry=REGISTRY)
 

@@ -11,8 +11,7 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Generator
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,13 +23,15 @@ from tocsin.app import folder, port
 from tocsin.app.anchors import anchors_of
 from tocsin.app.keys import derive
 from tocsin.app.local import local_of
-from tocsin.app.memory import settle_memory
+from tocsin.app.memory import settle_memory, share_heaps
 from tocsin.clock import Clock, SystemClock
-from tocsin.net import Net, gate
+from tocsin.net import Net
 from tocsin.net.egress import Egress
 from tocsin.net.http import HttpEngine
+from tocsin.net.listen import Server, configuration
 from tocsin.pipeline.beginning import begin_all
 from tocsin.pipeline.corridor import Corridor
+from tocsin.probe.wire import MAX_MESSAGE
 from tocsin.settings import Settings
 from tocsin.store import Store
 from tocsin.web.parts import Parts
@@ -77,7 +78,7 @@ async def start(settings: Settings, *, clock: Clock | None = None) -> Running:
     async with AsyncExitStack() as closing:
         parts, listening = await _build(settings, clock or SystemClock(), closing)
         number = listening.getsockname()[1]
-        http = _Http(_configuration(application(parts), settings))
+        http = Server(_configuration(application(parts), settings))
         serving = asyncio.create_task(http.serve(sockets=[listening]), name="http")
         while not http.started and not serving.done():  # noqa: ASYNC110 (uvicorn offers no event for it)
             await asyncio.sleep(0.005)
@@ -153,30 +154,13 @@ async def _is_set_up(store: Store) -> bool:
     return await store.everything().read(lambda s: s.accounts.setup_done())
 
 
-class _Http(uvicorn.Server):
-    """uvicorn without its signal handling: the process is ours to stop, and a stop by signal is no failure."""
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
-
-
 def _configuration(app: Any, settings: Settings) -> uvicorn.Config:
     behind_proxies = settings["TRUSTED_PROXIES"] > 0
-    return uvicorn.Config(
+    return configuration(
         app,
-        loop="none",
-        http=gate.limited(0 if behind_proxies else settings["CONNECTIONS_PER_ADDRESS"]),
-        ws="websockets-sansio",
-        ws_max_size=64 * 1024,
-        ws_per_message_deflate=False,
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=GRACE_S,
+        per_address=0 if behind_proxies else settings["CONNECTIONS_PER_ADDRESS"],
+        grace_s=GRACE_S,
+        max_message=MAX_MESSAGE,
     )
 
 
@@ -185,7 +169,7 @@ def serve(settings: Settings) -> int:
     telemetry.set_up_logging(
         settings["LOG_LEVEL"], json=settings["LOG_FORMAT"] == "json", error_file=settings.data_dir / "errors.log"
     )
-    _share_heaps()
+    share_heaps()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_until_told(settings))
 
@@ -236,13 +220,3 @@ def welcome(running: Running) -> str:
     else:
         lines.append(f"  First time? Open {running.url}/setup to make your account.")
     return "\n".join([*lines, "  Ctrl+C stops it.", ""])
-
-
-def _share_heaps() -> None:
-    """Let all threads allocate from two heaps. glibc gives each thread one of its own, and what one of them once needed (for
-    a large page, a large answer) stays with it: a tenth of the memory of a server that was used."""
-    import ctypes
-
-    arena_max = -8  # M_ARENA_MAX of <malloc.h>
-    with suppress(OSError, AttributeError):  # another C library: it has no such thing
-        ctypes.CDLL(None).mallopt(arena_max, 2)
