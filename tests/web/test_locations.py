@@ -73,7 +73,7 @@ async def test_a_pull_location_gives_a_command_to_join_with(alice: Alice) -> Non
         (PUSH | {"endpoint_url": "ftp://127.0.0.1"}, "endpoint_url", "an https:// URL"),
         (PUSH | {"endpoint_url": "https://u:p@127.0.0.1"}, "endpoint_url", "an https:// URL"),
         (PUSH | {"endpoint_url": "https://169.254.169.254"}, "endpoint_url", "a place that may be contacted"),
-        (PUSH | {"pin": "z" * 64}, "pin", "64 hex digits"),
+        (PUSH | {"pin": "z" * 64}, "pin", "a SHA-256 fingerprint"),
         (PUSH | {"latitude": 12}, "latitude", "latitude and longitude"),
     ],
 )

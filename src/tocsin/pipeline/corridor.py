@@ -125,7 +125,7 @@ class Corridor:
             canary=Canary(store, watchlist, clock, delivery.handed, base_url),
             live=live,
             watchdog=watchdog,
-            lookout=Lookout(watchlist, intake, judgement, clock),
+            lookout=Lookout(store, watchlist, intake, judgement, clock),
             leaning=leaning,
             figures=figures,
             housekeeping=Housekeeping(store, clock, retention_days=retention_days),

@@ -155,4 +155,4 @@ class Roster:
 
 def _way(probe: Probe) -> tuple[object, ...]:
     """What makes it another way to it when it changes."""
-    return probe.id, probe.mode, probe.endpoint_url, probe.keys, probe.pin, probe.enabled
+    return probe.id, probe.mode, probe.endpoint_url, probe.keys[:1], probe.pin, probe.enabled

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from tocsin.web.memory import Memory
 
@@ -11,17 +11,9 @@ if TYPE_CHECKING:
     from tocsin.clock import Clock
     from tocsin.net import Net
     from tocsin.pipeline.corridor import Corridor
-    from tocsin.secret import Secret
+    from tocsin.probe.link import Links
     from tocsin.settings import Settings
     from tocsin.store import Store
-
-
-class Links(Protocol):
-    """What the edge asks of the links of probes that have called us."""
-
-    async def renew(self, who: tuple[str, str], key: Secret) -> bool:
-        """Hand the probe of this workspace and location a new key; whether it has kept it."""
-        ...
 
 
 @dataclass(slots=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -16,6 +15,7 @@ from tocsin.core.result import iso
 from tocsin.core.shape import Help, Hidden, Length, Name, Pattern, Range
 from tocsin.errors import Invalid, Problem
 from tocsin.pipeline.roster import Post
+from tocsin.probe.enrol import pin_of
 
 Number = int | float
 Code = Annotated[
@@ -212,10 +212,11 @@ def _mode_problems(wanted: LocationIn, mode: str) -> list[Problem]:
 def _pin(text: str | None, problems: list[Problem]) -> str | None:
     if text is None:
         return None
-    pin = text.replace(":", "").lower()
-    if not re.fullmatch(r"[0-9a-f]{64}", pin):
-        problems.append(Problem("pin", "the SHA-256 fingerprint of a certificate: 64 hex digits", found(text)))
-    return pin
+    try:
+        return pin_of(text)
+    except Invalid as error:
+        problems += error.problems
+        return None
 
 
 def _authority(url: str | None) -> str | None:
