@@ -124,16 +124,9 @@ async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> t
     is_set_up = await _is_set_up(store)
     token = None if port.only_loopback(host) or is_set_up else secrets.token_urlsafe(18)
     parts = Parts(
-        settings=settings,
-        clock=clock,
-        store=store,
-        net=net,
-        corridor=corridor,
-        signing_key=derive(master, "signing"),
-        setup_token=token,
-        is_set_up=is_set_up,
-        links=links,
-    )
+        settings=settings, clock=clock, store=store, net=net, corridor=corridor, links=links,
+        signing_key=derive(master, "signing"), setup_token=token, is_set_up=is_set_up,
+    )  # fmt: skip
     return parts, listening
 
 
