@@ -137,3 +137,80 @@ async def test_a_viewer_sees_how_it_is_and_no_buttons(alice: Alice, browser: Cal
         assert "https://127.0.0.1:9" not in page.text
     assert (await caller.get("/locations/new")).status == 403
     assert (await post(caller, "/locations/europe/toggle")).status == 403
+
+
+LOCAL = {
+    "type": "http", "name": "Shop", "target.url": "http://127.0.0.1:9/", "interval_s": "60", "channels_mode": "default",
+}  # fmt: skip
+
+
+async def with_locations(alice: Alice, *codes: str) -> None:
+    for code in codes:
+        given = {"code": code, "endpoint_url": "https://127.0.0.1:9", "api_key": "sixteen letters or more", "cost": 0.5}
+        assert (await alice.api.post("/api/v1/locations", given)).status == 201
+
+
+async def form_of(caller: Caller, path: str, *fields: tuple[str, str]) -> Answer:
+    headers = {"content-type": "application/x-www-form-urlencoded", "origin": "http://tocsin.test"}
+    return await caller.send("POST", path, raw=urlencode(fields).encode(), headers=headers)
+
+
+async def test_where_a_monitor_is_checked_from_is_chosen_in_its_form(alice: Alice, browser: Caller) -> None:
+    assert 'name="monitoring_type"' not in (await browser.get("/monitors/new")).text  # there is nothing to choose
+    await with_locations(alice, "europe", "asia")
+    page = (await browser.get("/monitors/new")).text
+    assert 'name="locations" value="europe"' in page
+    assert "21.60" in page  # 43,200 checks a month, 0.5 for a thousand
+    fields = [*LOCAL.items(), ("where_shown", "1"), ("monitoring_type", "global"), ("quorum", "majority")]
+    chosen = [("locations", "europe"), ("locations", "asia")]
+    said = (await form_of(browser, "/monitors/new/words", *fields, *chosen)).text
+    assert "That is 86,400 checks a month, 43.20 in all." in said
+    assert "With two locations both must say down" in said
+    assert "Choose three." in said
+    made = await form_of(browser, "/monitors/new", *fields, *chosen, ("locations", "local"))
+    assert made.status == 303, made.text
+    id = made.headers["location"].split("/")[2].partition("?")[0]
+    kept = (await alice.api.get(f"/api/v1/monitors/{id}")).data
+    assert (kept["monitoring_type"], kept["locations"], kept["quorum"]) == (
+        "global",
+        ["europe", "asia", "local"],
+        "majority",
+    )
+    edit = (await browser.get(f"/monitors/{id}/edit")).text
+    assert 'name="locations" value="asia" checked' in edit
+    wrong = await form_of(
+        browser, f"/monitors/{id}/edit", *LOCAL.items(), ("where_shown", "1"), ("monitoring_type", "global"),
+        ("quorum", "number"), ("quorum_k", "9"), *chosen,
+    )  # fmt: skip
+    assert wrong.status == 422
+    assert "at most 2, the number of locations" in wrong.text
+    back = await form_of(
+        browser, f"/monitors/{id}/edit", *LOCAL.items(), ("where_shown", "1"), ("monitoring_type", "local")
+    )
+    assert back.status == 303
+    kept = (await alice.api.get(f"/api/v1/monitors/{id}")).data
+    assert (kept["monitoring_type"], kept["locations"]) == ("local", [])
+
+
+async def test_a_monitor_shows_each_location_one_alone_and_what_they_agree_on(
+    alice: Alice, browser: Caller, reach: Probes
+) -> None:
+    await with_locations(alice, "europe", "asia")
+    monitor = {
+        "name": "Shop", "type": "http", "target": {"url": "http://127.0.0.1:9/"}, "monitoring_type": "global",
+        "locations": ["europe", "asia"], "interval_s": 60, "retries": 0,
+    }  # fmt: skip
+    id = (await alice.api.post("/api/v1/monitors", monitor)).data["id"]
+    reach.status["asia"] = "down"
+    await alice.api.post(f"/api/v1/monitors/{id}/run", {})
+    page = (await browser.get(f"/monitors/{id}")).text
+    assert "global, 2 locations" in page
+    assert "What they agree on" in page
+    assert "1 of 2" in page
+    one = (await browser.get(f"/monitors/{id}?location=asia")).text
+    assert 'data-location="asia"' in one
+    results = one[one.index('id="results"') :]
+    assert "europe" not in results[: results.index("</table>")]
+    assert "asia" in results
+    chart = await browser.get(f"/monitors/{id}/chart?range=1h&location=asia")
+    assert [line["name"] for line in chart.data["lines"]] == ["asia"]

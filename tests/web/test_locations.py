@@ -182,3 +182,27 @@ async def test_another_workspace_and_those_who_may_not_see_or_change_nothing(ali
         "locations": ["europe"],
     }  # fmt: skip
     assert (await as_charlie.post("/api/v1/monitors", monitor)).status == 422
+
+
+async def test_what_the_locations_agreed_on_is_told_tick_by_tick(alice: Alice, reach: Probes) -> None:
+    await alice.api.post("/api/v1/locations", PUSH)
+    await alice.api.post("/api/v1/locations", PUSH | {"code": "asia"})
+    monitor = {
+        "name": "Shop", "type": "http", "target": {"url": "http://127.0.0.1:9/"}, "monitoring_type": "global",
+        "locations": ["europe", "asia"], "interval_s": 60, "retries": 0,
+    }  # fmt: skip
+    id = (await alice.api.post("/api/v1/monitors", monitor)).data["id"]
+    await alice.api.post(f"/api/v1/monitors/{id}/run", {})
+    reach.status["asia"] = "down"
+    await alice.api.post(f"/api/v1/monitors/{id}/run", {})
+    shown = (await alice.api.get(f"/api/v1/monitors/{id}/consensus?window=1h")).data
+    tick = shown["items"][0]
+    assert (tick["total"], tick["successful"], tick["consensus"]) == (2, 1, "PARTIAL")
+    assert (tick["avg_ms"], tick["min_ms"], tick["max_ms"]) == (5.0, 5.0, 5.0)
+    assert [(r["location"], r["status"], r["stand_in"]) for r in tick["results"]] == [
+        ("asia", "down", None), ("europe", "up", None),
+    ]  # fmt: skip
+    assert shown["next_cursor"] is None
+    assert (await alice.api.get(f"/api/v1/monitors/{id}/consensus?cursor=nonsense")).status == 422
+    _, charlie = await alice.house.person("charlie@example.org", "ADMIN")
+    assert (await alice.house.caller(charlie).get(f"/api/v1/monitors/{id}/consensus")).status == 404
