@@ -14,7 +14,7 @@ from tocsin.web.call import Call
 from tocsin.web.pages import form, view, words
 from tocsin.web.pages.locations import money, state
 
-QUORUMS = {"any": "any location fails", "majority": "most fail", "all": "all fail"}
+QUORUMS = {"any": "any fails", "majority": "most fail", "all": "all fail"}
 
 
 @dataclass(frozen=True, slots=True)
