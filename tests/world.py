@@ -171,6 +171,8 @@ class World:
     def all_sent(self) -> bool:
         """Whether nothing is being sent, recorded or looked for."""
         delivery = self.corridor.delivery
+        if not self.corridor.leads:
+            return not delivery._sending
         return delivery._resting and not delivery._sending and not delivery._wake.is_set()
 
     async def go(self, seconds: float, step: float = 1.0) -> None:

@@ -72,6 +72,17 @@ intake_seconds = Histogram(
 )  # fmt: skip
 store_queue = Gauge("tocsin_store_queue_rows", "Rows waiting for the writer", registry=REGISTRY)
 store_commits = Counter("tocsin_store_commits_total", "Transactions committed by the writer", registry=REGISTRY)
+peers_lost = Counter(
+    "tocsin_cluster_peers_lost_total", "Messages to other instances that were not answered", registry=REGISTRY
+)
+registrations = Counter(
+    "tocsin_cluster_registrations_total",
+    "Instances that wanted to register, by what came of it",
+    ["outcome"],
+    registry=REGISTRY,
+)
+sync_requests = Counter("tocsin_sync_requests_total", "Requests to the sync API", ["status"], registry=REGISTRY)
+stale_epochs = Counter("tocsin_cluster_stale_epochs_total", "Requests of an epoch that is over", registry=REGISTRY)
 store_errors = Counter("tocsin_store_errors_total", "Failed uses of the database", registry=REGISTRY)
 breaker_state = Gauge("tocsin_store_breaker_state", "0 closed, 1 half-open, 2 open", registry=REGISTRY)
 spool_batches = Gauge("tocsin_spool_batches", "Batches on disk that the database does not have yet", registry=REGISTRY)

@@ -19,7 +19,7 @@ import uvicorn
 import uvloop
 
 from tocsin import __version__, telemetry
-from tocsin.app import folder, port
+from tocsin.app import folder, instance, port
 from tocsin.app.anchors import anchors_of
 from tocsin.app.keys import derive
 from tocsin.app.local import local_of
@@ -101,30 +101,34 @@ async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> t
     listening = port.bind(host, settings["PORT"])
     closing.callback(listening.close)
     store = await Store.open(
-        settings.database_url,
-        clock=clock,
-        sealing_key=derive(master, "sealing"),
-        spool_dir=data / "spool",
-        retry_attempts=settings["DB_RETRY_ATTEMPTS"],
-        retry_delay_s=settings["DB_RETRY_DELAY_MS"] / 1000,
-    )
+        settings.database_url, clock=clock, sealing_key=derive(master, "sealing"), spool_dir=data / "spool",
+        retry_attempts=settings["DB_RETRY_ATTEMPTS"], retry_delay_s=settings["DB_RETRY_DELAY_MS"] / 1000,
+    )  # fmt: skip
     closing.push_async_callback(store.close)
-    await begin_all(store, clock)
+    several = await instance.belongs(settings, store)
+    if not several:
+        await begin_all(store, clock)
     egress = Egress(settings["EGRESS"], own={port.own(listening)})
     net = Net(egress=egress, http=HttpEngine(), local=local_of(settings))
     await net.start()
     closing.push_async_callback(net.close)
     links = Links(clock)
-    reach = Reaching(net, clock, links, plain=settings["PROBE_PLAIN"])
-    closing.callback(reach.close)
+    reach = _reach(settings, net, clock, links, closing)
     corridor = _corridor(settings, clock, store, net, listening, derive(master, "links"), reach)
     _hear(corridor, links)
-    await corridor.start()
+    cluster = None
+    if several:
+        reached = settings.reached_at(listening.getsockname()[1])
+        cluster = await instance.take_part(settings, store, corridor, clock, reached, closing)
+    await corridor.start(leads=cluster is None)
     closing.push_async_callback(corridor.stop)
+    if cluster is not None:
+        await cluster.start()
+        closing.push_async_callback(cluster.stop)
     is_set_up = await _is_set_up(store)
     token = None if port.only_loopback(host) or is_set_up else secrets.token_urlsafe(18)
     parts = Parts(
-        settings=settings, clock=clock, store=store, net=net, corridor=corridor, links=links,
+        settings=settings, clock=clock, store=store, net=net, corridor=corridor, links=links, cluster=cluster,
         signing_key=derive(master, "signing"), setup_token=token, is_set_up=is_set_up,
     )  # fmt: skip
     return parts, listening
@@ -148,6 +152,12 @@ def _corridor(
         retention_days=settings["RETENTION_DAYS"],
         reach=reach,
     )
+
+
+def _reach(settings: Settings, net: Net, clock: Clock, links: Links, closing: AsyncExitStack) -> Reaching:
+    reach = Reaching(net, clock, links, plain=settings["PROBE_PLAIN"])
+    closing.callback(reach.close)
+    return reach
 
 
 def _hear(corridor: Corridor, links: Links) -> None:

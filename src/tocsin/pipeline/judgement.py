@@ -46,10 +46,12 @@ OLD_S = 300.0
 
 
 class Judgement:
-    """Folds and judges against a watchlist; `base_url` goes into messages as the link."""
+    """Folds and judges against a watchlist; `base_url` goes into messages as the link. While it does not `lead`, another
+    instance judges: results are folded and kept, nothing else."""
 
     def __init__(self, watchlist: Watchlist, base_url: str) -> None:
         self._watchlist, self._base_url = watchlist, base_url
+        self.leads = True
 
     def fold_in(self, draft: Draft, results: Iterable[CheckResult], now: datetime) -> None:
         """Fold results into their states and judge every monitor whose answer may have changed."""
@@ -63,9 +65,9 @@ class Judgement:
                 seen = to_judge.setdefault(w.monitor.id, (w, {}))[1]
                 seen[result.seat] = result
             draft.results.append(without_body(result))
-            if (now - result.scheduled_at).total_seconds() > OLD_S:
+            if self.leads and (now - result.scheduled_at).total_seconds() > OLD_S:
                 draft.late.append(draft.results[-1])
-        for w, seen in to_judge.values():
+        for w, seen in to_judge.values() if self.leads else ():
             fresh = any((now - r.scheduled_at).total_seconds() <= OLD_S for r in seen.values())
             self.judge_safely(draft, w, now, seen, may_open=fresh)
 

@@ -29,12 +29,18 @@ TRIALS = 20
 
 
 class Runner:
-    """Runs jobs at locations. `ended` is called with each job and its result, after the result was handed to intake."""
+    """Runs jobs at locations. `ended` is called with each job and its result, after the result was handed to intake.
+
+    `here` is this instance's own location. `others` are those of other instances, which keep their own schedule: they are
+    asked for confirmations and by people only. While this instance does not lead, nobody but itself is asked."""
 
     def __init__(
         self, watchlist: Watchlist, locations: Mapping[str, Location], intake: Intake, clock: Clock, lag: LagMeter
     ) -> None:
         self.locations = dict(locations)
+        self.here = next(iter(self.locations), "")
+        self.others: dict[str, Location] = {}
+        self.leads = True
         self._watchlist, self._intake, self._clock, self._lag = watchlist, intake, clock, lag
         self._tasks: dict[asyncio.Task[None], tuple[Job, float]] = {}
         self._trials = asyncio.Semaphore(TRIALS)
@@ -44,11 +50,16 @@ class Runner:
         self.unreachable: Callable[[str, str], None] = lambda workspace_id, code: None
 
     def seats(self, watched: Watched) -> list[str]:
-        """The locations of a monitor that there is a way to, be they lost for now or not."""
-        return [place for place in watched.assigned if self._way(watched, place) is not None]
+        """The locations of a monitor that it is to be checked at from here, be they lost for now or not."""
+        ours = (place for place in watched.assigned if place not in self.others)
+        return [place for place in ours if self._way(watched, place) is not None]
 
     def places(self, watched: Watched) -> list[str]:
-        """The locations of a monitor that it can be checked at now, by themselves or by who stands in for them."""
+        """The locations of a monitor that it is to be checked at from here, by themselves or by who stands in for them."""
+        return [place for place in self.asked(watched) if place not in self.others]
+
+    def asked(self, watched: Watched) -> list[str]:
+        """The locations of a monitor that it can be checked at now; those of other instances too."""
         return [place for place in watched.assigned if self.who(watched, place) is not None]
 
     def who(self, watched: Watched, place: str) -> str | None:
@@ -63,7 +74,9 @@ class Runner:
 
     def _way(self, watched: Watched, place: str) -> Location | None:
         run = self.locations.get(place)
-        return self._watchlist.roster.run(watched.monitor.workspace_id, place) if run is None else run
+        if run is not None or not self.leads:
+            return run
+        return self.others.get(place) or self._watchlist.roster.run(watched.monitor.workspace_id, place)
 
     def start(self, job: Job) -> None:
         """Begin to run an admitted job."""
@@ -93,7 +106,7 @@ class Runner:
 
         A check that is running is waited for first. Raises NotFound; Conflict when it is paused or cannot be run."""
         watched = self._watchlist.get(monitor_id)
-        places = self.places(watched)
+        places = self.asked(watched)
         if watched.monitor.type == "push" or not places:
             raise Conflict("nothing to run: it is not checked from here")
         jobs: list[Job] = []
@@ -120,7 +133,7 @@ class Runner:
         """One check from this instance that is not stored and not judged."""
         async with self._trials:
             since = self._lag.now()
-            return self._lag.fair(await self._ask(self.locations[self._watchlist.home], order), since)
+            return self._lag.fair(await self._ask(self.locations[self.here], order), since)
 
     async def cycle(self, workspace_id: str | None = None, *, stored: bool = True) -> dict[str, Any]:
         """Check every active monitor (of a workspace) now, within the limits, and wait: figures of the cycle.

@@ -125,7 +125,7 @@ class Scheduler:
         was anywhere."""
         if watched.gone or watched.monitor.paused or not self._is_run(watched) or not self._tasks:
             return False
-        places = [place for place in self._runner.places(watched) if at is None or place in at]
+        places = [place for place in self._runner.asked(watched) if at is None or place in at]
         idle = [place for place in places if place not in watched.running]
         for place in idle:
             self._push(watched, place, self._clock.now(), own_slot=False)
@@ -209,7 +209,7 @@ class Scheduler:
                 number = self._push(watched, job.location, job.slot, due=again, attempt=job.attempt + 1, own_slot=False)
                 self._repeats[monitor.id, job.location] = number
         if job.attempt == 0 and job.own_slot and result.status == "down":
-            for place in self._runner.places(watched):
+            for place in self._runner.asked(watched):
                 if place not in watched.running and watched.failed_at.get(place) != job.slot:
                     self._push(watched, place, now, own_slot=False)
 

@@ -228,6 +228,10 @@ class Watchlist:
         others = [i for (of, _), i in self.incidents.items() if of == workspace_id]
         return [incident for incident in (*verdicts, *others) if incident.open]
 
+    def heard_by(self, workspace_id: str, channel_id: str) -> int:
+        """Of how many open incidents a channel was told."""
+        return sum(channel_id in (incident.told_channels or ()) for incident in self.open_of(workspace_id))
+
     async def reload_incident(self, workspace_id: str, subject: str) -> None:
         """Take the subject's newest incident as the store has it."""
         found = await self._store.of(workspace_id).read(lambda s: s.incidents.latest_of([subject]))

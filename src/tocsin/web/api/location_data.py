@@ -50,6 +50,12 @@ class LocationIn(Struct, frozen=True, kw_only=True):
     cost: Annotated[Number | None, Range(0, 1_000_000), Help("what a thousand checks cost there, in your unit")] = None
 
 
+class Domain(Struct, frozen=True, kw_only=True):
+    """What fails together with a place; None for nothing."""
+
+    failure_domain: Annotated[Name | None, Length(0, 100)] = None
+
+
 class LocationOut(Struct, frozen=True, kw_only=True):
     """A place that checks. `kind` home: this server itself, probe: another one, whose probe has `id`. `state`: new (not
     looked at yet), well, missing (once), lost, off. `quarantined`: it is blind, its votes do not count now. `stand_in`: who

@@ -4,6 +4,7 @@ thing, with two addresses: /locations/{code} and /probes/{id}."""
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -11,9 +12,9 @@ from msgspec import structs
 from msgspec.structs import replace
 
 from tocsin.clock import new_id
+from tocsin.core import shape
 from tocsin.core.access import Principal, may
 from tocsin.core.account import Preferences
-from tocsin.core.plain import found
 from tocsin.core.probe import JOIN_S, SUGGESTIONS, Probe
 from tocsin.core.result import iso
 from tocsin.errors import Conflict, Invalid, NotFound, PeerLost, Problem
@@ -23,6 +24,7 @@ from tocsin.web import tokens
 from tocsin.web.api import preferences
 from tocsin.web.api.given import as_object, some_of
 from tocsin.web.api.location_data import (
+    Domain,
     LocationIn,
     LocationList,
     LocationMade,
@@ -101,10 +103,9 @@ async def create(parts: Parts, who: Principal, data: dict[str, Any]) -> tuple[Pr
 async def change(parts: Parts, who: Principal, code: str, data: dict[str, Any]) -> None:
     """Change some of a location's fields. Of this server itself only what fails together with it can be said."""
     if "failure_domain" in data:
-        domain = data["failure_domain"]
-        if domain is not None and (not isinstance(domain, str) or len(domain) > 100):
-            raise Invalid(Problem("failure_domain", "a name of at most 100 characters, or null", found(domain)))
-        await set_domain(parts, who, code, domain)
+        await set_domain(
+            parts, who, code, shape.read(Domain, {"failure_domain": data["failure_domain"]}).failure_domain
+        )
     rest = {name: value for name, value in data.items() if name != "failure_domain"}
     if not rest:
         one(parts, who, code)
@@ -139,15 +140,22 @@ async def delete(parts: Parts, who: Principal, code: str) -> None:
 
 
 async def set_domain(parts: Parts, who: Principal, place: str, domain: str | None, *, known: bool = False) -> None:
-    """Say what fails together with a place; its monitors are judged anew. NotFound for a place that does not check."""
-    if not known:
-        one(parts, who, place)
-    if parts.corridor.watchlist.telling(who.workspace_id).preferences.failure_domains.get(place) == domain:
-        return
+    """Say what fails together with one place."""
+    if parts.corridor.watchlist.telling(who.workspace_id).preferences.failure_domains.get(place) != domain or not known:
+        await set_domains(parts, who, {place: domain}, known=known)
+
+
+async def set_domains(parts: Parts, who: Principal, domains: Mapping[str, str | None], *, known: bool = False) -> None:
+    """Say what fails together with each of these places; monitors are judged anew. NotFound for a place that does not
+    check, Invalid for a name that is none."""
+    for place, domain in domains.items():
+        if not known:
+            one(parts, who, place)
+        shape.read(Domain, {"failure_domain": domain}, where=place)
 
     def make(settled: Preferences) -> Preferences:
-        others = {name: other for name, other in settled.failure_domains.items() if name != place}
-        named = {place: domain.strip()} if domain is not None and domain.strip() else {}
+        others = {name: other for name, other in settled.failure_domains.items() if name not in domains}
+        named = {place: domain.strip() for place, domain in domains.items() if domain is not None and domain.strip()}
         return replace(settled, failure_domains=others | named)
 
     await preferences.change(parts, who, make)
