@@ -103,16 +103,8 @@ def _bad(watched: Sequence[Watched]) -> set[str]:
 
 def _start(call: Call) -> dict[str, Any]:
     wanted: New = call.query or New()
-    known = {row["code"] for row in locations.visible(call.parts, call.who)}
-    left = [s for s in SUGGESTIONS if s.code not in known]
-    usual = next((s for s in SUGGESTIONS if s.code == wanted.code), left[0] if left and not wanted.code else None)
     mode = wanted.mode if wanted.mode in ("push", "pull") else "push"
-    start: dict[str, Any] = {"code": wanted.code, "name": "", "mode": mode, "endpoint_url": "", "enabled": True}
-    start |= {"failure_domain": "", "latitude": "", "longitude": "", "cost": "", "pin": ""}
-    if usual is not None:
-        start |= {"code": usual.code, "name": usual.name, "cost": usual.cost}
-        start |= {"latitude": usual.latitude, "longitude": usual.longitude}
-    return start
+    return {"code": wanted.code, "mode": mode, "enabled": True}
 
 
 def typed(call: Call, *, old: bool = False) -> dict[str, Any]:
