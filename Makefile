@@ -10,7 +10,7 @@ ARGS ?=
 WORKERS ?= auto
 SPREAD := -n $(WORKERS) --maxprocesses=4 --dist worksteal
 
-.PHONY: help run check test coverage soak fuzz bench docs clean
+.PHONY: help run check test coverage soak simulate fuzz bench docs clean
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ coverage: $(VENV)/.for-development ## the same tests, and how much of the code t
 
 soak: $(VENV)/.for-development ## the long tests: faults, seeds, fuzz
 	@$(BIN)/python -m pytest -m soak --timeout=3600 -ra $(ARGS)
+
+simulate: $(VENV)/.for-development ## clusters in worlds with faults, SEEDS=10000 of them (ARGS="--story 7" tells one)
+	@PYTHONPATH=tests $(BIN)/python -m simulation --seeds $(or $(SEEDS),500) $(ARGS)
 
 fuzz: $(VENV)/.for-development ## the parsers of tests/fuzz guided by coverage, a minute each (ARGS="NAME --seconds 600")
 	@$(PIP) -e '.[fuzz]'

@@ -35,6 +35,21 @@ checks_invalid = Counter(
 self_test_failed = Gauge(
     "tocsin_self_test_failed", "1 while this location doubts its own resolver, route or clock", registry=REGISTRY
 )
+probes_missed = Counter(
+    "tocsin_probes_missed_total",
+    "Looks after a probe that it did not answer as it should",
+    ["cause"],
+    registry=REGISTRY,
+)
+probes_denied = Counter(
+    "tocsin_probes_denied_total", "Probes that were not let in: keys and join tokens that do not count", ["cause"],
+    registry=REGISTRY,
+)  # fmt: skip
+probes_lost = Gauge("tocsin_probes_lost", "Locations whose probe is lost", registry=REGISTRY)
+probe_seconds = Histogram(
+    "tocsin_probe_seconds", "Time a probe took to say how it is", registry=REGISTRY,
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)  # fmt: skip
 active_monitors = Gauge("active_monitors", "Monitors that are not paused", registry=REGISTRY)
 active_incidents = Gauge("active_incidents", "Open incidents", registry=REGISTRY)
 scheduler_lateness = Histogram(
@@ -57,6 +72,17 @@ intake_seconds = Histogram(
 )  # fmt: skip
 store_queue = Gauge("tocsin_store_queue_rows", "Rows waiting for the writer", registry=REGISTRY)
 store_commits = Counter("tocsin_store_commits_total", "Transactions committed by the writer", registry=REGISTRY)
+peers_lost = Counter(
+    "tocsin_cluster_peers_lost_total", "Messages to other instances that were not answered", registry=REGISTRY
+)
+registrations = Counter(
+    "tocsin_cluster_registrations_total",
+    "Instances that wanted to register, by what came of it",
+    ["outcome"],
+    registry=REGISTRY,
+)
+sync_requests = Counter("tocsin_sync_requests_total", "Requests to the sync API", ["status"], registry=REGISTRY)
+stale_epochs = Counter("tocsin_cluster_stale_epochs_total", "Requests of an epoch that is over", registry=REGISTRY)
 store_errors = Counter("tocsin_store_errors_total", "Failed uses of the database", registry=REGISTRY)
 breaker_state = Gauge("tocsin_store_breaker_state", "0 closed, 1 half-open, 2 open", registry=REGISTRY)
 spool_batches = Gauge("tocsin_spool_batches", "Batches on disk that the database does not have yet", registry=REGISTRY)

@@ -124,6 +124,13 @@ def people_of(parts: Parts, who: Principal) -> dict[str, str]:
     return {channel.id.removeprefix(PERSON): channel.name for channel in telling_of(parts, who).people}
 
 
+def people_to_choose(parts: Parts, who: Principal) -> dict[str, str]:
+    """The members by id as a form offers them: of viewers it says how they acknowledge."""
+    viewers = telling_of(parts, who).viewers
+    says = {True: " (viewer: acknowledges by the link in a message only)", False: ""}
+    return {id: email + says[id in viewers] for id, email in people_of(parts, who).items()}
+
+
 def schedule_json(parts: Parts, who: Principal, schedule: OnCallSchedule) -> dict[str, Any]:
     """A schedule as JSON data."""
     data = shape.dump(schedule)

@@ -16,6 +16,7 @@ from tocsin.web.api import alert_rules
 from tocsin.web.api.alert_rule_data import rule_fields
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.pages import form, rule_words, view, words
+from tocsin.web.pages.escalation import sentences as policy_sentences
 
 NUMBERS = ("for_s", "recovery_s", "reminder_s")
 FIELDS = {
@@ -169,7 +170,7 @@ def _words(call: Call, data: Mapping[str, Any]) -> list[str]:
     named: list[str] | None = data.get("channels")
     known = call.parts.corridor.watchlist.channels(call.who.workspace_id)
     channels = None if named is None else [c.name for c in known if c.id in named]
-    return rule_words.sentences(data, _names(call), channels)
+    return rule_words.sentences(data, _names(call), channels) + policy_sentences(call, data.get("policy"))
 
 
 def _start(type_: str) -> dict[str, Any]:

@@ -6,14 +6,40 @@ from collections.abc import Mapping
 from typing import Any
 
 from tocsin.clock import new_id
-from tocsin.core.escalation import EscalationPolicy
+from tocsin.core.escalation import EscalationPolicy, EscalationStep
+from tocsin.core.wording import span
 from tocsin.errors import Conflict, Invalid
 from tocsin.web.api import escalation, on_call
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.pages import form, view, words
-from tocsin.web.pages.on_call import errors_of
 
 _KINDS = {"c": "channels", "p": "people", "s": "schedules"}
+
+
+def steps_in_words(call: Call, policy: EscalationPolicy) -> list[str]:
+    """Its steps one by one: when each is told, and whom it tells."""
+    return [_step_words(call, step) for step in policy.steps]
+
+
+def _step_words(call: Call, step: EscalationStep) -> str:
+    telling = on_call.telling_of(call.parts, call.who)
+    people = on_call.people_of(call.parts, call.who)
+    channels = {channel.id: channel.name for channel in telling.channels}
+    names = [channels.get(id, "a channel that is gone") for id in step.channels]
+    names += [people.get(id, "a former member") for id in step.people]
+    named = [telling.schedules.get(id) for id in step.schedules]
+    names += [f"{s.name} (on call)" if s is not None else "a schedule that is gone" for s in named]
+    return f"after {span(step.delay_s)}: {words.listed(names)}" if step.delay_s else f"at once: {words.listed(names)}"
+
+
+def sentences(call: Call, policy_id: str | None) -> list[str]:
+    """What a policy does when nobody acknowledges, in plain words; none where there is no policy."""
+    policy = on_call.telling_of(call.parts, call.who).policy(policy_id)
+    if policy is None:
+        return []
+    again = f"; all again {words.count(policy.repeat, 'time')}" if policy.repeat else ""
+    steps = "; then ".join(steps_in_words(call, policy))
+    return [f"When nobody acknowledges, it goes on as “{policy.name}” says: {steps}{again}."]
 
 
 def typed(call: Call) -> dict[str, Any]:
@@ -46,13 +72,18 @@ def step_row(data: Mapping[str, Any], error: str = "") -> dict[str, Any]:
 def _whom(call: Call) -> list[tuple[str, list[tuple[str, str]]]]:
     """What a step may tell: (heading, [(value, name)])."""
     telling = on_call.telling_of(call.parts, call.who)
-    people = sorted(on_call.people_of(call.parts, call.who).items(), key=lambda pair: pair[1])
+    people = sorted(on_call.people_to_choose(call.parts, call.who).items(), key=lambda pair: pair[1])
     groups = [
         ("On call", [(f"s.{s.id}", s.name) for s in on_call.visible(call.parts, call.who)]),
         ("Members", [(f"p.{id}", email) for id, email in people]),
         ("Channels", [(f"c.{c.id}", c.name) for c in telling.channels]),
     ]
     return [(head, names) for head, names in groups if names]
+
+
+def errors_of(told: Mapping[str, str], where: str) -> str:
+    """What is wrong with one row, in one line."""
+    return " ".join(dict.fromkeys(text for path, text in told.items() if path.startswith(where)))
 
 
 def _form(

@@ -38,7 +38,7 @@ class Shown(Struct, frozen=True, kw_only=True):
 async def index(call: Call) -> Reply:
     """The list: what lasts now, what comes, what is over."""
     wanted: Shown = call.query or Shown()
-    groups: dict[str, list[tuple[Window, str]]] = {"Now": [], "To come": [], "Over or off": []}
+    groups: dict[str, list[tuple[Window, window_words.When]]] = {"Now": [], "To come": [], "Over or off": []}
     watched = call.parts.corridor.watchlist.of(call.who.workspace_id)
     for window in windows.visible(call.parts, call.who):
         place, said = _stands(window, call.now)
@@ -59,15 +59,14 @@ async def index(call: Call) -> Reply:
     )
 
 
-def _stands(window: Window, now: datetime) -> tuple[str, str]:
+def _stands(window: Window, now: datetime) -> tuple[str, window_words.When]:
     if not window.enabled:
-        return "Over or off", "off"
+        return "Over or off", window_words.When("off")
     coming = windows.coming(window, now, 1)
     if not coming:
-        return "Over or off", "over"
-    begin, end = coming[0]
+        return "Over or off", window_words.When("over")
     lasts = ends_at(window, now) is not None
-    return ("Now" if lasts else "To come"), window_words.span(begin, end, window.time_zone)
+    return ("Now" if lasts else "To come"), window_words.when(*coming[0], window.time_zone)
 
 
 def _verdict(lasting: int, quiet: int) -> str:
@@ -185,8 +184,9 @@ def _form(
     )
 
 
-def _seen_before(call: Call, data: dict[str, Any] | Mapping[str, Any]) -> dict[str, Any]:
+def _seen_before(call: Call, data: Mapping[str, Any]) -> dict[str, Any]:
     """When it would come, or what is missing for that."""
+    data = {name: data[name] for name in windows.WindowIn.__struct_fields__}
     try:
         window = windows.read_window(call.parts, call.who, {**data, "name": data["name"] or "-"})
     except Invalid as error:
@@ -199,7 +199,8 @@ def _seen_before(call: Call, data: dict[str, Any] | Mapping[str, Any]) -> dict[s
         except Invalid:
             return {"times": [], "missing": ""}
     times = windows.coming(window, call.now, 5)
-    return {"times": [window_words.span(begin, end, window.time_zone) for begin, end in times], "missing": ""}
+    zone = window.time_zone
+    return {"times": [window_words.when(*both, zone) for both in times], "missing": "", "time_zone": zone}
 
 
 async def new(call: Call) -> Reply:

@@ -12,11 +12,11 @@ from msgspec import Struct
 from tocsin.clock import new_id
 from tocsin.core.on_call import OnCallSchedule, Shift, shifts
 from tocsin.core.rhythm import is_zone
-from tocsin.core.wording import span
 from tocsin.errors import Conflict, Invalid
 from tocsin.web.api import escalation, on_call
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.pages import form, view, words
+from tocsin.web.pages.escalation import errors_of, steps_in_words
 
 AHEAD = timedelta(days=14)
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -37,7 +37,7 @@ async def index(call: Call) -> Reply:
     policies = [
         {
             "policy": policy,
-            "steps": [_step_words(call, step) for step in policy.steps],
+            "steps": steps_in_words(call, policy),
             "used": len(escalation.used_by(call.parts, call.who, policy.id)),
             "warnings": escalation.warnings(call.parts, call.who, policy),
         }
@@ -67,17 +67,6 @@ def _verdict(schedules: list[dict[str, Any]]) -> str:
     if not on_duty:
         return "Nobody is on duty now."
     return f"{words.listed(on_duty)} {'is' if len(on_duty) == 1 else 'are'} on duty."
-
-
-def _step_words(call: Call, step: Any) -> str:
-    telling = on_call.telling_of(call.parts, call.who)
-    people = on_call.people_of(call.parts, call.who)
-    channels = {channel.id: channel.name for channel in telling.channels}
-    names = [channels.get(id, "a channel that is gone") for id in step.channels]
-    names += [people.get(id, "a former member") for id in step.people]
-    named = [telling.schedules.get(id) for id in step.schedules]
-    names += [f"{s.name} (on call)" if s is not None else "a schedule that is gone" for s in named]
-    return f"after {span(step.delay_s)}: {words.listed(names)}" if step.delay_s else f"at once: {words.listed(names)}"
 
 
 def typed(call: Call) -> dict[str, Any]:
@@ -142,11 +131,6 @@ def _blank(call: Call) -> dict[str, Any]:
     return {"people": [mine] if mine else [], "starts_at": start.isoformat()}
 
 
-def errors_of(told: Mapping[str, str], where: str) -> str:
-    """What is wrong with one row, in one line."""
-    return " ".join(dict.fromkeys(text for path, text in told.items() if path.startswith(where)))
-
-
 def _form(
     call: Call, data: Mapping[str, Any], told: Mapping[str, str], *, schedule: OnCallSchedule | None = None,
     error: str = "", status: int = 200,
@@ -159,7 +143,8 @@ def _form(
     overrides = [o for o in schedule.overrides if o.ends_at > now] if schedule is not None else []
     return view.page(
         call, "schedule_edit.html", section="on-call", status=status, schedule=schedule, data=data, errors=told,
-        error=error, rows=rows, people=on_call.people_of(call.parts, call.who), days=DAYS, overrides=overrides,
+        error=error, rows=rows, people=on_call.people_of(call.parts, call.who),
+        choices=on_call.people_to_choose(call.parts, call.who), days=DAYS, overrides=overrides,
         shifts=[] if schedule is None else _shown(schedule, now), me=call.who.user_id, zone=zone,
         begin=wall(now.isoformat(), zone), end=wall((now + timedelta(hours=8)).isoformat(), zone),
         warnings=[] if schedule is None else on_call.warnings(call.parts, call.who, schedule),
@@ -206,8 +191,8 @@ async def rotation(call: Call) -> Reply:
     """The fragment of one more rotation."""
     zone = view.first(call, "time_zone", "UTC")
     row = rotation_row(_blank(call), zone)
-    people = on_call.people_of(call.parts, call.who)
-    return view.html(view.render("rotation.html", row=row, people=people, days=DAYS))
+    choices = on_call.people_to_choose(call.parts, call.who)
+    return view.html(view.render("rotation.html", row=row, choices=choices, days=DAYS))
 
 
 async def take_over(call: Call) -> Reply:

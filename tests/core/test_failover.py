@@ -1,0 +1,295 @@
+"""One instance's part in the election, step by step; many together are in tests/simulation."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+import pytest
+
+from tocsin.core.control_log import BEGIN, Entry, Log, Position
+from tocsin.core.failover import Node
+from tocsin.core.lease import Terms, lease_end, send_budget
+from tocsin.core.membership import Change, Member, Membership
+from tocsin.core.peer import Append, Appended, Message, PreVote, PreVoted, TransferNow, Vote, Voted
+from tocsin.core.turn import (
+    Became,
+    ChangeAsked,
+    Committed,
+    Compacted,
+    Disk,
+    Done,
+    Effect,
+    Forced,
+    HandedOver,
+    Me,
+    NeedsSnapshot,
+    PromoteAsked,
+    Proposal,
+    Proposed,
+    Received,
+    Refused,
+    Send,
+    SnapshotInstalled,
+    Ticked,
+    Truncated,
+    Write,
+)
+
+TERMS = Terms()
+E = TypeVar("E", bound=Effect)
+
+
+def members(*names: str, **kinds: str) -> Membership:
+    return Membership(
+        version=1,
+        members=tuple(
+            Member(id=n, incarnation=f"{n}1", order=i, kind=kinds.get(n, "voter")) for i, n in enumerate(names)
+        ),
+    )
+
+
+def a_node(name: str = "a", peers: Membership | None = None, now: float = 0.0, **disk: object) -> Node:
+    return Node(
+        Me(id=name, incarnation=f"{name}1"), Disk(membership=peers or members("a", "b", "c"), **disk), now  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def found(kind: type[E], effects: list[Effect]) -> list[E]:
+    return [e for e in effects if isinstance(e, kind)]
+
+
+def said(effects: list[Effect], to: str | None = None) -> list[Message]:
+    return [e.message for e in found(Send, effects) if to in (None, e.to)]
+
+
+def elected(name: str = "a", peers: Membership | None = None, **disk: object) -> tuple[Node, float]:
+    """A primary in office, heard by b at the returned time."""
+    node = a_node(name, peers, **disk)
+    now = node.wakes_at()
+    node.step(now, Ticked())
+    node.step(
+        now, Received(sender="b", message=PreVoted(epoch=0, asked=node.epoch + 1, granted=True, incarnation="b1"))
+    )
+    node.step(now, Received(sender="b", message=Voted(epoch=1, asked=node.epoch, granted=True, incarnation="b1")))
+    assert node.role == "elect"
+    heard(node, now)
+    assert node.role == "primary"
+    return node, now
+
+
+def heard(node: Node, now: float, who: str = "b", stamp: float | None = None) -> list[Effect]:
+    answer = Appended(
+        epoch=node.epoch,
+        stamp=now if stamp is None else stamp,
+        ok=True,
+        index=node.log.last.index,
+        incarnation=f"{who}1",
+    )
+    return node.step(now, Received(sender=who, message=answer))
+
+
+def test_nobody_stands_or_votes_before_a_promise_from_before_the_start_is_over() -> None:
+    node = a_node()
+    assert node.wakes_at() >= TERMS.promise_s
+    ask = PreVote(epoch=1, last=Position(0, 0), incarnation="b1")
+    early = said(node.step(TERMS.promise_s - 0.1, Received(sender="b", message=ask)))
+    late = said(node.step(TERMS.promise_s, Received(sender="b", message=ask)))
+    assert [m.granted for m in early + late if isinstance(m, PreVoted)] == [False, True]
+
+
+def test_a_candidate_asks_first_and_begins_no_epoch_alone() -> None:
+    node = a_node()
+    for _ in range(5):
+        effects = node.step(node.wakes_at(), Ticked())
+        assert [type(m) for m in said(effects)] == [PreVote, PreVote]
+        assert found(Write, effects) == []
+    assert node.epoch == 0
+
+
+def test_the_vote_is_on_disk_before_it_is_said_and_given_once_an_epoch() -> None:
+    node = a_node()
+    ask = Vote(epoch=1, last=Position(0, 0), incarnation="b1")
+    effects = node.step(20.0, Received(sender="b", message=ask))
+    kinds = [type(e) for e in effects if isinstance(e, Write | Send)]
+    assert kinds[-2:] == [Write, Send]
+    assert found(Write, effects)[-1].voted_for == "b"
+    other = said(node.step(20.1, Received(sender="c", message=Vote(epoch=1, last=Position(0, 0), incarnation="c1"))))
+    assert isinstance(other[0], Voted)
+    assert (other[0].granted, other[0].why) == (False, "it voted for b")
+
+
+def test_an_elected_primary_works_only_when_a_majority_stored_the_beginning() -> None:
+    node = a_node()
+    now = node.wakes_at()
+    node.step(now, Ticked())
+    node.step(now, Received(sender="b", message=PreVoted(epoch=0, asked=1, granted=True, incarnation="b1")))
+    effects = node.step(now, Received(sender="b", message=Voted(epoch=1, asked=1, granted=True, incarnation="b1")))
+    assert [e.kind for e in found(Write, effects)[0].entries] == [BEGIN]
+    assert (node.role, node.lease_left(now), node.may_send(now)) == ("elect", 0.0, 0.0)
+    refused = found(Refused, node.step(now, Proposed(proposals=(Proposal(id="p", kind="config", payload=b""),))))
+    assert refused[0].reason == "not_primary"
+    effects = heard(node, now)
+    assert [type(e) for e in effects][:2] == [Committed, Became]
+    assert (node.role, node.lease_left(now), node.may_send(now)) == ("primary", TERMS.lease_s, TERMS.send_s)
+
+
+def test_a_lease_is_counted_from_the_stamp_and_of_registered_voters() -> None:
+    names = ("a", "b", "c", "d", "e")
+    assert lease_end({"b": 3.0, "c": 5.0, "d": 4.0}, "a", names, 9.0, TERMS) == 4.0 + TERMS.lease_s
+    assert lease_end({"b": 3.0}, "a", names, 9.0, TERMS) is None
+    assert lease_end({}, "a", ("a",), 9.0, TERMS) == 9.0 + TERMS.lease_s
+    assert [send_budget(end, 0.0, TERMS) for end in (None, 0.5, 3.0, 15.0)] == [0.0, 0.0, 3.0, 8.0]
+
+
+def test_a_primary_that_is_not_heard_steps_down_by_itself_even_after_a_pause() -> None:
+    node, now = elected()
+    proposal = Proposed(proposals=(Proposal(id="p", kind="config", payload=b"x"),))
+    assert found(Refused, node.step(now + 1, proposal)) == []
+    effects = node.step(now + 60, Proposed(proposals=(Proposal(id="q", kind="config", payload=b"y"),)))
+    assert found(Became, effects)[0].role == "follower"
+    assert [(r.id, r.reason) for r in found(Refused, effects)] == [("p", "in_doubt"), ("q", "not_primary")]
+    assert node.may_send(now + 60) == 0
+
+
+def test_a_later_epoch_ends_an_office_at_once() -> None:
+    node, now = elected()
+    fenced = Appended(epoch=7, stamp=now, ok=False, index=1, incarnation="c1", primary="c")
+    effects = node.step(now + 1, Received(sender="c", message=fenced))
+    assert (node.role, node.epoch) == ("follower", 7)
+    assert found(Write, effects)[0].epoch == 7
+    stale = node.fence(6)
+    assert stale is not None
+    assert stale.epoch == 7
+    assert node.fence(7) is None
+
+
+def test_a_stale_primary_is_told_so_and_gets_no_promise() -> None:
+    node = a_node("b", epoch=5)
+    effects = node.step(1.0, Received(sender="a", message=Append(epoch=4, stamp=1.0, prev=Position(0, 0), commit=0)))
+    answer = said(effects)[0]
+    assert isinstance(answer, Appended)
+    assert (answer.ok, answer.epoch) == (False, 5)
+
+
+def test_what_is_proposed_is_committed_when_a_majority_has_it() -> None:
+    node, now = elected()
+    effects = node.step(now + 1, Proposed(proposals=(Proposal(id="p", kind="config", payload=b"x"),)))
+    assert isinstance(effects[0], Write)
+    assert [len(m.entries) for m in said(effects) if isinstance(m, Append)] == [1, 1]
+    effects = heard(node, now + 1.1)
+    assert [e.payload for c in found(Committed, effects) for e in c.entries] == [b"x"]
+    assert found(Done, effects) == [Done(id="p", position=node.log.last)]
+
+
+def test_an_old_primary_follows_and_cuts_what_was_never_committed() -> None:
+    node, now = elected()
+    node.step(now + 1, Proposed(proposals=(Proposal(id="p", kind="config", payload=b"draft"),)))
+    begin = Entry(epoch=2, index=2, kind=BEGIN)
+    append = Append(epoch=2, stamp=9.0, prev=Position(1, 1), commit=2, entries=(begin,))
+    effects = node.step(now + 20, Received(sender="b", message=append))
+    assert [e.payload for t in found(Truncated, effects) for e in t.entries] == [b"draft"]
+    assert (found(Write, effects)[-1].cut, node.primary, node.commit) == (2, "b", 2)
+    assert isinstance(effects[-1], Send)
+
+
+def test_another_disk_has_no_vote_and_does_not_stand() -> None:
+    wiped = Node(Me(id="c", incarnation="c2"), Disk(membership=members("a", "b", "c")), 0.0)
+    assert wiped.wakes_at() == float("inf")
+    node = a_node()
+    now = node.wakes_at()
+    node.step(now, Ticked())
+    node.step(now, Received(sender="c", message=PreVoted(epoch=0, asked=1, granted=True, incarnation="c2")))
+    assert node.epoch == 0
+
+
+def test_membership_changes_one_at_a_time() -> None:
+    node, now = elected()
+    out = node.step(now, ChangeAsked(id="1", change=Change(remove="c")))
+    assert found(Refused, out) == []
+    out = node.step(now, ChangeAsked(id="2", change=Change(remove="b")))
+    assert [r.reason for r in found(Refused, out)] == ["one_at_a_time"]
+    heard(node, now + 1)
+    out = node.step(now + 1, ChangeAsked(id="3", change=Change(remove="a")))
+    assert "promote another" in found(Refused, out)[0].why
+    newcomer = Member(id="d", incarnation="d1", order=3)
+    out = node.step(now + 1, ChangeAsked(id="4", change=Change(put=newcomer)))
+    assert "add it as an observer" in found(Refused, out)[0].why
+
+
+def test_an_office_is_handed_over_when_the_next_has_everything() -> None:
+    node, now = elected()
+    node.step(now + 1, Proposed(proposals=(Proposal(id="p", kind="config", payload=b"x"),)))
+    assert found(HandedOver, node.step(now + 1, PromoteAsked(id="h", to="b"))) == []
+    out = node.step(now + 1, Proposed(proposals=(Proposal(id="q", kind="config", payload=b"y"),)))
+    assert [r.reason for r in found(Refused, out)] == ["handing_over"]
+    effects = heard(node, now + 1.2)
+    transfer = said(effects, "b")[-1]
+    assert isinstance(transfer, TransferNow)
+    assert (node.role, node.may_send(now + 1.2)) == ("follower", 0.0)
+    heir = a_node("b", epoch=1, entries=node.log.slice(1, 2))
+    third = a_node("c", epoch=1, entries=node.log.slice(1, 2))
+    hello = Received(sender="a", message=Append(epoch=1, stamp=1.0, prev=Position(1, 2), commit=2))
+    heir.step(50.0, hello)
+    third.step(50.0, hello)
+    ask = said(heir.step(50.1, Received(sender="a", message=transfer)), "c")[0]
+    answer = said(third.step(50.2, Received(sender="b", message=ask)))[0]
+    assert isinstance(answer, Voted)
+    assert answer.granted
+
+
+def test_a_promotion_by_force_cuts_the_membership_to_one() -> None:
+    node = a_node("b", members("a", "b"), epoch=3)
+    effects = node.step(1.0, Forced(id="f"))
+    assert (node.role, node.epoch, node.membership.voters()) == ("primary", 1003, ("b",))
+    assert node.lease_left(1.0) == TERMS.lease_s
+    assert [e.kind for c in found(Committed, effects) for e in c.entries] == ["membership", BEGIN]
+
+
+def test_a_single_voter_needs_nobody_and_waits_for_nobody() -> None:
+    node = a_node("a", members("a"))
+    effects = node.step(node.wakes_at(), Ticked())
+    assert node.role == "primary"
+    assert isinstance(effects[0], Write)
+    assert node.lease_left(10_000.0) == TERMS.lease_s
+
+
+def test_who_is_far_behind_copies_the_tables() -> None:
+    node, now = elected()
+    node.step(now, Proposed(proposals=(Proposal(id="p", kind="config", payload=b"x"),)))
+    heard(node, now)
+    node.step(now, Compacted(index=2))
+    refusal = Appended(epoch=1, stamp=now, ok=False, index=1, incarnation="c1")
+    append = said(node.step(now, Received(sender="c", message=refusal)), "c")[0]
+    assert isinstance(append, Append)
+    assert append.snapshot
+    other = a_node("c")
+    out = other.step(1.0, Received(sender="a", message=append))
+    assert found(NeedsSnapshot, out) == [NeedsSnapshot(sender="a", position=Position(1, 2))]
+    write = found(Write, other.step(2.0, SnapshotInstalled(position=append.prev, membership=node.membership)))[0]
+    assert (write.base, write.cut, other.commit) == (Position(1, 2), 3, 2)
+
+
+def test_a_log_gives_back_the_membership_of_what_it_cut() -> None:
+    log = Log(Position(0, 0), members("a"))
+    log.append([Entry(epoch=1, index=1, kind="membership", membership=members("a", "b"))])
+    assert (log.membership.voters(), log.changed_at) == (("a", "b"), 1)
+    log.cut(1)
+    assert (log.membership.voters(), log.changed_at, log.last) == (("a",), 0, Position(0, 0))
+    with pytest.raises(ValueError, match="entry 1 was expected"):
+        log.append([Entry(epoch=1, index=3, kind="config")])
+
+
+def test_messages_travel_as_json() -> None:
+    append = Append(
+        epoch=1, stamp=2.5, prev=Position(1, 1), commit=1,
+        entries=(Entry(epoch=1, index=2, kind="membership", payload=b"\x00", membership=members("a")),),
+    )  # fmt: skip
+    assert msgspec.json.decode(msgspec.json.encode(append), type=Message) == append
+
+
+def test_terms_that_cannot_hold_are_refused() -> None:
+    with pytest.raises(ValueError, match="promise_factor"):
+        Terms(promise_factor=1.0)
+    with pytest.raises(ValueError, match="beat_s"):
+        Terms(beat_s=10)
