@@ -64,15 +64,16 @@ class Drive:
 @dataclass(kw_only=True)
 class Habits:
     """How a machine fails by itself: a share of its writes end in a crash, before they reach the disk or just after; it is
-    up again after at most `down_s`. `votes_forced`: votes are forced to disk before they are answered."""
+    up again after at most `down_s`."""
 
     crash_share: float = 0.0
     down_s: float = 20.0
-    votes_forced: bool = True
 
 
 class Machine:
-    """A machine that is up, paused, frozen or down."""
+    """A machine that is up, paused, frozen or down. `votes_forced`: votes are forced to disk before they are answered."""
+
+    votes_forced = True
 
     def __init__(self, world: World, who: str, members: Membership, *, rate: float = 1.0, kind: str = "voter") -> None:
         self.world, self.id, self.rate = world, who, rate
@@ -130,7 +131,7 @@ class Machine:
         self.world.tell("{} crashes: {}", self.id, why)
         self.up, self.life = False, self.life + 1
         self.thaw()
-        if self.kept_vote is not None and not self.habits.votes_forced:
+        if self.kept_vote is not None and not self.votes_forced:
             self.drive.epoch, self.drive.voted_for = self.kept_vote
         self.kept_vote = None
         if down_s is not None:
@@ -267,7 +268,7 @@ class Machine:
         if fate < share / 2:
             self.crash("before a write", self.world.random.random() * self.habits.down_s)
             return
-        if self.habits.votes_forced or write.entries:
+        if self.votes_forced or write.entries:
             self.kept_vote = None
         elif self.kept_vote is None:
             self.kept_vote = (self.drive.epoch, self.drive.voted_for)

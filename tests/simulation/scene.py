@@ -301,7 +301,7 @@ def random_scene(
     scene = Scene(seed, names, kinds=kinds, rates=plan.rates, story=story)
     world, chance = scene.world, scene.world.random
     network = world.network
-    network.loss, network.doubled = chance.uniform(0, 2 * plan.loss), 0.02
+    network.loss, network.doubled = chance.choice((0.0, plan.loss, 2 * plan.loss, 6 * plan.loss)), 0.02
     network.slow_share, network.slow_s = 0.05, chance.choice((1.0, 5.0, 20.0))
     for machine in scene.machines.values():
         machine.habits = Habits(crash_share=plan.write_crashes)
