@@ -307,6 +307,11 @@ class Machine:
         if self.up and not self.paused:
             getattr(self.forwarder, what)(*args)
 
+    def desk_of_now(self, what: str, *args: object) -> None:
+        """Something for the primary's desk arrived."""
+        if self.up and not self.paused:
+            getattr(self.desk, what)(*args)
+
     # Tables of another machine
 
     def _needs(self, effect: NeedsSnapshot) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from simulation.machine import Machine
-from tocsin.core import control_log, cursors, election, intents, lease, membership
+from tocsin.core import contact, control_log, cursors, election, intents, lease, membership
 from tocsin.core.control_log import Entry
 from tocsin.core.election import Asked, Voter
 from tocsin.core.failover import Node
@@ -102,6 +102,10 @@ MUTANTS = {
         Mutant("no send budget", ((lease, "send_budget", any_budget),)),
         Mutant("outcome waits for the next beat", ((control_log, "told_at_once", outcomes_wait),)),
         Mutant("told in any order", ((intents, "to_send", in_any_order),)),
+        Mutant(
+            "no timeout for agents after a takeover",
+            ((contact, "silent_at", lambda heard, since, s: (heard or 0.0) + s),),
+        ),
         Mutant("no fence", ((election, "is_stale", lambda theirs, mine: False),)),
         Mutant("no pre-vote", ((election, "asks_first", lambda alone: False),)),
         Mutant("no step-down", ((election, "steps_down", lambda held: False),)),

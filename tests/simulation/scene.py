@@ -6,6 +6,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from simulation.agent import Agent
 from simulation.desk import INTERVAL_S
 from simulation.machine import Habits, Machine
 from simulation.results import Row
@@ -214,7 +215,7 @@ class Scene:
         members = best.node.membership
         left = [m for m in self.machines.values() if has_vote(members, m.id, m.incarnation)]
         newer = [m for m in self.machines.values() if m.witness and m.up and m.node.log.last > best.node.log.last]
-        if best.paused or best not in left or (len(left) >= enough(members) and not newer):
+        if best.paused or (len(left) >= enough(members) and not newer):
             return
         for other in self.machines.values():
             if other is not best:
@@ -270,6 +271,9 @@ class Scene:
                 recent = all(machine.drive.shelf.rows[o, r[0][0]].slot > world.now - 20 for o, r in missing.items())
                 if not recent:
                     return "I14", f"{primary.id} lacks results that {machine.id} has: {missing}"
+        for agent in world.agents.values():
+            if agent.first is not None or any(agent.key(f) not in truth.arrived for f in agent.found):
+                return "I6", f"{agent.id} has no receipt for {agent.first}, or it was not told"
         untold = [k for k in primary.drive.tables.open if k not in truth.arrived]
         if untold:
             return "I6", f"nobody was told {untold[:3]}"
@@ -312,6 +316,8 @@ def random_scene(
             if chance.random() < 0.3:
                 begins = chance.uniform(0, plan.lasts_s)
                 target.alone[name] = (begins, begins + chance.uniform(10, 60))
+    turns = sorted(chance.uniform(30, plan.lasts_s) for _ in range(4))
+    Agent(world, "h", "alice/0", turns)
     scene.write(20.0)
     scene.care()
     troubles = Troubles(scene, plan)
@@ -325,6 +331,7 @@ class Troubles:
     def __init__(self, scene: Scene, plan: Plan) -> None:
         self.scene, self.plan, self.world = scene, plan, scene.world
         self.names = list(scene.machines)
+        self.all = [*self.names, *scene.world.agents]
 
     def plan_all(self) -> None:
         plan = self.plan
@@ -346,10 +353,10 @@ class Troubles:
         """A partition of two groups, or one direction between two machines, for a while."""
         chance, network = self.world.random, self.world.network
         if chance.random() < 0.5:
-            group = {n for n in self.names if chance.random() < 0.5}
-            cuts = {(a, b) for a in self.names for b in self.names if (a in group) != (b in group)}
+            group = {n for n in self.all if chance.random() < 0.5}
+            cuts = {(a, b) for a in self.all for b in self.all if (a in group) != (b in group)}
         else:
-            cuts = {(chance.choice(self.names), chance.choice(self.names))}
+            cuts = {(chance.choice(self.all), chance.choice(self.all))}
         self.world.tell("cut: {}", sorted(cuts))
         network.cuts |= cuts
         self.world.after(chance.uniform(2, 60), self.mend, cuts)

@@ -201,7 +201,14 @@ Script = Callable[[str, str, Message], float | None]
 SCHEDULES: dict[str, Callable[[int], None]] = {
     do.__name__: do
     for do in (
-        asked_while_a_primary_is_heard, restart_at_the_edge_of_a_lease, vote_lost_in_a_crash, sent_and_never_committed, dies_after_telling,
-        lost_disk_elects_an_older_log, old_entries_on_a_majority, handed_to_who_is_not_there, told_in_order_after_a_takeover,
+        asked_while_a_primary_is_heard,
+        restart_at_the_edge_of_a_lease,
+        vote_lost_in_a_crash,
+        sent_and_never_committed,
+        dies_after_telling,
+        lost_disk_elects_an_older_log,
+        old_entries_on_a_majority,
+        handed_to_who_is_not_there,
+        told_in_order_after_a_takeover,
     )
-}  # fmt: skip
+}

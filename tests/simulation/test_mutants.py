@@ -40,6 +40,7 @@ EXPECTED = {
     "no send budget": {"I9"},
     "outcome waits for the next beat": {"I7"},
     "told in any order": {"I8"},
+    "no timeout for agents after a takeover": {"I13"},
     "no fence": {"I1", "I2", "I3"},
     "no pre-vote": {"I11"},
     "no step-down": {"I12"},

@@ -26,6 +26,8 @@ class Truth:
         self.cut_off: Counter[tuple[str, int]] = Counter()
         self.acked: set[tuple[Any, int]] = set()
         self.made: dict[tuple[Any, int], Any] = {}
+        self.handed: set[str] = set()
+        self.told_directly: set[str] = set()
         self.forced = False
         self.elections = 0
         self.in_office: list[tuple[float, str, int]] = []
@@ -88,11 +90,29 @@ class Truth:
                     self.world.broken("I3", text)
             elif entry.index == len(self.committed) + 1:
                 self.committed.append(entry)
+                self._handed(entry)
                 if entry.membership is not None:
                     voters = entry.membership.voters()
                     self.memberships.append((entry.index, entry.membership.version, voters))
             else:
                 self.world.broken("I3", f"{machine.id} committed {entry.index} before {len(self.committed) + 1}")
+
+    def _handed(self, entry: Entry) -> None:
+        """What an agent handed over is told by the centre; if the agent did not hear so in time, by the agent too."""
+        filed = entry.kind == "transition" and json.loads(entry.payload).get("filed")
+        for channel, subject, number in messages(entry):
+            key = f"{channel}|{subject}|{number}"
+            if not filed:
+                self.handed.add(key)
+                if key in self.told_directly:
+                    self.allowed[key] += 1
+
+    def silent(self, machine: Machine, agent: str, heard_at: float | None, timeout_s: float) -> None:
+        """Rule 16: who calls an agent silent has watched for a whole timeout, and heard nothing in it."""
+        watched = self.world.now - self.in_office[-1][0]
+        lately = heard_at is not None and self.world.now - heard_at < timeout_s - 1e-6
+        if watched < timeout_s * 0.98 or lately:
+            self.world.broken("I13", f"{machine.id} calls {agent} silent after {watched:.1f} s in office")
 
     def forgets(self, machine: Machine) -> None:
         """A forced promotion: the log of this machine is the history from now on; what it lacks may be told anew."""
@@ -130,7 +150,8 @@ class Truth:
         if not channel.startswith(subject.partition("-")[0]):
             world.broken("I15", f"channel {channel} was told of {subject}")
         before = f"{channel}|{subject}|{number - 1}"
-        if number > 1 and before not in self.arrived and not self.forced:
+        by_agent = epoch < 0  # what the centre still has to tell, an agent that is cut off cannot wait for
+        if number > 1 and before not in self.arrived and not self.forced and not by_agent:
             world.broken("I8", f"{channel} was told {subject} {number} before {number - 1}")
 
     # Results: I4, I5, I13

@@ -44,6 +44,7 @@ class World:
         self.machines_at_first: tuple[str, ...] = ()
         self.targets: dict[str, Any] = {}
         self.channels: dict[str, Any] = {}
+        self.agents: dict[str, Any] = {}
         self.truth = Truth(self)
         self.lines: list[tuple[float, str]] | None = [] if story else None
         self._heap: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
