@@ -69,7 +69,10 @@ def elected(name: str = "a", peers: Membership | None = None, **disk: object) ->
     now = node.wakes_at()
     node.step(now, Ticked())
     node.step(
-        now, Received(sender="b", message=PreVoted(epoch=0, asked=node.epoch + 1, granted=True, incarnation="b1"))
+        now,
+        Received(
+            sender="b", message=PreVoted(epoch=0, asked=node.epoch + 1, granted=True, incarnation="b1", stamp=now)
+        ),
     )
     node.step(now, Received(sender="b", message=Voted(epoch=1, asked=node.epoch, granted=True, incarnation="b1")))
     assert node.role == "elect"
@@ -92,7 +95,7 @@ def heard(node: Node, now: float, who: str = "b", stamp: float | None = None) ->
 def test_nobody_stands_or_votes_before_a_promise_from_before_the_start_is_over() -> None:
     node = a_node()
     assert node.wakes_at() >= TERMS.promise_s
-    ask = PreVote(epoch=1, last=Position(0, 0), incarnation="b1")
+    ask = PreVote(epoch=1, last=Position(0, 0), incarnation="b1", stamp=1.0)
     early = said(node.step(TERMS.promise_s - 0.1, Received(sender="b", message=ask)))
     late = said(node.step(TERMS.promise_s, Received(sender="b", message=ask)))
     assert [m.granted for m in early + late if isinstance(m, PreVoted)] == [False, True]
@@ -123,7 +126,7 @@ def test_an_elected_primary_works_only_when_a_majority_stored_the_beginning() ->
     node = a_node()
     now = node.wakes_at()
     node.step(now, Ticked())
-    node.step(now, Received(sender="b", message=PreVoted(epoch=0, asked=1, granted=True, incarnation="b1")))
+    node.step(now, Received(sender="b", message=PreVoted(epoch=0, asked=1, granted=True, incarnation="b1", stamp=now)))
     effects = node.step(now, Received(sender="b", message=Voted(epoch=1, asked=1, granted=True, incarnation="b1")))
     assert [e.kind for e in found(Write, effects)[0].entries] == [BEGIN]
     assert (node.role, node.lease_left(now), node.may_send(now)) == ("elect", 0.0, 0.0)
@@ -199,7 +202,7 @@ def test_another_disk_has_no_vote_and_does_not_stand() -> None:
     node = a_node()
     now = node.wakes_at()
     node.step(now, Ticked())
-    node.step(now, Received(sender="c", message=PreVoted(epoch=0, asked=1, granted=True, incarnation="c2")))
+    node.step(now, Received(sender="c", message=PreVoted(epoch=0, asked=1, granted=True, incarnation="c2", stamp=now)))
     assert node.epoch == 0
 
 

@@ -28,13 +28,14 @@ class Found:
 
 
 class Agent:
-    """One agent; it is never down itself, but may be cut off. Its name stands in cuts like a machine's."""
+    """One agent; it may be cut off (its name stands in cuts like a machine's), and is silent while its host is `off`."""
 
     def __init__(self, world: World, who: str, channel: str, turns: list[float]) -> None:
         self.world, self.id, self.channel = world, who, channel
         self.subject = f"{channel.partition('/')[0]}-{who}"
         self.found: list[Found] = []
         self.asked = 0
+        self.off = (0.0, 0.0)
         world.agents[who] = self
         for at in turns:
             world.at(at, self._turn)
@@ -95,7 +96,7 @@ class Agent:
         world = self.world
         world.after(BEAT_S, self._beat)
         for machine in world.machines.values():
-            if not machine.witness:
+            if not machine.witness and not self.off[0] <= world.now < self.off[1]:
                 world.post(self.id, machine.id, machine.desk_of_now, "hear_agent", self.id)
 
     def payload(self, said: tuple[str, int, str, str, bool]) -> bytes:

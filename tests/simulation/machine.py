@@ -11,7 +11,7 @@ from simulation.world import World
 from tocsin.core.control_log import START, Entry, Position
 from tocsin.core.failover import Node
 from tocsin.core.membership import Membership
-from tocsin.core.peer import Message
+from tocsin.core.peer import Message, TransferNow
 from tocsin.core.turn import (
     Became,
     Committed,
@@ -19,6 +19,7 @@ from tocsin.core.turn import (
     Done,
     Effect,
     Event,
+    Forced,
     HandedOver,
     Me,
     NeedsSnapshot,
@@ -90,6 +91,7 @@ class Machine:
         self.life = 0
         self.tick_at = float("inf")
         self.lease_until = -1.0
+        self.lease_since = 0.0
         self.kept_vote: tuple[int, str | None] | None = None
         self.fetching = False
         self.copied: Tables | None = None
@@ -194,6 +196,9 @@ class Machine:
             self.queue.append(event)
             return
         node, now = self.node, self.clock()
+        self.released = isinstance(event, Forced) or (
+            isinstance(event, Received) and isinstance(event.message, TransferNow)
+        )
         self.world.steps += 1
         left = node.lease_left(now)
         life = self.life
@@ -216,6 +221,8 @@ class Machine:
         if left <= 0:
             self.world.truth.lingers(self)
         until = self.world.now + left / self.rate
+        if self.lease_until < self.world.now:
+            self.lease_since = self.world.now
         if until > self.lease_until:
             self.lease_until = until
             self.world.truth.holds(self)
@@ -275,6 +282,8 @@ class Machine:
         for entry in write.entries:
             if entry.membership is not None and self.node.role in ("primary", "elect"):
                 self.world.truth.changes(self, entry)
+        if write.epoch > self.drive.epoch and write.voted_for == self.id:
+            self.world.truth.begins(self, released=self.released)
         self.drive.write(write)
         if self.copied is not None and write.base is not None:
             self.drive.tables, self.drive.applied = self.copied, write.base.index

@@ -96,6 +96,7 @@ MUTANTS = {
         Mutant("no anti-entropy", ((cursors, "to_offer", lambda held: {}),)),
         Mutant("vote not forced to disk", ((Machine, "votes_forced", False),)),
         Mutant("answered before it is on disk", ((Node, "step", says_first(Node.step)),)),
+        Mutant("a yes from before a pause counts", ((election, "is_fresh", lambda stamp, since: True),)),
         Mutant("two votes an epoch", ((election, "vote_is_free", lambda asked, voter: True),)),
         Mutant("older log elected", ((election, "not_older", lambda theirs, mine: True),)),
         Mutant("sent before the intent is committed", ((intents, "is_committed", lambda intent, commit: True),)),

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from simulation.agent import Agent
-from simulation.desk import INTERVAL_S
+from simulation.desk import INTERVAL_S, MONITOR, when
 from simulation.machine import Habits, Machine
 from simulation.results import Row
 from simulation.world import World, everybody
 from tocsin.core.membership import Change, Member, enough, has_vote
 from tocsin.core.turn import ChangeAsked, Compacted, Forced, PromoteAsked
+from tocsin.core.uptime import Interval, uptime
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -292,9 +293,23 @@ class Scene:
         ids = [(r.subject, r.origin.source, r.slot) for r in shelf.rows.values()]
         if len(ids) != len(set(ids)):
             self.world.broken("I5", f"{primary.id} holds a result twice")
+        self._same_uptime(list(shelf.rows.values()))
         for workspace, table in shelf.tables.items():
             if any(row.workspace != workspace or not row.subject.startswith(workspace) for row in table.values()):
                 self.world.broken("I15", f"a result of another workspace is in that of {workspace}")
+
+    def _same_uptime(self, rows: list[Row]) -> None:
+        """I5: in the order they came, in the order they were made, and backwards."""
+        spans = [
+            Interval(
+                value="down" if r.down else "up", start=when(r.slot), end=when(r.slot + 2 * INTERVAL_S),
+                fresh_until=when(r.slot + MONITOR.fresh_s()),
+            )
+            for r in rows if r.subject.startswith("alice") and r.origin.source == "a"
+        ]  # fmt: skip
+        orders = (spans, spans[::-1], sorted(spans, key=lambda s: s.start))
+        if len({uptime(order, when(0), when(self.world.now)) for order in orders}) > 1:
+            self.world.broken("I5", "the uptime depends on the order in which results came")
 
 
 def random_scene(
@@ -317,7 +332,10 @@ def random_scene(
                 begins = chance.uniform(0, plan.lasts_s)
                 target.alone[name] = (begins, begins + chance.uniform(10, 60))
     turns = sorted(chance.uniform(30, plan.lasts_s) for _ in range(4))
-    Agent(world, "h", "alice/0", turns)
+    agent = Agent(world, "h", "alice/0", turns)
+    if chance.random() < 0.5:
+        off_at = chance.uniform(0, plan.lasts_s)
+        agent.off = (off_at, off_at + chance.uniform(60, 200))
     scene.write(20.0)
     scene.care()
     troubles = Troubles(scene, plan)

@@ -83,6 +83,25 @@ def vote_lost_in_a_crash(seed: int) -> None:
     scene.finish()
 
 
+def old_yes_after_a_pause(seed: int) -> None:
+    """a stood in vain, asks again, and is paused while the others say yes; meanwhile c becomes primary in the epoch that a
+    used up. What a finds when it goes on is no reason to begin another epoch (I11)."""
+    scene = Scene(seed, "abc", story=True)
+    world, a, c = scene.world, scene["a"], scene["c"]
+
+    def script(source: str, target: str, message: Message) -> float | None:
+        if isinstance(message, PreVote) and source == "a" and message.epoch == 2:
+            world.after(0.0005, a.pause, 60.0)
+        waits = isinstance(message, PreVote) and (source == "b" or (source == "c" and not a.paused))
+        return None if waits or (source == "a" and isinstance(message, Vote)) else 0.0
+
+    world.network.script = script
+    assert world.run_while(lambda: not c.node.lease_left(c.clock()) and world.now < 60, 90)
+    world.network.script = None
+    world.run(world.now + 90)
+    scene.finish()
+
+
 def sent_and_never_committed(seed: int) -> None:
     """The primary decides a transition that reaches nobody, and is cut off; the next one decides it too (I7)."""
     scene = in_office(seed)
@@ -184,6 +203,20 @@ def handed_to_who_is_not_there(seed: int) -> None:
     scene.finish()
 
 
+def told_soon_after_a_takeover(seed: int) -> None:
+    """A channel comes back in the moment in which the primary dies: the next one tells within half a minute (I6)."""
+    scene = in_office(seed)
+    world = scene.world
+    scene.watch("alice", "shop", [world.now + 20])
+    world.channels["alice/0"].away.append((world.now, world.now + 60))
+    world.run(world.now + 60)
+    scene["a"].crash("power")
+    world.run(world.now + 30)
+    if "alice/0|alice-shop|1" not in world.truth.arrived:
+        world.broken("I6", "nobody was told within 30 s, though a majority and the channel were there")
+    scene.finish()
+
+
 def told_in_order_after_a_takeover(seed: int) -> None:
     """A channel is away while a shop goes down and comes back, and the primary dies; the next tells down, then up (I8)."""
     scene = in_office(seed)
@@ -204,11 +237,13 @@ SCHEDULES: dict[str, Callable[[int], None]] = {
         asked_while_a_primary_is_heard,
         restart_at_the_edge_of_a_lease,
         vote_lost_in_a_crash,
+        old_yes_after_a_pause,
         sent_and_never_committed,
         dies_after_telling,
         lost_disk_elects_an_older_log,
         old_entries_on_a_majority,
         handed_to_who_is_not_there,
         told_in_order_after_a_takeover,
+        told_soon_after_a_takeover,
     )
 }

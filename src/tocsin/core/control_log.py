@@ -139,8 +139,8 @@ def committed(log: Log, stored: int, epoch: int, commit: int) -> int:
 
 
 def told_at_once(entries: Sequence[Entry]) -> bool:
-    """Whether new entries go to the others now and not with the next beat: all do. An outcome that waits is a message told twice
-    when its primary dies meanwhile."""
+    """Whether new entries go to the others now and not with the next beat: all do. An outcome that waits is a message that
+    is told twice when its primary dies meanwhile."""
     return bool(entries)
 
 
