@@ -8,7 +8,21 @@ from importlib import import_module
 
 from bench.report import write_page
 
-ALL = ("start", "cli", "patterns", "alert", "engine", "steady", "rate", "disk", "kill", "outage", "storm", "page")
+ALL = (
+    "start",
+    "cli",
+    "patterns",
+    "alert",
+    "engine",
+    "steady",
+    "rate",
+    "disk",
+    "kill",
+    "outage",
+    "storm",
+    "bad_channel",
+    "page",
+)
 
 
 def main(names: list[str]) -> int:

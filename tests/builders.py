@@ -16,9 +16,11 @@ from tocsin.core.incident import Incident
 from tocsin.core.maintenance import Window
 from tocsin.core.monitor import Monitor
 from tocsin.core.on_call import OnCallSchedule, Rotation
+from tocsin.core.probe import Probe
 from tocsin.core.result import CheckError, CheckResult, Observation, Outcome, Status, Timing
 from tocsin.core.rule import AlertRule, OnFailures
 from tocsin.core.scope import Scope
+from tocsin.store.probes import Pass
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 """When the tests' world begins."""
@@ -130,6 +132,22 @@ def a_channel(**more: Any) -> Channel:
         "updated_at": START,
     }
     return Channel(**(fields | more))
+
+
+def a_probe(**more: Any) -> Probe:
+    """An enabled push location `us-east` of workspace `ws`."""
+    number = next(_numbers)
+    fields: dict[str, Any] = {
+        "id": f"p{number}", "workspace_id": "ws", "code": "us-east", "name": "US East", "mode": "push",
+        "endpoint_url": "https://127.0.0.1:9", "keys": ("a key of a probe",), "created_at": START, "updated_at": START,
+    }  # fmt: skip
+    return Probe(**(fields | more))
+
+
+def a_pass(probe_id: str, **more: Any) -> Pass:
+    """A key of a probe of workspace `ws`."""
+    fields: dict[str, Any] = {"workspace_id": "ws", "probe_id": probe_id, "kind": "key", "hash": "a" * 64}
+    return Pass(**(fields | {"created_at": START} | more))
 
 
 def a_message(**more: Any) -> Message:

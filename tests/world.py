@@ -11,12 +11,15 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from builders import ALICE, START, FakeClock, a_channel, a_monitor, an_outcome, until
+from builders import ALICE, START, FakeClock, a_channel, a_monitor, a_probe, an_outcome, until
 from tocsin.checks import Order
 from tocsin.core.account import User, Workspace
 from tocsin.core.alert import Channel
 from tocsin.core.monitor import Monitor
+from tocsin.core.probe import Probe, Sign
 from tocsin.core.result import Outcome
+from tocsin.errors import PeerLost
+from tocsin.location import Location
 from tocsin.net import Net
 from tocsin.net.egress import Egress
 from tocsin.net.http import HttpEngine
@@ -168,6 +171,8 @@ class World:
     def all_sent(self) -> bool:
         """Whether nothing is being sent, recorded or looked for."""
         delivery = self.corridor.delivery
+        if not self.corridor.leads:
+            return not delivery._sending
         return delivery._resting and not delivery._sending and not delivery._wake.is_set()
 
     async def go(self, seconds: float, step: float = 1.0) -> None:
@@ -237,3 +242,48 @@ def database_locked(world: World) -> Iterator[None]:
     finally:
         other.execute("ROLLBACK")
         other.close()
+
+
+class Probes:
+    """How probes are reached, without a network: each location answers by `status` ("up" unless told), and is silent while
+    its code is in `away`. `trouble`: what one finds wrong with itself. `runs` notes (location, slot, attempt) of each."""
+
+    def __init__(self, clock: FakeClock | None = None) -> None:
+        self.clock = clock
+        self.status: dict[str, Any] = {}
+        self.away: dict[str, PeerLost] = {}
+        self.trouble: dict[str, str] = {}
+        self.runs: list[tuple[str, Any, int]] = []
+        self.forgotten: list[str] = []
+
+    def silence(self, *codes: str, why: str = "no answer", cause: str | None = None) -> None:
+        """Let these be cut off."""
+        for code in codes:
+            self.away[code] = PeerLost(why)
+            self.away[code].cause = cause
+
+    def location(self, probe: Probe) -> Location:
+        async def look(order: Order) -> Outcome:
+            self.runs.append((order.location, order.scheduled_at, order.attempt))
+            if order.location in self.away:
+                raise PeerLost("no answer")
+            at = self.clock.now() if self.clock is not None else START
+            return an_outcome(self.status.get(order.location, "up"), at=at, location=order.location)
+
+        return look
+
+    async def look(self, probe: Probe) -> Sign:
+        if probe.code in self.away:
+            raise self.away[probe.code]
+        return Sign(latency_ms=12.5, version="1.0", trouble=self.trouble.get(probe.code))
+
+    def forget(self, probe: Probe) -> None:
+        self.forgotten.append(probe.code)
+
+
+async def a_location(world: World, code: str, **more: Any) -> Probe:
+    """Add a location of `ws` as the API does."""
+    probe = a_probe(code=code, **more)
+    await world.store.of("ws").write(lambda s: s.probes.add(probe))
+    await world.corridor.locations_changed("ws")
+    return probe

@@ -6,6 +6,7 @@
     ├── EgressRefused      the address may not be contacted (decided in checks.run and pipeline.delivery)
     ├── PeerLost           an instance, probe or agent does not answer (decided in its loop)
     ├── StoreUnavailable   the database cannot be used now (decided in store.Store and at the edges)
+    │   └── NotPrimary     another instance writes now (decided at the edges and by whoever would have told somebody)
     ├── SettingsError      a setting is wrong: stops the start, names the key
     ├── Invalid            outside data is wrong: one Problem a field (decided at the edges)
     ├── NotFound           no such thing in this workspace
@@ -57,7 +58,10 @@ class EgressRefused(TocsinError):
 
 
 class PeerLost(TocsinError):
-    """An instance, probe or agent did not answer."""
+    """An instance, probe or agent did not answer. `cause`: None when it was merely not heard; certificate, key or no_probe
+    when what answers is not who we know, or does not take us."""
+
+    cause: str | None = None
 
 
 class StoreUnavailable(TocsinError):
@@ -66,6 +70,20 @@ class StoreUnavailable(TocsinError):
     def __init__(self, message: str = "the database cannot be used now", *, retry_after_s: float = 5.0) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class NotPrimary(StoreUnavailable):
+    """This instance may not write what all instances share; `primary` is the URL of the one that may, as far as it is known.
+
+    `in_doubt`: it was written here and may hold yet, when a majority turns out to have it. Coming again is safe then only
+    with what may be done twice."""
+
+    def __init__(
+        self, message: str = "this instance is not the primary: it cannot change what all instances share",
+        *, primary: str | None = None, retry_after_s: float = 5.0, in_doubt: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.primary, self.in_doubt = primary, in_doubt
 
 
 class SettingsError(TocsinError):

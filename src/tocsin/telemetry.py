@@ -35,6 +35,21 @@ checks_invalid = Counter(
 self_test_failed = Gauge(
     "tocsin_self_test_failed", "1 while this location doubts its own resolver, route or clock", registry=REGISTRY
 )
+probes_missed = Counter(
+    "tocsin_probes_missed_total",
+    "Looks after a probe that it did not answer as it should",
+    ["cause"],
+    registry=REGISTRY,
+)
+probes_denied = Counter(
+    "tocsin_probes_denied_total", "Probes that were not let in: keys and join tokens that do not count", ["cause"],
+    registry=REGISTRY,
+)  # fmt: skip
+probes_lost = Gauge("tocsin_probes_lost", "Locations whose probe is lost", registry=REGISTRY)
+probe_seconds = Histogram(
+    "tocsin_probe_seconds", "Time a probe took to say how it is", registry=REGISTRY,
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)  # fmt: skip
 active_monitors = Gauge("active_monitors", "Monitors that are not paused", registry=REGISTRY)
 active_incidents = Gauge("active_incidents", "Open incidents", registry=REGISTRY)
 scheduler_lateness = Histogram(
@@ -57,6 +72,17 @@ intake_seconds = Histogram(
 )  # fmt: skip
 store_queue = Gauge("tocsin_store_queue_rows", "Rows waiting for the writer", registry=REGISTRY)
 store_commits = Counter("tocsin_store_commits_total", "Transactions committed by the writer", registry=REGISTRY)
+peers_lost = Counter(
+    "tocsin_cluster_peers_lost_total", "Messages to other instances that were not answered", registry=REGISTRY
+)
+registrations = Counter(
+    "tocsin_cluster_registrations_total",
+    "Instances that wanted to register, by what came of it",
+    ["outcome"],
+    registry=REGISTRY,
+)
+sync_requests = Counter("tocsin_sync_requests_total", "Requests to the sync API", ["status"], registry=REGISTRY)
+stale_epochs = Counter("tocsin_cluster_stale_epochs_total", "Requests of an epoch that is over", registry=REGISTRY)
 store_errors = Counter("tocsin_store_errors_total", "Failed uses of the database", registry=REGISTRY)
 breaker_state = Gauge("tocsin_store_breaker_state", "0 closed, 1 half-open, 2 open", registry=REGISTRY)
 spool_batches = Gauge("tocsin_spool_batches", "Batches on disk that the database does not have yet", registry=REGISTRY)
@@ -77,6 +103,37 @@ canary_seconds = Histogram(
     "tocsin_canary_seconds", "From the intent of a test message on a schedule to its receipt", ["channel_type"],
     registry=REGISTRY, buckets=(0.05, 0.1, 0.3, 0.5, 1, 2.5, 5, 15, 60, 300),
 )  # fmt: skip
+probe_requests = Counter(
+    "tocsin_probe_requests_total", "Requests to this probe, by what became of them", ["outcome"], registry=REGISTRY
+)
+probe_jobs = Counter(
+    "tocsin_probe_jobs_total", "Orders this probe was given, by how they ended", ["status"], registry=REGISTRY
+)
+probe_linked = Gauge("tocsin_probe_linked", "1 while this probe has its link to a server", registry=REGISTRY)
+probe_buffered = Gauge("tocsin_probe_buffered", "Results this probe keeps until a server takes them", registry=REGISTRY)
+probe_dropped = Counter(
+    "tocsin_probe_dropped_total", "Results this probe had to drop for want of room", registry=REGISTRY
+)
+probe_asked_seconds = Histogram(
+    "tocsin_probe_asked_seconds", "From an order to its answer, as the server sees it", ["mode"], registry=REGISTRY,
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)  # fmt: skip
+probe_lost = Counter(
+    "tocsin_probe_lost_total",
+    "Orders that a probe could not be asked to carry out",
+    ["mode", "cause"],
+    registry=REGISTRY,
+)
+probe_links = Gauge("tocsin_probe_links", "Probes that are linked to this server", registry=REGISTRY)
+probe_messages_refused = Counter(
+    "tocsin_probe_messages_refused_total",
+    "What probes said over a link and cannot be used",
+    ["cause"],
+    registry=REGISTRY,
+)
+probe_late = Counter(
+    "tocsin_probe_late_results_total", "Results that came when nobody waited any more", registry=REGISTRY
+)
 live_subscribers = Gauge("tocsin_live_subscribers", "Open live connections", registry=REGISTRY)
 live_dropped = Counter("tocsin_live_dropped_total", "Live connections ended for being too slow", registry=REGISTRY)
 

@@ -10,8 +10,38 @@ from browser.conftest import Reader, Site
 from browser.test_manners import _axe
 from builders import a_result
 from tocsin.app.server import Running
-from tocsin.core.result import Timing
+from tocsin.core.result import CheckResult, Timing
 from tocsin.store.batch import Batch
+
+
+async def test_a_long_trial_leaves_the_form_as_it_is(reader: Reader, site: Site, house: Running) -> None:
+    await reader.begin()
+    wanted = {"type": "http", "target": {"url": site.url()}, "paused": True}
+    now, past = house.parts.clock.now(), list[CheckResult]()
+    for number in range(12):
+        made = await reader.call("/monitors", wanted | {"name": f"Shop {number}"})
+        monitor = house.parts.corridor.watchlist.get(made["id"]).monitor
+        past += [
+            a_result(monitor=monitor, at=now - timedelta(minutes=n), timing=Timing(total=900 if n % 9 == 0 else 100))
+            for n in range(60, 0, -1)
+        ]
+    await house.parts.store.commit(Batch(id="past", results=tuple(past)))
+    page = reader.page
+    for width in (1440, 390):
+        await page.set_viewport_size({"width": width, "height": 900})
+        await reader.go("/alert-rules/new?type=response_time")
+        await page.fill("[name=over_ms]", "500")
+        await page.fill("[name=back_ms]", "400")
+        await page.fill("[name=window_s]", "60")
+        place = "document.querySelectorAll('#rule-form h2')[1].getBoundingClientRect().top + scrollY"
+        before = await page.evaluate(place)
+        await page.click("#try")
+        assert await page.locator("#tried li").nth(20).inner_text()
+        assert await page.evaluate(place) == before
+        tried = await page.locator("#tried .tried").bounding_box()
+        assert tried is not None
+        assert tried["height"] < 640
+        assert await page.evaluate("document.documentElement.scrollWidth") == width
 
 
 async def test_a_rule_is_made_tried_switched_and_deleted(reader: Reader, site: Site, house: Running) -> None:

@@ -17,7 +17,7 @@ from tocsin.web import passwords
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 PAGES = [
     "/", "/incidents", "/on-call", "/on-call/schedules/new", "/on-call/policies/new", "/alert-rules", "/reports",
-    "/channels", "/maintenance", "/maintenance/new", "/settings", "/settings/audit", "/settings/system",
+    "/channels", "/maintenance", "/maintenance/new", "/settings", "/settings/members", "/settings/audit", "/settings/system",
     "/setup/monitor", "/setup/channel",
 ]  # fmt: skip
 PAYLOADS = [
@@ -103,10 +103,12 @@ async def test_every_page_is_accessible(reader: Reader, site: Site, theme: Any) 
         await reader.go(path)
         if found := await _axe(reader):
             wrong[path] = found
+    link = (await reader.call("/invitations", {"email": "bob@example.org"}))["link"]
     await reader.context.clear_cookies()
-    await reader.go("/login")
-    if found := await _axe(reader):
-        wrong["/login"] = found
+    for path in ("/login", "/invitations/" + link.rpartition("/")[2]):
+        await reader.go(path)
+        if found := await _axe(reader):
+            wrong[path] = found
     assert wrong == {}
 
 
@@ -117,6 +119,22 @@ async def test_nothing_scrolls_sideways_on_a_small_screen(reader: Reader, site: 
         await reader.go(path)
         wide = await reader.page.evaluate("document.documentElement.scrollWidth")
         assert wide <= 360, f"{path} is {wide} px wide"
+
+
+async def test_the_tab_bar_of_a_phone_is_one_line(reader: Reader, site: Site) -> None:
+    await reader.page.set_viewport_size({"width": 360, "height": 740})
+    await _a_world(reader, site)
+    await reader.go("/incidents")
+    assert (await reader.page.locator("[data-open-tab]").inner_text()).strip() == "1"
+    sizes = await reader.page.evaluate(
+        """() => [...document.querySelectorAll(".tabbar a")].map((a) => {
+            const range = document.createRange(), word = document.createTreeWalker(a, NodeFilter.SHOW_TEXT).nextNode();
+            range.selectNodeContents(word);
+            const lines = range.getClientRects();
+            return [lines[0].width <= a.getBoundingClientRect().width, lines.length];
+        })"""
+    )
+    assert sizes == [[True, 1]] * 6
 
 
 async def test_long_words_wrap_on_a_small_screen(reader: Reader, site: Site) -> None:

@@ -277,6 +277,8 @@ def test_a_row_carries_the_event_as_webhooks_get_it() -> None:
             "opened_at": "2026-03-01T12:00:00.000Z",
             "acknowledged_at": None,
             "resolved_at": None,
+            "trouble_from": "2026-03-01T12:00:00.000Z",
+            "trouble_to": None,
             "duration_s": 0.0,
         },
         "verdict": "down",

@@ -71,6 +71,25 @@ def test_the_end_of_all_says_so_and_is_no_alarm() -> None:
     assert (message.title, message.severity, message.verdict) == ("3 monitors are up again", "info", "up")
 
 
+def test_a_title_says_what_is_new_and_how_much_there_is_in_all() -> None:
+    def title(letters: str, heard: int) -> str:
+        events = {"d": "incident.opened", "u": "incident.resolved"}
+        rows = [a_row(f"{n}", events[letter], 1) for n, letter in enumerate(letters)]
+        return gather(rows, at(9), storm="s", heard=heard)[0].row.message.title
+
+    assert title("dddd", 12) == "4 more monitors are down, 12 in all"
+    assert title("duu", 2) == "1 more monitor is down, 2 in all, 2 up again"
+    assert title("dddd", 4) == "4 monitors are down"
+    assert title("uuu", 9) == "3 monitors are up again, 9 still down"
+
+
+def test_a_line_says_from_when_to_when_it_was_down() -> None:
+    span = {"id": "i", "trouble_from": "2026-03-01T11:55:00.000Z", "trouble_to": "2026-03-01T12:10:00.000Z"}
+    rows = [a_row("A", "incident.opened", 300, incident=span), a_row("A", "incident.resolved", 900, 2, incident=span)]
+    (item,) = gather(rows, at(999), storm="s")[0].row.message.items
+    assert item.title == "A was down 11:55–12:10 UTC: connection refused"
+
+
 def test_the_same_messages_make_the_same_digest() -> None:
     rows = [a_row(n, "incident.opened", 1) for n in "ABC"]
     keys = [row.key for row in rows]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from builders import a_monitor, an_incident, at
-from tocsin.core.hints import Trouble, hints_of
+from tocsin.core.hints import Trouble, hints_of, related_of
 
 
 def trouble(name: str, *, seconds: float = 0, host: str = "", seats: int = 1, **more: Any) -> Trouble:
@@ -49,6 +49,22 @@ def test_the_same_address_certificate_and_phase() -> None:
         ("certificate", "With the same certificate: Cart."),
         ("phase", "Failing in the same phase, TLS: Cart."),
     ]
+
+
+def test_the_others_that_hints_speak_of_those_that_share_most_first() -> None:
+    evidence = {"error": {"type": "tls", "phase": "tls"}}
+    shop = trouble("Shop", host="shop.example", evidence=evidence)
+    over = trouble("Over", host="shop.example", seconds=30, resolved_at=at(60))
+    both = trouble("Both", host="shop.example:8443", seconds=10, evidence=evidence)
+    fresh, other = trouble("Fresh", host="shop.example", seconds=20), trouble("Mail", host="mail.example")
+    others = [other, over, fresh, both]
+    found = related_of(hints_of(shop, others), others)
+    assert [(one.name, one.shares) for one in found] == [
+        ("Both", ("host", "phase")),
+        ("Fresh", ("host",)),
+        ("Over", ("host",)),
+    ]
+    assert related_of(hints_of(shop, [other]), [other]) == []
 
 
 def test_all_from_one_location_only() -> None:

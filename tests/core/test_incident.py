@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec.structs import replace
 
-from builders import START, a_monitor, at
+from builders import START, a_channel, a_monitor, at
 from tocsin.core.advance import advance
+from tocsin.core.alert import about, rows_for
 from tocsin.core.consensus import LocationState, Seat, Verdict, decide
 from tocsin.core.escalation import EscalationPolicy, EscalationStep, Reach
 from tocsin.core.finding import Hush, finding_of, terms_of
@@ -20,6 +21,7 @@ from tocsin.core.flapping import flip_rate
 from tocsin.core.incident import Entry, Incident, Step, Transition, acknowledge, close
 from tocsin.core.monitor import Monitor
 from tocsin.core.result import CheckError
+from tocsin.core.wording import words
 
 REFUSED = CheckError("connection_refused", "connection refused", "connect")
 LETTERS = {"u": "up", "s": "degraded", "d": "down"}
@@ -179,6 +181,23 @@ def test_it_waits_for_the_recovery_time() -> None:
     step = story.again(250)
     assert (step.changed, story.now.resolved_at) == (True, at(250))
     assert story.words() == ["opened 1", "resolved 2"]
+
+
+def test_the_trouble_ends_before_the_recovery_time_that_is_waited_for() -> None:
+    story = Story(recovery_s=90)
+    story.sees("d", 0)
+    story.sees("u", 60)
+    story.again(150)
+    assert (story.now.trouble_to(), story.now.resolved_at) == (at(60), at(150))
+    title, text = words(story.told[-1], story.now, "Shop", story.verdict)
+    assert title == "Shop is up again after 1 min"
+    assert text.endswith("From 2026-03-01 12:00:00 UTC to 2026-03-01 12:01:00 UTC.")
+    step = Step(incident=replace(story.now, told_channels=None), transitions=(story.told[-1],))
+    what = about(story.monitor, story.verdict)
+    (row,) = rows_for(step, terms_of(story.monitor), what, (a_channel(default=True),), at(150))
+    assert (row.message.incident or {})["duration_s"] == 60
+    story.sees("d", 400)
+    assert (story.words()[-1], story.now.trouble_to()) == ("reopened 3", None)
 
 
 def test_unknown_interrupts_the_recovery_time() -> None:
@@ -420,7 +439,8 @@ TestSubject = Subject.TestCase
 # Held back
 
 
-MAINTENANCE = Hush(kind="maintenance", why="maintenance “Saturday”")
+MAINTENANCE = Hush(kind="maintenance", why="maintenance “Saturday”", by="maintenance “Saturday”")
+ASKS = Hush(kind="dependency", why="waits for what “Router” says")
 
 
 def test_what_opens_in_maintenance_is_told_when_it_ends_if_it_still_lasts() -> None:
@@ -436,6 +456,40 @@ def test_what_opens_in_maintenance_is_told_when_it_ends_if_it_still_lasts() -> N
     story.sees("u", 180)
     assert story.words() == ["opened 1", "resolved 2"]
     assert story.kinds() == ["opened", "suppressed", "released", "location_left", "resolved"]
+
+
+def test_a_late_ring_says_what_held_it_back() -> None:
+    story = Story()
+    story.hush = MAINTENANCE
+    story.sees("d", 60)
+    story.hush = ASKS
+    story.sees("d", 90)
+    story.hush = None
+    story.sees("d", 120)
+    text = words(story.told[0], story.now, "Shop", story.verdict)[1]
+    assert text.endswith("Since 2026-03-01 12:01:00 UTC.\nHeld back until now by maintenance “Saturday”.")
+    story.sees("u", 180)
+    story.hush = ASKS
+    story.sees("d", 200)
+    story.hush = None
+    story.sees("d", 210)
+    assert "Held back" not in words(story.told[-1], story.now, "Shop", story.verdict)[1]
+    assert story.words() == ["opened 1", "resolved 2", "reopened 3"]
+
+
+def test_what_somebody_has_already_does_not_ring_when_the_hold_ends() -> None:
+    story = Story(reminder_s=60)
+    story.hush = MAINTENANCE
+    story.sees("d", 60)
+    story.take(acknowledge(story.now, "ann@example.org", at(90)))
+    story.hush = None
+    step = story.sees("d", 120)
+    assert [e.text for e in step.entries] == ["Not told: nothing holds it back any more, but ann@example.org has it"]
+    assert not story.sees("d", 600).changed
+    story.sees("u", 660)
+    assert story.words() == []
+    story.sees("d", 700)
+    assert story.words() == ["reopened 3"]
 
 
 def test_what_comes_and_goes_in_maintenance_is_never_told() -> None:

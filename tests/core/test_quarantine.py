@@ -14,10 +14,10 @@ from tocsin.core.quarantine import CALM_S, Ballot, Sight, finding_of, survey, te
 
 
 def room(text: str) -> list[Ballot]:
-    """ "a+ b- c?+ d=": a says up, b down, c up in doubt, d up but has not looked since."""
+    """ "a+ b- c?+ d= e>": a says up, b down, c up in doubt, d up but has not looked since, e up and was the last to look."""
+    looked = {"=": 0.0, ">": 2.0}
     return [
-        Ballot(word[0], word[-1] == "-", at_s=0.0 if word[-1] == "=" else 1.0, suspect="?" in word)
-        for word in text.split()
+        Ballot(word[0], word[-1] == "-", at_s=looked.get(word[-1], 1.0), suspect="?" in word) for word in text.split()
     ]
 
 
@@ -37,6 +37,7 @@ def room(text: str) -> list[Ballot]:
         ([""], "", 0, 0),
         (["a- b= c= d="] * 4, "", 4, 0),  # the first to say so
         (["a- b+ c= d="] * 4, "", 4, 0),
+        (["a- b> c> d>"] * 4, "", 4, 0),  # the last to see that it is over
         (["a- b?+ c?+ d+"] * 4, "", 4, 0),
         (["a- b+ c+ d="] * 4, "", 4, 4),
     ],
@@ -60,7 +61,7 @@ def test_it_is_what_asking_each_about_each_other_gives(rooms: list[list[Ballot]]
             mine = [vote for vote in votes if vote.location == place]
             others = [vote for vote in votes if vote.location != place and vote.location not in silenced]
             if mine and others:
-                against = [v for v in others if not (v.down or v.suspect) and v.at_s > mine[0].since_s]
+                against = [v for v in others if not (v.down or v.suspect) and mine[0].since_s < v.at_s <= mine[0].at_s]
                 shared += 1
                 alone += mine[0].down and len(against) > len(others) - len(against)
         assert found.get(place, Sight()) == Sight(shared=shared, alone=alone)

@@ -20,6 +20,7 @@ from tocsin.core.follow import Case, follow
 from tocsin.core.incident import Incident
 from tocsin.core.result import TlsFacts
 from tocsin.core.rule import Facts, examine, first_rule, rule_terms
+from tocsin.core.wording import words
 from tocsin.errors import Invalid
 
 MONITOR = a_monitor(name="Shop")
@@ -229,6 +230,7 @@ class Ward:
         self.rule = replace(records()["alert_rules"], condition=condition, **more)
         self.case = Case(terms=rule_terms(self.rule, MONITOR, None), for_s=self.rule.for_s)
         self.told: list[str] = []
+        self.words: list[tuple[str, str]] = []
         self.ids = itertools.count(1)
 
     def see(self, seconds: float, figure: Any = None, **facts: Any) -> None:
@@ -242,6 +244,7 @@ class Ward:
         for step in followed.steps:
             self.case = replace(self.case, latest=step.incident)
             self.told += [t.what for t in step.transitions]
+            self.words += [words(t, self.latest, "Shop", None) for t in step.transitions]
         self.case = replace(self.case, waiting_since=followed.waiting_since)
         self.again_at = followed.again_at
 
@@ -249,6 +252,17 @@ class Ward:
     def latest(self) -> Incident:
         assert self.case.latest is not None
         return self.case.latest
+
+
+def test_since_is_when_the_condition_began_to_hold_not_when_the_rule_fired() -> None:
+    ward = Ward(SLOW, for_s=300)
+    for now in range(0, 361, 60):
+        ward.see(now, Latency(answered=9, value_ms=900))
+    assert (ward.told, ward.latest.opened_at) == (["opened"], at(300))
+    assert "Since 2026-03-01 12:00:00 UTC." in ward.words[0][1]
+    ward.see(600, Latency(answered=9, value_ms=100))
+    assert ward.words[1][0] == "Shop is no longer slow after 10 min"
+    assert "From 2026-03-01 12:00:00 UTC to 2026-03-01 12:10:00 UTC." in ward.words[1][1]
 
 
 def seconds(days: float) -> float:

@@ -10,36 +10,32 @@ from hypothesis import strategies as st
 from tocsin.core.schedule import next_slot, retry_at, slot_at_or_before
 
 ids = st.text("0123456789abcdefghjkmnpqrstvwxyz", min_size=1, max_size=20)
-places = st.sampled_from(["local", "us-east", "europe", "ap-south"])
 intervals = st.sampled_from([1, 5, 10, 20, 30, 60, 300, 3600, 86_400])
 times = st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))
 
 
-@given(ids, places, intervals, times)
-def test_every_interval_holds_exactly_one_slot(monitor: str, place: str, interval_s: int, now: datetime) -> None:
-    before, after = slot_at_or_before(monitor, place, interval_s, now), next_slot(monitor, place, interval_s, now)
+@given(ids, intervals, times)
+def test_every_interval_holds_exactly_one_slot(monitor: str, interval_s: int, now: datetime) -> None:
+    before, after = slot_at_or_before(monitor, interval_s, now), next_slot(monitor, interval_s, now)
     assert before <= now < after
     assert after - before == timedelta(seconds=interval_s)
 
 
-@given(ids, places, intervals, times)
-def test_a_slot_is_its_own_latest_slot_to_the_microsecond(
-    monitor: str, place: str, interval_s: int, now: datetime
-) -> None:
-    slot = slot_at_or_before(monitor, place, interval_s, now)
+@given(ids, intervals, times)
+def test_a_slot_is_its_own_latest_slot_to_the_microsecond(monitor: str, interval_s: int, now: datetime) -> None:
+    slot = slot_at_or_before(monitor, interval_s, now)
     tick = timedelta(microseconds=1)
-    assert slot_at_or_before(monitor, place, interval_s, slot) == slot
-    assert slot_at_or_before(monitor, place, interval_s, slot - tick) == slot - timedelta(seconds=interval_s)
-    assert next_slot(monitor, place, interval_s, slot - tick) == slot
-    assert next_slot(monitor, place, interval_s, slot) == slot + timedelta(seconds=interval_s)
+    assert slot_at_or_before(monitor, interval_s, slot) == slot
+    assert slot_at_or_before(monitor, interval_s, slot - tick) == slot - timedelta(seconds=interval_s)
+    assert next_slot(monitor, interval_s, slot - tick) == slot
+    assert next_slot(monitor, interval_s, slot) == slot + timedelta(seconds=interval_s)
 
 
-@given(ids, places, intervals)
-def test_the_place_in_the_interval_is_the_same_for_ever(monitor: str, place: str, interval_s: int) -> None:
+@given(ids, intervals)
+def test_the_place_in_the_interval_is_the_same_for_ever(monitor: str, interval_s: int) -> None:
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     offsets = {
-        (slot_at_or_before(monitor, place, interval_s, epoch + timedelta(days=days)) - epoch)
-        % timedelta(seconds=interval_s)
+        (slot_at_or_before(monitor, interval_s, epoch + timedelta(days=days)) - epoch) % timedelta(seconds=interval_s)
         for days in (1, 400, 20_000)
     }
     assert len(offsets) == 1
@@ -48,14 +44,9 @@ def test_the_place_in_the_interval_is_the_same_for_ever(monitor: str, place: str
 def test_a_thousand_monitors_spread_evenly_over_a_minute() -> None:
     in_second, a_minute = [0] * 60, datetime(2026, 1, 1, tzinfo=UTC)
     for number in range(6000):
-        in_second[slot_at_or_before(f"monitor-{number}", "local", 60, a_minute).second] += 1
+        in_second[slot_at_or_before(f"monitor-{number}", 60, a_minute).second] += 1
     assert min(in_second) > 60
     assert max(in_second) < 150
-
-
-def test_the_locations_of_one_monitor_do_not_look_at_the_same_moment() -> None:
-    now = datetime(2026, 1, 1, tzinfo=UTC)
-    assert len({slot_at_or_before("shop", place, 60, now) for place in ("us-east", "europe", "ap-south")}) == 3
 
 
 @given(ids, st.integers(0, 5), st.floats(0.5, 300), times)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import struct
 import tempfile
@@ -21,7 +22,7 @@ from fuzz.pure import given, problems_hold
 from tocsin import checks, notifiers, settings
 from tocsin.checks._terms import wrong_pins
 from tocsin.cli import sugar
-from tocsin.core import shape, template
+from tocsin.core import limits, shape, template
 from tocsin.core.alert import Template
 from tocsin.core.assertion_terms import range_of
 from tocsin.core.link import Link, read_token, token_of
@@ -29,11 +30,13 @@ from tocsin.core.plain import loads
 from tocsin.errors import DeliveryFailed, Invalid, NotFound, SettingsError
 from tocsin.net.http import HttpReply
 from tocsin.notifiers import _post, email
-from tocsin.store import cursor, sealing
+from tocsin.store import cursor, images, sealing, snapshot
 from tocsin.store.batch import Batch
+from tocsin.store.control import Position
+from tocsin.store.keeping import Keepable
 from tocsin.store.spool import Spool
-from tocsin.store.store import _Spooled
-from tocsin.web import answer, limits, live, query, routes, site, tokens
+from tocsin.store.version import HEAD
+from tocsin.web import answer, live, query, routes, site, tokens
 from tocsin.web.api import given as asked
 from tocsin.web.api import results
 from tocsin.web.pages import address, form, on_call
@@ -353,13 +356,41 @@ def _segments() -> tuple[bytes, ...]:
 
 def _payloads() -> tuple[bytes, ...]:
     return tuple(
-        msgspec.msgpack.encode(_Spooled(batch=Batch(id="b", results=(a_result(), a_result("down"))))) for _ in range(2)
+        msgspec.msgpack.encode(Keepable(batch=Batch(id="b", results=(a_result(), a_result("down"))))) for _ in range(2)
     )
 
 
 def _payload(data: bytes) -> None:
-    record = msgspec.msgpack.decode(data, type=_Spooled)
-    assert msgspec.msgpack.decode(msgspec.msgpack.encode(record), type=_Spooled) == record
+    record = msgspec.msgpack.decode(data, type=Keepable)
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(record), type=Keepable) == record
+
+
+_CHANNEL = images.Images(
+    "channels",
+    ("workspace_id", "id", "name", "type", "config", "data"),
+    (("ws", "c", "n", "email", b"x", "{}"),),
+    (("ws", "d"),),
+)
+
+
+def _entry(data: bytes) -> None:
+    for some in images.decode(data).tables:
+        assert all(len(row) == len(some.columns) for row in some.rows)
+
+
+def _snapshot(data: bytes) -> snapshot.Head:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "s"
+        path.write_bytes(data)
+        return snapshot.check(path)
+
+
+def _snapshots() -> tuple[bytes, ...]:
+    head = snapshot.Head(head=HEAD, position=Position(1, 2), membership=b"m", counters={"monitors": 3})
+    made = io.BytesIO()
+    with snapshot.writing(made, head) as put:
+        put(msgspec.structs.replace(_CHANNEL, gone=()))
+    return (made.getvalue(),)
 
 
 _CLOSED = sealing.Seal(KEY).close({"a": 1}, "channels c1")
@@ -416,7 +447,7 @@ PARSERS = (
     Parser(name="refresh tokens", files=("web/tokens.py",), read=_refresh_token, examples=given(tokens.refresh_token(KEY, "s1", "secret"), "a.b.c")),
     Parser(name="acknowledge links", files=("core/link.py",), read=_link, examples=given(token_of(KEY, LINK), "YWJj")),
     Parser(name="times of forms", files=("web/pages/on_call.py",), read=_form_time, examples=given("2026-03-29T02:30", "2026-10-25T02:30:00+01:00", "0001-01-01T00:00")),
-    Parser(name="callers", files=("web/limits.py", "web/site.py"), read=_caller, examples=given("10.0.0.1, [::1]", "1.2.3.4", "fe80::1%eth0", "example.org:80")),
+    Parser(name="callers", files=("core/limits.py", "web/site.py"), read=_caller, examples=given("10.0.0.1, [::1]", "1.2.3.4", "fe80::1%eth0", "example.org:80")),
     Parser(
         name="cursors", files=("store/cursor.py",), read=_cursor, allowed=(Invalid,),
         examples=given(cursor.write_cursor(5, "a"), cursor.write_cursor(-1, ""), "W" * 40_000),
@@ -447,5 +478,10 @@ PARSERS = (
     ),
     Parser(name="spool", files=("store/spool.py",), read=_spool, examples=_segments, slow=True),
     Parser(name="spooled batches", files=("store/store.py",), read=_payload, allowed=(msgspec.DecodeError, UnicodeDecodeError), examples=_payloads),
+    Parser(
+        name="entries of the control log", files=("store/images.py",), read=_entry, allowed=(Invalid, SettingsError),
+        examples=lambda: (images.encode([_CHANNEL]), images.encode([])),
+    ),
+    Parser(name="snapshots", files=("store/snapshot.py",), read=_snapshot, allowed=(Invalid, SettingsError), examples=_snapshots, slow=True),
     Parser(name="sealed secrets", files=("store/sealing.py",), read=_sealed, allowed=(SettingsError,), examples=given(_CLOSED, sealing.Seal(KEY).close({}, "channels c2"))),
 )  # fmt: skip

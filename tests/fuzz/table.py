@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from fuzz import edge, pure, spoken, windows
+from fuzz import edge, probes, pure, spoken, windows
 
-PARSERS = (*pure.PARSERS, *edge.PARSERS, *spoken.PARSERS, *windows.PARSERS)
+PARSERS = (*pure.PARSERS, *edge.PARSERS, *spoken.PARSERS, *windows.PARSERS, *probes.PARSERS)
 
 FOUND: tuple[tuple[str, bytes], ...] = (
     ("cookie", b"sid=; Expires=Thu, 01-Jan-197333333330 00:00:00 GMT\n"),
@@ -26,5 +26,13 @@ FOUND: tuple[tuple[str, bytes], ...] = (
     ("ping's output", b"time=1.2.3 ms"),
     ("http", b"HTTP/1.0 000\nTransfer-Encoding:\x01!\n\0"),
     ("redirect", b"https://example.org/;"),
+    (
+        "rabbitmq's queue",
+        b"\x01\x00\x00\x00\x00\x00a\x00\n\x00\n\x00\t\x00\x00\x00<\x0ccapabilitiesF\x00\x00\x00\x04\x01at\x01\x07productS\x00\x00\x00\x08RabbitMQ"
+        b"\x07versionS\x00\x00\x00\x043.13\x00\x00\x00\x0ePLAIN AMQPLAIN\x00\x00\x00\x05en_US"
+        b"\xce\x01\x00\x00\x00\x00\x00\x0c\x00\n\x00\x1e\x07\xff\x00"
+        b"\x02\x00\x00\x00<\xce\x01\x00\x00\x00\x00\x00\x05\x00\n\x00)\x00\xce\x01\x00\x01\x00\x00\x00\t\x00\x14\x00\x0b\x00\x00\x00\x010\xce"
+        b"\x01\x00\x01\x00\x00\x00\x16\x002\x00\x0b\t`mq.gen-1\x00\x00\x00\x03\x00\x00\x00\x01\xce",
+    ),
 )
 """Inputs that once broke a parser."""

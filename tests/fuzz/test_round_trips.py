@@ -22,8 +22,8 @@ from tocsin.errors import CheckFailed
 from tocsin.net import url
 from tocsin.store import cursor, packing, sealing
 from tocsin.store.batch import Batch
+from tocsin.store.keeping import Keepable
 from tocsin.store.spool import Spool
-from tocsin.store.store import _Spooled
 from tocsin.web import query, tokens
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -99,8 +99,8 @@ def test_a_spool(tmp_path_factory: pytest.TempPathFactory, payloads: list[bytes]
 
 @given(TEXT, st.booleans())
 def test_spooled_batches(name: str, down: bool) -> None:
-    record = _Spooled(batch=Batch(id="b", by=name, results=(a_result("down" if down else "up"),)))
-    assert msgspec.msgpack.decode(msgspec.msgpack.encode(record), type=_Spooled) == record
+    record = Keepable(batch=Batch(id="b", by=name, results=(a_result("down" if down else "up"),)))
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(record), type=Keepable) == record
 
 
 @SMALL

@@ -87,7 +87,7 @@ async def test_a_location_that_doubts_itself_abstains(tmp_path: Path) -> None:
     async with webs(1) as (sink,), a_world(tmp_path) as world:
         await world.tell(sink)
         await five(world, count=1)
-        world.corridor.watchdog.quarantine.doubts = lambda: {"lon": "it has no route to any other machine"}
+        world.corridor.watchdog.quarantine.doubts = lambda ws: {"lon": "it has no route to any other machine"}
         await world.go(5)
         assert world.corridor.watchlist.quarantined("ws") == {"lon"}
         assert sink.posts[0]["reason"] == "its own self-test fails: it has no route to any other machine"

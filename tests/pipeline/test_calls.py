@@ -72,7 +72,7 @@ async def test_a_run_that_ended_in_time_is_not_told(world: World) -> None:
     await world.corridor.push_call(TOKEN, run_id=A)
     await world.go(60, step=5)
     assert watched.verdict.value == "up"
-    assert watched.states["local"].doing is None
+    assert watched.states["called"].doing is None
 
 
 async def test_runs_are_measured_each_by_its_id(world: World) -> None:
@@ -148,7 +148,7 @@ async def test_what_a_job_said_is_kept_without_its_token(world: World) -> None:
     watched = await world.watch(**push())
     await world.corridor.push_call(TOKEN, "log", message=f"calling /ping/{TOKEN}")
     await world.corridor.push_call(TOKEN, "down", message="disk full", body=f"disk full\n{TOKEN}")
-    facts = watched.last["local"].outcome.seen.facts
+    facts = watched.last["called"].outcome.seen.facts
     assert facts == {
         "message": "disk full",
         "body": "disk full\n***",
@@ -157,7 +157,7 @@ async def test_what_a_job_said_is_kept_without_its_token(world: World) -> None:
     assert watched.incident.evidence["response"]["body"] == "disk full\n***"
     await world.go(1)
     await world.corridor.push_call(TOKEN)
-    assert watched.last["local"].outcome.seen.facts == {}
+    assert watched.last["called"].outcome.seen.facts == {}
 
 
 async def test_a_schedule_gives_a_restart_time_until_it_wants_a_call(world: World) -> None:

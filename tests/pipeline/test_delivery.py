@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from builders import a_message, an_outbox_row, until
 from tocsin.core.alert import OutboxRow
-from tocsin.pipeline.delivery import LONGEST_WAIT_S, SEND_LIMIT_S, STOP_S, backoff_s
+from tocsin.core.backoff import LONGEST_WAIT_S, backoff_s
+from tocsin.pipeline.delivery import SEND_LIMIT_S, STOP_S
 from tocsin.store.batch import Batch
 from world import World, webs
 

@@ -23,11 +23,11 @@ async def test_slots_are_kept_and_shown(world: World) -> None:
     watched = await world.watch(interval_s=30)
     await world.go(31)
     monitor = watched.monitor
-    assert watched.next_at == next_slot(monitor.id, "local", 30, world.clock.now())
+    assert watched.next_at == next_slot(monitor.id, 30, world.clock.now())
     results, _ = await world.store.of("ws").read(lambda s: s.results.page(monitor.id))
     slots = sorted(r.at for r in results)[1:]
     assert slots
-    assert all(next_slot(monitor.id, "local", 30, slot - timedelta(seconds=1)) == slot for slot in slots)
+    assert all(next_slot(monitor.id, 30, slot - timedelta(seconds=1)) == slot for slot in slots)
 
 
 async def test_monitors_are_spread_over_the_interval(world: World) -> None:

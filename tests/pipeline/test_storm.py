@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from builders import a_message, an_outbox_row, until
+from tocsin import notifiers
 from tocsin.core.alert import Channel, OutboxRow
 from tocsin.core.digest import gather
 from tocsin.core.storm import MOST_A_MINUTE
 from tocsin.pipeline.delivery import LEASE_S
 from tocsin.store import sqlite
 from tocsin.store.batch import Batch
-from world import Web, World, a_world, database_locked, webs
+from world import Place, Web, World, a_world, database_locked, webs
 
 
 @pytest.fixture(autouse=True)
@@ -91,6 +92,21 @@ async def test_five_openings_go_at_once_and_the_rest_is_one_digest_that_is_updat
         assert {await state(world, row) for row in (*first, *ends)} == {("sent", None), ("sent", sink.posts[6]["key"])}
 
 
+async def test_a_digest_says_how_much_is_down_in_all(world: World) -> None:
+    async with webs(1) as (sink,):
+        place = Place(world)
+        await world.tell(sink, default=True)
+        for _ in range(9):
+            await world.watch(failure_threshold=1, retries=0, interval_s=20, timeout_s=5)
+        await world.go(60)
+        place.status = "down"
+        await world.go(90)
+        alone = sink.events.index("digest")
+        new = len(sink.posts[alone]["items"])
+        assert alone
+        assert sink.posts[alone]["title"] == f"{new} more monitors are down, {alone + new} in all"
+
+
 async def test_an_opening_is_told_before_its_end_also_when_a_digest_tells_it(world: World) -> None:
     async with webs(1) as (sink,):
         channel = await world.tell(sink)
@@ -124,7 +140,7 @@ async def test_never_more_than_twenty_a_minute_whatever_comes(world: World) -> N
 async def test_a_channel_of_a_kind_that_gathers_by_itself_gets_every_message_paced(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tocsin.pipeline.delivery.GROUPING", frozenset(("webhook",)))
+    monkeypatch.setattr(notifiers, "groups", lambda name: True)
     async with webs(1) as (sink,):
         channel = await world.tell(sink)
         await tell(world, rows_of(world, channel, *names(30)))

@@ -10,6 +10,7 @@ import pytest
 from builders import ALICE, START, at
 from store.conftest import Opener, a_user, a_workspace
 from tocsin.core.account import ApiKey, Membership, Session
+from tocsin.core.invitation import Invitation
 from tocsin.errors import Conflict, NotFound
 from tocsin.store import Store
 
@@ -29,6 +30,47 @@ def a_key(**more: object) -> ApiKey:
         "scopes": ("read",), "created_at": START,
     }  # fmt: skip
     return ApiKey(**(fields | more))  # pyright: ignore[reportArgumentType]
+
+
+def an_invitation(**more: object) -> Invitation:
+    fields: dict[str, object] = {
+        "id": "i1", "workspace_id": "ws", "email": "bob@example.org", "role": "USER", "token_hash": "e" * 64,
+        "created_by": "alice@example.org", "created_at": START, "expires_at": START + timedelta(days=7),
+    }  # fmt: skip
+    return Invitation(**(fields | more))  # pyright: ignore[reportArgumentType]
+
+
+async def test_one_invitation_for_each_address_and_none_after_its_time(store: Store) -> None:
+    ws = store.of("ws", by="alice@example.org")
+    await ws.write(lambda s: s.invitations.put(an_invitation()))
+    later = an_invitation(id="i2", token_hash="d" * 64, role="VIEWER")
+    await ws.write(lambda s: s.invitations.put(later))
+    assert await ws.read(lambda s: s.invitations.list()) == [later]
+    assert await ws.read(lambda s: s.invitations.by_hash("e" * 64)) is None
+    assert await ws.read(lambda s: s.invitations.by_hash("d" * 64)) == later
+    log, _ = await ws.read(lambda s: s.changes.list())
+    kept = [(c.verb, (c.after or c.before)["token_hash"]) for c in log if c.noun == "invitation"]
+    assert kept == [("created", "***"), ("deleted", "***"), ("created", "***")]
+    assert await ws.write(lambda s: s.invitations.expire(later.expires_at)) == 0
+    assert await ws.write(lambda s: s.invitations.expire(later.expires_at + timedelta(seconds=1))) == 1
+    with pytest.raises(NotFound):
+        await ws.write(lambda s: s.invitations.delete("i2"))
+
+
+async def test_a_role_changes_and_a_membership_ends_with_its_sign_ins(store: Store) -> None:
+    ws = store.of("ws", by="alice@example.org")
+    await ws.write(lambda s: s.sessions.add(a_session()))
+    await ws.write(lambda s: s.accounts.set_role("alice", "VIEWER"))
+    assert [m.role for m in await ws.read(lambda s: s.accounts.belonging())] == ["VIEWER"]
+    await ws.write(lambda s: s.accounts.remove_membership("alice"))
+    assert await ws.read(lambda s: s.accounts.users()) == []
+    assert await store.everything().read(lambda s: s.sessions.get("s1")) is None
+    assert (await store.everything().read(lambda s: s.accounts.user("alice"))) is not None
+    log, _ = await ws.read(lambda s: s.changes.list())
+    kept = [(c.verb, c.before.get("role"), c.after.get("role")) for c in log if c.noun == "membership"]
+    assert kept[:2] == [("deleted", "VIEWER", None), ("changed", "ADMIN", "VIEWER")]
+    with pytest.raises(NotFound):
+        await ws.write(lambda s: s.accounts.set_role("nobody", "ADMIN"))
 
 
 async def test_the_first_setup_wins_and_every_other_one_is_refused(url: str, open_store: Opener) -> None:

@@ -13,11 +13,23 @@ import msgspec
 import pytest
 
 import tocsin.store
-from builders import START, a_channel, a_result, a_state, a_verdict, an_incident, an_outbox_row, at, records
+from builders import (
+    START,
+    a_channel,
+    a_pass,
+    a_probe,
+    a_result,
+    a_state,
+    a_verdict,
+    an_incident,
+    an_outbox_row,
+    at,
+    records,
+)
 from store.conftest import keep_monitor
-from store.test_accounts import a_key, a_session
+from store.test_accounts import a_key, a_session, an_invitation
 from tocsin.core.account import Preferences
-from tocsin.core.digest import gather
+from tocsin.core.digest import fallback_key, gather
 from tocsin.core.incident import Entry
 from tocsin.core.notice import Notice
 from tocsin.errors import Denied, Invalid, NotFound, TocsinError
@@ -35,21 +47,29 @@ class World:
 
     def __init__(self) -> None:
         self.channel, self.key, self.session = a_channel(id="c"), a_key(), a_session()
+        self.invitation = an_invitation()
         self.monitor: Any = None
         self.incident: Any = None
         self.row = an_outbox_row(channel_id="c")
         self.told = an_outbox_row(channel_id="c", incident_id="told")
         self.digest = gather([an_outbox_row(channel_id="c", subject=f"monitor:{n}") for n in "ab"], START, storm="s")[0]
+        self.end = replace(self.row, incident_id="ended", order=2)
+        instead = replace(self.row, key=fallback_key("k", "c2"), channel_id="c2", incident_id="ended")
+        self.twice = [replace(self.row, key="k", incident_id="ended"), instead]
         self.carried = [replace(self.row, key=key) for key in self.digest.keys]
+        self.probe, self.key_of_probe = a_probe(id="p"), a_pass("p")
+        self.join = a_pass("p", kind="join", hash="j" * 64, expires_at=at(900))
         self.notice = Notice(workspace_id="ws", mark="m", kind="channel.disabled", at=START, text="off")
 
     async def fill(self, store: Store) -> None:
         ws = store.of("ws")
         await ws.write(lambda s: s.channels.add(self.channel))
+        await ws.write(lambda s: s.channels.add(replace(self.channel, id="c2")))
         await ws.write(lambda s: s.api_keys.add(self.key))
         for noun, thing in records().items():
             await ws.write(lambda s, noun=noun, thing=thing: getattr(s, noun).add(thing))
         await ws.write(lambda s: s.sessions.add(self.session))
+        await ws.write(lambda s: s.invitations.put(self.invitation))
         await ws.write(lambda s: s.preferences.save("ws", Preferences(failure_domains={"eu": "aws"})))
         self.monitor = await keep_monitor(store, channels=("c",), tags=("t",))
         self.incident = an_incident(self.monitor)
@@ -61,12 +81,14 @@ class World:
             Batch(
                 id="b", results=tuple(results[1:]), states=(StateChange(**m, state=a_state("down")),),
                 verdicts=(VerdictChange(**m, verdict=a_verdict("down")),), incidents=(opened, other),
-                outbox=(self.row, self.told, *self.carried),
+                outbox=(self.row, self.told, *self.carried, *self.twice),
             )
         )  # fmt: skip
         await store.gather(self.digest)
         await store.settle([OutboxOutcome(key=self.told.key, workspace_id="ws", state="sent", at=at(1), ref="7")])
         await ws.write(lambda s: s.notices.put(self.notice))
+        await ws.write(lambda s: s.probes.add(self.probe))
+        await ws.write(lambda s: (s.probes.let_in(self.key_of_probe), s.probes.let_in(self.join)))
         await store.move_tail()
         await store.commit(Batch(id="c", results=(results[0],)))
 
@@ -77,6 +99,9 @@ def reads(w: World) -> dict[str, Callable[[Session], Any]]:
     return {
         "accounts.user": lambda s: s.accounts.user("alice"),
         "accounts.user_by_email": lambda s: s.accounts.user_by_email("alice@example.org"),
+        "accounts.belonging": lambda s: [x for x in s.accounts.belonging() if x.user_id == "alice"],
+        "invitations.list": lambda s: s.invitations.list(),
+        "invitations.by_hash": lambda s: s.invitations.by_hash("e" * 64),
         "accounts.memberships": lambda s: s.accounts.memberships("alice"),
         "accounts.workspace": lambda s: s.accounts.workspace("ws"),
         "accounts.workspaces": lambda s: [x for x in s.accounts.workspaces() if x.id == "ws"],
@@ -123,12 +148,17 @@ def reads(w: World) -> dict[str, Callable[[Session], Any]]:
         "outbox.oldest": lambda s: s.outbox.oldest(),
         "preferences.all": lambda s: s.preferences.all(),
         "preferences.of": lambda s: s.preferences.of("ws").failure_domains,
+        "stand_ins.lacking": lambda s: s.stand_ins.lacking(("ws", "c"), "c2", 0, 10),
+        "stand_ins.heard": lambda s: s.stand_ins.heard(w.end, "c2"),
         "outbox.places": lambda s: s.outbox.places(),
         "outbox.peek": lambda s: s.outbox.peek(("ws", "c"), at(9)),
         "outbox.earlier_ref": lambda s: s.outbox.earlier_ref(w.told),
         "outbox.carried": lambda s: s.outbox.carried(w.digest.row),
         "outbox.left_since": lambda s: s.outbox.left_since(START),
         "notices.list": lambda s: s.notices.list(),
+        "probes.get": lambda s: s.probes.get("p"),
+        "probes.list": lambda s: s.probes.list(),
+        "probes.by_hash": lambda s: s.probes.by_hash("a" * 64),
         "changes.list": lambda s: [c for c in s.changes.list()[0] if c.workspace_id == "ws"],
         **{f"{noun}.get": lambda s, noun=noun: getattr(s, noun).get("r") for noun in records()},
         **{f"{noun}.list": lambda s, noun=noun: getattr(s, noun).list() for noun in records()},
@@ -144,6 +174,11 @@ def writes(w: World) -> dict[str, Callable[[Session], Any]]:
             s.accounts.workspaces()[0].__class__(id="w9", name="x", created_at=START)
         ),
         "accounts.add_membership": lambda s: s.accounts.add_membership(_membership()),
+        "accounts.set_role": lambda s: s.accounts.set_role("alice", "VIEWER"),
+        "accounts.remove_membership": lambda s: s.accounts.remove_membership("alice"),
+        "invitations.put": lambda s: s.invitations.put(replace(w.invitation, id="i9")),
+        "invitations.delete": lambda s: s.invitations.delete("i1"),
+        "invitations.expire": lambda s: s.invitations.expire(START + FAR),
         "sessions.add": lambda s: s.sessions.add(replace(w.session, id="s9")),
         "sessions.rotate": lambda s: s.sessions.rotate("s1", "x", at(1), at(2)),
         "sessions.end": lambda s: s.sessions.end("s1", at(1)),
@@ -167,9 +202,17 @@ def writes(w: World) -> dict[str, Callable[[Session], Any]]:
         "rollups.expire": lambda s: s.rollups.expire(START + FAR, START + FAR),
         "incidents.save": lambda s: s.incidents.save(IncidentChange(incident=replace(w.incident, reason="taken"))),
         "channels.add": lambda s: s.channels.add(replace(w.channel, id="c9")),
+        "probes.add": lambda s: s.probes.add(replace(w.probe, id="p9", code="elsewhere")),
+        "probes.replace": lambda s: s.probes.replace(replace(w.probe, name="taken")),
+        "probes.delete": lambda s: s.probes.delete("p"),
+        "probes.let_in": lambda s: s.probes.let_in(a_pass("p", hash="9" * 64)),
+        "probes.use": lambda s: s.probes.use("j" * 64, at(1)),
+        "probes.retire": lambda s: s.probes.retire(replace(w.key_of_probe, created_at=at(9))),
+        "probes.expire": lambda s: s.probes.expire(START + FAR),
         "channels.replace": lambda s: s.channels.replace(replace(w.channel, name="taken")),
         "channels.delete": lambda s: s.channels.delete("c"),
         "outbox.add": lambda s: s.outbox.add(replace(w.row, key="k9")),
+        "stand_ins.lend": lambda s: s.stand_ins.lend(replace(w.row, key="k9", order=9)),
         "outbox.claim": lambda s: s.outbox.claim(("ws", "c"), at(9), 30, 10, "thief"),
         "outbox.claim_digest": lambda s: s.outbox.claim_digest(("ws", "c"), at(9), 30, "thief"),
         "outbox.claim_all": lambda s: s.outbox.claim_all(("ws", "c"), at(9), 30, "thief"),

@@ -49,9 +49,55 @@ async def test_an_incident_says_what_it_shares_with_others(alice: Alice) -> None
     assert shown["title"] == "Shop is down"
     text = "On the same host, shop.example: Cart."
     assert shown["hints"] == [{"kind": "host", "text": text, "incidents": [cart.id]}]
+    (related,) = shown["related"]
+    assert (related["id"], related["title"], related["shares"]) == (cart.id, "Cart is down", ["host"])
+    assert (related["open"], related["monitor_id"], related["resolved_at"]) == (True, cart.monitor_id, None)
     page = (await (await browser(alice)).get(f"/incidents/{shop.id}", **HTML)).text
     assert text in page
-    assert f'href="/incidents/{cart.id}"' in page
+    panel = page.partition('id="related"')[2].partition("</section>")[0]
+    assert f'href="/incidents/{cart.id}">Cart</a>' in panel
+    assert "same host" in panel
+
+
+async def test_nothing_of_another_workspace_is_related(alice: Alice) -> None:
+    shop = await an_open(alice, "Shop")
+    await alice.house.person("charlie@example.org", "ADMIN")
+    theirs = alice.house.caller(await alice.house.sign_in("charlie@example.org"))
+    wanted = {"name": "Theirs", "type": "http", "target": {"url": "http://shop.example/"}, "paused": True}
+    made = (await theirs.post("/api/v1/monitors", wanted)).data
+    found = alice.house.parts.corridor.watchlist.find(made["id"])
+    assert found is not None
+    other = an_incident(found.monitor, opened_at=shop.opened_at)
+    await alice.house.parts.store.everything().write(lambda s: s.incidents.save(IncidentChange(incident=other)))
+    shown = (await alice.api.get(f"/api/v1/incidents/{shop.id}")).data
+    assert shown["related"] == []
+    assert (await theirs.get(f"/api/v1/incidents/{other.id}")).data["related"] == []
+
+
+async def test_the_timeline_is_filtered_without_javascript(alice: Alice) -> None:
+    now = alice.house.parts.clock.now()
+    shop = await an_open(alice, "Shop")
+    entries = (
+        Entry(at=now, kind="opened", text="Opened because of this"),
+        Entry(at=now, kind="comment", text="I look at it", by="alice@example.org"),
+        Entry(at=now, kind="notified", text="Chat was told"),
+    )
+    await keep(alice, replace(shop, told=False), *entries)
+    reader = await browser(alice)
+    said = [entry.text for entry in entries]
+
+    async def shown(query: str) -> tuple[list[str], str]:
+        page = (await reader.get(f"/incidents/{shop.id}{query}", **HTML)).text
+        section = page.partition('id="timeline"')[2].partition("</section>")[0]
+        return [text for text in said if text in section], section
+
+    assert (await shown(""))[0] == said
+    found, section = await shown("?timeline=people")
+    assert (found, "2 entries hidden." in section) == (["I look at it"], True)
+    assert 'aria-current="true">People' in section
+    assert (await shown("?timeline=messages"))[0] == ["Chat was told"]
+    assert (await shown("?timeline=messages"))[1].count("<li") == 1
+    assert (await reader.get(f"/incidents/{shop.id}?timeline=else", **HTML)).status == 422
 
 
 async def test_a_postmortem_is_written_changed_and_taken_away(alice: Alice) -> None:

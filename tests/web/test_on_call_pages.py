@@ -62,6 +62,36 @@ async def test_a_schedule_is_made_seen_and_changed(alice: Alice) -> None:
     assert "Second" in page
 
 
+async def test_times_of_a_schedule_are_in_its_zone_by_name_and_in_the_readers_beside(alice: Alice) -> None:
+    reader = await browser(alice)
+    path = await a_schedule(alice, reader)
+    page = (await reader.get(path, **HTML)).text
+    assert "times in Europe/Berlin" in page
+    shifts = page.partition('id="preview"')[2].partition("</section>")[0]
+    assert re.search(r"\w{3} \d+ \w{3}, 08:00 CES?T <small", shifts)
+    assert re.search(r'data-t="own" data-wall="[-0-9]+T08:00">\w{3} \d+ \w{3}, 0[67]:00 UTC</time>', shifts)
+    in_utc = await send(reader, "/on-call/schedules/new", a_form(await her_id(alice), time_zone="UTC"))
+    page = (await reader.get(in_utc.headers["location"].removesuffix("#preview"), **HTML)).text
+    assert 'class="muted own" hidden' in page
+
+
+async def test_a_viewer_may_be_on_duty_and_the_forms_say_how_they_acknowledge(alice: Alice) -> None:
+    parts = alice.house.parts
+    vera, token = await alice.house.person("vera@example.org", "VIEWER", alice.workspace_id)
+    await parts.corridor.telling_changed(alice.workspace_id)
+    reader = await browser(alice)
+    says = "vera@example.org (viewer: acknowledges by the link in a message only)"
+    for path in ("/on-call/schedules/new", "/on-call/policies/new"):
+        page = (await reader.get(path, **HTML)).text
+        assert says in page, path
+        assert "alice@example.org (viewer" not in page
+    made = await send(reader, "/on-call/schedules/new", a_form(vera.id))
+    assert made.status == 303, made.text
+    looker = alice.house.caller()
+    looker.cookies["tocsin_session"] = token
+    assert (await send(looker, "/incidents/any/acknowledge", [("x", "")])).status == 403
+
+
 async def test_what_is_wrong_stands_at_its_rotation(alice: Alice) -> None:
     reader = await browser(alice)
     wrong = a_form("nobody-we-know", **{"r.a.starts_at": "soon", "time_zone": "Mars/Base"})
@@ -105,6 +135,14 @@ async def test_a_policy_is_made_of_steps(alice: Alice) -> None:
     ]
     page = (await reader.get("/on-call", **HTML)).text
     assert "after 5 min: Primary (on call); then after" in page
+    wanted = {"name": "Shop", "type": "http", "target": {"url": "http://127.0.0.1:9/"}, "paused": True}
+    monitor = (await alice.api.post("/api/v1/monitors", wanted | {"escalation_policy": kept["id"]})).data["id"]
+    says = "it goes on as “Ops” says: after 5 min: Primary (on call); then after"
+    for path_ in (f"/monitors/{monitor}", f"/monitors/{monitor}/edit"):
+        assert says in (await reader.get(path_, **HTML)).text, path_
+    rule = [("type", "failures"), ("in_a_row", "3"), ("policy", kept["id"])]
+    assert says in (await send(reader, "/alert-rules/new/words", rule)).text
+    assert (await alice.api.delete(f"/api/v1/monitors/{monitor}")).status == 204
     form = await reader.get(f"/on-call/policies/{kept['id']}", **HTML)
     assert 'value="1.5"' in form.text
     refused = await send(reader, f"{path}/delete", [])

@@ -150,6 +150,33 @@ def test_a_percentage_is_never_rounded_up() -> None:
     assert percent(None) == ""
 
 
+async def test_the_page_lets_monitors_be_chosen_and_keeps_them_in_its_links(alice: Alice) -> None:
+    shop, start = await a_history(alice, "Shop", tags=("front",))
+    cart, _ = await a_history(alice, "Cart")
+    await a_history(alice, "Mail")
+    browser = alice.house.caller()
+    browser.cookies["tocsin_session"] = alice.api.token or ""
+    days = f"since={start:%Y-%m-%d}&until={start + timedelta(days=3):%Y-%m-%d}"
+
+    async def shown(query: str) -> tuple[set[str], str]:
+        page = (await browser.get(f"/reports?{days}&{query}", accept="text/html")).text
+        table = page.partition('id="sla"')[2].partition("</table>")[0]
+        return {name for name in ("Shop", "Cart", "Mail") if f">{name}</a>" in table}, page
+
+    assert (await shown("which=all&tag=front&monitor=" + cart))[0] == {"Shop", "Cart", "Mail"}
+    assert (await shown("which=tags&tag=front"))[0] == {"Shop"}
+    names, page = await shown(f"which=monitors&monitor={shop}&monitor={cart}&tag=")
+    assert names == {"Shop", "Cart"}
+    assert f'value="{cart}" checked' in page
+    link = page.partition('href="/reports/file?')[2].partition('"')[0].replace("&amp;", "&")
+    file = await browser.get(f"/reports/file?{link}")
+    assert {row["monitor"] for row in csv.DictReader(io.StringIO(file.text))} == {"Shop", "Cart", "All"}
+    assert (await shown(f"monitor={shop},{cart}"))[0] == {"Shop", "Cart"}
+    for wrong, said in (("which=monitors", "at least one monitor"), ("which=tags", "at least one tag")):
+        answer = await browser.get(f"/reports?{days}&{wrong}", accept="text/html")
+        assert (answer.status, said in answer.text) == (422, True), wrong
+
+
 async def test_the_page_shows_it_and_says_what_is_wrong(alice: Alice) -> None:
     _, start = await a_history(alice, "<b>Shop</b>", days=70)
     browser = alice.house.caller()

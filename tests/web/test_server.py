@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tocsin.web import limits, openapi
+from tocsin.core import limits
+from tocsin.web import openapi
 from tocsin.web.routes import ROUTES
 from web.conftest import Alice, House, set_up
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tocsin.checks import Order
 from tocsin.errors import Invalid, SettingsError
-from tocsin.pipeline.self_test import read_anchors
+from tocsin.location.self_test import read_anchors
 from tocsin.settings import Settings
 
 

@@ -9,13 +9,13 @@ import socket
 from tocsin.errors import SettingsError
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A bound TCP socket. Raises SettingsError naming TOCSIN_HOST or TOCSIN_PORT and what stands in the way."""
+def bind(host: str, port: int, prefix: str = "TOCSIN_") -> socket.socket:
+    """A bound TCP socket. Raises SettingsError naming the setting (`prefix` and HOST or PORT) and what stands in the way."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
         raise SettingsError(
-            f"TOCSIN_HOST: expected an address of this machine, found {host!r} ({error.strerror})"
+            f"{prefix}HOST: expected an address of this machine, found {host!r} ({error.strerror})"
         ) from error
     family, _, _, _, address = found[0]
     made = socket.socket(family, socket.SOCK_STREAM)
@@ -26,19 +26,19 @@ def bind(host: str, port: int) -> socket.socket:
         made.bind(address)
     except OSError as error:
         made.close()
-        raise _explained(error, host, port) from error
+        raise _explained(error, host, port, prefix) from error
     made.setblocking(False)
     return made
 
 
-def _explained(error: OSError, host: str, port: int) -> SettingsError:
+def _explained(error: OSError, host: str, port: int, prefix: str) -> SettingsError:
     if error.errno == errno.EADDRINUSE:
         return SettingsError(
-            f"TOCSIN_PORT: expected a free port, found {port} in use on {host} (is Tocsin running already?)"
+            f"{prefix}PORT: expected a free port, found {port} in use on {host} (is Tocsin running already?)"
         )
     if error.errno == errno.EACCES:
-        return SettingsError(f"TOCSIN_PORT: expected a port we may open, found {port}: it needs more rights")
-    return SettingsError(f"TOCSIN_HOST: expected an address of this machine, found {host!r} ({error.strerror})")
+        return SettingsError(f"{prefix}PORT: expected a port we may open, found {port}: it needs more rights")
+    return SettingsError(f"{prefix}HOST: expected an address of this machine, found {host!r} ({error.strerror})")
 
 
 def own(listening: socket.socket) -> tuple[str | None, int]:

@@ -11,8 +11,7 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Generator
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,20 +19,21 @@ import uvicorn
 import uvloop
 
 from tocsin import __version__, telemetry
-from tocsin.app import folder, port
+from tocsin.app import folder, instance, port
 from tocsin.app.anchors import anchors_of
 from tocsin.app.keys import derive
 from tocsin.app.local import local_of
-from tocsin.app.memory import settle_memory
+from tocsin.app.memory import settle_memory, share_heaps
 from tocsin.clock import Clock, SystemClock
 from tocsin.net import Net
 from tocsin.net.egress import Egress
 from tocsin.net.http import HttpEngine
+from tocsin.net.listen import Server, configuration
 from tocsin.pipeline.beginning import begin_all
 from tocsin.pipeline.corridor import Corridor
+from tocsin.probe.wire import MAX_MESSAGE
 from tocsin.settings import Settings
 from tocsin.store import Store
-from tocsin.web import gate
 from tocsin.web.parts import Parts
 from tocsin.web.routes import application
 from tocsin.web.warm import warm
@@ -78,7 +78,7 @@ async def start(settings: Settings, *, clock: Clock | None = None) -> Running:
     async with AsyncExitStack() as closing:
         parts, listening = await _build(settings, clock or SystemClock(), closing)
         number = listening.getsockname()[1]
-        http = _Http(_configuration(application(parts), settings))
+        http = Server(_configuration(application(parts), settings))
         serving = asyncio.create_task(http.serve(sockets=[listening]), name="http")
         while not http.started and not serving.done():  # noqa: ASYNC110 (uvicorn offers no event for it)
             await asyncio.sleep(0.005)
@@ -106,7 +106,9 @@ async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> t
         retry_delay_s=settings["DB_RETRY_DELAY_MS"] / 1000,
     )
     closing.push_async_callback(store.close)
-    await begin_all(store, clock)
+    several = await instance.belongs(settings, store)
+    if not several:
+        await begin_all(store, clock)
     net = Net(
         egress=Egress(settings["EGRESS"], own={port.own(listening)}),
         http=HttpEngine(),
@@ -115,8 +117,15 @@ async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> t
     await net.start()
     closing.push_async_callback(net.close)
     corridor = _corridor(settings, clock, store, net, listening, derive(master, "links"))
-    await corridor.start()
+    cluster = None
+    if several:
+        reached = settings.reached_at(listening.getsockname()[1])
+        cluster = await instance.take_part(settings, store, corridor, clock, reached, closing)
+    await corridor.start(leads=cluster is None)
     closing.push_async_callback(corridor.stop)
+    if cluster is not None:
+        await cluster.start()
+        closing.push_async_callback(cluster.stop)
     is_set_up = await _is_set_up(store)
     token = None if port.only_loopback(host) or is_set_up else secrets.token_urlsafe(18)
     parts = Parts(
@@ -125,6 +134,7 @@ async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> t
         store=store,
         net=net,
         corridor=corridor,
+        cluster=cluster,
         signing_key=derive(master, "signing"),
         setup_token=token,
         is_set_up=is_set_up,
@@ -154,30 +164,13 @@ async def _is_set_up(store: Store) -> bool:
     return await store.everything().read(lambda s: s.accounts.setup_done())
 
 
-class _Http(uvicorn.Server):
-    """uvicorn without its signal handling: the process is ours to stop, and a stop by signal is no failure."""
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
-
-
 def _configuration(app: Any, settings: Settings) -> uvicorn.Config:
     behind_proxies = settings["TRUSTED_PROXIES"] > 0
-    return uvicorn.Config(
+    return configuration(
         app,
-        loop="none",
-        http=gate.limited(0 if behind_proxies else settings["CONNECTIONS_PER_ADDRESS"]),
-        ws="websockets-sansio",
-        ws_max_size=64 * 1024,
-        ws_per_message_deflate=False,
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=GRACE_S,
+        per_address=0 if behind_proxies else settings["CONNECTIONS_PER_ADDRESS"],
+        grace_s=GRACE_S,
+        max_message=MAX_MESSAGE,
     )
 
 
@@ -186,7 +179,7 @@ def serve(settings: Settings) -> int:
     telemetry.set_up_logging(
         settings["LOG_LEVEL"], json=settings["LOG_FORMAT"] == "json", error_file=settings.data_dir / "errors.log"
     )
-    _share_heaps()
+    share_heaps()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_until_told(settings))
 
@@ -237,13 +230,3 @@ def welcome(running: Running) -> str:
     else:
         lines.append(f"  First time? Open {running.url}/setup to make your account.")
     return "\n".join([*lines, "  Ctrl+C stops it.", ""])
-
-
-def _share_heaps() -> None:
-    """Let all threads allocate from two heaps. glibc gives each thread one of its own, and what one of them once needed (for
-    a large page, a large answer) stays with it: a tenth of the memory of a server that was used."""
-    import ctypes
-
-    arena_max = -8  # M_ARENA_MAX of <malloc.h>
-    with suppress(OSError, AttributeError):  # another C library: it has no such thing
-        ctypes.CDLL(None).mallopt(arena_max, 2)

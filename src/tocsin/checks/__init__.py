@@ -132,13 +132,17 @@ def _summary(target: Any) -> str:
 
 
 class Order(Struct, frozen=True):
-    """One check to run. `target` is an instance of the kind's Target."""
+    """One check to run. `target` is an instance of the kind's Target. The last three say which check of which monitor it
+    is: so much a result that comes too late must bring along. Empty where nothing is stored."""
 
     type: str
     target: Any
     timeout_s: float = 10.0
     assertions: tuple[Assertion, ...] = ()
     location: str = "local"
+    monitor_id: str = ""
+    scheduled_at: datetime | None = None
+    attempt: int = 0
 
 
 async def run(order: Order, net: Net, clock: Clock) -> Outcome:

@@ -261,13 +261,19 @@ async def _pass_on(server: _Server) -> dict[str, Any]:
 
     await server.send(commands.Queue.Declare(exclusive=True, auto_delete=True), channel=_CHANNEL)
     queue = str((await server.wait_for(commands.Queue.DeclareOk)).queue)
+    try:
+        get = commands.Basic.Get(queue=queue)
+    except ValueError:
+        raise CheckFailed(
+            "protocol", f"a queue of a name that no queue has: {clip(repr(queue), 90)}", phase="ttfb"
+        ) from None
     message = secrets.token_hex(16).encode()
     began = time.perf_counter()
     await server.send(
         commands.Basic.Publish(exchange="", routing_key=queue),
         header.ContentHeader(0, len(message), commands.Basic.Properties(content_type="text/plain")),
         body.ContentBody(message),
-        commands.Basic.Get(queue=queue),
+        get,
         channel=_CHANNEL,
     )
     got = await server.wait_for(commands.Basic.GetOk, commands.Basic.GetEmpty)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from msgspec import Struct
@@ -51,6 +52,12 @@ BY_SCOPE: dict[str, frozenset[Permission]] = {
     "admin": frozenset(("public", "read", "operate", "write", "admin")),
     "metrics": frozenset(("public", "metrics")),
 }
+
+
+def keeps_an_admin(roles: Mapping[str, UserRole], member: str, role: UserRole | None) -> bool:
+    """Whether somebody can still administer a workspace whose members have these roles, by id, when this member gets
+    that role (None: leaves)."""
+    return role == "ADMIN" or any(other == "ADMIN" for id, other in roles.items() if id != member)
 
 
 def may(principal: Principal | None, permission: Permission) -> bool:

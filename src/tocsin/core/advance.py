@@ -28,8 +28,8 @@ class _Draft:
     def write(self, kind: EntryKind, text: str, **data: Any) -> None:
         self.entries.append(Entry(at=self.now, kind=kind, text=text, data=data))
 
-    def tell(self, what: What, number: int, step: int = 0) -> None:
-        self.transitions.append(Transition(number=number, what=what, at=self.now, step=step))
+    def tell(self, what: What, number: int, step: int = 0, held: str = "") -> None:
+        self.transitions.append(Transition(number=number, what=what, at=self.now, step=step, held=held))
 
 
 def advance(
@@ -134,6 +134,7 @@ def _back(latest: Incident, finding: Finding, evidence: dict[str, Any]) -> Incid
         acknowledged_by=None,
         resolved_at=None,
         resolution=None,
+        since=finding.since,
         over_since=None,
         reminders=0,
         steps=0,
@@ -158,6 +159,7 @@ def _new(draft: _Draft, new_id: str, evidence: dict[str, Any]) -> Incident:
         words=finding.words,
         mark=finding.mark,
         opened_at=draft.now,
+        since=finding.since,
         transition=0 if latest is None else latest.transition,
         unstable=latest is not None and latest.unstable,
         told_channels=latest.told_channels if latest is not None and latest.unstable else None,
@@ -186,7 +188,7 @@ def _look_again(draft: _Draft, incident: Incident) -> None:
             incident = _tell_due(draft, _release(draft, incident))
         elif incident.suppressed and incident.suppressed != draft.hush.why:
             draft.write("suppressed", f"Not told: {draft.hush.why}", by=draft.hush.kind)
-            incident = replace(incident, suppressed=draft.hush.why)
+            incident = _held(incident, draft.hush)
     draft.incident = incident
 
 
@@ -224,16 +226,25 @@ def _note_worse(draft: _Draft, incident: Incident) -> Incident:
     return replace(incident, last_told_at=draft.now)
 
 
+def _held(incident: Incident, hush: Hush) -> Incident:
+    """Nobody is told of it for now."""
+    return replace(incident, suppressed=hush.why, held_by=hush.by or incident.held_by)
+
+
 def _release(draft: _Draft, incident: Incident) -> Incident:
-    """Nothing holds its opening back any more: tell it now."""
+    """Nothing holds its opening back any more: tell it now, unless somebody has it already."""
     if not incident.suppressed:
         return incident
+    held, incident = incident.held_by, replace(incident, suppressed="", held_by="")
+    if incident.acknowledged_at is not None and not incident.told:
+        by = incident.acknowledged_by or "somebody"
+        draft.write("released", f"Not told: nothing holds it back any more, but {by} has it")
+        return incident
     draft.write("released", "Told now: nothing holds it back any more")
-    incident = replace(incident, suppressed="")
     if incident.told or incident.unstable:
         return incident
     first = incident.opened_at == incident.began_at()
-    draft.tell("opened" if first else "reopened", incident.transition)
+    draft.tell("opened" if first else "reopened", incident.transition, held=held)
     return replace(incident, told=True, last_told_at=draft.now, step_from=draft.now)
 
 
@@ -286,7 +297,8 @@ def _resolve(draft: _Draft, incident: Incident) -> Incident:
         verdict=draft.finding.value,
         why=draft.finding.why,
     )
-    resolved = replace(incident, resolved_at=draft.now, resolution=RECOVERED, over_since=None, suppressed="")
+    resolved = replace(incident, resolved_at=draft.now, resolution=RECOVERED, suppressed="", held_by="")
+    resolved = replace(resolved, over_since=incident.over_since or draft.now)
     return _flip(draft, resolved, "resolved")
 
 
@@ -299,7 +311,7 @@ def _flip(draft: _Draft, incident: Incident, what: Literal["opened", "reopened",
     incident = replace(incident, transition=number, flips=flips)
     if opening and draft.hush is not None:
         draft.write("suppressed", f"Not told: {draft.hush.why}", by=draft.hush.kind)
-        return replace(incident, told=False, suppressed=draft.hush.why)
+        return _held(replace(incident, told=False, held_by=""), draft.hush)
     if incident.unstable:
         return replace(incident, told=False) if opening else incident
     if terms.flap_detection and flip_rate(flips, terms.interval_s, now) >= HIGH and (opening or incident.told):
@@ -331,7 +343,7 @@ def _tell_calm(draft: _Draft, incident: Incident) -> Incident:
     """Where it stands, after a time of silence; down counts as told from here on."""
     if incident.open:
         if draft.hush is not None:
-            return replace(incident, told=False, suppressed=draft.hush.why)
+            return _held(replace(incident, told=False), draft.hush)
         draft.tell("calm", incident.transition)
         return replace(incident, told=True, last_told_at=draft.now, step_from=draft.now)
     if draft.terms.notify_on_resolve:

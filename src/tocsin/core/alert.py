@@ -74,8 +74,8 @@ class Item(Struct, frozen=True, kw_only=True):
 
 
 class Message(Struct, frozen=True, kw_only=True):
-    """What a notifier renders: plain values, no secrets. `monitor`: {id, name, type, target}; `incident`: {id,
-    severity, verdict, opened_at, acknowledged_at, resolved_at, duration_s}; `url`: its page, or empty;
+    """What a notifier renders: plain values, no secrets. `monitor`: {id, name, type, target}; `incident`: {id, severity,
+    verdict, opened_at, acknowledged_at, resolved_at, trouble_from, trouble_to, duration_s}; `url`: its page, or empty;
     `acknowledge_url`: where its receiver may acknowledge it without signing in (also in the text), or empty. `group` is
     the same for every message of one incident (or one digest), on every channel; `items` is what a digest gathers, which
     `text` need not repeat."""
@@ -321,7 +321,7 @@ def message_json(message: Message) -> dict[str, Any]:
 
 def _message(transition: Transition, incident: Incident, what: About, now: datetime, *, base_url: str) -> Message:
     title, text = wording.words(transition, incident, what.name, what.verdict, what.shown, what.rule)
-    end = incident.resolved_at or now
+    begin, end = min(incident.opened_at, incident.trouble_from()), incident.trouble_to() or now
     about_it = None
     if what.monitor_id is not None:
         about_it = {"id": what.monitor_id, "name": what.name, "type": what.monitor_type, "target": what.shown}
@@ -339,7 +339,9 @@ def _message(transition: Transition, incident: Incident, what: About, now: datet
             "opened_at": iso(incident.opened_at),
             "acknowledged_at": iso(incident.acknowledged_at),
             "resolved_at": iso(incident.resolved_at),
-            "duration_s": round((end - incident.opened_at).total_seconds(), 3),
+            "trouble_from": iso(incident.trouble_from()),
+            "trouble_to": iso(incident.trouble_to()),
+            "duration_s": round((end - begin).total_seconds(), 3),
         },
         verdict=None if what.verdict is None else what.verdict.value,
         reason=_reason(incident, what.verdict),

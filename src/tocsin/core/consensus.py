@@ -25,7 +25,7 @@ class LocationState(Struct, frozen=True, kw_only=True):
     `vote` is None until the first threshold is reached. `at` is the scheduled time of the latest valid result folded
     in, `attempt` its attempt; older ones do not change the state. `since`: when the present vote began. `reason`: of
     the latest failing or degraded result, None while it is up. `suspect`: a failure was seen but not enough of them.
-    `doing`: what the job of a push monitor told of its runs.
+    `doing`: what the job of a push monitor told of its runs. `stand_in`: who looked in its place, while it is lost.
     """
 
     location: str
@@ -40,6 +40,7 @@ class LocationState(Struct, frozen=True, kw_only=True):
     since: datetime | None = None
     reason: CheckError | None = None
     doing: Doing | None = None
+    stand_in: str | None = None
 
 
 class Seat(Struct, frozen=True, kw_only=True):
@@ -52,7 +53,7 @@ class Seat(Struct, frozen=True, kw_only=True):
 
 
 class Vote(Struct, frozen=True, kw_only=True):
-    """A seat as it was counted: stored as evidence, enough to recompute the verdict."""
+    """A seat as it was counted: stored as evidence, enough to recompute the verdict. `stand_in`: who voted in it."""
 
     location: str
     vote: VoteValue | None
@@ -62,6 +63,7 @@ class Vote(Struct, frozen=True, kw_only=True):
     quarantined: bool = False
     failure_domain: str | None = None
     reason: CheckError | None = None
+    stand_in: str | None = None
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -92,15 +94,24 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
 
 def fold(
-    state: LocationState, monitor: Monitor, status: Status, at: datetime, attempt: int, error: CheckError | None
+    state: LocationState,
+    monitor: Monitor,
+    status: Status,
+    at: datetime,
+    attempt: int,
+    error: CheckError | None,
+    stand_in: str | None = None,
 ) -> LocationState:
     """The location's state after one more result. `invalid` changes nothing; neither does a result not newer than
     (state.at, state.attempt).
 
-    A degraded result is an answer: it ends a row of downs, and counts towards the end of a down vote as an up does.
+    A degraded result is an answer: it ends a row of downs, and counts towards the end of a down vote as an up does. Where
+    somebody else looks than before (`stand_in`), rows begin anew; the vote stays until the new one has made up its mind.
     """
     if status == "invalid" or (state.at is not None and (at, attempt) <= (state.at, state.attempt)):
         return state
+    if stand_in != state.stand_in:
+        state = replace(state, downs=0, degradeds=0, ups=0)
     downs = state.downs + 1 if status == "down" else 0
     degradeds = state.degradeds + 1 if status == "degraded" else 0
     answers = status == "up" or (status == "degraded" and state.vote in (None, "down"))
@@ -128,6 +139,7 @@ def fold(
         since=state.since if vote == state.vote else at,
         reason=_reason_of(state, status, vote, error),
         doing=state.doing,
+        stand_in=stand_in,
     )
 
 
@@ -268,6 +280,7 @@ def _vote(seat: Seat, fresh_s: float, now: datetime) -> Vote:
         quarantined=seat.quarantined,
         failure_domain=seat.failure_domain,
         reason=state.reason,
+        stand_in=state.stand_in,
     )
 
 

@@ -20,11 +20,13 @@ NAME = "Monitoring"
 
 
 class Sight(Struct, frozen=True, kw_only=True):
-    """A monitor, its verdict, and until when too few votes let the verdict of before a start stand."""
+    """A monitor, its verdict, and until when too few votes let the verdict of before a start stand. `told`: that it is not
+    seen is told otherwise, of the location that is lost."""
 
     monitor: Monitor
     verdict: Verdict | None
     settled_at: datetime
+    told: bool = False
 
 
 def coverage_terms(workspace_id: str) -> Terms:
@@ -41,7 +43,7 @@ def coverage(sights: Iterable[Sight], now: datetime) -> Finding:
     waiting, first = False, now
     for sight in sights:
         monitor, verdict = sight.monitor, sight.verdict
-        if monitor.paused or verdict is None or verdict.pending or verdict.value != "unknown":
+        if monitor.paused or sight.told or verdict is None or verdict.pending or verdict.value != "unknown":
             continue
         if verdict.maintenance:
             waiting = True

@@ -65,7 +65,9 @@ def held_by(child: Seen, look: Look, now: datetime) -> Held | None:
     """
     for group in child.groups:
         if group and all(is_down(id, look, frozenset((child.id,))) for id in group):
-            return Held(hush=Hush(kind="dependency", why=f"{_named(group, look)} {_verb(group)} down"))
+            named, (now_is, then_was) = _named(group, look), _verbs(group)
+            hush = Hush(kind="dependency", why=f"{named} {now_is} down", by=f"{named}, which {then_was} down")
+            return Held(hush=hush)
     if child.value == "up" or child.since is None:
         return None
     waits = [_waits(group, child, child.since, look) for group in child.groups]
@@ -141,5 +143,5 @@ def _named(group: tuple[str, ...], look: Look) -> str:
     return " and ".join(f"“{seen.name}”" for seen in map(look, group) if seen is not None)
 
 
-def _verb(group: tuple[str, ...]) -> str:
-    return "is" if len(group) == 1 else "are"
+def _verbs(group: tuple[str, ...]) -> tuple[str, str]:
+    return ("is", "was") if len(group) == 1 else ("are", "were")

@@ -18,6 +18,7 @@ from tocsin.core.wording import one_line
 UPDATED = 500
 """Lines that an updated digest shows at most; it is for places where people read, and those show fewer."""
 _LINE_MAX = 200
+_INSTEAD = "Sent here because"
 _WORST_FIRST = ("critical", "down", "warning", "info")
 
 
@@ -45,17 +46,19 @@ def gather(
     storm: str,
     base_url: str = "",
     earlier: Mapping[str, Line] | None = None,
+    heard: int = 0,
 ) -> tuple[Gathered, Lines]:
     """The digest of messages for one channel, in the order they were intended in, and its line for each subject. `storm`
     names the spell of trouble: its digests are one group. `earlier` are the lines of the digest in whose place this one
-    will be put: it says them too.
+    will be put: it says them too. `heard`: of how many open incidents the channel was told, these among them.
 
     Its key is a hash of what it carries: the same messages make the same digest."""
     first = rows[0]
     found = lines(rows)
     shown = {**(earlier or {}), **found}
     key = digest_key(first.channel_id, [row.key for row in rows])
-    title, text = _words(shown.values(), len(rows))
+    title, text = _words(shown.values(), len(rows), heard)
+    text = "\n".join((text, *_instead(rows)))
     down = [line.item for line in shown.values() if line.down]
     message = Message(
         event="digest", key=key, group=group_key(first.workspace_id, f"digest:{first.channel_id}:{storm}"),
@@ -89,7 +92,7 @@ def _line(messages: Sequence[Message]) -> Line:
     over = last.event == "incident.resolved"
     title = last.title
     if over and first.event != "incident.resolved":
-        title = f"{_name(last)} was down {times(first.at, last.at)}: {first.reason}"
+        title = f"{_name(last)} was down {_span(first, last)}: {first.reason}"
     elif len(messages) > 1:
         title = f"{last.title} ({len(messages)} changes, {times(first.at, last.at)})"
     severity = "info" if over else last.severity
@@ -102,6 +105,12 @@ def _line(messages: Sequence[Message]) -> Line:
         ),
         down=not over,
     )  # fmt: skip
+
+
+def _span(first: Message, last: Message) -> str:
+    """From when to when it was in trouble, which a rule is sure of later."""
+    begin, end = (first.incident or {}).get("trouble_from"), (last.incident or {}).get("trouble_to")
+    return times(datetime.fromisoformat(begin) if begin else first.at, datetime.fromisoformat(end) if end else last.at)
 
 
 def times(begin: datetime, end: datetime) -> str:
@@ -125,29 +134,45 @@ def _items(shown: Lines, *, whole: bool) -> tuple[Item, ...]:
     return (*ordered[:UPDATED], Item(title=f"and {len(ordered) - UPDATED:,} more", severity="info"))
 
 
-def _words(shown: Iterable[Line], count: int) -> tuple[str, str]:
-    """Title and text: how many are down, how many were."""
+def _words(shown: Iterable[Line], count: int, heard: int) -> tuple[str, str]:
+    """Title and text: how many are down, how many were, and how many are in all where the channel was told of more."""
     stands = Counter(line.down for line in shown)
     down, over = stands[True], stands[False]
-    title = _counted(down, "is down", "are down") if down else _counted(over, "is up again", "are up again")
-    if down and over:
-        title = f"{title}, {over:,} up again"
+    if not down:
+        title = _counted(over, "is up again", "are up again") + (f", {heard:,} still down" if heard else "")
+    else:
+        more = " more" if heard > down else ""
+        title = _counted(down, "is down", "are down", more) + (f", {heard:,} in all" if more else "")
+        title += f", {over:,} up again" if over else ""
     many = f"{count:,} messages in one: so much changed at once that each by itself would be too many."
     return title, many
 
 
-def _counted(number: int, one: str, many: str) -> str:
-    return f"1 monitor {one}" if number == 1 else f"{number:,} monitors {many}"
+def _instead(rows: Iterable[OutboxRow]) -> list[str]:
+    """Why messages are told here in place of another channel, each reason once, three at most."""
+    last = (row.message.text.rpartition("\n")[2] for row in rows)
+    return list(dict.fromkeys(line for line in last if line.startswith(_INSTEAD)))[:3]
+
+
+def _counted(number: int, one: str, many: str, more: str = "") -> str:
+    return f"1{more} monitor {one}" if number == 1 else f"{number:,}{more} monitors {many}"
 
 
 def _rank(severity: str) -> int:
     return _WORST_FIRST.index(severity) if severity in _WORST_FIRST else len(_WORST_FIRST)
 
 
+def fallback_key(key: str, to: str) -> str:
+    """The key that a message has on the channel with id `to`, which is told it in place of another."""
+    return hashlib.blake2b(f"fallback\n{key}\n{to}".encode(), digest_size=16).hexdigest()
+
+
 def as_fallback(row: OutboxRow, used: str, to: str, why: str, now: datetime) -> OutboxRow:
-    """The same message for the channel with id `to`, since the one named `used` did not take it."""
-    key = hashlib.blake2b(f"fallback\n{row.key}\n{to}".encode(), digest_size=16).hexdigest()
-    said = f"{row.message.text}\nSent here because {one_line(used, 80)} did not take it: {one_line(why, 200)}"
+    """The same message for the channel with id `to`, since the one named `used` did not take it; with `why` empty, what
+    came before it."""
+    key, named = fallback_key(row.key, to), one_line(used, 80)
+    said = f"did not take it: {one_line(why, 200)}" if why else "did not take what came before it."
+    said = f"{row.message.text}\n{_INSTEAD} {named} {said}"
     return replace(
         row, key=key, channel_id=to, message=replace(row.message, key=key, text=said.lstrip("\n")), next_at=now,
         state="pending", attempts=0, lease_until=None, last_error=None, done_at=None,

@@ -64,11 +64,13 @@ class Terms(Struct, frozen=True, kw_only=True):
 
 
 class Hush(Struct, frozen=True, kw_only=True):
-    """Why openings (and reminders and steps, which are openings again) are held back now. `until`: when that ends or
-    has to be looked at again; None when only an event ends it."""
+    """Why openings (and reminders and steps, which are openings again) are held back now. `by`: what it is called once
+    that is over, empty for what only takes a look more. `until`: when that ends or has to be looked at again; None when
+    only an event ends it."""
 
     kind: Literal["maintenance", "silence", "dependency"]
     why: str
+    by: str = ""
     until: datetime | None = None
 
 

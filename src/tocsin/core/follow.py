@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tocsin.core.advance import advance
 from tocsin.core.finding import Finding, Hush, Terms
@@ -46,6 +47,7 @@ def follow(
         due = since + timedelta(seconds=case.for_s)
         if now < due:
             return Followed(waiting_since=since, again_at=_first(due, finding.again_at))
+        finding = replace(finding, since=since)
     steps: list[Step] = []
     latest, again_at = case.latest, None
     for _ in range(2):

@@ -36,6 +36,14 @@ class Hint(Struct, frozen=True, kw_only=True):
     incidents: tuple[str, ...] = ()
 
 
+class Related(Struct, frozen=True, kw_only=True):
+    """Another incident that shares something with one, and what: "host", "certificate", "phase", "location"."""
+
+    incident: Incident
+    name: str
+    shares: tuple[Kind, ...]
+
+
 def hints_of(one: Trouble, others: Sequence[Trouble]) -> list[Hint]:
     """What `one` shares with the others of its time (those that are near it), most telling first; then what was
     different from its last good check."""
@@ -45,6 +53,17 @@ def hints_of(one: Trouble, others: Sequence[Trouble]) -> list[Hint]:
     if not near and one.incident.monitor_id is not None:
         made.append(Hint(kind="alone", text="Nothing else opened within 5 minutes of it."))
     return made
+
+
+def related_of(hints: Sequence[Hint], others: Sequence[Trouble]) -> list[Related]:
+    """The others that these hints speak of: those that share most first, then open ones, then the newest."""
+    made: list[Related] = []
+    for other in others:
+        shares: dict[Kind, None] = {hint.kind: None for hint in hints if other.incident.id in hint.incidents}
+        if shares:
+            made.append(Related(incident=other.incident, name=other.name, shares=tuple(shares)))
+    made.sort(key=lambda found: found.incident.opened_at, reverse=True)
+    return sorted(made, key=lambda found: (-len(found.shares), not found.incident.open))
 
 
 def _near(one: Incident, other: Incident) -> bool:

@@ -37,15 +37,17 @@ class Incident(Struct, frozen=True, kw_only=True):
 
     `subject`: "monitor:<id>" for a verdict, "rule:<id>:monitor:<id>" for a rule, or "coverage". `transition` counts the
     subject's openings, reopenings and resolutions for ever (1 = first opening of the subject), so that keys of messages
-    never repeat. `verdict` is the latest that was not yet over, `reason` what failed when it opened. `over_since`: when
-    what opened it was over (waiting for recovery_s), None while it lasts. `held`: resolved by hand while the verdict
-    was still down, so nothing opens until it has left down. `flips`: times of the last openings and resolutions, newest
-    last, for flap detection. `told`: its latest opening was handed to the outbox, `last_told_at` when that or a later
+    never repeat. `verdict` is the latest that was not yet over, `reason` what failed when it opened. `since`: from when
+    on what opened it held, where that was before it opened. `over_since`: when that was over (`resolved_at` is when
+    recovery_s had passed, too), None while it lasts. `held`: resolved by hand while the verdict was still down, so
+    nothing opens until it has left down. `flips`: times of the last openings and resolutions, newest last, for flap
+    detection. `told`: its latest opening was handed to the outbox, `last_told_at` when that or a later
     message of the trouble was. `told_channels`: who heard of that opening, and so hears of what comes of it; None
     before anybody did (and where an older version opened it). `locations`: who says down. `evidence`: what was seen
     when it opened (redacted, small). `rank`: the worst that was told of it. `suppressed`: why its opening is held back,
-    empty when it is not. `steps`: of its escalation policy, told so far; `step_from`: what the next one's delay counts
-    from. `words`: how the trouble is named in messages. `mark`: what exactly is in trouble, where that may be replaced.
+    empty when it is not; `held_by`: what did so, as it is called when it is over. `steps`: of its escalation policy, told
+    so far; `step_from`: what the next one's delay counts from. `words`: how the trouble is named in
+    messages. `mark`: what exactly is in trouble, where that may be replaced.
     """
 
     id: str
@@ -64,6 +66,7 @@ class Incident(Struct, frozen=True, kw_only=True):
     resolved_at: datetime | None = None
     resolution: str | None = None
     transition: int = 1
+    since: datetime | None = None
     over_since: datetime | None = None
     held: bool = False
     blind: bool = False
@@ -78,6 +81,7 @@ class Incident(Struct, frozen=True, kw_only=True):
     postmortem: str = ""
     rank: int = 0
     suppressed: str = ""
+    held_by: str = ""
     steps: int = 0
     step_from: datetime | None = None
     words: str = "down"
@@ -92,15 +96,24 @@ class Incident(Struct, frozen=True, kw_only=True):
         before = [flip for flip in self.flips if self.resolved_at is None or flip < self.resolved_at]
         return max(before, default=self.opened_at)
 
+    def trouble_from(self) -> datetime:
+        """Since when its latest stretch of trouble has lasted; a rule that waits opens later."""
+        return self.since or self.began_at()
+
+    def trouble_to(self) -> datetime | None:
+        """When the trouble was over, None while it lasts; it is resolved later where it had to be over for a while."""
+        return None if self.open else self.over_since or self.resolved_at
+
 
 class Transition(Struct, frozen=True, kw_only=True):
     """Something to be told: `number` is the subject's transition count, `what` the kind, `step` counts reminders, or
-    steps of the escalation policy."""
+    steps of the escalation policy. `held`: what held it back until now."""
 
     number: int
     what: What
     at: datetime
     step: int = 0
+    held: str = ""
 
 
 class Step(Struct, frozen=True, kw_only=True):
@@ -127,7 +140,6 @@ def close(latest: Incident, reason: str, now: datetime, *, by: str | None = None
         resolved_at=now,
         resolution=reason,
         transition=number,
-        over_since=None,
         held=held,
         blind=False,
         unstable=False,

@@ -12,7 +12,7 @@ from tocsin.core.consensus import Verdict
 from tocsin.core.digest import digest_key, times
 from tocsin.core.monitor import Monitor
 from tocsin.core.result import micros
-from tocsin.core.storm import DIGEST, GROUPING
+from tocsin.core.storm import DIGEST
 from tocsin.core.wording import one_line
 
 
@@ -42,9 +42,9 @@ def pasts(monitor: Monitor, filled: Sequence[tuple[Verdict, datetime]]) -> list[
 
 
 def digest_of(channel: Channel, told: Sequence[Past], now: datetime, *, base_url: str = "") -> OutboxRow | None:
-    """The one message for a channel about all of them; None where there is nothing to tell, or the channel opens an alert
-    with every message. The same stretches make the same key."""
-    if not told or channel.type in GROUPING:
+    """The one message for a channel about all of them; None where there is nothing to tell. The same stretches make the
+    same key."""
+    if not told:
         return None
     ordered = sorted(told, key=lambda past: (past.start, past.monitor.name, past.monitor.id))
     key = digest_key(channel.id, [f"{past.monitor.id}:{micros(past.start)}:{micros(past.end)}" for past in ordered])

@@ -77,7 +77,8 @@ def hush_of(
         return None
     end, window = max(lasting, key=lambda pair: pair[0])
     kind = "silence" if window.silence else "maintenance"
-    return Hush(kind=kind, why=f"{kind} “{window.name}”", until=end)
+    named = f"{kind} “{window.name}”"
+    return Hush(kind=kind, why=named, by=named, until=end)
 
 
 def covering(windows: Sequence[Window], monitor: Monitor) -> list[Window]:

@@ -12,6 +12,8 @@ Parents = tuple[str | tuple[str, ...], ...]
 """What a monitor depends on: ids, and groups of ids of which one is enough."""
 Groups = tuple[tuple[str, ...], ...]
 ALWAYS_S = 1e9
+CALLED = "called"
+"""The place that results of push monitors come from: they are called, wherever a call arrives."""
 
 
 class Assertion(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -65,8 +67,13 @@ class Monitor(Struct, frozen=True, kw_only=True):
     version: int = 1
 
     def assigned(self, home: str) -> tuple[str, ...]:
-        """The locations that check it; `home` is this instance's own location, which checks local monitors."""
-        return self.locations if self.monitoring_type == "global" and self.locations else (home,)
+        """The locations that check it; `home` is the location that checks local monitors, and may be named `local` whatever
+        it is called. A push monitor has no place of ours: whoever takes its calls in, they count as from one."""
+        if self.type == "push":
+            return (CALLED,)
+        if self.monitoring_type != "global" or not self.locations:
+            return (home,)
+        return tuple(dict.fromkeys(home if place == "local" else place for place in self.locations))
 
     def fresh_s(self) -> float:
         """How old the latest valid result of a location may be while its vote counts (push: as old as it likes)."""

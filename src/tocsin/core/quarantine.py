@@ -40,8 +40,8 @@ def survey(monitors: Iterable[Sequence[Ballot]], silenced: frozenset[str] = froz
     """What every location says beside the others, from the fresh votes on each monitor. Who is `silenced` is compared,
     but compared with by nobody.
 
-    When something fails for all, one location is the first to say so: another one disagrees only when it looked after
-    that and has no doubt itself.
+    When something fails for all, one location is the first to say so, and when it is over, one is the last: another one
+    disagrees only when it looked after that began, the one has looked again since, and it has no doubt itself.
     """
     shared: dict[str, int] = {}
     alone: dict[str, int] = {}
@@ -58,7 +58,7 @@ def survey(monitors: Iterable[Sequence[Ballot]], silenced: frozenset[str] = froz
 
 
 def _denies(other: Ballot, one: Ballot) -> bool:
-    return not other.down and not other.suspect and other.at_s > one.since_s
+    return not other.down and not other.suspect and one.since_s < other.at_s <= one.at_s
 
 
 def finding_of(sight: Sight | None, *, assigned: bool, doubt: str | None = None) -> Finding:

@@ -118,7 +118,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
 class CheckResult(Struct, frozen=True, kw_only=True):
     """The record of one check of one monitor from one location.
 
-    `scheduled_at` is the slot it belongs to (a retry keeps its slot and counts `attempt` up from 0).
+    `scheduled_at` is the slot it belongs to (a retry keeps its slot and counts `attempt` up from 0). `substitute_for`: the
+    lost location in whose place `location` looked; the vote is that one's.
     """
 
     workspace_id: str
@@ -132,6 +133,11 @@ class CheckResult(Struct, frozen=True, kw_only=True):
     @property
     def status(self) -> Status:
         return self.outcome.status
+
+    @property
+    def seat(self) -> str:
+        """The location whose vote it counts towards."""
+        return self.substitute_for or self.location
 
     @property
     def id(self) -> str:

@@ -1,4 +1,5 @@
-"""When a monitor is due: hash slots, so that a thousand monitors spread over their interval."""
+"""When a monitor is due: hash slots, so that a thousand monitors spread over their interval. All locations of one look
+in the same slot, so that what they saw can be held against each other."""
 
 from __future__ import annotations
 
@@ -11,15 +12,15 @@ _SECOND = 1_000_000
 _JITTER = 0.1
 
 
-def slot_at_or_before(monitor_id: str, location: str, interval_s: int, now: datetime) -> datetime:
+def slot_at_or_before(monitor_id: str, interval_s: int, now: datetime) -> datetime:
     """The latest slot that is not after `now` (slots lie at offset + n × interval since 1970)."""
     at = micros(now)
-    return from_micros(at - (at - _offset_us(monitor_id, location, interval_s)) % (interval_s * _SECOND))
+    return from_micros(at - (at - _offset_us(monitor_id, interval_s)) % (interval_s * _SECOND))
 
 
-def next_slot(monitor_id: str, location: str, interval_s: int, now: datetime) -> datetime:
+def next_slot(monitor_id: str, interval_s: int, now: datetime) -> datetime:
     """The first slot after `now`."""
-    return slot_at_or_before(monitor_id, location, interval_s, now) + timedelta(seconds=interval_s)
+    return slot_at_or_before(monitor_id, interval_s, now) + timedelta(seconds=interval_s)
 
 
 def retry_at(attempt: int, finished: datetime, retry_interval_s: float, monitor_id: str) -> datetime:
@@ -32,9 +33,9 @@ def retry_at(attempt: int, finished: datetime, retry_interval_s: float, monitor_
     return finished + timedelta(seconds=retry_interval_s * (1 - _JITTER * share))
 
 
-def _offset_us(monitor_id: str, location: str, interval_s: int) -> int:
+def _offset_us(monitor_id: str, interval_s: int) -> int:
     """Where in its interval this monitor's slot lies: the same for ever, spread evenly."""
-    return _hash(f"{monitor_id}\n{location}") % (interval_s * _SECOND)
+    return _hash(monitor_id) % (interval_s * _SECOND)
 
 
 def _hash(text: str) -> int:

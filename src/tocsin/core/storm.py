@@ -28,9 +28,6 @@ AT_ONCE = 4
 """Messages on their way to one channel at the same time."""
 MINUTE = timedelta(seconds=60)
 
-GROUPING = frozenset(("pagerduty", "opsgenie", "alertmanager"))
-"""Kinds of channels that gather by themselves what belongs together: they get every message."""
-
 DIGEST, CANARY = "~digest", "~canary"
 """Subjects of messages that are about no monitor, and are never gathered."""
 OPENINGS = frozenset(("incident.opened", "incident.reopened"))
@@ -71,7 +68,8 @@ class Decision(Struct, frozen=True, kw_only=True):
 
 
 def decide(waiting: Waiting, pace: Pace, now: datetime, *, groups: bool = False) -> Decision:
-    """What a channel is told now. `groups`: its kind is one of GROUPING."""
+    """What a channel is told now. `groups`: its kind gathers by itself what belongs together, so
+    it gets every message."""
     if pace.rests_until is not None and pace.rests_until > now:
         return Decision(at=pace.rests_until)
     left = [at for at in pace.left if now - MINUTE < at <= now]

@@ -21,7 +21,17 @@ TITLE_MAX = 1000
 TEXT_MAX = 16_384
 _FUEL = 50_000
 _MONITOR = ("id", "name", "type", "target")
-_INCIDENT = ("id", "severity", "verdict", "opened_at", "acknowledged_at", "resolved_at", "duration_s")
+_INCIDENT = (
+    "id",
+    "severity",
+    "verdict",
+    "opened_at",
+    "acknowledged_at",
+    "resolved_at",
+    "trouble_from",
+    "trouble_to",
+    "duration_s",
+)
 FIELDS = (
     "event", "title", "text", "severity", "verdict", "reason", "at", "url", "lasted", "key", "items",
     "acknowledge_url", *(f"monitor.{name}" for name in _MONITOR), *(f"incident.{name}" for name in _INCIDENT),
@@ -58,7 +68,8 @@ def _sample(event: Event) -> Message:
     own = event.startswith("incident.")
     incident = {
         "id": "6f1c2a", "severity": "critical", "verdict": "down", "opened_at": opened, "acknowledged_at": None,
-        "resolved_at": "2026-03-01T12:14:08.000Z" if over else None, "duration_s": 848.0,
+        "resolved_at": "2026-03-01T12:14:08.000Z" if over else None, "trouble_from": opened,
+        "trouble_to": "2026-03-01T12:14:08.000Z" if over else None, "duration_s": 848.0,
     }  # fmt: skip
     monitor = {"id": "9b0d4e", "name": "Shop", "type": "http", "target": "https://shop.example/health"}
     titles: dict[str, str] = {

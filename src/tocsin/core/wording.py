@@ -61,7 +61,7 @@ def one_line(text: str, limit: int) -> str:
 
 
 def _title(transition: Transition, incident: Incident, name: str, verdict: Verdict | None) -> str:
-    lasted = span(((incident.resolved_at or transition.at) - incident.began_at()).total_seconds())
+    lasted = span(((incident.trouble_to() or transition.at) - incident.trouble_from()).total_seconds())
     if incident.words in _SENTENCES and (title := _sentence(transition, incident, name, lasted)):
         return title
     match transition.what:
@@ -130,11 +130,12 @@ def _stands(incident: Incident, verdict: Verdict | None) -> str:
 
 
 def _lines(transition: Transition, incident: Incident, verdict: Verdict | None) -> list[str]:
-    began = incident.began_at()
+    began = incident.trouble_from()
     why = f"{verdict.reason}." if verdict is not None else ""
     match transition.what:
         case "opened" | "reopened" | "escalated":
-            return [why, _seen_from(incident, verdict), f"Since {moment(began)}."]
+            late = f"Held back until now by {transition.held}." if transition.held else ""
+            return [why, _seen_from(incident, verdict), f"Since {moment(began)}.", late]
         case "reminder":
             asked = f"Reminder {transition.step}: nobody has acknowledged it yet."
             return [why, _seen_from(incident, verdict), f"Since {moment(began)}.", asked]
@@ -144,7 +145,7 @@ def _lines(transition: Transition, incident: Incident, verdict: Verdict | None) 
         case "unstable":
             return [why, "Further changes are only written down until it is calm; then you hear where it stands."]
         case "calm":
-            return [why, f"Since {moment(began if incident.open else incident.resolved_at or transition.at)}."]
+            return [why, f"Since {moment(began if incident.open else incident.trouble_to() or transition.at)}."]
         case "resolved":
             held = f"It is still {incident.words}; nothing more is told until that was over." if incident.held else ""
             if incident.words in _SENTENCES:
@@ -160,7 +161,8 @@ def _lines(transition: Transition, incident: Incident, verdict: Verdict | None) 
 
 
 def _end_moment(incident: Incident) -> str:
-    return "now" if incident.resolved_at is None else moment(incident.resolved_at)
+    end = incident.trouble_to()
+    return "now" if end is None else moment(end)
 
 
 def _seen_from(incident: Incident, verdict: Verdict | None) -> str:

@@ -99,6 +99,11 @@ def kind(name: str) -> Kind:
     return Kind(name, module.Config, module.send, label, getattr(module, "GROUPED", False))
 
 
+def groups(name: str) -> bool:
+    """Whether channels of that kind gather by themselves what belongs together; one that is not known does not."""
+    return name in REGISTRY and kind(name).grouped
+
+
 async def send(
     channel: Channel,
     message: Message,

@@ -83,6 +83,39 @@ class Afloat:
         while len(self._known) > REMEMBERED:
             self._forget(next(iter(self._known)))
 
+    def lacking(self, place: Place, tries: int) -> list[OutboxRow]:
+        """What waits for a channel at a message that failed so often, or behind it, of each subject in order."""
+        found: list[OutboxRow] = []
+        stuck: set[str] = set()
+        for row in sorted(self._known.values(), key=lambda row: row.order):
+            if (row.workspace_id, row.channel_id) != place or not gathers(row):
+                continue
+            digest = self._known.get(self._carried.get(row.key, ""))
+            if max(row.attempts, 0 if digest is None else digest.attempts) >= tries:
+                stuck.add(row.subject)
+            if row.subject in stuck and (digest is None or digest.attempts >= tries):
+                found.append(row)
+        return found
+
+    def parts(self, digest: OutboxRow) -> list[OutboxRow]:
+        """What a digest carries, as far as it is known; else the digest itself."""
+        known = (self._known.get(key) for key in self._carries.get(digest.key, ()))
+        return [row for row in known if row is not None] or [digest]
+
+    def new(self, rows: Sequence[OutboxRow]) -> list[OutboxRow]:
+        """Those of which nothing is known: neither of them nor of the same message for the same channel by another key."""
+        told = {(r.workspace_id, r.channel_id, r.incident_id, r.subject, r.order) for r in self._known.values()}
+        known = self._known.keys() | self._done.keys()
+        return [
+            row
+            for row in rows
+            if row.key not in known
+            and (
+                row.incident_id is None
+                or (row.workspace_id, row.channel_id, row.incident_id, row.subject, row.order) not in told
+            )
+        ]
+
     def fresh(self, claimed: Iterable[OutboxRow]) -> tuple[list[OutboxRow], list[OutboxOutcome]]:
         """(what of the claimed is to be sent, what came of those that are done already). Those that memory sends by itself
         are in neither."""

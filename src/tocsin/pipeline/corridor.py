@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -15,8 +15,12 @@ from tocsin.clock import Clock
 from tocsin.core.consensus import Verdict
 from tocsin.core.finding import Hush
 from tocsin.core.monitor import Monitor
-from tocsin.core.result import CheckResult, iso
+from tocsin.core.result import CheckResult
+from tocsin.errors import NotFound
+from tocsin.location.lag import SILENT_S, LagMeter
+from tocsin.location.self_test import SelfTest
 from tocsin.net import Net
+from tocsin.pipeline import condition
 from tocsin.pipeline.backfill import backfill
 from tocsin.pipeline.canary import Canary
 from tocsin.pipeline.delivery import Delivery
@@ -25,17 +29,18 @@ from tocsin.pipeline.figures import Figures
 from tocsin.pipeline.housekeeping import Housekeeping
 from tocsin.pipeline.intake import Intake
 from tocsin.pipeline.judgement import Judgement
-from tocsin.pipeline.lag import LagMeter
 from tocsin.pipeline.late import Late
 from tocsin.pipeline.leaning import Leaning
 from tocsin.pipeline.links import Links
 from tocsin.pipeline.live import Live, event
+from tocsin.pipeline.lookout import Lookout
+from tocsin.pipeline.pulse import Pulse
 from tocsin.pipeline.response import Response
+from tocsin.pipeline.roster import Reach
 from tocsin.pipeline.runner import Runner
 from tocsin.pipeline.scheduler import Scheduler
-from tocsin.pipeline.self_test import SelfTest
 from tocsin.pipeline.watchdog import Watchdog
-from tocsin.pipeline.watchlist import Watched, Watchlist, open_incidents
+from tocsin.pipeline.watchlist import Watched, Watchlist
 from tocsin.secret import Secret
 from tocsin.store import Store
 
@@ -69,6 +74,7 @@ class Corridor:
     canary: Canary
     live: Live
     watchdog: Watchdog
+    lookout: Lookout
     leaning: Leaning
     figures: Figures
     housekeeping: Housekeeping
@@ -76,18 +82,24 @@ class Corridor:
     self_test: SelfTest
     started_at: datetime | None = None
     stopped: bool = False
+    leads: bool = True
     _catching_up: asyncio.Task[None] | None = None
+
+    def __post_init__(self) -> None:
+        self.runner.unreachable, self.lookout.turned = self.lookout.failed, self.turned
+        self.watchdog.quarantine.doubts = self.doubts
 
     @classmethod
     def build(
         cls, *, store: Store, net: Net, clock: Clock, location: str = "local", max_concurrent: int = 1000,
         max_per_host: int = 50, base_url: str = "", smtp_url: Secret | None = None, retention_days: int = 90,
-        anchors: Sequence[Order] = (), link_key: bytes = b"",
+        anchors: Sequence[Order] = (), link_key: bytes = b"", reach: Reach | None = None,
     ) -> Corridor:  # fmt: skip
         """The parts, not started. `location` is the name of the place this instance checks from, `link_key` what
-        acknowledge links are signed with (none: there are none)."""
+        acknowledge links are signed with (none: there are none), `reach` how the probes of other places are reached."""
         lag, live = LagMeter(), Live()
-        watchlist = Watchlist(store, clock, location)
+        lag.pulse = Pulse("lag meter", "the event loop has not been measured", SILENT_S, lag.now)
+        watchlist = Watchlist(store, clock, location, reach)
         judgement = Judgement(watchlist, base_url)
         intake = Intake(store, watchlist, judgement, live, clock)
         self_test = SelfTest(partial(checks.run, net=net, clock=clock), anchors, clock)
@@ -103,7 +115,6 @@ class Corridor:
         leaning = Leaning(watchlist, scheduler, watchdog, clock)
         figures = Figures(store, watchlist, intake, judgement, clock)
         intake.stored, intake.judged, figures.watch = delivery.handed, leaning.judged, watchdog.watch
-        watchdog.quarantine.doubts = lambda: {} if self_test.trouble is None else {location: self_test.trouble}
         return cls(
             store=store,
             clock=clock,
@@ -117,6 +128,7 @@ class Corridor:
             canary=Canary(store, watchlist, clock, delivery.handed, base_url),
             live=live,
             watchdog=watchdog,
+            lookout=Lookout(watchlist, intake, judgement, clock),
             leaning=leaning,
             figures=figures,
             housekeeping=Housekeeping(store, clock, retention_days=retention_days),
@@ -124,12 +136,19 @@ class Corridor:
             self_test=self_test,
         )
 
-    async def start(self) -> None:
-        """Load what is stored, then let every part run: the receiving ends before the sending ones.
+    def doubts(self, workspace_id: str) -> dict[str, str]:
+        """What the locations of a workspace, this one among them, find wrong with themselves now."""
+        own, home = self.self_test.trouble, self.watchlist.home
+        return self.lookout.doubts(workspace_id) | ({} if own is None else {home: own})
+
+    async def start(self, *, leads: bool = True) -> None:
+        """Load what is stored, then let every part run: the receiving ends before the sending ones. One that does not lead
+        checks and keeps results; another instance judges and tells (`lead` and `follow` change that later).
 
         What a crash left on the spool comes first. When that takes long, checks begin meanwhile; their results wait,
         and nothing is sent, until all of it is in the database: only then is known what was judged and told already."""
         self.started_at = self.clock.now()
+        self._set_gear(leads)
         self.lag.start()
         behind = not await self._replayed(REPLAY_WAIT_S)
         await self.watchlist.load()
@@ -137,15 +156,55 @@ class Corridor:
             self._catching_up = asyncio.create_task(self._catch_up(), name="catch up")
         else:
             self._receive()
-        self.watchdog.start()
-        self.figures.start()
+        if self.leads:
+            self._look()
         self.housekeeping.start()
         await self.scheduler.start()
 
     def _receive(self) -> None:
         self.intake.start()
-        self.delivery.start()
-        self.canary.start()
+        if self.leads:
+            self.delivery.start()
+            self.canary.start()
+
+    def _look(self) -> None:
+        self.watchdog.start()
+        self.figures.start()
+        self.lookout.start()
+
+    async def lead(self, home: str) -> None:
+        """Judge, watch and tell from now on: this instance is the one that does. `home`: where local monitors are checked
+        from, which is here. Every vote has its settling time again."""
+        if not self.leads:
+            await self._turn(True, home)
+            self.delivery.renew()
+            self.canary.start()
+            self._look()
+
+    async def follow(self, home: str) -> None:
+        """Only check and keep results from now on; what is just being sent is cut off (whoever leads sends it again).
+        `home`: where local monitors are checked from, which is another place."""
+        if self.leads:
+            await self.delivery.stop(grace_s=0)
+            for part in (self.canary, self.lookout, self.figures, self.watchdog):
+                await part.stop()
+        await self._turn(False, home)
+
+    def _set_gear(self, leads: bool) -> None:
+        self.leads = self.judgement.leads = self.runner.leads = self.housekeeping.leads = leads
+
+    async def _turn(self, leads: bool, home: str) -> None:
+        """Know everything anew, as another instance left it, and check what is checked from here."""
+        await self.scheduler.stop()
+
+        async def between() -> None:
+            self._set_gear(leads)
+            self.watchlist.home = self.watchlist.roster.home = home
+            await self.watchlist.load()
+
+        await self.intake.between_rounds(between)
+        await self.scheduler.start()
+        log.info("corridor.turned", leads=leads, home=home)
 
     async def _replayed(self, within_s: float) -> bool:
         """Whether the spool is empty, waiting so long for it (in real time: it is the disk that is waited for)."""
@@ -192,6 +251,7 @@ class Corridor:
             ("scheduler", self.scheduler.stop),
             ("runner", lambda: self.runner.stop(GRACE_S)),
             ("figures", self.figures.stop),
+            ("lookout", self.lookout.stop),
             ("watchdog", self.watchdog.stop),
             ("housekeeping", self.housekeeping.stop),
             ("intake", self.intake.stop),
@@ -211,7 +271,7 @@ class Corridor:
 
         A paused one's open incident is closed with that reason."""
         before = self.watchlist.find(monitor_id)
-        old = None if before is None else before.monitor
+        old, places = (None, ()) if before is None else (before.monitor, before.assigned)
         watched = await self.watchlist.refresh(monitor_id, written)
         monitor = watched.monitor
         anew = (
@@ -219,7 +279,7 @@ class Corridor:
             or (old.paused and not monitor.paused)
             or (old.type, old.target) != (monitor.type, monitor.target)
         )
-        self.scheduler.schedule(watched, now=anew)
+        self.scheduler.schedule(watched, now=anew or set(watched.assigned) - set(places))
         if monitor.paused and (old is None or not old.paused):
             await self._close(watched, "the monitor was paused")
         elif old is not None and not monitor.paused and watched.states:
@@ -228,6 +288,23 @@ class Corridor:
         self.leaning.wake_below(watched)
         self.live.publish(monitor.workspace_id, event("monitor.changed", self.clock.now(), monitor.id))
         return watched
+
+    async def adopt(self, monitor_ids: Iterable[str], workspace_ids: Iterable[str], *, judged: bool) -> None:
+        """Whoever leads has written this: configuration of these monitors, what these workspaces wrote down of telling,
+        and (`judged`) verdicts or incidents."""
+        for id in monitor_ids:
+            known = self.watchlist.find(id)
+            try:
+                watched = await self.watchlist.refresh(id)
+            except NotFound:
+                watched = self.watchlist.remove(id)
+            if watched is not None:
+                self.scheduler.schedule(watched, now=known is None)
+                self.live.publish(watched.monitor.workspace_id, event("monitor.changed", self.clock.now(), id))
+        for id in workspace_ids:
+            await self.watchlist.load_telling(id)
+        if judged:
+            await self.intake.between_rounds(self.watchlist.reread)
 
     async def removing(self, monitor_id: str) -> None:
         """A monitor is about to be deleted: close its incident with that reason, and tell who was told of it."""
@@ -244,6 +321,27 @@ class Corridor:
             self.scheduler.schedule(watched)
             gone = event("monitor.removed", self.clock.now(), monitor_id)
             self.live.publish(watched.monitor.workspace_id, gone)
+
+    async def locations_changed(self, workspace_id: str) -> None:
+        """A location of the workspace was written: what checks from there begins, ends, or goes on by its new way at once;
+        who was assigned to one that is gone or switched off is judged without it."""
+        changed, moved = await self.watchlist.load_probes(workspace_id)
+        for watched in self.watchlist.of(workspace_id):
+            if any(place in changed for place in watched.assigned) or any(w is watched for w, _ in moved):
+                self.scheduler.schedule(watched, now=changed)
+        some = [watched for watched, _ in moved]
+        await self.intake.apply(lambda draft, now: self.judgement.judge_all(draft, some, now))
+        for watched in some:
+            self.watchdog.watch(watched)
+
+    def turned(self, workspace_id: str, code: str) -> None:
+        """A location was lost or is back: who is checked from there is checked at once, by it or by who stands in for it."""
+        telemetry.probes_lost.set(sum(post.lost for post in self.watchlist.roster))
+        for watched in self.watchlist.of(workspace_id):
+            if code in watched.assigned:
+                lost = self.watchlist.roster.lost(workspace_id, watched.assigned)
+                self.scheduler.ask(watched, at={code, *lost})
+        self.live.publish(workspace_id, event("location.changed", self.clock.now(), None, location=code))
 
     async def channels_changed(self, workspace_id: str) -> None:
         """A channel of the workspace was written."""
@@ -278,41 +376,11 @@ class Corridor:
 
     def stalled(self) -> list[str]:
         """Which loops ended or have not turned for too long, in words; empty when all turn."""
-        pulses = (
-            self.scheduler.pulse,
-            self.intake.pulse,
-            self.watchdog.pulse,
-            self.figures.pulse,
-            self.delivery.pulse,
-            self.canary.pulse,
-            self.lag.pulse,
-            *self.housekeeping.pulses,
-        )
-        return [trouble for pulse in pulses if (trouble := pulse.trouble()) is not None]
+        return condition.stalled(self)
 
     def status(self) -> dict[str, Any]:
-        """How the corridor is: plain JSON for /monitoring/status. `running`: checks are started; `stalled`: what is
-        not done any more, in words."""
-        now, admission = self.clock.now(), self.scheduler.admission
-        paused = sum(w.monitor.paused for w in self.watchlist)
-        return {
-            "running": self.started_at is not None and not self.stopped and self.scheduler.pulse.trouble() is None,
-            "stalled": self.stalled(),
-            "started_at": iso(self.started_at),
-            "uptime_s": 0.0 if self.started_at is None else round((now - self.started_at) / timedelta(seconds=1), 1),
-            "monitors": len(self.watchlist),
-            "active": len(self.watchlist) - paused,
-            "paused": paused,
-            "open_incidents": open_incidents(self.watchlist),
-            "checks_running": admission.running,
-            "checks_waiting": admission.waiting,
-            "slots_missed": self.scheduler.missed,
-            "gap_s": self.scheduler.gap_s,
-            "holding": self.scheduler.holding,
-            "loop_lag_ms": round(self.lag.latest_s * 1000, 1),
-            "store": {"breaker": self.store.breaker.state, "backlog": self.store.backlog},
-            "intake": {"backlog": self.intake.backlog, "dropped": self.intake.dropped},
-        }
+        """How the corridor is: plain JSON for /monitoring/status."""
+        return condition.status(self)
 
     async def _close(self, watched: Watched, reason: str) -> None:
         """Close a monitor's open incidents for a reason that is no verdict. Without one nobody has to wait for the round

@@ -9,8 +9,7 @@ handed over are sent from memory under the same keys, and what came of them goes
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -21,7 +20,8 @@ from tocsin import notifiers, telemetry
 from tocsin.clock import Clock, new_id, rest
 from tocsin.core import digest as digests
 from tocsin.core.alert import Channel, Message, OutboxRow, test_message
-from tocsin.core.storm import CANARY, DIGEST, GROUPING, Decision, Waiting, decide, opens
+from tocsin.core.backoff import backoff_s
+from tocsin.core.storm import CANARY, DIGEST, Decision, Waiting, decide, opens
 from tocsin.errors import DeliveryFailed, StoreUnavailable
 from tocsin.net import Net
 from tocsin.notifiers import Receipt
@@ -30,7 +30,7 @@ from tocsin.pipeline.links import Links
 from tocsin.pipeline.live import Live, event
 from tocsin.pipeline.pacing import Pacing, Place, Storm
 from tocsin.pipeline.pulse import Pulse
-from tocsin.pipeline.trouble import Trouble
+from tocsin.pipeline.trouble import TRIES, Trouble
 from tocsin.pipeline.watchlist import Watchlist
 from tocsin.secret import Secret
 from tocsin.store import Session, Store
@@ -41,7 +41,7 @@ log = telemetry.logger("tocsin.delivery")
 LEASE_S = 60.0
 SEND_LIMIT_S = 20.0
 STOP_S = SEND_LIMIT_S + 2.0
-"""How long a stop waits for what is being sent and recorded."""
+"""How long a stop waits for what is being sent and recorded: as long as a send may take."""
 LOOK_S = 1.0
 """Looks at the outbox at least so often while something waits there."""
 IDLE_LOOK_S = 15.0
@@ -53,10 +53,7 @@ OFF_LOOK = timedelta(seconds=60)
 """How often a channel that is off is looked at."""
 LATE_S = 60.0
 GIVE_UP = timedelta(hours=24)
-FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 300.0
 LONGEST_ASKED_S = 3600.0
-TRIES = 5
-"""After so many failed attempts the channel's fallback is told too, and a canary is given up."""
 
 
 class Delivery:
@@ -70,9 +67,10 @@ class Delivery:
         self.base_url, self.links = "", Links("", b"")
         self._name = new_id()
         self.afloat, self.pacing = Afloat(), Pacing()
-        self.trouble = Trouble(store, watchlist, live, clock, self.handed)
+        self.trouble = Trouble(store, watchlist, live, clock, self.afloat, self.handed)
         self._sending: dict[str, asyncio.Task[None]] = {}
         self._fresh: set[Place] = set()
+        self._behind: set[Place] = set()
         self._rests: dict[Place, datetime] = {}
         self._waiting: tuple[int, datetime | None] = (0, None)
         self._known_places: list[tuple[Place, datetime]] = []
@@ -96,14 +94,20 @@ class Delivery:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def stop(self, grace_s: float = STOP_S) -> None:
-        """Begin nothing more; let what is being sent end and be recorded. What is cut off is sent again after the next
-        start, so the grace is as long as a send may take."""
+        """Begin nothing more; let what is being sent end and be recorded. What is cut off is sent again later."""
         await self.hold()
         if self._sending:
             await asyncio.wait(self._sending.values(), timeout=grace_s)
         for task in tuple(self._sending.values()):
             task.cancel()
         await asyncio.gather(*self._sending.values(), return_exceptions=True)
+
+    def renew(self) -> None:
+        """Begin again after a stop, while which others may have sent: nothing in memory counts any more."""
+        self.afloat, self.pacing, self._stopping = Afloat(), Pacing(), False
+        self._fresh.clear()
+        self._rests.clear()
+        self.start()
 
     def nudge(self) -> None:
         """Look at the outbox now: a channel changed."""
@@ -116,7 +120,9 @@ class Delivery:
         if not rows:
             return
         self.afloat.hand(rows, spooled=spooled)
-        self._fresh.update((row.workspace_id, row.channel_id) for row in rows)
+        places = {(row.workspace_id, row.channel_id) for row in rows}
+        self._fresh |= places
+        self._behind |= places
         self._wake.set()
 
     async def test(self, channel: Channel) -> dict[str, Any]:
@@ -147,12 +153,13 @@ class Delivery:
         """What was sent before the start counts; and where nobody else sends, what a killed sender held need not wait for
         its lease."""
         everything, since = self._store.everything(), self._clock.now() - timedelta(seconds=60)
-        self.pacing.recall(await everything.read(lambda s: s.outbox.left_since(since)))
+        left, places = await everything.read(lambda s: (s.outbox.left_since(since), s.outbox.places()))
+        self.pacing.recall(left)
+        self._behind.update(place for place, _ in places)
         if self._store.alone:
             await everything.write(lambda s: s.outbox.release())
 
     async def _rest(self, seconds: float) -> None:
-        """Until somebody nudges, or so many seconds have passed."""
         self._resting = True
         try:
             await rest(self._clock, seconds, self._wake)
@@ -161,6 +168,8 @@ class Delivery:
 
     async def _look(self) -> float:
         """Start what is due; how long to rest."""
+        while self._behind:  # what waits behind a message that its channel does not take
+            await self.trouble.follow(self._behind.pop())
         now = self._clock.now()
         away = self._store.breaker.state == "open"
         if not away:
@@ -188,13 +197,18 @@ class Delivery:
         """Decide for each channel that something waits for in the database, then claim and begin."""
         store = self._store.everything()
         if now >= self._count_at:  # many messages make many looks, and the figures need not be that fresh
+            await self._serve(dict.fromkeys(self._fresh), now)  # nor does what was just handed over wait for them
             found = await store.read(lambda s: (s.outbox.pending_count(), s.outbox.oldest(), s.outbox.places()))
             self._waiting, self._known_places = (found[0], found[1]), found[2]
             if not (found[0] or self._sending or self._fresh or self.afloat.owns):
                 self.afloat.clear()
             self._count_at = now + timedelta(seconds=LOOK_S)
         now = self._clock.now()  # later than what was handed over meanwhile
-        due = dict.fromkeys([*self._fresh, *(place for place, at in self._known_places if at <= now)])
+        await self._serve(dict.fromkeys([*self._fresh, *(place for place, at in self._known_places if at <= now)]), now)
+
+    async def _serve(self, due: Iterable[Place], now: datetime) -> None:
+        """Decide for these channels what they are told now, claim it and begin."""
+        store = self._store.everything()
         wanted = [p for p in due if self._rests.get(p, now) <= now and self.pacing.free(p) > 0][:PLACES]
         if not wanted:
             return
@@ -240,7 +254,7 @@ class Delivery:
             more = await self.trouble.hold_back(place, channel, now - GIVE_UP)
             self._rests[place] = now if more else now + OFF_LOOK
             return Decision()
-        decision = decide(waiting, self.pacing.facts(place, now), now, groups=channel.type in GROUPING)
+        decision = decide(waiting, self.pacing.facts(place, now), now, groups=notifiers.groups(channel.type))
         self._rests.pop(place, None)
         if decision.at is not None:
             self._rests[place] = decision.at
@@ -263,7 +277,8 @@ class Delivery:
         storm = self.pacing.storm(place, now)
         name = storm.name if storm is not None else f"{now.timestamp():.3f}"
         earlier = storm.lines if storm is not None and storm.ref is not None else None
-        make = partial(digests.gather, rows, now, storm=name, base_url=self.base_url, earlier=earlier)
+        heard = self._watchlist.heard_by(*place)
+        make = partial(digests.gather, rows, now, storm=name, base_url=self.base_url, earlier=earlier, heard=heard)
         gathered, lines = await asyncio.to_thread(make)  # thousands of lines: the loop has its turns meanwhile
         kept = await self._store.gather(gathered)
         self.afloat.gathered(gathered, spooled=kept == "spooled")
@@ -365,6 +380,8 @@ class Delivery:
             tried = row.attempts + 1 == TRIES
             also = await self.trouble.tell_fallback(row, channel, f"{TRIES} tries: {error}") if tried else ""
             await self._settle(row, state="pending", error=error + also, took_ms=took_ms, next_at=later)
+            if row.attempts + 1 >= TRIES:
+                self._behind.add((row.workspace_id, row.channel_id))
 
     async def _settle(self, row: OutboxRow, **outcome: Any) -> None:
         """Record what came of it, at once, in memory first."""
@@ -380,11 +397,3 @@ class Delivery:
         if done.sent:
             kind = "notification.sent" if done.ok else "notification.failed"
             self._live.publish(row.workspace_id, event(kind, done.at, row.monitor_id, **data))
-
-
-def backoff_s(key: str, attempts: int) -> float:
-    """How long to wait after so many failed attempts before this one: 1 s doubled each time up to 5 min, with jitter
-    that is a hash of the key (so that a test can know it)."""
-    span = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(attempts, 20))
-    share = int.from_bytes(hashlib.blake2b(f"{key}\n{attempts}".encode(), digest_size=4).digest()) / 2**32
-    return span * (0.75 + 0.25 * share)

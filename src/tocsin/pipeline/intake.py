@@ -323,12 +323,12 @@ class Intake:
         watched = self._watchlist.find(result.monitor_id)
         if watched is None:
             return
-        last = watched.last.get(result.location)
+        last = watched.last.get(result.seat)
         if last is not None and (result.scheduled_at, result.attempt) <= (last.scheduled_at, last.attempt):
             return
-        watched.last[result.location] = result
+        watched.last[result.seat] = result
         if result.outcome.status in ("up", "degraded"):
-            watched.good[result.location] = result
+            watched.good[result.seat] = result
         outcome, verdict = result.outcome, watched.verdict
         letter = _LETTERS[outcome.status]
         if letter == "d" and verdict is not None and verdict.value == "partial":

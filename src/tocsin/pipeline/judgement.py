@@ -27,6 +27,8 @@ from tocsin.core.finding import Hush, Terms, finding_of, terms_of
 from tocsin.core.follow import Case, follow
 from tocsin.core.incident import Incident, Step, close
 from tocsin.core.maintenance import changes_at, hush_of, in_maintenance
+from tocsin.core.probe import SUBJECT as LOST
+from tocsin.core.probe import lost_terms
 from tocsin.core.quarantine import SUBJECT
 from tocsin.core.quarantine import terms_of as quarantine_terms
 from tocsin.core.result import CheckResult
@@ -44,10 +46,12 @@ OLD_S = 300.0
 
 
 class Judgement:
-    """Folds and judges against a watchlist; `base_url` goes into messages as the link."""
+    """Folds and judges against a watchlist; `base_url` goes into messages as the link. While it does not `lead`, another
+    instance judges: results are folded and kept, nothing else."""
 
     def __init__(self, watchlist: Watchlist, base_url: str) -> None:
         self._watchlist, self._base_url = watchlist, base_url
+        self.leads = True
 
     def fold_in(self, draft: Draft, results: Iterable[CheckResult], now: datetime) -> None:
         """Fold results into their states and judge every monitor whose answer may have changed."""
@@ -59,27 +63,27 @@ class Judgement:
             draft.touch(w)
             if self._fold_safely(draft, w, result):
                 seen = to_judge.setdefault(w.monitor.id, (w, {}))[1]
-                seen[result.location] = result
+                seen[result.seat] = result
             draft.results.append(without_body(result))
-            if (now - result.scheduled_at).total_seconds() > OLD_S:
+            if self.leads and (now - result.scheduled_at).total_seconds() > OLD_S:
                 draft.late.append(draft.results[-1])
-        for w, seen in to_judge.values():
+        for w, seen in to_judge.values() if self.leads else ():
             fresh = any((now - r.scheduled_at).total_seconds() <= OLD_S for r in seen.values())
             self.judge_safely(draft, w, now, seen, may_open=fresh)
 
     def _fold_safely(self, draft: Draft, w: Watched, result: CheckResult) -> bool:
         """Fold one result of many; whether its monitor has to be judged."""
-        known = w.states.get(result.location)
+        known = w.states.get(result.seat)
         try:
             settled = steady(w, result)
-            if result.location not in w.assigned:
+            if result.seat not in w.assigned:
                 return False
             self._fold(draft, w, result)
         except Exception:
             telemetry.faults.labels("judgement").inc()
             log.exception("judgement.fold_fault", monitor=w.monitor.id, location=result.location)
             if known is not None:
-                w.states[result.location] = known
+                w.states[result.seat] = known
             w.calm = False
             return False
         return not settled
@@ -107,13 +111,13 @@ class Judgement:
         return True
 
     def _fold(self, draft: Draft, w: Watched, result: CheckResult) -> None:
-        before = w.states.get(result.location) or LocationState(location=result.location)
-        outcome = result.outcome
-        after = fold(before, w.monitor, outcome.status, result.scheduled_at, result.attempt, outcome.error)
+        before = w.states.get(result.seat) or LocationState(location=result.seat)
+        outcome, by = result.outcome, None if result.substitute_for is None else result.location
+        after = fold(before, w.monitor, outcome.status, result.scheduled_at, result.attempt, outcome.error, by)
         if after is before:
             return
-        w.states[result.location] = after
-        if after.vote != before.vote or after.suspect != before.suspect:
+        w.states[result.seat] = after
+        if after.stand_in != before.stand_in or after.vote != before.vote or after.suspect != before.suspect:
             change = StateChange(workspace_id=w.monitor.workspace_id, monitor_id=w.monitor.id, state=after)
             draft.states.append(change)
 
@@ -190,12 +194,16 @@ class Judgement:
     def judge_coverage(self, draft: Draft, workspace_id: str, now: datetime) -> None:
         """Take the incident of the monitors that are not seen any more a step further."""
         watched, terms = self._watchlist.of(workspace_id), coverage_terms(workspace_id)
-        finding = coverage((Sight(monitor=w.monitor, verdict=w.verdict, settled_at=w.settled_at) for w in watched), now)
+        finding = coverage(map(self._sight, watched), now)
         latest = self._watchlist.incidents.get((workspace_id, COVERAGE))
         if latest is None and finding.standing != "trouble":
             return
         step = advance(latest, terms, finding, now, new_id=new_id())
         self.take_step(draft, terms, About(name=EVERYTHING), step, now)
+
+    def _sight(self, w: Watched) -> Sight:
+        told = bool(self._watchlist.roster.lost(w.monitor.workspace_id, w.assigned))
+        return Sight(monitor=w.monitor, verdict=w.verdict, settled_at=w.settled_at, told=told)
 
     def take_step(self, draft: Draft, terms: Terms, what: About, step: Step, now: datetime) -> None:
         """Keep and tell a step of a subject's incident."""
@@ -259,6 +267,9 @@ class Judgement:
         elif incident.subject.startswith(SUBJECT):
             location = incident.subject.removeprefix(SUBJECT)
             return quarantine_terms(incident.workspace_id, location), About(name=f"Location {location}")
+        elif incident.subject.startswith(LOST):
+            code = incident.subject.removeprefix(LOST)
+            return lost_terms(incident.workspace_id, code), About(name=f"Location {code}")
         else:
             terms = Terms(
                 subject=incident.subject,
@@ -316,8 +327,8 @@ def _said(verdict: Verdict) -> tuple[str, bool, bool]:
 
 def steady(w: Watched, result: CheckResult) -> bool:
     """Whether this result can change nothing but the state: no judgement is needed, and no hurry."""
-    state = w.states.get(result.location)
-    if not w.calm or state is None:
+    state = w.states.get(result.seat)
+    if not w.calm or state is None or (state.stand_in is None) != (result.substitute_for is None):
         return False
     status = result.outcome.status
     if status == "invalid":

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from tocsin import telemetry
+from tocsin import notifiers, telemetry
 from tocsin.clock import Clock, new_id
 from tocsin.core.alert import OutboxRow, told_by
 from tocsin.core.finding import terms_of
@@ -78,6 +78,8 @@ class Late:
         for workspace_id in sorted({past.monitor.workspace_id for past in found}):
             telling = self._watchlist.telling(workspace_id)
             for channel in telling.channels:
+                if notifiers.groups(channel.type):  # it would open an alert with what is over
+                    continue
                 heard = [
                     past
                     for past in found

@@ -34,12 +34,12 @@ class _Found(NamedTuple):
 
 
 class Quarantine:
-    """Looks at every location of every workspace that has monitors at several. `doubts`: by location, what its self-test
-    found wrong with itself now."""
+    """Looks at every location of every workspace that has monitors at several. `doubts`: by location of a workspace, what
+    its self-test found wrong with itself now."""
 
     def __init__(self, watchlist: Watchlist, intake: Intake, judgement: Judgement) -> None:
         self._watchlist, self._intake, self._judgement = watchlist, intake, judgement
-        self.doubts: Callable[[], Mapping[str, str]] = dict[str, str]
+        self.doubts: Callable[[str], Mapping[str, str]] = lambda workspace_id: {}
 
     async def look(self, now: datetime) -> None:
         """Let who is blind abstain, and who sees again vote; monitors of theirs are judged anew."""
@@ -54,16 +54,19 @@ class Quarantine:
 
     def _survey(self, now: datetime) -> Iterable[_Found]:
         """Every location that there is something to say of: it says down somewhere, doubts itself, or is in quarantine."""
-        doubts = self.doubts()
+        doubts: dict[str, Mapping[str, str]] = {}
         by_workspace: dict[str, list[Watched]] = {}
         wanted = {workspace_id for workspace_id, subject in self._watchlist.incidents if subject.startswith(SUBJECT)}
         for w in self._watchlist:
             if len(w.assigned) > 1 and not w.monitor.paused:
-                by_workspace.setdefault(w.monitor.workspace_id, []).append(w)
-                if any(state.vote == "down" for state in w.states.values()) or doubts:
-                    wanted.add(w.monitor.workspace_id)
+                workspace_id = w.monitor.workspace_id
+                by_workspace.setdefault(workspace_id, []).append(w)
+                if workspace_id not in doubts:
+                    doubts[workspace_id] = self.doubts(workspace_id)
+                if doubts[workspace_id] or any(state.vote == "down" for state in w.states.values()):
+                    wanted.add(workspace_id)
         for workspace_id in sorted(wanted):
-            yield from self._of(workspace_id, by_workspace.get(workspace_id, []), doubts, now)
+            yield from self._of(workspace_id, by_workspace.get(workspace_id, []), doubts.get(workspace_id, {}), now)
 
     def _of(self, workspace_id: str, some: list[Watched], doubts: Mapping[str, str], now: datetime) -> Iterable[_Found]:
         inside = self._watchlist.quarantined(workspace_id)
@@ -89,7 +92,7 @@ class Quarantine:
 
 
 def _ballots(watched: Watched, now: datetime) -> Iterable[Ballot]:
-    """The fresh votes on a monitor."""
+    """The fresh votes on a monitor. Who stands in speaks for itself, not for the lost location."""
     fresh_s = watched.monitor.fresh_s()
     for place in watched.assigned:
         state = watched.states.get(place)
@@ -97,4 +100,6 @@ def _ballots(watched: Watched, now: datetime) -> Iterable[Ballot]:
             continue
         if (now - state.at).total_seconds() < fresh_s:
             since = state.since or state.at
-            yield Ballot(place, state.vote == "down", since.timestamp(), state.at.timestamp(), state.suspect)
+            yield Ballot(
+                state.stand_in or place, state.vote == "down", since.timestamp(), state.at.timestamp(), state.suspect
+            )

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
-
-from msgspec.structs import replace
 
 from tocsin import telemetry
 from tocsin.checks import Order
 from tocsin.clock import Clock
+from tocsin.core.probe import stand_in
 from tocsin.core.redaction import redacted
 from tocsin.core.result import STATUSES, CheckError, CheckResult, Observation, Outcome
-from tocsin.errors import Conflict, NotFound
+from tocsin.errors import Conflict, NotFound, PeerLost
+from tocsin.location import Location
+from tocsin.location.lag import LagMeter
 from tocsin.pipeline.admission import Admission, Job
 from tocsin.pipeline.intake import Intake
-from tocsin.pipeline.lag import LagMeter
 from tocsin.pipeline.watchlist import Watched, Watchlist
 
 log = telemetry.logger("tocsin.runner")
 
-Location = Callable[[Order], Awaitable[Outcome]]
-"""How a location runs an order."""
-
-LAG_LIMIT_S = 0.5
 STUCK_S = 30.0
 """A run that takes so much longer than its timeout is cancelled."""
 TRIALS = 20
@@ -33,22 +29,54 @@ TRIALS = 20
 
 
 class Runner:
-    """Runs jobs at locations. `ended` is called with each job and its result, after the result was handed to intake."""
+    """Runs jobs at locations. `ended` is called with each job and its result, after the result was handed to intake.
+
+    `here` is this instance's own location. `others` are those of other instances, which keep their own schedule: they are
+    asked for confirmations and by people only. While this instance does not lead, nobody but itself is asked."""
 
     def __init__(
         self, watchlist: Watchlist, locations: Mapping[str, Location], intake: Intake, clock: Clock, lag: LagMeter
     ) -> None:
         self.locations = dict(locations)
+        self.here = next(iter(self.locations), "")
+        self.others: dict[str, Location] = {}
+        self.leads = True
         self._watchlist, self._intake, self._clock, self._lag = watchlist, intake, clock, lag
         self._tasks: dict[asyncio.Task[None], tuple[Job, float]] = {}
         self._trials = asyncio.Semaphore(TRIALS)
         self._figures = _Figures()
         self.admission: Admission
         self.ended: Callable[[Job, CheckResult], None] = lambda job, result: None
+        self.unreachable: Callable[[str, str], None] = lambda workspace_id, code: None
+
+    def seats(self, watched: Watched) -> list[str]:
+        """The locations of a monitor that it is to be checked at from here, be they lost for now or not."""
+        ours = (place for place in watched.assigned if place not in self.others)
+        return [place for place in ours if self._way(watched, place) is not None]
 
     def places(self, watched: Watched) -> list[str]:
-        """The locations of a monitor that can run it."""
-        return [place for place in watched.assigned if place in self.locations]
+        """The locations of a monitor that it is to be checked at from here, by themselves or by who stands in for them."""
+        return [place for place in self.asked(watched) if place not in self.others]
+
+    def asked(self, watched: Watched) -> list[str]:
+        """The locations of a monitor that it can be checked at now; those of other instances too."""
+        return [place for place in watched.assigned if self.who(watched, place) is not None]
+
+    def who(self, watched: Watched, place: str) -> str | None:
+        """The location that looks where this one should: itself, or we ourselves while it is lost; None when nobody can."""
+        roster = self._watchlist.roster
+        post = roster.find(watched.monitor.workspace_id, place)
+        if post is None or not post.lost:
+            return place if self._way(watched, place) is not None else None
+        home = roster.home
+        lost = roster.lost(watched.monitor.workspace_id, watched.assigned)
+        return home if home in self.locations and stand_in(watched.assigned, lost, home) == place else None
+
+    def _way(self, watched: Watched, place: str) -> Location | None:
+        run = self.locations.get(place)
+        if run is not None or not self.leads:
+            return run
+        return self.others.get(place) or self._watchlist.roster.run(watched.monitor.workspace_id, place)
 
     def start(self, job: Job) -> None:
         """Begin to run an admitted job."""
@@ -78,7 +106,7 @@ class Runner:
 
         A check that is running is waited for first. Raises NotFound; Conflict when it is paused or cannot be run."""
         watched = self._watchlist.get(monitor_id)
-        places = self.places(watched)
+        places = self.asked(watched)
         if watched.monitor.type == "push" or not places:
             raise Conflict("nothing to run: it is not checked from here")
         jobs: list[Job] = []
@@ -105,7 +133,7 @@ class Runner:
         """One check from this instance that is not stored and not judged."""
         async with self._trials:
             since = self._lag.now()
-            return self._fair(await self._ask(self._watchlist.home, order), since)
+            return self._lag.fair(await self._ask(self.locations[self.here], order), since)
 
     async def cycle(self, workspace_id: str | None = None, *, stored: bool = True) -> dict[str, Any]:
         """Check every active monitor (of a workspace) now, within the limits, and wait: figures of the cycle.
@@ -184,7 +212,7 @@ class Runner:
 
     async def _result(self, job: Job) -> CheckResult:
         watched, monitor = job.watched, job.watched.monitor
-        late_s = self._clock.monotonic() - job.due
+        by, late_s = self.who(watched, job.location) or job.location, self._clock.monotonic() - job.due
         if late_s > monitor.interval_s:
             outcome = self._unfair(watched, job.location, "lateness", f"it would have started {late_s:.1f} s late")
         elif watched.problem is not None:
@@ -192,26 +220,44 @@ class Runner:
                 watched, job.location, "configuration", f"its target cannot be read: {watched.problem}"
             )
         else:
-            order = Order(monitor.type, watched.target, float(monitor.timeout_s), monitor.assertions, job.location)
-            since = self._lag.now()
-            outcome = redacted(self._fair(await self._ask(job.location, order), since), watched.secrets)
+            order = Order(
+                monitor.type, watched.target, float(monitor.timeout_s), monitor.assertions, by,
+                monitor.id, job.slot, job.attempt,
+            )  # fmt: skip
+            outcome = redacted(await self._judged(watched, order), watched.secrets)
         self._figures.count(outcome, late_s)
         return CheckResult(
             workspace_id=monitor.workspace_id,
             monitor_id=monitor.id,
-            location=job.location,
+            location=by,
             scheduled_at=job.slot,
             attempt=job.attempt,
             outcome=outcome,
+            substitute_for=None if by == job.location else job.location,
         )
 
-    async def _ask(self, place: str, order: Order) -> Outcome:
-        """Whatever a location raises is our fault, never the target's."""
+    async def _judged(self, watched: Watched, order: Order) -> Outcome:
+        """The outcome of an order; invalid when its location could not be asked, or we ourselves stood still meanwhile."""
+        place, since = order.location, self._lag.now()
+        run = self._way(watched, place)
+        try:
+            if run is None:
+                raise PeerLost("there is no such location any more")  # noqa: TRY301 (the same as one that is cut off)
+            outcome = await self._ask(run, order)
+        except PeerLost as error:
+            self.unreachable(watched.monitor.workspace_id, place)
+            return self._unfair(watched, place, "peer_lost", f"location {place} could not be asked: {error}")
+        return self._lag.fair(outcome, since) if place in self.locations else outcome
+
+    async def _ask(self, run: Location, order: Order) -> Outcome:
+        """Whatever a location raises is our fault, never the target's; PeerLost is passed on."""
         started = self._clock.now()
         try:
-            return await self.locations[place](order)
+            return await run(order)
+        except PeerLost:
+            raise
         except Exception as error:
-            log.exception("runner.check_raised", type=order.type, location=place)
+            log.exception("runner.check_raised", type=order.type, location=order.location)
             telemetry.checks_invalid.labels("error").inc()
             return Outcome(
                 type=order.type,
@@ -219,18 +265,9 @@ class Runner:
                 status="invalid",
                 error=CheckError("unknown", f"the check itself failed: {type(error).__name__}"),
                 started_at=started,
-                location=place,
+                location=order.location,
                 seen=Observation(),
             )
-
-    def _fair(self, outcome: Outcome, since: float) -> Outcome:
-        """The outcome, or invalid when our own loop stood still meanwhile."""
-        lag = self._lag.worst_since(since)
-        if lag <= LAG_LIMIT_S or outcome.status == "invalid":
-            return outcome
-        telemetry.checks_invalid.labels("lag").inc()
-        reason = CheckError("unknown", f"not judged: our own event loop stood still for {lag * 1000:.0f} ms")
-        return replace(outcome, status="invalid", error=reason)
 
     def _unfair(self, watched: Watched, place: str, cause: str, why: str) -> Outcome:
         """An invalid outcome of a check that was not made."""

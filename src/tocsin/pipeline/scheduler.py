@@ -10,15 +10,16 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from tocsin import telemetry
 from tocsin.clock import Clock
 from tocsin.core import schedule
 from tocsin.core.result import CheckResult, iso
+from tocsin.location.lag import LagMeter
 from tocsin.pipeline.admission import Admission, Job
 from tocsin.pipeline.intake import Intake
-from tocsin.pipeline.lag import LagMeter
 from tocsin.pipeline.pulse import Pulse
 from tocsin.pipeline.runner import Runner
 from tocsin.pipeline.watchlist import Watched, Watchlist
@@ -101,28 +102,31 @@ class Scheduler:
             self._drop_waiting(watched)
         await self._note()
 
-    def schedule(self, watched: Watched, *, now: bool = False) -> None:
-        """(Re)schedule a monitor after its configuration came or changed; with `now` it is also checked at once."""
+    def schedule(self, watched: Watched, *, now: bool | Collection[str] = False) -> None:
+        """(Re)schedule a monitor after its configuration came or changed; with `now` it is also checked at once, everywhere
+        or at these locations."""
         watched.generation += 1
         self._drop_waiting(watched)
         monitor, moment = watched.monitor, self._clock.now()
         watched.next_at = None
-        places = self._runner.places(watched)
+        places = self._runner.seats(watched)
+        at_once = places if now is True else now or ()
         active = self._is_run(watched)
         self._set_rate(monitor.id, len(places) / monitor.interval_s if active else 0.0)
         if not active:
             return
         for place in places:
-            self._push(watched, place, schedule.next_slot(monitor.id, place, monitor.interval_s, moment))
-            if now:
+            self._push(watched, place, schedule.next_slot(monitor.id, monitor.interval_s, moment))
+            if place in at_once:
                 self._push(watched, place, moment, own_slot=False)
 
-    def ask(self, watched: Watched) -> bool:
-        """Have a monitor checked now, besides its slots, wherever it is not being checked already; whether that was
-        anywhere."""
+    def ask(self, watched: Watched, at: Collection[str] | None = None) -> bool:
+        """Have a monitor checked now, besides its slots, wherever (of `at`) it is not being checked already; whether that
+        was anywhere."""
         if watched.gone or watched.monitor.paused or not self._is_run(watched) or not self._tasks:
             return False
-        idle = [place for place in self._runner.places(watched) if place not in watched.running]
+        places = [place for place in self._runner.asked(watched) if at is None or place in at]
+        idle = [place for place in places if place not in watched.running]
         for place in idle:
             self._push(watched, place, self._clock.now(), own_slot=False)
         return bool(idle)
@@ -161,12 +165,14 @@ class Scheduler:
         if own_slot:
             if late_s > interval_s:
                 self._miss(int(late_s // interval_s) + 1)
-                self._push(watched, place, schedule.next_slot(watched.monitor.id, place, interval_s, now))
+                self._push(watched, place, schedule.next_slot(watched.monitor.id, interval_s, now))
                 return
             self._push(watched, place, slot + timedelta(seconds=interval_s))
             self._repeats.pop((watched.monitor.id, place), None)
         elif attempt and not self._still_wanted(watched, place, number):
             return
+        if self._runner.who(watched, place) is None:
+            return  # it is lost, and nobody stands in for it there
         if place in watched.running:
             if own_slot:
                 self._miss(1)
@@ -196,14 +202,15 @@ class Scheduler:
         if (state is not None and state.vote == "down") or self._clock.monotonic() - job.due > monitor.interval_s:
             return
         now = self._clock.now()
+        watched.failed_at[job.location] = job.slot
         if job.attempt < monitor.retries:
             again = schedule.retry_at(job.attempt, now, float(monitor.retry_interval_s), monitor.id)
             if watched.next_at is None or again < watched.next_at:
                 number = self._push(watched, job.location, job.slot, due=again, attempt=job.attempt + 1, own_slot=False)
                 self._repeats[monitor.id, job.location] = number
         if job.attempt == 0 and job.own_slot and result.status == "down":
-            for place in self._runner.places(watched):
-                if place != job.location and place not in watched.running:
+            for place in self._runner.asked(watched):
+                if place not in watched.running and watched.failed_at.get(place) != job.slot:
                     self._push(watched, place, now, own_slot=False)
 
     def _push(

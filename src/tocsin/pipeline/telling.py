@@ -23,10 +23,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Telling:
-    """All of one workspace, as of its last change. `people` are channels that reach its members by e-mail."""
+    """All of one workspace, as of its last change. `people` are channels that reach its members by e-mail; `viewers` are
+    the ids of those who may only look."""
 
     channels: tuple[Channel, ...] = ()
     people: tuple[Channel, ...] = ()
+    viewers: frozenset[str] = frozenset()
     rules: tuple[AlertRule, ...] = ()
     windows: tuple[Window, ...] = ()
     agenda: Agenda = field(default_factory=Agenda, compare=False)
@@ -87,6 +89,8 @@ def read_telling(s: Session) -> dict[str, Telling]:
     for name, things in (("policies", s.escalation_policies.list()), ("schedules", s.on_call_schedules.list())):
         for workspace_id, group in _by_workspace(things).items():
             parts[workspace_id][name] = {thing.id: thing for thing in group}
+    for workspace_id, group in _by_workspace(s.accounts.belonging()).items():
+        parts[workspace_id]["viewers"] = frozenset(one.user_id for one in group if one.role == "VIEWER")
     for workspace_id, settled in s.preferences.all().items():
         parts[workspace_id]["preferences"] = settled
     return {workspace_id: Telling(**known) for workspace_id, known in parts.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -12,9 +13,10 @@ from tocsin.clock import Clock
 from tocsin.core.alert import Channel, OutboxRow
 from tocsin.core.digest import as_fallback
 from tocsin.core.notice import Notice, NoticeKind
-from tocsin.core.storm import CANARY, DIGEST, GROUPING
+from tocsin.core.storm import CANARY, DIGEST
 from tocsin.core.wording import one_line
 from tocsin.errors import NotFound, StoreUnavailable
+from tocsin.pipeline.afloat import Afloat
 from tocsin.pipeline.live import Live, event
 from tocsin.pipeline.watchlist import Watchlist
 from tocsin.store import Session, Store
@@ -24,10 +26,13 @@ from tocsin.store.outbox import Place
 log = telemetry.logger("tocsin.delivery")
 
 HELD_AT_ONCE = 500
+TRIES = 5
+"""After so many failed attempts the channel's fallback is told too, and a canary is given up."""
 
 
 class Trouble:
-    """What is done about channels that fail. `handed` takes rows that were committed."""
+    """What is done about channels that fail. `afloat` is what is known of messages in memory, `handed` takes rows that
+    were committed."""
 
     def __init__(
         self,
@@ -35,9 +40,11 @@ class Trouble:
         watchlist: Watchlist,
         live: Live,
         clock: Clock,
+        afloat: Afloat,
         handed: Callable[[Sequence[OutboxRow], bool], None],
     ) -> None:
-        self._store, self._watchlist, self._live, self._clock, self._handed = store, watchlist, live, clock, handed
+        self._store, self._watchlist, self._live, self._clock = store, watchlist, live, clock
+        self._afloat, self._handed = afloat, handed
 
     async def disable(self, used: Channel, reason: str) -> None:
         """Permanent trouble: stop using the channel, and say so. Not when it was changed or deleted meanwhile: the
@@ -73,33 +80,55 @@ class Trouble:
         to = self._fallback(used)
         if to is None or row.subject == CANARY:
             return ""
-        rows = await self._carried(row) if row.subject == DIGEST and to.type in GROUPING else [row]
-        now = self._clock.now()
-        if not await self._intend([as_fallback(one, used.name, to.id, why, now) for one in rows]):
+        now, rows = self._clock.now(), await self._carried(row)
+        lent = await self._lend([as_fallback(one, used.name, to.id, why, now) for one in rows])
+        if lent is None:
             return ""
-        text = f"{_named(used)} did not take a message ({why}); {_named(to)} was told instead"
-        await self.say(used, "channel.fallback", text)
-        return f"; {_named(to)} is told too"
+        instead = f"{_named(to)} {'was told instead' if lent else 'knows it already'}"
+        await self.say(used, "channel.fallback", f"{_named(used)} did not take a message ({why}); {instead}")
+        return f"; {_named(to)} {'is told too' if lent else 'knows it already'}"
+
+    async def follow(self, place: Place) -> None:
+        """What waits behind messages that a channel has failed to take TRIES times goes to its fallback too, in order,
+        each once; and so do those, if they have not yet."""
+        used = self._watchlist.channel(*place)
+        to = self._fallback(used) if used is not None and used.enabled else None
+        if used is None or to is None:
+            return
+        now, more = self._clock.now(), True
+        while more:
+            rows = await self._lacking(place, to.id)
+            copies = [as_fallback(row, used.name, to.id, _why(row), now) for row in rows]
+            more = bool(copies and await self._lend(copies)) and len(rows) >= HELD_AT_ONCE
+
+    async def _lacking(self, place: Place, to: str) -> list[OutboxRow]:
+        """What a channel is stuck with and the other one lacks; what the database does not know, memory does."""
+        rows: list[OutboxRow] = []
+        away = self._store.breaker.state != "closed" or self._afloat.owns
+        try:
+            lacking = self._store.of(place[0]).read(lambda s: s.stand_ins.lacking(place, to, TRIES, HELD_AT_ONCE))
+            rows = await lacking
+        except StoreUnavailable:
+            away = True
+        return [*rows, *self._afloat.lacking(place, TRIES)] if away else rows
 
     async def tell_end(self, row: OutboxRow, used: Channel) -> None:
-        """The channel took the end of an incident: a fallback that heard of its beginning hears of its end."""
+        """The channel took the end of an incident (by itself, or in a digest): a fallback that heard of its beginning hears
+        of its end."""
         to = self._fallback(used)
-        if to is None or row.incident_id is None or row.message.event != "incident.resolved":
+        if to is None or (row.subject != DIGEST and row.message.event != "incident.resolved"):
             return
         now = self._clock.now()
+        ends = [one for one in await self._carried(row) if one.message.event == "incident.resolved"]
 
-        def heard(s: Session, to_id: str = to.id) -> bool:
-            told = [d.row for d in s.outbox.list(incident=row.incident_id, limit=500)[0]]
-            keys = {one.key for one in told if one.channel_id == to_id}
-            ours = [one for one in told if one.channel_id == used.id]
-            return any(as_fallback(one, used.name, to_id, "", now).key in keys for one in ours)
+        def heard(s: Session, to_id: str = to.id) -> list[OutboxRow]:
+            return [end for end in ends if s.stand_ins.heard(end, to_id)]
 
         try:
-            wanted = await self._store.of(row.workspace_id).read(heard)
+            wanted = await self._store.of(row.workspace_id).read(heard) if ends else []
         except StoreUnavailable:
             return
-        if wanted:
-            await self._intend([as_fallback(row, used.name, to.id, "what came before", now)])
+        await self._lend([as_fallback(end, used.name, to.id, "", now) for end in wanted])
 
     async def hold_back(self, place: Place, off: Channel, before: datetime) -> bool:
         """Note in the log of messages that their channel is off, and hand them to its fallback when trouble switched it
@@ -112,8 +141,9 @@ class Trouble:
             made.clear()
             held = s.outbox.hold_back(place, note, before, HELD_AT_ONCE)
             wanted = [row for row in held if row.subject != CANARY and row.created_at >= before] if to else []
-            instead = [as_fallback(row, off.name, to.id, note, now) for row in wanted] if to else []
-            made.extend(row for row in instead if s.outbox.add(row))
+            each = [one for row in wanted for one in _parts(s, row)]
+            instead = [as_fallback(row, off.name, to.id, note, now) for row in each] if to else []
+            made.extend(row for row in instead if s.stand_ins.lend(row))
             return len(held)
 
         try:
@@ -162,21 +192,33 @@ class Trouble:
         to = None if used.fallback is None else self._watchlist.channel(used.workspace_id, used.fallback)
         return to if to is not None and to.enabled and to.id != used.id else None
 
-    async def _carried(self, digest: OutboxRow) -> list[OutboxRow]:
+    async def _carried(self, row: OutboxRow) -> list[OutboxRow]:
+        """What a digest carries; any other message is itself."""
+        if row.subject != DIGEST:
+            return [row]
         try:
-            return await self._store.of(digest.workspace_id).read(lambda s: s.outbox.carried(digest)) or [digest]
+            return await self._store.of(row.workspace_id).read(lambda s: _parts(s, row))
         except StoreUnavailable:
-            return [digest]
+            return self._afloat.parts(row)
 
-    async def _intend(self, rows: Sequence[OutboxRow]) -> bool:
-        """Commit rows; whether that could be done."""
+    async def _lend(self, rows: Sequence[OutboxRow]) -> list[OutboxRow] | None:
+        """Commit messages for a channel that stands in, but for those it has or hears of by itself; which they are. None
+        when that cannot be done."""
+        wanted = self._afloat.new(rows)
+        if not wanted:
+            return []
         try:
-            kept = await self._store.commit(Batch(id=rows[0].key, outbox=tuple(rows)))
+            lend = partial(_lend, wanted)
+            made, spooled = await self._store.of(wanted[0].workspace_id).write(lend), False
         except StoreUnavailable:
-            log.exception("delivery.fallback_not_told", channel=rows[0].channel_id)
-            return False
-        self._handed(rows, kept == "spooled")
-        return True
+            try:
+                batch = Batch(id=wanted[0].key, outbox=tuple(wanted))
+                made, spooled = wanted, await self._store.commit(batch) == "spooled"
+            except StoreUnavailable:
+                log.exception("delivery.fallback_not_told", channel=wanted[0].channel_id)
+                return None
+        self._handed(made, spooled)
+        return made
 
 
 def _notice(channel: Channel, kind: NoticeKind, now: datetime, text: str) -> Notice:
@@ -184,6 +226,20 @@ def _notice(channel: Channel, kind: NoticeKind, now: datetime, text: str) -> Not
         workspace_id=channel.workspace_id, mark=f"{kind}:{channel.id}", kind=kind, at=now,
         text=one_line(text, 400), channel_id=channel.id,
     )  # fmt: skip
+
+
+def _parts(s: Session, row: OutboxRow) -> list[OutboxRow]:
+    """What a digest carries, else the message itself."""
+    return (s.outbox.carried(row) if row.subject == DIGEST else []) or [row]
+
+
+def _lend(rows: Sequence[OutboxRow], s: Session) -> list[OutboxRow]:
+    return [row for row in rows if s.stand_ins.lend(row)]
+
+
+def _why(row: OutboxRow) -> str:
+    """Why a message goes to the fallback; empty when it is for what came before it."""
+    return f"{row.attempts} tries: {row.last_error}" if row.attempts >= TRIES and row.last_error else ""
 
 
 def _named(channel: Channel) -> str:

@@ -45,6 +45,8 @@ class Watchdog:
 
     def start(self) -> None:
         """Begin to look; every monitor is judged once when its settling time is over."""
+        self._heap.clear()
+        self._entered.clear()
         self.watch_all()
         self._task = asyncio.create_task(self._look_on(), name="watchdog")
         self.pulse.begin(self._task)

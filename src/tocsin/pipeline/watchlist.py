@@ -3,130 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import Any
 
 from msgspec.structs import replace
 
 from tocsin import telemetry
 from tocsin.clock import Clock
 from tocsin.core.alert import Channel
-from tocsin.core.condition import Condition
-from tocsin.core.consensus import LocationState, Seat, Verdict, decide
-from tocsin.core.figures import Figure
+from tocsin.core.consensus import LocationState
 from tocsin.core.incident import Incident
 from tocsin.core.monitor import Monitor
 from tocsin.core.quarantine import SUBJECT
-from tocsin.core.redaction import credentials
-from tocsin.core.result import CheckResult
 from tocsin.errors import NotFound
 from tocsin.pipeline.family import Family
 from tocsin.pipeline.known import TALLY, Known, read_known
+from tocsin.pipeline.roster import Nowhere, Reach, Roster
 from tocsin.pipeline.targets import host_of, settling_s, target_of
 from tocsin.pipeline.telling import Telling, read_telling
 from tocsin.pipeline.tokens import Tokens
+from tocsin.pipeline.watched import Watched
 from tocsin.store import Store
-
-
-@dataclass(slots=True, eq=False)
-class Watched:
-    """One monitor and what is known of it now.
-
-    `target` is the parsed Target, None when it cannot be read (`problem` says why). `host` is what it contacts, for
-    fair waiting. `tally` holds a letter for each of the latest 90 slots: u up, s degraded, p down while others are
-    up, d down, `.` not judged. `last` holds each location's latest result since the start, `good`
-    the latest that was well. `settled_at`: until then
-    too few fresh votes keep the stored verdict. `calm`: the next result like the last changes nothing but the state.
-    `gap_from`: since then (before the start) no votes were fresh, to be recorded with the next judgement. `heard_from`:
-    since then no call of its job was missed by us. `waiting`: since when the condition of a rule (by id) has held.
-    `leans`: it is held back for the sake of what it depends on; `asks`: ids of those whose next result decides.
-    `quarantined`: locations that abstain now; `domains`: their failure domains, by location.
-    `figures`: what the conditions of its rules look at, as far as it was read (pipeline.figures).
-    """
-
-    monitor: Monitor
-    target: Any
-    shown: str
-    host: str
-    assigned: tuple[str, ...]
-    settled_at: datetime
-    heard_from: datetime
-    problem: str | None = None
-    states: dict[str, LocationState] = field(default_factory=dict[str, LocationState])
-    verdict: Verdict | None = None
-    incident: Incident | None = None
-    tally: bytearray = field(default_factory=bytearray)
-    last: dict[str, CheckResult] = field(default_factory=dict[str, CheckResult])
-    good: dict[str, CheckResult] = field(default_factory=dict[str, CheckResult])
-    next_at: datetime | None = None
-    running: set[str] = field(default_factory=set[str])
-    idle: list[asyncio.Future[None]] = field(default_factory=list[asyncio.Future[None]])
-    judge_again_at: datetime | None = None
-    calm: bool = False
-    gap_from: datetime | None = None
-    generation: int = 0
-    gone: bool = False
-    waiting: dict[str, datetime] = field(default_factory=dict[str, datetime])
-    leans: bool = False
-    asks: tuple[str, ...] = ()
-    quarantined: frozenset[str] = frozenset()
-    domains: Mapping[str, str] = field(default_factory=dict[str, str])
-    figures: dict[Condition, Figure] = field(default_factory=dict[Condition, Figure])
-    _secrets: tuple[Monitor, list[str]] | None = None
-
-    @property
-    def secrets(self) -> list[str]:
-        """Every text of its target that may be a credential (core.redaction), found once for each configuration."""
-        if self._secrets is None or self._secrets[0] is not self.monitor:
-            self._secrets = self.monitor, credentials(self.monitor.target)
-        return self._secrets[1]
-
-    @property
-    def subject(self) -> str:
-        return f"monitor:{self.monitor.id}"
-
-    def wake(self) -> None:
-        """Tell those who wait until nothing of it runs to look again."""
-        waiters, self.idle = self.idle, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-
-    def judge(self, now: datetime) -> Verdict:
-        """The verdict from the present states."""
-        return decide(
-            self.seats(), self.monitor.quorum, self.monitor.fresh_s(), self.verdict, now, settled=now >= self.settled_at
-        )
-
-    def seats(self) -> list[Seat]:
-        """Its locations at the vote. One that is alone votes also in quarantine: there is nobody else."""
-        states, domains = self.states, self.domains
-        silent = self.quarantined if len(self.assigned) > 1 else frozenset[str]()
-        return [
-            Seat(location=p, state=states.get(p), quarantined=p in silent, failure_domain=domains.get(p))
-            for p in self.assigned
-        ]
-
-    def count(self, letter: str, *, again: bool = False) -> None:
-        """Add a letter to the tally; `again` puts it in place of the latest (another attempt of that slot)."""
-        if again and self.tally:
-            self.tally[-1] = ord(letter)
-            return
-        self.tally.append(ord(letter))
-        if len(self.tally) > TALLY:
-            del self.tally[0]
 
 
 class Watchlist:
     """All monitors of all workspaces, and what their workspaces wrote down of telling.
 
     `incidents`: by (workspace, subject) the newest incident of every subject that is not a monitor's verdict. `family`:
-    which of them depend on which."""
+    which of them depend on which. `roster`: the
+    workspaces' own locations."""
 
-    def __init__(self, store: Store, clock: Clock, home: str) -> None:
+    def __init__(self, store: Store, clock: Clock, home: str, reach: Reach | None = None) -> None:
         self._store, self._clock, self.home = store, clock, home
+        self.roster = Roster(home, reach or Nowhere())
         self._watched: dict[str, Watched] = {}
         self._telling: dict[str, Telling] = {}
         self.incidents: dict[tuple[str, str], Incident] = {}
@@ -188,9 +97,12 @@ class Watchlist:
 
     async def load(self) -> None:
         """Read everything from the store."""
-        known, telling, others = await self._store.everything().read(
-            lambda s: (read_known(s, s.monitors.all()), read_telling(s), s.incidents.latest_of_others())
-        )
+        known, telling, others, probes = await self._store.everything().read(
+            lambda s: (
+                read_known(s, s.monitors.all()), read_telling(s), s.incidents.latest_of_others(), s.probes.list()
+            )
+        )  # fmt: skip
+        self.roster.put(probes)
         self._watched.clear()
         self._tokens = Tokens()
         self.family = Family()
@@ -217,6 +129,19 @@ class Watchlist:
                 watched.states = {place: state for place, state in fresh.states.items() if place in watched.assigned}
                 watched.verdict, watched.incident = fresh.verdict, fresh.incident
                 watched.tally, watched.gap_from, watched.calm = fresh.tally, fresh.gap_from, False
+
+    async def load_probes(self, workspace_id: str) -> tuple[list[str], list[tuple[Watched, tuple[str, ...]]]]:
+        """Read again which locations the workspace has: (the codes of those that came, went or are reached another way, its
+        monitors that are checked from other locations than before, each with those)."""
+        changed = self.roster.put(await self._store.of(workspace_id).read(lambda s: s.probes.list()), workspace_id)
+        moved: list[tuple[Watched, tuple[str, ...]]] = []
+        for watched in self.of(workspace_id):
+            before, watched.assigned = watched.assigned, self.roster.assigned(watched.monitor)
+            if before != watched.assigned:
+                watched.states = {p: state for p, state in watched.states.items() if p in watched.assigned}
+                watched.calm = False
+                moved.append((watched, before))
+        return changed, moved
 
     async def load_telling(self, workspace_id: str) -> None:
         """Read again what the workspace wrote down of telling; each of its monitors is judged anew when it is next
@@ -303,6 +228,10 @@ class Watchlist:
         others = [i for (of, _), i in self.incidents.items() if of == workspace_id]
         return [incident for incident in (*verdicts, *others) if incident.open]
 
+    def heard_by(self, workspace_id: str, channel_id: str) -> int:
+        """Of how many open incidents a channel was told."""
+        return sum(channel_id in (incident.told_channels or ()) for incident in self.open_of(workspace_id))
+
     async def reload_incident(self, workspace_id: str, subject: str) -> None:
         """Take the subject's newest incident as the store has it."""
         found = await self._store.of(workspace_id).read(lambda s: s.incidents.latest_of([subject]))
@@ -351,7 +280,7 @@ class Watchlist:
                 shown=shown,
                 problem=problem,
                 host=host_of(monitor, target),
-                assigned=monitor.assigned(self.home),
+                assigned=self.roster.assigned(monitor),
                 heard_from=now,
                 settled_at=now + timedelta(seconds=settling_s(monitor, target, now)),
                 states=states.get(monitor.id, {}),

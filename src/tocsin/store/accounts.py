@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from msgspec.structs import replace
+
 from tocsin.core.access import UserRole
 from tocsin.core.account import Membership, User, Workspace
 from tocsin.core.result import from_micros, micros
@@ -68,7 +70,13 @@ class Accounts:
             f"SELECT user_id, workspace_id, role FROM memberships WHERE user_id = ? AND {where} ORDER BY workspace_id",
             user_id, *values,
         )  # fmt: skip
-        return [Membership(user_id=r[0], workspace_id=r[1], role=cast(UserRole, r[2])) for r in rows]
+        return [_membership(row) for row in rows]
+
+    def belonging(self) -> list[Membership]:
+        """Everybody's place in this workspace (in all)."""
+        where, values = self._s.mine()
+        rows = self._s.rows(f"SELECT user_id, workspace_id, role FROM memberships WHERE {where}", *values)
+        return [_membership(row) for row in rows]
 
     def workspace(self, id: str) -> Workspace | None:
         """The workspace, or None."""
@@ -102,10 +110,38 @@ class Accounts:
     def add_membership(self, membership: Membership) -> None:
         """Let a person into a workspace."""
         self._s.door.create(
-            "membership", membership.user_id, self._s.own(membership.workspace_id), fields_of(membership),
+            "membership", membership.user_id, self._s.own(membership.workspace_id), self._named(membership),
             "INSERT INTO memberships (workspace_id, user_id, role) VALUES (?, ?, ?)",
             membership.workspace_id, membership.user_id, membership.role,
         )  # fmt: skip
+
+    def set_role(self, user_id: str, role: UserRole) -> None:
+        """Let a member of this workspace do other things from now on."""
+        found = self._member(user_id)
+        self._s.door.change(
+            "membership", user_id, found.workspace_id, self._named(found), self._named(replace(found, role=role)),
+            "UPDATE memberships SET role = ? WHERE workspace_id = ? AND user_id = ?", role, found.workspace_id, user_id,
+        )  # fmt: skip
+
+    def remove_membership(self, user_id: str) -> None:
+        """Put somebody out of this workspace, with their sign-ins in it."""
+        found = self._member(user_id)
+        self._s.door.delete(
+            "membership", user_id, found.workspace_id, self._named(found),
+            "DELETE FROM memberships WHERE workspace_id = ? AND user_id = ?", found.workspace_id, user_id,
+        )  # fmt: skip
+
+    def _member(self, user_id: str) -> Membership:
+        here = self._s.workspace_id
+        found = next((one for one in self.memberships(user_id) if one.workspace_id == here), None)
+        if found is None:
+            raise NotFound(f"no member {user_id}")
+        return found
+
+    def _named(self, membership: Membership) -> dict[str, Any]:
+        """For the record, with the address: a person who left is not to be looked up any more."""
+        user = self.user(membership.user_id)
+        return fields_of(membership) | {"name": user.email if user is not None else ""}
 
     def set_password(self, user_id: str, password_hash: str) -> User:
         """The person with the new password; every older token is refused from now on (token_version + 1). The audit
@@ -131,6 +167,10 @@ class Accounts:
         changed = self.user(user_id)
         assert changed is not None
         return changed
+
+
+def _membership(row: tuple[Any, ...]) -> Membership:
+    return Membership(user_id=row[0], workspace_id=row[1], role=cast(UserRole, row[2]))
 
 
 def _user(row: tuple[Any, ...]) -> User:

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tocsin import telemetry
+
 if TYPE_CHECKING:
     from tocsin.store.session import Session
 
+log = telemetry.logger("store")
 HIDDEN = "***"
-_SECRET = frozenset({"password_hash", "token_hash", "key_hash", "target", "config"})
+_SECRET = frozenset({"password_hash", "token_hash", "key_hash", "target", "config", "keys"})
 
 
 class Door:
@@ -66,6 +69,11 @@ class Door:
         before: Mapping[str, Any],
         after: Mapping[str, Any],
     ) -> None:
+        if (
+            noun == "session" and self._s.memory.following
+        ):  # sign-ins are an instance's own, the record is the cluster's
+            log.info("session.recorded", verb=verb, by=self._s.by, id=id)
+            return
         self._s.run(
             "INSERT INTO changes (workspace_id, at, by_whom, noun, noun_id, verb, before, after) VALUES "
             "(?,?,?,?,?,?,?,?)",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -32,6 +32,15 @@ class Job:
     done: asyncio.Future[Any]
     alone: bool = False
     """Long work, which nobody else's commit should wait for."""
+    local: bool = False
+    """Work on what is this instance's own: at a primary it need not wait for what others wrote before it."""
+    ours: bool = False
+    """Work of the replica itself, by itself: it goes on while all other work is held up."""
+    unbound: bool = False
+    """Work that brings rows from elsewhere: on a connection of its own, on which nothing cascades and nothing is noted."""
+    shares: bool = False
+    settled: Callable[[], Awaitable[None]] | None = None
+    """What is to be waited for, once it is durable, before it is done."""
     undo: Undo = field(default_factory=list[Callable[[], object]])
     result: Any = None
     error: BaseException | None = None
@@ -50,6 +59,7 @@ class Job:
         for step in reversed(self.undo):
             step()
         self.undo.clear()
+        self.shares, self.settled = False, None
 
 
 class Database(Protocol):
@@ -61,8 +71,10 @@ class Database(Protocol):
         """What the work gives, in a transaction that only reads."""
         ...
 
-    async def write(self, work: Callable[[Connection, Undo], T], rows: int = 1, *, alone: bool = False) -> T:
-        """What the work gives, once its transaction is durable."""
+    async def write(
+        self, work: Callable[[Connection, Undo], T], rows: int = 1, *, alone: bool = False, local: bool = False
+    ) -> T:
+        """What the work gives, once its transaction is durable (at a primary: on a majority)."""
         ...
 
     async def close(self) -> None:
@@ -83,8 +95,8 @@ def take_group(jobs: deque[Job]) -> list[Job]:
     return group
 
 
-def run_group(connection: Connection, group: list[Job]) -> None:
-    """Run each job in a savepoint of the open transaction; one that fails takes only itself back."""
+def run_group(connection: Connection, group: list[Job], check: Callable[[Connection, Job], None] | None = None) -> None:
+    """Run each job in a savepoint of the open transaction, and `check` after it; one that fails takes only itself back."""
     for job in group:
         if len(group) > 1 and job.done.cancelled():
             continue
@@ -92,6 +104,8 @@ def run_group(connection: Connection, group: list[Job]) -> None:
         try:
             with nullcontext() if alone else connection.begin_nested():
                 job.result = job.work(connection, job.undo)
+                if check is not None:
+                    check(connection, job)
         except BaseException as error:
             job.take_back()
             if is_outage(error):

@@ -41,6 +41,9 @@ class Memory:
     newest: dict[tuple[int, int], Newest] = field(default_factory=dict[tuple[int, int], Newest])
     tail: Tail = field(default_factory=Tail)
 
+    following: bool = False
+    """Whether this is an instance of a cluster that another one leads."""
+
     rolled: dict[tuple[int, int, int], tuple[tuple[int, int, int], dict[int, Seen]]] = field(default_factory=dict)
     """Sums read from rollups by (step, from, to), each with the mark of the move it was read at."""
 

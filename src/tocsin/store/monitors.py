@@ -85,12 +85,8 @@ class Monitors:
         )  # fmt: skip
         for child in (self.get(row[0]) for row in children):
             self._rewrite(child, parents=without(child.parents, id))
-        s.run("INSERT INTO monitors_gone (workspace, monitor) VALUES (?, ?)", place.workspace, place.monitor)
-        for table in ("states", "verdicts", "latest", "rollups_minute", "rollups_hour", "rollups_day"):
-            s.run(f"DELETE FROM {table} WHERE monitor = ?", place.monitor)
-        s.memory.places.pop(id, None)
-        for spot in [spot for spot in s.memory.newest if spot[0] == place.monitor]:
-            del s.memory.newest[spot]
+        s.run("DELETE FROM verdicts WHERE monitor = ?", place.monitor)
+        forget_results(s, id, place.monitor, place.workspace)
 
     def forget_channel(self, workspace_id: str, channel_id: str) -> None:
         """Take a channel that is going out of every monitor that names it."""
@@ -137,6 +133,19 @@ class Monitors:
     def _read(self, row: tuple[Any, ...]) -> Monitor:
         monitor = msgspec.json.decode(row[0], type=Monitor)
         return msgspec.structs.replace(monitor, target=self._s.seal.open(row[1], f"monitors/{row[2]}"))
+
+
+def forget_results(s: Session, id: str, monitor: int, workspace: int) -> None:
+    """Drop what was made of the results of a monitor that is gone; the results themselves go later, in slices."""
+    s.run("INSERT INTO monitors_gone (workspace, monitor) VALUES (?, ?) ON CONFLICT DO NOTHING", workspace, monitor)
+    for table in ("states", "latest", "rollups_minute", "rollups_hour", "rollups_day"):
+        s.run(f"DELETE FROM {table} WHERE monitor = ?", monitor)
+    memory = s.memory
+    if (place := memory.places.pop(id, None)) is not None:
+        s.undo.append(lambda: memory.places.__setitem__(id, place))
+    for spot in [spot for spot in memory.newest if spot[0] == monitor]:
+        newest = memory.newest.pop(spot)
+        s.undo.append(lambda spot=spot, newest=newest: memory.newest.__setitem__(spot, newest))
 
 
 def _tags(tags: Sequence[str]) -> str:

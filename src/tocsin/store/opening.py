@@ -13,11 +13,9 @@ from sqlalchemy import Connection, inspect
 from tocsin import telemetry
 from tocsin.errors import SettingsError
 from tocsin.store import sqlite
+from tocsin.store.version import HEAD
 
 log = telemetry.logger("store")
-
-HEAD = "0002"
-"""The migration this program's tables are at."""
 
 _ALWAYS_CHECKED = 256 << 20
 

@@ -19,7 +19,7 @@ from tocsin.store.cursor import read_cursor, write_cursor
 if TYPE_CHECKING:
     from tocsin.store.session import Session
 
-_COLUMNS = (
+COLUMNS = (
     "o.key, o.workspace_id, o.channel_id, o.incident_id, o.monitor_id, o.subject, o.rank, o.message, o.created_at, "
     "o.next_at, "
     "o.state, o.attempts, o.lease_until, o.last_error, o.done_at, o.n"
@@ -27,7 +27,7 @@ _COLUMNS = (
 _CARRIED = "(SELECT d.digest FROM digest_rows d WHERE d.workspace_id = o.workspace_id AND d.key = o.key)"
 _OF_DIGEST = "state = 'pending' AND key IN (SELECT key FROM digest_rows WHERE workspace_id = ? AND digest = ?)"
 _LATEST = 1000
-_NEVER = datetime(9999, 1, 1, tzinfo=UTC)
+NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 """When a message is due by itself that a digest carries."""
 _FREE = "o.state = 'pending' AND o.next_at <= ? AND (o.lease_until IS NULL OR o.lease_until <= ?)"
 _HEAD = (
@@ -135,7 +135,7 @@ class Outbox:
             *place, DIGEST,
         )  # fmt: skip
         return Waiting(
-            count=count, openings=sum(_event(row[1]) in OPENINGS for row in told), alone=len(first) - len(told),
+            count=count, openings=sum(event_of(row[1]) in OPENINGS for row in told), alone=len(first) - len(told),
             oldest=min((from_micros(row[2]) for row in told), default=None),
             digest=None if digest is None else "due" if digest[0] <= at and (digest[1] or 0) <= at else "held",
         )  # fmt: skip
@@ -164,7 +164,7 @@ class Outbox:
         s.own(place[0])
         lock = " FOR UPDATE OF o SKIP LOCKED" if s.postgres else ""
         rows = s.rows(
-            f"SELECT {_COLUMNS} FROM outbox o WHERE o.workspace_id = ? AND o.channel_id = ? AND {_FREE} AND {which} "
+            f"SELECT {COLUMNS} FROM outbox o WHERE o.workspace_id = ? AND o.channel_id = ? AND {_FREE} AND {which} "
             f"ORDER BY o.n LIMIT ?{lock}",
             *place, at, at, *values, limit,
         )  # fmt: skip
@@ -175,7 +175,7 @@ class Outbox:
                 f"UPDATE outbox SET lease_until = ?, lease_by = ? WHERE workspace_id = ? AND {among}",
                 micros(until), by, place[0], numbers,
             )  # fmt: skip
-        return [msgspec.structs.replace(_row(row), lease_until=until) for row in rows]
+        return [msgspec.structs.replace(row_of(row), lease_until=until) for row in rows]
 
     def gather(self, gathered: Gathered) -> None:
         """Keep a digest and what it carries, before it is sent; twice is the same as once. What is done stays as it is."""
@@ -190,7 +190,7 @@ class Outbox:
         s.run(
             "UPDATE outbox SET next_at = ?, lease_until = NULL, lease_by = NULL WHERE workspace_id = ? AND "
             f"{_OF_DIGEST}",
-            micros(_NEVER), row.workspace_id, row.workspace_id, row.key,
+            micros(NEVER), row.workspace_id, row.workspace_id, row.key,
         )  # fmt: skip
 
     def _state(self, row: OutboxRow) -> str | None:
@@ -212,11 +212,11 @@ class Outbox:
         s = self._s
         s.own(place[0])
         rows = s.rows(
-            f"SELECT {_COLUMNS} FROM outbox o WHERE o.workspace_id = ? AND o.channel_id = ? AND o.state = 'pending' AND "
+            f"SELECT {COLUMNS} FROM outbox o WHERE o.workspace_id = ? AND o.channel_id = ? AND o.state = 'pending' AND "
             "o.next_at < ? AND (o.created_at < ? OR o.last_error IS NULL OR o.last_error <> ?) ORDER BY o.n LIMIT ?",
-            *place, micros(_NEVER), micros(before), note, limit,
+            *place, micros(NEVER), micros(before), note, limit,
         )  # fmt: skip
-        found = [_row(row) for row in rows]
+        found = [row_of(row) for row in rows]
         self.settle([
             OutboxOutcome(
                 key=row.key, workspace_id=row.workspace_id, state="failed" if row.created_at < before else "pending",
@@ -310,16 +310,16 @@ class Outbox:
             where += " AND o.n < ?"
             values += read_cursor(cursor, int)
         rows = self._s.rows(
-            f"SELECT {_COLUMNS}, {_CARRIED} FROM outbox o WHERE {where} ORDER BY o.n DESC LIMIT ?", *values, limit + 1
+            f"SELECT {COLUMNS}, {_CARRIED} FROM outbox o WHERE {where} ORDER BY o.n DESC LIMIT ?", *values, limit + 1
         )
-        found = [Delivery(row=_row(row), attempts=self._attempts(row[1], row[16] or row[0])) for row in rows[:limit]]
+        found = [Delivery(row=row_of(row), attempts=self._attempts(row[1], row[16] or row[0])) for row in rows[:limit]]
         return found, write_cursor(rows[limit - 1][15]) if len(rows) > limit else None
 
     def get(self, key: str) -> OutboxRow | None:
         """The row with this key, or None."""
         where, values = self._s.mine("o.workspace_id")
-        row = self._s.row(f"SELECT {_COLUMNS}, {_CARRIED} FROM outbox o WHERE o.key = ? AND {where}", key, *values)
-        return None if row is None else _row(row)
+        row = self._s.row(f"SELECT {COLUMNS}, {_CARRIED} FROM outbox o WHERE o.key = ? AND {where}", key, *values)
+        return None if row is None else row_of(row)
 
     def _attempts(self, workspace_id: str, key: str) -> tuple[Attempt, ...]:
         rows = self._s.rows(
@@ -355,11 +355,11 @@ class Outbox:
     def carried(self, digest: OutboxRow) -> list[OutboxRow]:
         """What a digest carries, oldest first."""
         rows = self._s.rows(
-            f"SELECT {_COLUMNS} FROM outbox o JOIN digest_rows d ON d.workspace_id = o.workspace_id AND d.key = o.key "
+            f"SELECT {COLUMNS} FROM outbox o JOIN digest_rows d ON d.workspace_id = o.workspace_id AND d.key = o.key "
             "WHERE d.workspace_id = ? AND d.digest = ? ORDER BY o.n",
             self._s.own(digest.workspace_id), digest.key,
         )  # fmt: skip
-        return [_row(row) for row in rows]
+        return [row_of(row) for row in rows]
 
     def left_since(self, since: datetime) -> list[tuple[Place, datetime, bool]]:
         """The latest attempts, newest first: for which channel, when, and whether it was an opening."""
@@ -369,7 +369,7 @@ class Outbox:
             f"a.workspace_id AND o.key = a.key WHERE {where} ORDER BY a.n DESC LIMIT ?",
             *values, _LATEST,
         )  # fmt: skip
-        return [((r[0], r[1]), from_micros(r[2]), _event(r[3]) in OPENINGS) for r in rows if r[2] >= micros(since)]
+        return [((r[0], r[1]), from_micros(r[2]), event_of(r[3]) in OPENINGS) for r in rows if r[2] >= micros(since)]
 
     def expire(self, before: datetime) -> int:
         """How many finished messages older than this were forgotten."""
@@ -381,7 +381,8 @@ class Outbox:
         )
 
 
-def _row(r: tuple[Any, ...]) -> OutboxRow:
+def row_of(r: tuple[Any, ...]) -> OutboxRow:
+    """The message in a row of COLUMNS."""
     return OutboxRow(
         key=r[0], workspace_id=r[1], channel_id=r[2], incident_id=r[3], monitor_id=r[4], subject=r[5], order=r[6],
         message=msgspec.json.decode(r[7], type=Message), created_at=from_micros(r[8]), next_at=from_micros(r[9]),
@@ -391,5 +392,6 @@ def _row(r: tuple[Any, ...]) -> OutboxRow:
     )  # fmt: skip
 
 
-def _event(message: str) -> str:
+def event_of(message: str) -> str:
+    """What a stored message tells of."""
     return msgspec.json.decode(message, type=_Told).event

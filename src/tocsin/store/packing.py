@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -39,8 +39,11 @@ _PHASE = {phase: number for number, phase in enumerate(_PHASES)}
 _KEPT_TEXT = 1024
 
 
-def pack(result: CheckResult, at: int, monitor: int, location: int, workspace: int) -> Packed:
-    """The row of a result. `flags`: status (2 bits), error type + 1 (4 bits), phase (3 bits)."""
+def pack(
+    result: CheckResult, at: int, monitor: int, location: int, workspace: int, seat: int | None = None
+) -> Packed:  # fmt: skip
+    """The row of a result. `flags`: status (2 bits), error type + 1 (4 bits), phase (3 bits). `seat`: the key of the
+    location that it stands in for."""
     outcome = result.outcome
     seen, error = outcome.seen, outcome.error
     t = seen.timing
@@ -50,7 +53,7 @@ def pack(result: CheckResult, at: int, monitor: int, location: int, workspace: i
     total, lag = t.total, outcome.started_at - result.scheduled_at
     more = (
         seen.status_code, _units(t.dns), _units(t.connect), _units(t.tls), _units(t.ttfb), _units(t.transfer),
-        seen.body_bytes,
+        seen.body_bytes, seat,
     )  # fmt: skip
     late_ms = lag.days * 86_400_000 + lag.seconds * 1000 + lag.microseconds // 1000
     return (
@@ -65,7 +68,7 @@ def _units(ms: float | None) -> int | None:
 
 def pack_more(lag: int, more: Sequence[int | None]) -> bytes:
     """What no query asks for, as few bytes as it takes: which of the (up to 8) numbers are there, the lag from slot to
-    start in ms, and the numbers, each 7 bits a byte. Status code, phases in 10 µs, size of the body."""
+    start in ms, and the numbers, each 7 bits a byte. Status code, phases in 10 µs, size of the body, seat."""
     packed = bytearray(1)
     there, bit = 0, 1
     _put(packed, lag << 1 if lag >= 0 else ~lag << 1 | 1)
@@ -99,6 +102,11 @@ def _put(data: bytearray, number: int) -> None:
         data.append(number & 0x7F | 0x80)
         number >>= 7
     data.append(number)
+
+
+def seat_of(more: bytes) -> int | None:
+    """The key of the location that a result stands in for, in what `pack_more` made; None when it stands for itself."""
+    return unpack_more(more)[1][7] if more[0] & 128 else None
 
 
 def status_of(flags: int) -> Status:
@@ -136,20 +144,19 @@ class StoredResult(Struct, frozen=True, kw_only=True):
         return result_id(self.monitor_id, self.location, self.at, self.attempt)
 
 
-def unpack(row: Packed, ids: tuple[str, str, str], location: str, kept: bytes | None) -> StoredResult:
-    """The stored result of a row. `ids`: its monitor's id, workspace id and type."""
+def unpack(row: Packed, ids: tuple[str, str, str], names: Mapping[int, str], kept: bytes | None) -> StoredResult:
+    """The stored result of a row. `ids`: its monitor's id, workspace id and type; `names`: of locations, by key."""
     flags, at = row[5], from_micros(row[1])
-    lag, (code, dns, connect, tls, ttfb, transfer, size, _) = unpack_more(row[7])
+    lag, (code, dns, connect, tls, ttfb, transfer, size, seat) = unpack_more(row[7])
     shown = None if kept is None else open_evidence(kept)
-    substitute_for = None if shown is None else shown.pop("substitute_for", None)
     return StoredResult(
-        workspace_id=ids[1], monitor_id=ids[0], type=ids[2], location=location, at=at, attempt=row[3],
+        workspace_id=ids[1], monitor_id=ids[0], type=ids[2], location=names.get(row[2], ""), at=at, attempt=row[3],
         status=status_of(flags), error=_error(flags, shown), status_code=code,
         timing=Timing(
             dns=_ms(dns), connect=_ms(connect), tls=_ms(tls), ttfb=_ms(ttfb), transfer=_ms(transfer), total=_ms(row[6])
         ),
-        body_bytes=size, started_at=at + timedelta(milliseconds=lag), substitute_for=substitute_for,
-        outcome=shown,
+        body_bytes=size, started_at=at + timedelta(milliseconds=lag),
+        substitute_for=None if seat is None else names.get(seat), outcome=shown,
     )  # fmt: skip
 
 
@@ -198,8 +205,6 @@ def evidence_of(result: CheckResult) -> bytes:
     """The whole outcome of a result, without credentials, its texts cut, compressed."""
     shown = outcome_json(result.outcome)
     shown["headers"] = {name: _redacted(name, value) for name, value in shown["headers"].items()}
-    if result.substitute_for is not None:
-        shown["substitute_for"] = result.substitute_for
     return zlib.compress(msgspec.json.encode(shown), 1)
 
 

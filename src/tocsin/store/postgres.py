@@ -61,7 +61,9 @@ class PostgresDatabase:
             await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             return await connection.run_sync(work)
 
-    async def write(self, work: Callable[[Connection, Undo], T], rows: int = 1, *, alone: bool = False) -> T:
+    async def write(
+        self, work: Callable[[Connection, Undo], T], rows: int = 1, *, alone: bool = False, local: bool = False
+    ) -> T:
         """What the work gives, once its group is committed. Waits first while too much is waiting."""
         while self.backlog >= ROOM_ROWS:
             self._room.clear()
@@ -69,7 +71,7 @@ class PostgresDatabase:
         if self._closing:
             raise RuntimeError("the store is closed")
         loop = asyncio.get_running_loop()
-        job = Job(work, rows, loop, loop.create_future(), alone)
+        job = Job(work, rows, loop, loop.create_future(), alone, local)
         self._jobs.append(job)
         self._add(rows)
         self._wake.set()

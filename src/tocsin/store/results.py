@@ -1,8 +1,7 @@
 """Check results: a tail without indexes that takes them in, and a sorted table they are moved to every few minutes.
 
-A result is one packed row (store.packing). Its evidence is kept beside it when it failed, when its location's status
-changed, or when it stood in for another location; each location's latest is kept whole in memory and written with the
-move.
+A result is one packed row (store.packing). Its evidence is kept beside it when it failed or when its location's status
+changed; each location's latest is kept whole in memory and written with the move.
 """
 
 from __future__ import annotations
@@ -65,7 +64,8 @@ class Results:
                 continue
             location = places.location(result.location)
             at = micros(result.scheduled_at)
-            row = pack(result, at, place.monitor, location, place.workspace)
+            seat = None if result.substitute_for is None else places.location(result.substitute_for)
+            row = pack(result, at, place.monitor, location, place.workspace, seat)
             spot = place.monitor, location
             known = newest.get(spot)
             if known is not None and (at < known.at or (at == known.at and result.attempt <= known.attempt)):
@@ -296,7 +296,7 @@ class Results:
                     "SELECT data FROM evidence WHERE monitor = ? AND at = ? AND location = ? AND attempt = ?", *row[:4]
                 )
                 data = None if proof is None else proof[0]
-            found.append(unpack(row, ids[row[0]], names.get(row[2], ""), data))
+            found.append(unpack(row, ids[row[0]], names, data))
         return found
 
     # Leaving --------------------------------------------------------------------------------------------------------
@@ -345,10 +345,8 @@ class Results:
 
 
 def _telling(result: CheckResult, before: str | None) -> bool:
-    """Whether a result's evidence is kept: it failed, its location's status changed, or it stood in for another
-    location."""
-    status = result.status
-    return status in ("down", "degraded") or status != before or result.substitute_for is not None
+    """Whether a result's evidence is kept: it failed, or its location's status changed."""
+    return result.status in ("down", "degraded") or result.status != before
 
 
 def _packed(r: Any) -> Packed:

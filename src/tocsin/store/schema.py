@@ -110,6 +110,11 @@ api_keys = _table(
     "api_keys", _text("id"), _workspace(), _text("key_hash"), _int("last_used_at", null=True), _text("data"),
     PrimaryKeyConstraint("workspace_id", "id"), UniqueConstraint("key_hash"),
 )  # fmt: skip
+invitations = _table(
+    "invitations", _workspace(), _text("id"), _text("email"), _text("token_hash"), _int("expires_at"), _text("data"),
+    PrimaryKeyConstraint("workspace_id", "id"), UniqueConstraint("workspace_id", "email"),
+    UniqueConstraint("token_hash"),
+)  # fmt: skip
 locations = _table("locations", _key(), _text("name"), UniqueConstraint("name"), counted=True)
 monitors = _table(
     "monitors", _key(), _workspace(), _text("id"), _text("name"), _text("type"), _text("tags"), _small("paused"),
@@ -246,8 +251,39 @@ alert_rules = _record("alert_rules")
 maintenance_windows = _record("maintenance_windows")
 escalation_policies = _record("escalation_policies")
 on_call_schedules = _record("on_call_schedules")
+probes = _table(
+    "probes", _workspace(), _text("id"), _text("code"), _int("version"), _blob("keys"), _text("data"),
+    PrimaryKeyConstraint("workspace_id", "id"), UniqueConstraint("workspace_id", "code"),
+)  # fmt: skip
+probe_keys = _table(
+    "probe_keys", _text("key_hash", primary=True), _text("workspace_id"), _text("probe_id"), _text("kind"),
+    _int("created_at"), _int("expires_at", null=True), _int("used_at", null=True),
+    _of("probes", "probe_id"), Index("probe_keys_probe", "workspace_id", "probe_id"),
+)  # fmt: skip
 changes = _table(
     "changes", Column("number", _INT, primary_key=True), _text("workspace_id", null=True), _int("at"), _text("by_whom"),
     _text("noun"), _text("noun_id"), _text("verb"), _text("before"), _text("after"),
     Index("changes_workspace", "workspace_id", "number"), counted=True,
 )  # fmt: skip
+
+# How several instances stay one system (store.replica). Of no workspace; never copied from one instance to another.
+control = _table(
+    "control", Column("one", _INT, primary_key=True), _blob("standing"), _int("epoch"), _blob("cluster_key"),
+    _int("base_epoch"), _int("base"), _blob("membership"), _int("applied"), _small("torn"),
+)  # fmt: skip
+control_log = _table(
+    "control_log", Column("n", _INT, primary_key=True), _int("epoch"), _int("at"), _text("kind"), _blob("payload")
+)
+instances = _table(
+    "instances", _text("id", primary=True), _text("name"), _text("location"), _text("data"), UniqueConstraint("name"),
+    UniqueConstraint("location"),
+)  # fmt: skip
+instance_tokens = _table(
+    "instance_tokens", _text("token_hash", primary=True), _text("instance_id", ForeignKey("instances.id",
+    ondelete="CASCADE")), _int("expires_at"), Index("instance_tokens_instance", "instance_id"),
+)  # fmt: skip
+transport = _table(
+    "transport", _text("source"), _int("seq"), _int("monitor"), _int("at"), _int("location"), _int("attempt"),
+    _int("taken_at"), PrimaryKeyConstraint("source", "seq"), rowid=False,
+)  # fmt: skip
+transport_ends = _table("transport_ends", _text("source", primary=True), _int("upto"), rowid=False)

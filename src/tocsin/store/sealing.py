@@ -26,12 +26,20 @@ class Seal:
 
     def close(self, value: Any, about: str) -> bytes:
         """The sealed form of a JSON value."""
+        return self.close_bytes(msgspec.json.encode(value), about)
+
+    def close_bytes(self, data: bytes, about: str) -> bytes:
+        """The sealed form of bytes."""
         nonce = os.urandom(_NONCE)
-        return _VERSION + nonce + self._cipher.encrypt(nonce, msgspec.json.encode(value), about.encode())
+        return _VERSION + nonce + self._cipher.encrypt(nonce, data, about.encode())
 
     def open(self, sealed: bytes, about: str) -> Any:
         """The value again. Raises SettingsError when the key is another one than it was sealed with, or the value
         is cut off."""
+        return msgspec.json.decode(self.open_bytes(sealed, about))
+
+    def open_bytes(self, sealed: bytes, about: str) -> bytes:
+        """The bytes again, as `open`."""
         if sealed[:1] != _VERSION:
             raise SettingsError(
                 f"{about}: expected a sealed value of version 1, found version {sealed[0] if sealed else 'none'}"
@@ -39,10 +47,9 @@ class Seal:
         if len(sealed) < len(_VERSION) + _NONCE + _TAG:
             raise SettingsError(f"{about}: expected a whole sealed value, found {len(sealed)} bytes of one")
         try:
-            data = self._cipher.decrypt(sealed[1 : 1 + _NONCE], sealed[1 + _NONCE :], about.encode())
+            return self._cipher.decrypt(sealed[1 : 1 + _NONCE], sealed[1 + _NONCE :], about.encode())
         except InvalidTag as error:
             raise SettingsError(
                 f"TOCSIN_SECRET_KEY: expected the key that sealed {about}, found another one "
                 "(put back the secret.key that belongs to this database)"
             ) from error
-        return msgspec.json.decode(data)

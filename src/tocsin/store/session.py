@@ -23,6 +23,8 @@ from tocsin.store.changes import Changes
 from tocsin.store.channels import Channels
 from tocsin.store.door import Door
 from tocsin.store.incidents import Incidents
+from tocsin.store.instances import Instances
+from tocsin.store.invitations import Invitations
 from tocsin.store.latencies import Latencies
 from tocsin.store.memory import Memory
 from tocsin.store.monitors import Monitors
@@ -31,11 +33,13 @@ from tocsin.store.notices import Notices
 from tocsin.store.outbox import Outbox
 from tocsin.store.places import Places
 from tocsin.store.preferences import Preferences
+from tocsin.store.probes import Probes
 from tocsin.store.records import Records
 from tocsin.store.results import Results
 from tocsin.store.rollups import Rollups
 from tocsin.store.sealing import Seal
 from tocsin.store.sessions import Sessions
+from tocsin.store.stand_ins import StandIns
 from tocsin.store.states import States
 from tocsin.store.verdicts import Verdicts
 
@@ -152,6 +156,10 @@ class Session:
         return ApiKeys(self)
 
     @cached_property
+    def invitations(self) -> Invitations:
+        return Invitations(self)
+
+    @cached_property
     def monitors(self) -> Monitors:
         return Monitors(self)
 
@@ -204,6 +212,10 @@ class Session:
         return Outbox(self)
 
     @cached_property
+    def stand_ins(self) -> StandIns:
+        return StandIns(self)
+
+    @cached_property
     def notices(self) -> Notices:
         return Notices(self)
 
@@ -214,6 +226,14 @@ class Session:
     @cached_property
     def notes(self) -> Notes:
         return Notes(self)
+
+    @cached_property
+    def probes(self) -> Probes:
+        return Probes(self)
+
+    @cached_property
+    def instances(self) -> Instances:
+        return Instances(self)
 
     @cached_property
     def preferences(self) -> Preferences:

@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -16,6 +17,8 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.pool import NullPool
 
 from tocsin import telemetry
+from tocsin.store.capture import Capture, Fenced, Following, Leading, raw_of
+from tocsin.store.control import Entry
 from tocsin.store.jobs import ROOM_ROWS, Job, Undo, is_outage, run_group, take_group
 
 T = TypeVar("T")
@@ -58,7 +61,9 @@ class SQLiteDatabase:
     """One file. Jobs are committed in groups: what arrived while the last group was being written goes together."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.backlog = path, 0
+        self.path, self.backlog, self.capture = path, 0, Capture()
+        self.appended: Callable[[Entry], object] = lambda entry: None
+        """Told in the loop of every entry that this instance's own work made, once it is durable."""
         self._jobs: deque[Job] = deque()
         self._wake = threading.Condition()
         self._closing = False
@@ -88,46 +93,100 @@ class SQLiteDatabase:
             connection.rollback()
 
     # Writing --------------------------------------------------------------------------------------------------------
-    async def write(self, work: Callable[[Connection, Undo], T], rows: int = 1, *, alone: bool = False) -> T:
-        """What the work gives, once its group is committed. Waits first while too much is waiting."""
+    async def write(
+        self, work: Callable[[Connection, Undo], T], rows: int = 1, *, alone: bool = False, local: bool = False
+    ) -> T:
+        """What the work gives, once its group is committed (at a primary, on a majority; `local` work only when it changed
+        what all share). Waits first while too much is waiting."""
         while self.backlog >= ROOM_ROWS:
             self._room.clear()
             await self._room.wait()
         loop = asyncio.get_running_loop()
-        job = Job(work, rows, loop, loop.create_future(), alone)
+        return await self._run(Job(work, rows, loop, loop.create_future(), alone, local))
+
+    async def bring(self, work: Callable[[Connection, Undo], T], *, unbound: bool = True) -> T:
+        """What the work of the replica itself gives, once it is committed: by itself, also while other work is held up, and
+        with `unbound` on a connection on which nothing cascades."""
+        loop = asyncio.get_running_loop()
+        return await self._run(Job(work, 1, loop, loop.create_future(), True, True, ours=True, unbound=unbound))
+
+    async def _run(self, job: Job) -> Any:
         with self._wake:
             if self._closing:
                 raise RuntimeError("the store is closed")
             self._jobs.append(job)
-            self.backlog += rows
+            self.backlog += job.rows
             telemetry.store_queue.set(self.backlog)
             self._wake.notify()
-        return await job.done
+        result = await job.done
+        if job.settled is not None:
+            await job.settled()
+        return result
 
     def _write_all(self) -> None:
         engine = engine_for(self.path, readonly=False)
-        connection: Connection | None = None
+        connections: dict[bool, Connection] = {}
         while True:
             with self._wake:
-                while not self._jobs and not self._closing:
+                while not self._closing and not self._ready():
                     self._wake.wait()
                 if not self._jobs:
                     break
-                group = take_group(self._jobs)
+                group = [self._jobs.popleft()] if self._jobs[0].ours else take_group(self._jobs)
+            unbound, entry = group[0].unbound, None
+            connection = connections.pop(unbound, None)
             try:
-                connection = engine.connect() if connection is None else connection
-                self._commit(connection, group)
+                if connection is None:
+                    connection = engine.connect()
+                    connection.exec_driver_sql(f"PRAGMA foreign_keys = {'OFF' if unbound else 'ON'}")
+                entry = self._commit(connection, group)
             except BaseException as error:  # noqa: BLE001 - told to everybody who waits
                 connection = self._give_up(connection, group, error)
-            self._tell(group)
-        if connection is not None:
+            if connection is not None:
+                connections[unbound] = connection
+            self._tell(group, entry)
+        for connection in connections.values():
             self._checkpoint(connection)
 
-    def _commit(self, connection: Connection, group: list[Job]) -> None:
+    def stir(self) -> None:
+        """Look again for work that may be done."""
+        with self._wake:
+            self._wake.notify()
+
+    def _ready(self) -> bool:
+        """Whether there is work that may be done now; it is the first then."""
+        if self.capture.held:
+            job = next((job for job in self._jobs if job.ours), None)
+            if job is None:
+                return False
+            self._jobs.remove(job)
+            self._jobs.appendleft(job)
+        return bool(self._jobs)
+
+    def _commit(self, connection: Connection, group: list[Job]) -> Entry | None:
+        """Run a group and make it durable: the entry of the control log that it made, if it made one."""
+        gear = None if group[0].unbound else self.capture.begin(raw_of(connection))
+        try:
+            return self._transaction(connection, group, gear)
+        except Fenced:
+            connection.rollback()
+            for job in reversed(group):
+                job.take_back()
+                job.result = job.error = None
+            self.capture.again()
+            return self._transaction(connection, group, Following())
+
+    def _transaction(self, connection: Connection, group: list[Job], gear: Leading | Following | None) -> Entry | None:
+        entry = None
         connection.exec_driver_sql("BEGIN IMMEDIATE")
-        run_group(connection, group)
+        if gear is None:
+            run_group(connection, group)
+        else:
+            run_group(connection, group, partial(self.capture.after_job, gear))
+            entry = self.capture.before_commit(gear, connection, group)
         connection.commit()
         telemetry.store_commits.inc()
+        return entry
 
     def _give_up(self, connection: Connection | None, group: list[Job], error: BaseException) -> Connection | None:
         for job in reversed(group):
@@ -142,7 +201,7 @@ class SQLiteDatabase:
             return None
         return connection if is_outage(error) else None
 
-    def _tell(self, group: list[Job]) -> None:
+    def _tell(self, group: list[Job], entry: Entry | None) -> None:
         rows = sum(job.rows for job in group)
 
         def told() -> None:
@@ -150,6 +209,8 @@ class SQLiteDatabase:
             telemetry.store_queue.set(self.backlog)
             if self.backlog < ROOM_ROWS:
                 self._room.set()
+            if entry is not None:
+                self.appended(entry)
             for job in group:
                 job.finish()
 

@@ -18,15 +18,19 @@ from sqlalchemy import Connection
 from tocsin import telemetry
 from tocsin.clock import Clock
 from tocsin.core.digest import Gathered
-from tocsin.errors import SettingsError, StoreUnavailable, TocsinError
+from tocsin.errors import NotPrimary, SettingsError, StoreUnavailable, TocsinError
 from tocsin.store import moving, opening
 from tocsin.store.batch import Batch, OutboxOutcome
 from tocsin.store.breaker import Breaker
+from tocsin.store.capture import Leading
 from tocsin.store.jobs import Database, Undo, is_outage
+from tocsin.store.keeping import Keepable, keep, without_bodies
 from tocsin.store.memory import Memory
+from tocsin.store.replica import Replica
 from tocsin.store.sealing import Seal
 from tocsin.store.session import Session
 from tocsin.store.spool import Spool
+from tocsin.store.sqlite import SQLiteDatabase
 
 T = TypeVar("T")
 Kept = Literal["stored", "spooled"]
@@ -34,14 +38,6 @@ log = telemetry.logger("store")
 _CLOSING_S = 5.0
 """How long closing goes on moving the tail; what is left stays in it and moves after the next start."""
 _HEAL_EVERY_S = 1.0
-
-
-class _Spooled(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A record of the spool: a batch, a digest, or outcomes of deliveries."""
-
-    batch: Batch | None = None
-    outcomes: tuple[OutboxOutcome, ...] = ()
-    digest: Gathered | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +53,10 @@ class Scoped:
         had."""
         return await self.store.read(work, self.workspace_id, self.by)
 
-    async def write(self, work: Callable[[Session], T]) -> T:
-        """What `work` gives, durable when this returns; whatever it raises undoes all it did."""
-        return await self.store.write(work, self.workspace_id, self.by)
+    async def write(self, work: Callable[[Session], T], *, local: bool = False) -> T:
+        """What `work` gives, durable when this returns; whatever it raises undoes all it did. `local`: on what is this
+        instance's own, so that it waits for no other one."""
+        return await self.store.write(work, self.workspace_id, self.by, local=local)
 
 
 class Store:
@@ -86,6 +83,10 @@ class Store:
         self._healing: asyncio.Task[None] | None = None
         self._closed = False
         self.breaker = Breaker(clock.monotonic)
+        self.replica: Replica | None = None
+        """The store as an instance of a cluster may have it: on SQLite."""
+        if isinstance(database, SQLiteDatabase):
+            self.replica = Replica(database, self._memory, seal, clock, database.path.with_name("control"))
 
     @classmethod
     async def open(
@@ -113,6 +114,8 @@ class Store:
             delay_s=retry_delay_s,
         )  # fmt: skip
         await store.write(moving.remember, None, "tocsin")
+        if store.replica is not None:
+            await store.replica.resume()
         store._healing = asyncio.create_task(store._heal())
         return store
 
@@ -160,17 +163,22 @@ class Store:
             raise
 
     async def write(
-        self, work: Callable[[Session], T], workspace_id: str | None, by: str, rows: int = 1, *, alone: bool = False
-    ) -> T:
+        self, work: Callable[[Session], T], workspace_id: str | None, by: str, rows: int = 1, *, alone: bool = False,
+        local: bool = False,
+    ) -> T:  # fmt: skip
         """See Scoped.write. An outage is tried again, then StoreUnavailable. Nobody's commit waits for work that is
-        `alone`, but for its turn."""
+        `alone`, but for its turn. In a cluster it is done when a majority has it, and all that was written before it
+        (`local` work, on what is this instance's own, at once); NotPrimary where that cannot be."""
         delay = self._delay_s
         for left in reversed(range(self._attempts)):
             if not self.breaker.allows():
                 raise self._unavailable()
             try:
-                return await self._write_once(work, workspace_id, by, rows, alone=alone)
+                return await self._write_once(work, workspace_id, by, rows, alone=alone, local=local)
+            except NotPrimary:
+                raise
             except StoreUnavailable:
+                self._give_up_leading()
                 if left == 0:
                     raise
             await self._clock.sleep(delay)
@@ -178,15 +186,16 @@ class Store:
         raise self._unavailable()
 
     async def _write_once(
-        self, work: Callable[[Session], T], workspace_id: str | None, by: str, rows: int, *, alone: bool = False
-    ) -> T:
+        self, work: Callable[[Session], T], workspace_id: str | None, by: str, rows: int, *, alone: bool = False,
+        local: bool = False,
+    ) -> T:  # fmt: skip
         now = self._clock.now()
 
         def on(connection: Connection, undo: Undo) -> T:
             return work(Session(connection, self._memory, self._seal, workspace_id, by, now, undo=undo))
 
         try:
-            result = await self._database.write(on, rows, alone=alone)
+            result = await self._database.write(on, rows, alone=alone, local=local)
         except Exception as error:
             if not is_outage(error):
                 raise
@@ -196,6 +205,12 @@ class Store:
             raise self._unavailable() from error
         self.breaker.succeeded()
         return result
+
+    def _give_up_leading(self) -> None:
+        """What a primary cannot write it cannot bring to the others: another one should lead."""
+        gear = None if self.replica is None else self.replica.gear
+        if isinstance(gear, Leading):
+            gear.carrier.unwritable()
 
     def _failed(self) -> None:
         self.breaker.failed()
@@ -210,25 +225,37 @@ class Store:
     async def commit(self, batch: Batch) -> Kept:
         """Keep a batch, all or nothing: "stored" in the database, or "spooled" on the disk while that cannot be
         written (it follows later, in order). Keeping it twice is the same as once. Conflict when an incident lost the
-        race to be open; StoreUnavailable when neither database nor disk take it."""
-        return await self._keep(_Spooled(batch=batch), len(batch.results) + 1)
+        race to be open; StoreUnavailable when neither database nor disk take it. NotPrimary when a cluster does not take
+        what was decided: what was seen is kept all the same, and nobody may be told anything."""
+        return await self._keep(Keepable(batch=batch), len(batch.results) + 1)
 
     async def settle(self, changes: Sequence[OutboxOutcome]) -> Kept:
         """Keep what came of deliveries, like `commit`."""
-        return await self._keep(_Spooled(outcomes=tuple(changes)), len(changes))
+        return await self._keep(Keepable(outcomes=tuple(changes)), len(changes))
 
     async def gather(self, digest: Gathered) -> Kept:
         """Keep a digest and what it carries, like `commit`."""
-        return await self._keep(_Spooled(digest=digest), len(digest.keys) + 1)
+        return await self._keep(Keepable(digest=digest), len(digest.keys) + 1)
 
-    async def _keep(self, record: _Spooled, rows: int) -> Kept:
+    async def _keep(self, record: Keepable, rows: int) -> Kept:
         if self._spool.count == 0 and self.breaker.allows():
             try:
-                await self.write(lambda s: _apply(s, record), None, _by(record), rows)
+                await self.write(lambda s: keep(s, record), None, record.by, rows, local=not record.shared)
                 return "stored"
+            except NotPrimary:
+                if record.shared and (own := record.own) is not None:
+                    await self._keep(own, rows)
+                raise
             except StoreUnavailable:
                 log.warning("store.spooling")
-        payload = msgspec.msgpack.encode(_without_bodies(record))
+        if self._clustered and record.shared:
+            if (own := record.own) is not None:
+                await self._spool_away(own)
+            raise NotPrimary("the database of this instance cannot be written now")
+        return await self._spool_away(record)
+
+    async def _spool_away(self, record: Keepable) -> Kept:
+        payload = msgspec.msgpack.encode(without_bodies(record))
         async with self._order:
             try:
                 await self._on_disk(self._spool.append, payload)
@@ -238,6 +265,10 @@ class Store:
                 raise StoreUnavailable("neither the database nor the spool can be written") from error
         self._stirred.set()
         return "spooled"
+
+    @property
+    def _clustered(self) -> bool:
+        return self.replica is not None and self.replica.gear is not None
 
     async def _on_disk(self, work: Callable[..., T], *values: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._disk, work, *values)
@@ -260,7 +291,7 @@ class Store:
         try:
             payload = await self._on_disk(self._spool.first)
             if payload is None:
-                await self._write_once(lambda s: s.notes.set("last_probe", True), None, "tocsin", 1)
+                await self._write_once(lambda s: s.notes.set("last_probe", True), None, "tocsin", 1, local=True)
                 return True
             await self._replay(payload)
             async with self._order:
@@ -276,9 +307,14 @@ class Store:
 
     async def _replay(self, payload: bytes) -> None:
         try:
-            record = msgspec.msgpack.decode(payload, type=_Spooled)
-            rows = 1 + (len(record.batch.results) if record.batch is not None else len(record.outcomes))
-            await self._write_once(lambda s: _apply(s, record), None, _by(record), rows)
+            record = msgspec.msgpack.decode(payload, type=Keepable)
+            try:
+                await self._put_back(record)
+            except NotPrimary:  # spooled while it stood alone: what was decided then is the cluster's to decide now
+                path = await self._on_disk(self._spool.set_aside, payload)
+                log.warning("store.decisions_refused", kept_in=str(path))
+                if (own := record.own) is not None:
+                    await self._put_back(own)
         except StoreUnavailable:
             raise
         except Exception as error:
@@ -287,6 +323,10 @@ class Store:
             log.error(  # noqa: TRY400 - with a traceback only when it is none of ours
                 "store.batch_refused", error=str(error), kept_in=str(path), exc_info=not isinstance(error, TocsinError)
             )
+
+    async def _put_back(self, record: Keepable) -> None:
+        rows = 1 + (len(record.batch.results) if record.batch is not None else len(record.outcomes))
+        await self._write_once(lambda s: keep(s, record), None, record.by, rows, local=not record.shared)
 
     # The tail, the end ----------------------------------------------------------------------------------------------
     @property
@@ -313,7 +353,7 @@ class Store:
     async def _move(self, limit: int, write: Callable[..., Awaitable[int | None]]) -> int:
         async with self._moving:
             run, moved = moving.Run(most=limit), 0
-            while (step := await write(run.slice, None, "tocsin", 1, alone=True)) is not None:
+            while (step := await write(run.slice, None, "tocsin", 1, alone=True, local=True)) is not None:
                 moved += step
             return moved
 
@@ -337,37 +377,6 @@ class Store:
         os.close(self._lock)
 
 
-def _apply(s: Session, record: _Spooled) -> None:
-    batch = record.batch
-    if batch is not None:
-        s.results.add(batch.results)
-        s.states.save(batch.states)
-        s.verdicts.save(batch.verdicts)
-        for change in batch.incidents:
-            s.incidents.save(change)
-        for row in batch.outbox:
-            s.outbox.add(row)
-    if record.digest is not None:
-        s.outbox.gather(record.digest)
-    s.outbox.settle(record.outcomes)
-
-
-def _by(record: _Spooled) -> str:
-    return "tocsin" if record.batch is None else record.batch.by
-
-
-def _without_bodies(record: _Spooled) -> _Spooled:
-    """The record as the spool may hold it: what assertions read of a response is never kept."""
-    if record.batch is None:
-        return record
-    replace = msgspec.structs.replace
-    bare = tuple(
-        replace(r, outcome=replace(r.outcome, seen=replace(r.outcome.seen, body=b""))) if r.outcome.seen.body else r
-        for r in record.batch.results
-    )
-    return replace(record, batch=replace(record.batch, results=bare))
-
-
 def _sqlite_path(url: str) -> Path | None:
     if url.startswith("sqlite:///"):
         path = Path(unquote(url.removeprefix("sqlite:///").partition("?")[0]))
@@ -383,8 +392,6 @@ def _sqlite_path(url: str) -> Path | None:
 
 async def _open_database(url: str, path: Path | None, create: bool) -> Database:
     if path is not None:
-        from tocsin.store.sqlite import SQLiteDatabase
-
         await asyncio.to_thread(opening.prepare_sqlite, path, create=create)
         return SQLiteDatabase(path)
     opening.require_postgres_driver()

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tocsin.core import limits
 from tocsin.core.shape import loads, read
 from tocsin.errors import Denied, Invalid, NotFound
 from tocsin.telemetry import logger
-from tocsin.web import auth, limits, pages, query, site
+from tocsin.web import auth, pages, query, site
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.problem import Refused, problem, problem_of
 

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from msgspec import Struct
 
+from tocsin.core import limits
 from tocsin.core.access import Principal, may
 from tocsin.core.shape import Length, loads, read
 from tocsin.errors import Invalid, StoreUnavailable
 from tocsin.telemetry import logger
-from tocsin.web import auth, limits, site
+from tocsin.web import auth, site
 from tocsin.web.query import pairs
 
 if TYPE_CHECKING:

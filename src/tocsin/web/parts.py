@@ -9,6 +9,7 @@ from tocsin.web.memory import Memory
 
 if TYPE_CHECKING:
     from tocsin.clock import Clock
+    from tocsin.cluster.instance import Cluster
     from tocsin.net import Net
     from tocsin.pipeline.corridor import Corridor
     from tocsin.settings import Settings
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True)
 class Parts:
-    """The running parts of one server. `setup_token` is None when setup needs none (listening on loopback only);
+    """The running parts of one server. `cluster` is None while it stands alone. `setup_token` is None when setup
+    needs none (listening on loopback only);
     `is_set_up`: it had its first account when it started. `memory` is what the edge itself remembers between calls (limits,
     tickets, sign-ins)."""
 
@@ -26,6 +28,7 @@ class Parts:
     store: Store
     net: Net
     corridor: Corridor
+    cluster: Cluster | None = None
     signing_key: bytes = field(repr=False)
     setup_token: str | None = field(repr=False)
     is_set_up: bool = False
@@ -36,3 +39,5 @@ class Parts:
             requests_per_minute=self.settings["REQUESTS_PER_MINUTE"],
             logins_per_minute=self.settings["LOGIN_ATTEMPTS_PER_MINUTE"],
         )
+        if self.cluster is not None:
+            self.cluster.forget = self.memory.forget

@@ -12,7 +12,8 @@ from tocsin.core.shape import FieldShape, fields, read
 from tocsin.errors import Invalid, Problem
 
 _WHOLE, _NUMBER = re.compile(r"-?[0-9]{1,18}"), re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
-_MOST = 50
+_MOST, _MOST_LISTED = 50, 500
+"""So many parameters, where one may be given again and again more."""
 
 
 @lru_cache(maxsize=256)
@@ -46,13 +47,15 @@ def read_query(type_: Any, raw: bytes, *, loose: bool = False) -> Any:
     """An instance of `type_` from a query string. A parameter left empty counts as left out.
 
     `loose`: unknown parameters are passed over, and control characters become spaces (a job's call is not to be lost
-    over its message)."""
-    given = [] if not raw else _cleaned(raw) if loose else pairs(raw)
+    over its message). A field that is a list has every value that its parameter is given."""
     known = _fields(type_) if type_ is not None else {}
-    data: dict[str, Any] = {}
+    listed = {name for name, shape in known.items() if shape.kind == "list"}
+    most = _MOST_LISTED if listed else _MOST
+    given = [] if not raw else _cleaned(raw, most) if loose else pairs(raw, most=most)
+    data: dict[str, Any] = {name: [text for n, text in given if n == name and text] for name in listed}
     for name, text in given:
         shape = known.get(name)
-        if shape is None and loose:
+        if name in listed or (shape is None and loose):
             continue
         if name in data and not loose:
             raise Invalid(Problem(name[:80], "one value", "several"))
@@ -65,8 +68,8 @@ def read_query(type_: Any, raw: bytes, *, loose: bool = False) -> Any:
     return read(type_, data)
 
 
-def _cleaned(raw: bytes) -> list[tuple[str, str]]:
-    return [(name, without_control(value)) for name, value in _split(raw, _MOST, "")]
+def _cleaned(raw: bytes, most: int) -> list[tuple[str, str]]:
+    return [(name, without_control(value)) for name, value in _split(raw, most, "")]
 
 
 def _plain(shape: FieldShape, text: str) -> Any:

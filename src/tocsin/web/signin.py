@@ -16,13 +16,13 @@ from msgspec import Struct
 from tocsin.clock import new_id
 from tocsin.core.access import Principal
 from tocsin.core.account import Session, User, Workspace
+from tocsin.core.limits import TooMany, address_name
 from tocsin.core.wording import one_line
 from tocsin.errors import Conflict, Denied, Invalid, Problem
 from tocsin.pipeline.beginning import begin
 from tocsin.store import Session as StoreSession
 from tocsin.telemetry import logger
 from tocsin.web import passwords, tokens
-from tocsin.web.limits import TooMany, address_name
 
 if TYPE_CHECKING:
     from tocsin.store import Session as StoreSession
@@ -99,7 +99,7 @@ async def setup(
     parts.memory.setup_done = True
     await parts.corridor.telling_changed(place.id)
     log.info("signin.first_account", user=user.id, workspace=place.id)
-    return await _begin(parts, user, place.id, now, agent)
+    return await enter(parts, user, place.id, now, agent)
 
 
 def _workspace_name(text: str) -> str:
@@ -109,11 +109,9 @@ def _workspace_name(text: str) -> str:
     return name
 
 
-async def sign_in(
-    parts: Parts, *, email: str, password: str, totp: str | None, client: str, now: datetime, agent: str = ""
-) -> SignedIn:
-    """Sign in. Raises TooMany (counted for the account and for the address before any hash), Denied for a wrong pair,
-    an unknown or disabled user alike, Invalid when a one-time code comes although none is set up."""
+async def proven(parts: Parts, *, email: str, password: str, client: str) -> User:
+    """Whose address and password these are. Raises TooMany (counted for the account and for the address before any
+    hash), Denied for a wrong pair, an unknown or disabled user alike."""
     account = email.strip().lower()[:254]
     names, tick = (f"account {account}", f"address {address_name(client)}"), parts.clock.monotonic()
     for number, name in enumerate(names):
@@ -128,18 +126,26 @@ async def sign_in(
     if user is None or not fits or user.disabled:
         log.info("signin.refused", client=client)
         raise Denied("e-mail address and password do not belong together", authenticated=False)
-    if totp:
-        raise Invalid(Problem("totp", "nothing: this account has no second factor set up", "a code"))
-    user_id = user.id
-    places = await parts.store.everything().read(lambda s: s.accounts.memberships(user_id))
-    if not places:
-        raise Denied("this account belongs to no workspace")
     for name in names:
         parts.memory.logins.forgive(name)
-    return await _begin(parts, user, places[0].workspace_id, now, agent)
+    return user
 
 
-async def _begin(parts: Parts, user: User, workspace_id: str, now: datetime, agent: str) -> SignedIn:
+async def sign_in(
+    parts: Parts, *, email: str, password: str, totp: str | None, client: str, now: datetime, agent: str = ""
+) -> SignedIn:
+    """Sign in. Raises what `proven` raises, and Invalid when a one-time code comes although none is set up."""
+    user = await proven(parts, email=email, password=password, client=client)
+    if totp:
+        raise Invalid(Problem("totp", "nothing: this account has no second factor set up", "a code"))
+    places = await parts.store.everything().read(lambda s: s.accounts.memberships(user.id))
+    if not places:
+        raise Denied("this account belongs to no workspace")
+    return await enter(parts, user, places[0].workspace_id, now, agent)
+
+
+async def enter(parts: Parts, user: User, workspace_id: str, now: datetime, agent: str) -> SignedIn:
+    """Begin a session of a member in a workspace. The caller has made sure that it is them."""
     secret = tokens.new_secret()
     session = Session(
         id=new_id(), user_id=user.id, workspace_id=workspace_id, token_hash=tokens.hash_of(secret),

@@ -77,6 +77,16 @@ def changed(**more: str) -> tuple[tuple[str, str], ...]:
     return (*((name, value) for name, value in FORM if name not in more), *more.items())
 
 
+def test_a_stretch_is_told_by_the_readers_clock_too_where_that_differs() -> None:
+    when = window_words.when(START, START.replace(hour=5), "Europe/Berlin")
+    assert when.text == "Sat 4 Jan 2031, 04:00 to 06:00 CET"
+    assert ">Sat 4 Jan, 03:00 UTC</time> to <time" in when.own
+    assert 'data-wall="2031-01-04T04:00"' in when.own
+    assert " hidden" not in when.own
+    assert " hidden" in window_words.when(START, START.replace(hour=5), "UTC").own
+    assert " hidden" in window_words.when(START, START.replace(hour=5), "Europe/London").own
+
+
 async def test_a_window_is_made_in_a_form_and_comes_back_as_it_was_typed(alice: Alice) -> None:
     who = await browser(alice)
     made = await post(who, "/maintenance/new", *FORM)
@@ -92,6 +102,7 @@ async def test_a_window_is_made_in_a_form_and_comes_back_as_it_was_typed(alice: 
     form = (await who.get(f"/maintenance/{window['id']}")).text
     for typed in ('value="2031-01-04T02:30"', 'value="90"', "<option selected>minutes</option>", 'value="2031-03-30"'):
         assert typed in form, typed
+    assert form.partition('id="times"')[2].partition("</section>")[0].count("<li>") == 5
     again = await post(who, f"/maintenance/{window['id']}", *changed(often="once"))
     assert again.status == 303, again.text
     assert (await alice.api.get(f"/api/v1/maintenance-windows/{window['id']}")).data["rrule"] is None

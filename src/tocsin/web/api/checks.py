@@ -71,7 +71,7 @@ async def check_once(parts: Parts, who: Principal, data: dict[str, Any]) -> dict
         raise Conflict("a push monitor is not checked: it is called")
     order = checks.Order(
         wanted.type, target, float(wanted.timeout_s or parts.settings["CHECK_TIMEOUT_S"]), assertions,
-        parts.corridor.watchlist.home,
+        parts.corridor.runner.here,
     )  # fmt: skip
     return outcome_json(await parts.corridor.runner.try_check(order))
 

@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Struct
 
 from tocsin.core import coverage, quarantine
 from tocsin.core.access import Principal
-from tocsin.core.hints import NEAR, Hint, Trouble, hints_of
+from tocsin.core.hints import NEAR, Hint, Related, Trouble, hints_of, related_of
 from tocsin.core.incident import Incident
+from tocsin.core.result import iso
+from tocsin.core.shape import Help
 from tocsin.core.wording import headline
 from tocsin.web.parts import Parts
+
+
+class HintOut(Struct, frozen=True, kw_only=True):
+    """Something it shares with others of its time, or that had changed."""
+
+    kind: str
+    text: str
+    incidents: list[str]
+
+
+class RelatedOut(Struct, frozen=True, kw_only=True):
+    """Another incident of its time that shares something with it."""
+
+    id: str
+    title: str
+    monitor_id: str | None
+    severity: str
+    open: bool
+    opened_at: str
+    resolved_at: str | None
+    shares: Annotated[list[str], Help("host (or address), certificate, phase, location")]
 
 
 def name_of(parts: Parts, who: Principal, incident: Incident) -> str:
@@ -41,17 +66,28 @@ def title_of(parts: Parts, who: Principal, incident: Incident) -> str:
     return headline(incident, name) if incident.open else f"{name} was {incident.words}"
 
 
-async def hints(parts: Parts, who: Principal, incident: Incident) -> list[Hint]:
-    """What it shares with others of its time, and what had changed."""
+async def around(parts: Parts, who: Principal, incident: Incident) -> tuple[list[Hint], list[Related]]:
+    """(what it shares with others of its time and what had changed, the others of which that speaks)."""
     began = incident.began_at()
     others = await parts.store.of(who.workspace_id).read(lambda s: s.incidents.around(began - NEAR, began + NEAR))
     troubles = [_trouble(parts, who, other) for other in others if other.id != incident.id]
-    return hints_of(_trouble(parts, who, incident), troubles)
+    hints = hints_of(_trouble(parts, who, incident), troubles)
+    return hints, related_of(hints, troubles)
 
 
 def hint_json(hint: Hint) -> dict[str, Any]:
     """A hint as JSON data."""
     return {"kind": hint.kind, "text": hint.text, "incidents": list(hint.incidents)}
+
+
+def related_json(parts: Parts, who: Principal, related: Related) -> dict[str, Any]:
+    """One that shares something with it, as JSON data."""
+    i = related.incident
+    return {
+        "id": i.id, "title": title_of(parts, who, i), "monitor_id": i.monitor_id, "severity": i.severity,
+        "open": i.open, "opened_at": iso(i.opened_at), "resolved_at": iso(i.resolved_at),
+        "shares": list(related.shares),
+    }  # fmt: skip
 
 
 def _trouble(parts: Parts, who: Principal, incident: Incident) -> Trouble:

@@ -56,6 +56,10 @@ class IncidentOut(Struct, frozen=True, kw_only=True):
     reason: str
     open: bool
     opened_at: str
+    trouble_from: Annotated[
+        str, Help("since when its latest stretch of trouble has lasted; a rule with for_s opens later")
+    ]
+    trouble_to: Annotated[str | None, Help("when that was over; with recovery_s it is resolved later")]
     acknowledged_at: str | None
     acknowledged_by: str | None
     assigned_to: str | None
@@ -71,18 +75,11 @@ class IncidentOut(Struct, frozen=True, kw_only=True):
     postmortem: str
 
 
-class HintOut(Struct, frozen=True, kw_only=True):
-    """Something it shares with others of its time, or that had changed."""
-
-    kind: str
-    text: str
-    incidents: list[str]
-
-
 class IncidentWhole(IncidentOut, frozen=True, kw_only=True):
     """One stretch of trouble with everything that happened in it."""
 
-    hints: list[HintOut]
+    hints: list[context.HintOut]
+    related: Annotated[list[context.RelatedOut], Help("the others that `hints` speak of")]
     timeline: list[EntryOut]
 
 
@@ -124,6 +121,7 @@ def incident_json(parts: Parts, who: Principal, incident: Incident) -> dict[str,
         "id": i.id, "title": context.title_of(parts, who, i), "monitor_id": i.monitor_id, "host_id": i.host_id,
         "rule_id": i.rule_id, "subject": i.subject,
         "severity": i.severity, "verdict": i.verdict, "reason": i.reason, "open": i.open, "opened_at": iso(i.opened_at),
+        "trouble_from": iso(i.trouble_from()), "trouble_to": iso(i.trouble_to()),
         "acknowledged_at": iso(i.acknowledged_at), "acknowledged_by": i.acknowledged_by, "assigned_to": i.assigned_to,
         "resolved_at": iso(i.resolved_at), "resolution": i.resolution, "unstable": i.unstable, "blind": i.blind,
         "suppressed": i.suppressed or None, "steps": i.steps, "postmortem": i.postmortem,
@@ -135,9 +133,10 @@ def incident_json(parts: Parts, who: Principal, incident: Incident) -> dict[str,
 async def whole_json(parts: Parts, who: Principal, incident_id: str) -> dict[str, Any]:
     """An incident as JSON data, with its timeline and what is worth knowing about it."""
     incident, timeline = await whole(parts, who, incident_id)
-    hints = await context.hints(parts, who, incident)
+    hints, related = await context.around(parts, who, incident)
     return incident_json(parts, who, incident) | {
         "hints": [context.hint_json(hint) for hint in hints],
+        "related": [context.related_json(parts, who, other) for other in related],
         "timeline": [{"at": iso(e.at), "kind": e.kind, "text": e.text, "by": e.by, "data": e.data} for e in timeline],
     }
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tocsin.core import shape
 from tocsin.core.access import Principal
 from tocsin.core.account import Preferences
 from tocsin.core.marks import Help, Length, Name
@@ -63,14 +65,17 @@ def visible(parts: Parts, workspace_id: str) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-async def set_domain(parts: Parts, who: Principal, place: str, domain: str | None) -> None:
-    """Say what fails together with a place; its monitors are judged anew. NotFound for a place that does not check."""
-    if place not in parts.corridor.runner.locations:
-        raise NotFound(f"there is no location {place[:64]}")
+async def set_domains(parts: Parts, who: Principal, domains: Mapping[str, str | None]) -> None:
+    """Say what fails together with each of these places; monitors are judged anew. NotFound for a place that does not
+    check, Invalid for a name that is none."""
+    for place, domain in domains.items():
+        if place not in parts.corridor.runner.locations:
+            raise NotFound(f"there is no location {place[:64]}")
+        shape.read(LocationIn, {"failure_domain": domain}, where=place)
 
     def make(settled: Preferences) -> Preferences:
-        others = {name: other for name, other in settled.failure_domains.items() if name != place}
-        named = {place: domain.strip()} if domain is not None and domain.strip() else {}
+        others = {name: other for name, other in settled.failure_domains.items() if name not in domains}
+        named = {place: domain.strip() for place, domain in domains.items() if domain is not None and domain.strip()}
         return replace(settled, failure_domains=others | named)
 
     await preferences.change(parts, who, make)
@@ -83,7 +88,7 @@ async def _index(call: Call) -> Reply:
 async def _edit(call: Call) -> Reply:
     wanted: LocationIn = call.body
     place = call.path["name"]
-    await set_domain(call.parts, call.who, place, wanted.failure_domain)
+    await set_domains(call.parts, call.who, {place: wanted.failure_domain})
     shown = visible(call.parts, call.who.workspace_id)
     return Reply(data=next(row for row in shown if row["code"] == place))
 

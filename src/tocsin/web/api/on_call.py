@@ -22,7 +22,8 @@ from tocsin.core.shape import Help, Length, Name
 from tocsin.errors import Conflict, Invalid, NotFound, Problem
 from tocsin.pipeline.telling import Telling
 from tocsin.store import Session
-from tocsin.web.api.given import as_object, some_of
+from tocsin.web.api import records
+from tocsin.web.api.given import some_of
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.parts import Parts
 
@@ -124,6 +125,13 @@ def people_of(parts: Parts, who: Principal) -> dict[str, str]:
     return {channel.id.removeprefix(PERSON): channel.name for channel in telling_of(parts, who).people}
 
 
+def people_to_choose(parts: Parts, who: Principal) -> dict[str, str]:
+    """The members by id as a form offers them: of viewers it says how they acknowledge."""
+    viewers = telling_of(parts, who).viewers
+    says = {True: " (viewer: acknowledges by the link in a message only)", False: ""}
+    return {id: email + says[id in viewers] for id, email in people_of(parts, who).items()}
+
+
 def schedule_json(parts: Parts, who: Principal, schedule: OnCallSchedule) -> dict[str, Any]:
     """A schedule as JSON data."""
     data = shape.dump(schedule)
@@ -206,8 +214,7 @@ async def create(parts: Parts, who: Principal, data: dict[str, Any]) -> OnCallSc
         id=new_id(), workspace_id=who.workspace_id, name=wanted.name, time_zone=wanted.time_zone,
         rotations=wanted.rotations, overrides=wanted.overrides, created_at=now, updated_at=now,
     )  # fmt: skip
-    await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.on_call_schedules.add(schedule))
-    await parts.corridor.telling_changed(who.workspace_id)
+    await records.write_down(parts, who, lambda s: s.on_call_schedules.add(schedule))
     return schedule
 
 
@@ -254,9 +261,7 @@ async def give_back(parts: Parts, who: Principal, id: str, named: str) -> OnCall
 
 
 async def _keep(parts: Parts, who: Principal, new: OnCallSchedule) -> OnCallSchedule:
-    fresh = await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.on_call_schedules.replace(new))
-    await parts.corridor.telling_changed(who.workspace_id)
-    return fresh
+    return await records.write_down(parts, who, lambda s: s.on_call_schedules.replace(new))
 
 
 async def delete(parts: Parts, who: Principal, id: str) -> None:
@@ -269,8 +274,7 @@ async def delete(parts: Parts, who: Principal, id: str) -> None:
             raise Conflict(f"it is still used by {some_of([f'escalation policy “{name}”' for name in users])}")
         s.on_call_schedules.delete(id)
 
-    await parts.store.of(who.workspace_id, by=who.name).write(forget)
-    await parts.corridor.telling_changed(who.workspace_id)
+    await records.write_down(parts, who, forget)
 
 
 def preview(parts: Parts, who: Principal, id: str, start: datetime | None, end: datetime | None) -> list[Shift]:
@@ -297,31 +301,6 @@ def shifts_json(parts: Parts, who: Principal, found: Sequence[Shift]) -> list[di
     ]  # fmt: skip
 
 
-async def _index(call: Call) -> Reply:
-    shown = [schedule_json(call.parts, call.who, schedule) for schedule in visible(call.parts, call.who)]
-    return Reply(data={"items": shown, "next_cursor": None})
-
-
-async def _make(call: Call) -> Reply:
-    schedule = await create(call.parts, call.who, as_object(call.data))
-    where = f"/api/v1/on-call-schedules/{schedule.id}"
-    return Reply(data=schedule_json(call.parts, call.who, schedule), status=201, headers={"location": where})
-
-
-async def _show(call: Call) -> Reply:
-    return Reply(data=schedule_json(call.parts, call.who, schedule_of(call.parts, call.who, call.path["id"])))
-
-
-async def _edit(call: Call) -> Reply:
-    schedule = await change(call.parts, call.who, call.path["id"], as_object(call.data))
-    return Reply(data=schedule_json(call.parts, call.who, schedule))
-
-
-async def _remove(call: Call) -> Reply:
-    await delete(call.parts, call.who, call.path["id"])
-    return Reply(status=204)
-
-
 async def _now(call: Call) -> Reply:
     now = call.now.astimezone(UTC)
     (first, *_) = preview(call.parts, call.who, call.path["id"], now, now + HOLES_WITHIN)
@@ -342,25 +321,15 @@ async def _override(call: Call) -> Reply:
 
 _ALL, _ONE = "/api/v1/on-call-schedules", "/api/v1/on-call-schedules/{id}"
 ROUTES = [
-    Route(
-        method="GET", path=_ALL, run=_index, permission="read", answer=ScheduleList, tag="on-call",
-        summary="On-call schedules and who is on duty",
-    ),
-    Route(
-        method="POST", path=_ALL, run=_make, permission="write", body=ScheduleIn, answer=ScheduleOut, reads=False,
-        status=201, tag="on-call", summary="Add an on-call schedule",
-    ),
-    Route(
-        method="GET", path=_ONE, run=_show, permission="read", answer=ScheduleOut, tag="on-call",
-        summary="One on-call schedule",
-    ),
-    Route(
-        method="PATCH", path=_ONE, run=_edit, permission="write", body=ScheduleIn, partial=True, answer=ScheduleOut,
-        reads=False, tag="on-call", summary="Change some of an on-call schedule's fields",
-    ),
-    Route(
-        method="DELETE", path=_ONE, run=_remove, permission="write", status=204, tag="on-call",
-        summary="Forget an on-call schedule that no policy names",
+    *records.routes(
+        records.Noun(
+            path=_ALL, tag="on-call", body=ScheduleIn, answer=ScheduleOut, listed=ScheduleList, visible=visible,
+            one=schedule_of, create=create, change=change, delete=delete, json=schedule_json,
+            says=(
+                "On-call schedules and who is on duty", "Add an on-call schedule", "One on-call schedule",
+                "Change some of an on-call schedule's fields", "Forget an on-call schedule that no policy names",
+            ),
+        )
     ),
     Route(
         method="GET", path=_ONE + "/now", run=_now, permission="read", answer=OnDuty, tag="on-call",

@@ -10,11 +10,11 @@ from typing import Literal
 
 from tocsin.core.alert import PERSON
 from tocsin.core.incident import Incident
+from tocsin.core.limits import TooMany, address_name
 from tocsin.core.link import Link
 from tocsin.core.wording import headline
 from tocsin.errors import Conflict, NotFound
 from tocsin.web.call import Call, Reply, Route
-from tocsin.web.limits import TooMany, address_name
 from tocsin.web.pages import view
 from tocsin.web.problem import Refused
 

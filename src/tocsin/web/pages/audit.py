@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from tocsin.core.account import Change
+from tocsin.core.alert import PERSON
 from tocsin.core.quarantine import SUBJECT
 from tocsin.errors import NotFound
 from tocsin.store import Session
@@ -64,7 +65,8 @@ async def _names(call: Call, changes: Iterable[Change]) -> audit_words.Names:
         return found
 
     incidents = await call.parts.store.of(workspace).read(subjects) if wanted else {}
-    return audit_words.Names(monitors, {c.id: c.name for c in watchlist.channels(workspace)}, incidents)
+    people = {c.id.removeprefix(PERSON): c.name for c in watchlist.telling(workspace).people}
+    return audit_words.Names(monitors, {c.id: c.name for c in watchlist.channels(workspace)}, incidents, people)
 
 
 def _as_written(change: Change) -> str:

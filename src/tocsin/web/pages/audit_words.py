@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +25,7 @@ class Names:
     monitors: Mapping[str, str]
     channels: Mapping[str, str]
     incidents: Mapping[str, str]
+    people: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def line(change: Change, names: Names) -> Line | None:
 
 def _thing(change: Change, names: Names) -> str:
     """Monitors, channels, keys, the workspace: what changed, field by field."""
-    known = {"monitor": names.monitors, "channel": names.channels}.get(change.noun, {})
+    known = {"monitor": names.monitors, "channel": names.channels, "membership": names.people}.get(change.noun, {})
     called = (change.after or change.before).get("name") or known.get(change.noun_id) or ""
     noun = _NOUNS.get(change.noun, change.noun.replace("_", " ").capitalize())
     if (change.after or change.before).get("silence"):
@@ -127,8 +128,17 @@ def _nothing(change: Change, names: Names) -> str:
 
 
 def _member(change: Change, names: Names) -> str:
-    role = change.after.get("role")
-    return f"Member joined as {str(role).lower()}" if change.verb == "created" and role else _thing(change, names)
+    role, who = change.after.get("role"), change.after.get("name") or "Member"
+    if change.verb == "created" and role:
+        return f"{who} joined as {str(role).lower()}"
+    return _thing(change, names).replace(" deleted", " removed") if change.verb == "deleted" else _thing(change, names)
+
+
+def _invitation(change: Change, names: Names) -> str:
+    said = change.after or change.before
+    if change.verb == "created":
+        return f"{said.get('email')} invited as {str(said.get('role')).lower()}"
+    return f"Invitation of {said.get('email')} ended"
 
 
 _SAY: dict[str, Callable[[Change, Names], str]] = {
@@ -137,4 +147,5 @@ _SAY: dict[str, Callable[[Change, Names], str]] = {
     "user": _user,
     "session": _nothing,
     "membership": _member,
+    "invitation": _invitation,
 }

@@ -6,10 +6,10 @@ import math
 
 from msgspec import Struct
 
+from tocsin.core.limits import TooMany
 from tocsin.errors import Denied, Invalid
 from tocsin.web import signin
 from tocsin.web.call import Call, Reply, Route
-from tocsin.web.limits import TooMany
 from tocsin.web.pages import view, words
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from tocsin.core.escalation import next_step_at
-from tocsin.core.incident import Incident
+from tocsin.core.incident import Entry, Incident
 from tocsin.core.plain import as_list, as_map
 from tocsin.errors import Conflict, Invalid, NotFound
 from tocsin.store.outbox import Delivery
@@ -28,6 +28,12 @@ class Wanted(Struct, frozen=True, kw_only=True):
     severity: Literal["", "critical", "down", "warning", "info"] = ""
     monitor: str | None = None
     cursor: str | None = None
+
+
+class Shown(Struct, frozen=True, kw_only=True):
+    """What of an incident's timeline is shown."""
+
+    timeline: Literal["all", "people", "messages"] = "all"
 
 
 async def index(call: Call) -> Reply:
@@ -89,7 +95,7 @@ async def _page(call: Call, *, error: str = "", note: str = "", status: int = 20
     log, _ = await notifications.select(call.parts, call.who, notifications.Filter(incident=incident.id, limit=50))
     watched = call.parts.corridor.watchlist.find(incident.monitor_id)
     name = context.name_of(call.parts, call.who, incident)
-    hearers = call.parts.corridor.watchlist.telling(call.who.workspace_id).hearers
+    hints, related = await context.around(call.parts, call.who, incident)
     return view.page(
         call,
         "incident.html",
@@ -104,22 +110,35 @@ async def _page(call: Call, *, error: str = "", note: str = "", status: int = 20
         quiet=silences.over(call.parts, watched.monitor) if watched is not None else [],
         hushed=incident_words.why_held(incident),
         began=incident.began_at(),
-        lasted=round(((incident.resolved_at or call.now) - incident.began_at()) / timedelta(seconds=1)),
-        log=log,
-        timeline=[incident_words.line(e) for e in reversed(timeline)],
+        since=incident.trouble_from(),
+        until=incident.trouble_to(),
+        lasted=round(((incident.trouble_to() or call.now) - incident.trouble_from()) / timedelta(seconds=1)),
         facts=incident_words.facts(incident, watched),
-        hints=await context.hints(call.parts, call.who, incident),
+        hints=hints,
+        related=[(other, incident_words.shared(other)) for other in related],
         places=incident_words.places(incident),
         step=_step(call, incident),
         rows=_assertions(incident),
         seen=_seen(incident),
         pictured="picture" in incident.evidence,
-        next=_next(log, call),
         letters=figures.letters(watched) if watched else "",
-        channels={hearer.id: hearer.name for hearer in hearers},
         error=error,
         note=note,
+        **_telling(call, timeline, log),
     )
+
+
+def _telling(call: Call, timeline: Sequence[Entry], log: Sequence[Delivery]) -> dict[str, Any]:
+    """What the page needs for its timeline and for who was told."""
+    show = call.query.timeline if isinstance(call.query, Shown) else "all"
+    hearers = call.parts.corridor.watchlist.telling(call.who.workspace_id).hearers
+    channels = {hearer.id: hearer.name for hearer in hearers}
+    lines, hidden = incident_words.chosen(timeline, incident_words.told(log, channels), show)
+    waiting = sorted({channels.get(d.row.channel_id, "a deleted channel") for d in log if d.row.state == "pending"})
+    return {
+        "log": log, "channels": channels, "timeline": lines, "hidden": hidden, "show": show,
+        "next": words.listed(waiting),
+    }  # fmt: skip
 
 
 def _step(call: Call, incident: Incident) -> tuple[datetime, str] | None:
@@ -157,14 +176,6 @@ def _assertions(incident: Incident) -> list[dict[str, Any]]:
 def _seen(incident: Incident) -> str:
     kept = {k: v for k, v in incident.evidence.items() if k not in ("assertions", "verdict", "picture") and v}
     return json.dumps(kept, indent=1, ensure_ascii=False, default=str)[:20_000] if kept else ""
-
-
-def _next(log: Sequence[Delivery], call: Call) -> str:
-    waiting = [d.row for d in log if d.row.state == "pending"]
-    if not waiting:
-        return ""
-    names = {c.id: c.name for c in call.parts.corridor.watchlist.telling(call.who.workspace_id).hearers}
-    return words.listed(sorted({names.get(r.channel_id, "a deleted channel") for r in waiting}))
 
 
 async def picture(call: Call) -> Reply:
@@ -222,7 +233,7 @@ _DO: dict[str, Any] = {"kind": "page", "permission": "operate", "tag": "pages"}
 _ONE = "/incidents/{id}"
 ROUTES = [
     Route(method="GET", path="/incidents", run=index, summary="Incidents", query=Wanted, loose=True, **_READ),
-    Route(method="GET", path=_ONE, run=show, summary="An incident", **_READ),
+    Route(method="GET", path=_ONE, run=show, summary="An incident", query=Shown, loose=True, **_READ),
     Route(method="GET", path=_ONE + "/picture", run=picture, summary="What the page looked like", **_READ),
     Route(method="POST", path=_ONE + "/acknowledge", run=acknowledge, summary="Acknowledge", **_DO),
     Route(method="POST", path=_ONE + "/resolve", run=resolve, summary="Resolve", **_DO),

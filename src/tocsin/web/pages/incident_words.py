@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from tocsin.core.hints import Related
 from tocsin.core.incident import RECOVERED, Entry, Incident
 from tocsin.core.plain import as_list, as_map
 from tocsin.core.quarantine import SUBJECT
 from tocsin.core.wording import headline
 from tocsin.pipeline.watchlist import Watched
+from tocsin.store.outbox import Delivery
 from tocsin.web.pages import words
 
 HELD = "Closed by hand: nobody is told until it has been up."
@@ -53,6 +55,19 @@ _TOLD = {
     "protocol": "It answers, but not as its protocol says.",
     "assertion": "It answers, but not with what was expected.",
     "network": "It cannot be reached.",
+}
+
+
+_SHARES = {
+    "host": "same host",
+    "certificate": "same certificate",
+    "phase": "fails in the same phase",
+    "location": "same location only",
+}
+_MESSAGES = frozenset(("notified", "escalated", "suppressed", "released", "unstable", "calm"))
+_FITS: dict[str, Callable[[Entry], bool]] = {
+    "people": lambda entry: bool(entry.by),
+    "messages": lambda entry: entry.kind in _MESSAGES,
 }
 
 
@@ -146,6 +161,8 @@ def line(entry: Entry) -> Line:
         text = ""
     elif entry.kind == "suppressed":
         text = _capital(text.removeprefix("Not told: "))
+    elif entry.kind == "released" and text.startswith("Not told: "):
+        head, text = "Not told", _capital(text.removeprefix("Not told: "))
     elif entry.kind == "released":
         text = _capital(text.removeprefix("Told now: "))
     elif entry.kind == "escalated":
@@ -160,6 +177,35 @@ def line(entry: Entry) -> Line:
         text = ""
     glyph = "" if head.startswith("Closed") else _GLYPHS.get(entry.kind, "")
     return Line(entry.at, head, entry.by or "", text, entry.kind == "comment", glyph)
+
+
+def chosen(timeline: Sequence[Entry], told: Sequence[Line], show: str) -> tuple[list[Line], int]:
+    """(the lines that are shown, newest first, how many are hidden): "people" (what somebody did), "messages" (who was
+    told, or was not), or all of them."""
+    lines = [line(e) for e in reversed(timeline) if show not in _FITS or _FITS[show](e)]
+    messages = [] if show == "people" else list(told)
+    shown = sorted([*messages, *lines], key=lambda one: one.at, reverse=True)
+    return shown, len(timeline) + len(told) - len(shown)
+
+
+def told(log: Sequence[Delivery], names: Mapping[str, str]) -> list[Line]:
+    """What was told and what could not be told, newest first: a line for each moment and kind of message."""
+    groups: dict[tuple[datetime, str, str], list[str]] = {}
+    for one in log:
+        if one.row.state in ("sent", "failed"):
+            name = names.get(one.row.channel_id, "a deleted channel")
+            groups.setdefault((one.row.created_at, one.row.message.event, one.row.state), []).append(name)
+    made: list[Line] = []
+    for (at, event, state), some in sorted(groups.items(), reverse=True):
+        head, glyph = ("Told", "") if state == "sent" else ("Could not tell", "down")
+        text = f"{words.listed(some)}: {event.removeprefix('incident.').replace('_', ' ')}"
+        made.append(Line(at, head, "", text, False, glyph))
+    return made
+
+
+def shared(related: Related) -> str:
+    """What another incident shares with it, in words."""
+    return ", ".join(_SHARES.get(kind, kind) for kind in related.shares)
 
 
 def why_held(incident: Incident) -> str:

@@ -12,10 +12,10 @@ from msgspec import Struct
 
 from tocsin.core.maintenance import Window, ends_at
 from tocsin.core.result import iso
-from tocsin.errors import Conflict, Invalid
+from tocsin.errors import Invalid
 from tocsin.web.api import monitors, silences, windows
 from tocsin.web.call import Call, Reply, Route
-from tocsin.web.pages import form, view, window_words, words
+from tocsin.web.pages import form, records, view, window_words, words
 
 UNITS = {"minutes": 60, "hours": 3600, "days": 86_400}
 OFTEN = {
@@ -38,7 +38,7 @@ class Shown(Struct, frozen=True, kw_only=True):
 async def index(call: Call) -> Reply:
     """The list: what lasts now, what comes, what is over."""
     wanted: Shown = call.query or Shown()
-    groups: dict[str, list[tuple[Window, str]]] = {"Now": [], "To come": [], "Over or off": []}
+    groups: dict[str, list[tuple[Window, window_words.When]]] = {"Now": [], "To come": [], "Over or off": []}
     watched = call.parts.corridor.watchlist.of(call.who.workspace_id)
     for window in windows.visible(call.parts, call.who):
         place, said = _stands(window, call.now)
@@ -59,15 +59,14 @@ async def index(call: Call) -> Reply:
     )
 
 
-def _stands(window: Window, now: datetime) -> tuple[str, str]:
+def _stands(window: Window, now: datetime) -> tuple[str, window_words.When]:
     if not window.enabled:
-        return "Over or off", "off"
+        return "Over or off", window_words.When("off")
     coming = windows.coming(window, now, 1)
     if not coming:
-        return "Over or off", "over"
-    begin, end = coming[0]
+        return "Over or off", window_words.When("over")
     lasts = ends_at(window, now) is not None
-    return ("Now" if lasts else "To come"), window_words.span(begin, end, window.time_zone)
+    return ("Now" if lasts else "To come"), window_words.when(*coming[0], window.time_zone)
 
 
 def _verdict(lasting: int, quiet: int) -> str:
@@ -157,7 +156,7 @@ def _fields(call: Call, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _form(
-    call: Call, data: Mapping[str, Any], errors: Mapping[str, str], *, window: Window | None = None, said: str = "",
+    call: Call, data: Mapping[str, Any], errors: Mapping[str, str], *, thing: Window | None = None, said: str = "",
     status: int = 200,
 ) -> Reply:  # fmt: skip
     watched = call.parts.corridor.watchlist.of(call.who.workspace_id)
@@ -167,7 +166,7 @@ def _form(
         "maintenance_edit.html",
         section="maintenance",
         status=status,
-        window=window,
+        window=thing,
         data=data,
         errors=errors,
         said=said,
@@ -185,8 +184,9 @@ def _form(
     )
 
 
-def _seen_before(call: Call, data: dict[str, Any] | Mapping[str, Any]) -> dict[str, Any]:
+def _seen_before(call: Call, data: Mapping[str, Any]) -> dict[str, Any]:
     """When it would come, or what is missing for that."""
+    data = {name: data[name] for name in windows.WindowIn.__struct_fields__}
     try:
         window = windows.read_window(call.parts, call.who, {**data, "name": data["name"] or "-"})
     except Invalid as error:
@@ -199,7 +199,8 @@ def _seen_before(call: Call, data: dict[str, Any] | Mapping[str, Any]) -> dict[s
         except Invalid:
             return {"times": [], "missing": ""}
     times = windows.coming(window, call.now, 5)
-    return {"times": [window_words.span(begin, end, window.time_zone) for begin, end in times], "missing": ""}
+    zone = window.time_zone
+    return {"times": [window_words.when(*both, zone) for both in times], "missing": "", "time_zone": zone}
 
 
 async def new(call: Call) -> Reply:
@@ -213,46 +214,9 @@ async def new(call: Call) -> Reply:
     return _form(call, data, {})
 
 
-async def create(call: Call) -> Reply:
-    """Keep it, or show the form again with what is wrong."""
-    data = typed(call)
-    try:
-        await windows.create(call.parts, call.who, data)
-    except Invalid as error:
-        return _form(call, data, view.problems(error), status=422)
-    except Conflict as error:
-        return _form(call, data, {}, said=words.sentence(error), status=409)
-    return view.see_other("/maintenance?did=saved")
-
-
-async def edit(call: Call) -> Reply:
-    """The form of a window that exists."""
-    window = windows.window_of(call.parts, call.who, call.path["id"])
-    return _form(call, windows.window_json(window, call.now), {}, window=window)
-
-
-async def change(call: Call) -> Reply:
-    """Change it, or show the form again with what is wrong."""
-    window = windows.window_of(call.parts, call.who, call.path["id"])
-    data = typed(call)
-    try:
-        await windows.change(call.parts, call.who, window.id, data)
-    except Invalid as error:
-        return _form(call, data, view.problems(error), window=window, status=422)
-    except Conflict as error:
-        return _form(call, data, {}, window=window, said=words.sentence(error), status=409)
-    return view.see_other("/maintenance?did=saved")
-
-
 async def preview(call: Call) -> Reply:
     """The fragment with the next five times of a form as it stands."""
     return view.html(view.render("occurrences.html", **_seen_before(call, typed(call))))
-
-
-async def delete(call: Call) -> Reply:
-    """Forget it; if it lasts, it ends now."""
-    await windows.delete(call.parts, call.who, call.path["id"])
-    return view.see_other("/maintenance?did=deleted")
 
 
 async def hush(call: Call) -> Reply:
@@ -278,15 +242,25 @@ async def unhush(call: Call) -> Reply:
 _READ: dict[str, Any] = {"kind": "page", "permission": "read", "tag": "pages"}
 _DO: dict[str, Any] = {"kind": "page", "permission": "operate", "tag": "pages"}
 _WRITE: dict[str, Any] = {"kind": "page", "permission": "write", "tag": "pages"}
-_ONE = "/maintenance/{id}"
 ROUTES = [
     Route(method="GET", path="/maintenance", run=index, summary="Maintenance", query=Shown, loose=True, **_READ),
     Route(method="GET", path="/maintenance/new", run=new, summary="New window", query=Shown, loose=True, **_WRITE),
-    Route(method="POST", path="/maintenance/new", run=create, summary="Plan maintenance", **_WRITE),
     Route(method="POST", path="/maintenance/preview", run=preview, summary="When a window would come", **_WRITE),
-    Route(method="GET", path=_ONE, run=edit, summary="Edit a window", **_WRITE),
-    Route(method="POST", path=_ONE, run=change, summary="Change a window", **_WRITE),
-    Route(method="POST", path=_ONE + "/delete", run=delete, summary="Delete a window", **_WRITE),
+    *records.routes(
+        records.Form(
+            path="/maintenance",
+            gone="/maintenance?did=deleted",
+            one=windows.window_of,
+            create=windows.create,
+            change=windows.change,
+            delete=windows.delete,
+            typed=typed,
+            form=_form,
+            shown=lambda call, window: windows.window_json(window, call.now),
+            after=lambda _: "/maintenance?did=saved",
+            says=("Plan maintenance", "Edit a window", "Change a window", "Delete a window"),
+        )
+    ),
     Route(method="POST", path="/monitors/{id}/silence", run=hush, summary="Silence a monitor", **_DO),
     Route(method="POST", path="/silences/{id}/end", run=unhush, summary="End a silence", **_DO),
 ]

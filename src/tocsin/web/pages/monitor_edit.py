@@ -16,6 +16,7 @@ from tocsin.errors import Conflict, Invalid, NotFound
 from tocsin.web.api import escalation, monitors
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.pages import address, assertions, attempt, depends, form, plain_words, view, words
+from tocsin.web.pages.escalation import sentences as policy_sentences
 
 NUMBERS = (
     "interval_s",
@@ -114,7 +115,8 @@ def words_of(call: Call, data: Mapping[str, Any], monitor: Monitor | None = None
     except (Invalid, NotFound):
         pass
     parents = depends.shown(data.get("parents") or (), _family(call)).splitlines()
-    return plain_words.sentences(whole, shown, _names(call, data.get("channels"))) + depends.sentences(parents)
+    told = plain_words.sentences(whole, shown, _names(call, data.get("channels")))
+    return told + policy_sentences(call, data.get("escalation_policy")) + depends.sentences(parents)
 
 
 def _family(call: Call) -> dict[str, str]:

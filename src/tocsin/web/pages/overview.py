@@ -219,7 +219,7 @@ def _strips(call: Call) -> list[Strip]:
                 "down" if loud else "slow",
                 f"{name} is {'down' if loud else 'not well'}{places}" if of_verdict else headline_of(incident, name),
                 incident.reason if of_verdict or incident.reason not in headline_of(incident, name) else "",
-                incident.began_at(),
+                incident.trouble_from(),
                 incident.acknowledged_at,
                 incident.acknowledged_by,
             )
@@ -234,7 +234,7 @@ def _quiet(watched: Watched) -> Strip:
     title = f"{watched.monitor.name}{incident_words.heading(incident, watched)}"
     closed = incident.resolved_at or incident.opened_at
     return Strip(
-        incident.id, "down", title, incident.reason, incident.began_at(), closed, None, held=incident_words.HELD
+        incident.id, "down", title, incident.reason, incident.trouble_from(), closed, None, held=incident_words.HELD
     )
 
 

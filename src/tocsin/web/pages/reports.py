@@ -20,13 +20,15 @@ OUTAGES = 500
 
 
 class Asked(Struct, frozen=True, kw_only=True):
-    """What was filled in, as it was: the days from `since` to `until` (both within), in `zone`."""
+    """What was filled in, as it was: the days from `since` to `until` (both within), in `zone`. `which`: the monitors of
+    the form's choice; left out, those that are named and those with one of the tags, all when there is neither."""
 
     since: str = ""
     until: str = ""
     zone: str = "UTC"
+    which: Literal["", "all", "tags", "monitors"] = ""
     tag: str = ""
-    monitor: str = ""
+    monitor: tuple[str, ...] = ()
     target: str = "99.9"
 
 
@@ -72,6 +74,11 @@ async def show(call: Call) -> Reply:
         errors=errors,
         query=_query(asked),
         tags=sorted({tag for w in watched for tag in w.monitor.tags}),
+        which=asked.which or ("monitors" if asked.monitor else "tags" if asked.tag else "all"),
+        monitors=sorted(
+            ((w.monitor.id, w.monitor.name, w.monitor.id in asked.monitor) for w in watched),
+            key=lambda m: (not m[2], m[1].casefold()),
+        ),
         r=found,
         rows=[] if found is None else [_row(found, line) for line in found.lines],
         total=None if found is None else _row(found, found.total),
@@ -92,7 +99,12 @@ _FIELDS = {"from": "since", "to": "until"}
 
 
 def _filled(asked: Any, now: datetime) -> Any:
-    """What was left out: last month."""
+    """What was left out: last month. Of the monitors only what the form's choice means."""
+    named = tuple(id for text in asked.monitor for id in text.split(",") if id)
+    asked = replace(
+        asked, monitor=named if asked.which in ("", "monitors") else (),
+        tag=asked.tag if asked.which in ("", "tags") else "",
+    )  # fmt: skip
     if asked.since or asked.until:
         return asked
     last = now.date().replace(day=1) - timedelta(days=1)
@@ -104,11 +116,15 @@ def _wanted(asked: Asked) -> reports.Wanted:
     first, last = _day("since", asked.since), _day("until", asked.until)
     start = datetime.combine(first, time(), zone).astimezone(UTC)
     end = datetime.combine(last + timedelta(days=1), time(), zone).astimezone(UTC)
+    if asked.which == "monitors" and not asked.monitor:
+        raise Invalid(Problem("monitor", "at least one monitor", "nothing"))
+    if asked.which == "tags" and not asked.tag.strip():
+        raise Invalid(Problem("tag", "at least one tag", "nothing"))
     target = form.number(asked.target.strip()) if asked.target.strip() else None
     if target is not None and (not isinstance(target, (int, float)) or not 0 <= target <= 100):
         raise Invalid(Problem("target", "a percentage such as 99.9", asked.target[:40]))
     return reports.Wanted(
-        from_=start, to=end, tag=asked.tag, monitor=asked.monitor, target=target, zone=zone.key,
+        from_=start, to=end, tag=asked.tag, monitor=",".join(asked.monitor), target=target, zone=zone.key,
     )  # fmt: skip
 
 
@@ -124,7 +140,9 @@ def _day(name: str, text: str) -> date:
 
 
 def _query(asked: Asked) -> str:
-    pairs = [(name, getattr(asked, name)) for name in Asked.__struct_fields__]
+    """The same question as a query: short, so that it can be kept and passed on."""
+    pairs = [(name, getattr(asked, name)) for name in ("since", "until", "zone", "tag", "target")]
+    pairs.append(("monitor", ",".join(asked.monitor)))
     return "&".join(f"{name}={view.query(value)}" for name, value in pairs if value)
 
 

@@ -10,11 +10,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tocsin.core.access import BY_ROLE, ROLES
+from tocsin.core.limits import TooMany
 from tocsin.errors import Denied, Invalid
 from tocsin.web import signin
-from tocsin.web.api import keys, me, members, preferences
+from tocsin.web.api import keys, locations, me, members, preferences
 from tocsin.web.call import Call, Reply, Route
-from tocsin.web.limits import TooMany
 from tocsin.web.pages import view
 
 
@@ -57,6 +57,7 @@ async def _page(
         made=made,
         key_name=key_name,
         did=did,
+        places=locations.visible(call.parts, call.who.workspace_id),
         partial_is_down=not preferences.partial_is_up(call.parts, call.who.workspace_id),
         roles=[r for r in ROLES if BY_ROLE[r] <= BY_ROLE[call.who.role]],
     )
@@ -86,6 +87,19 @@ async def settle(call: Call) -> Reply:
     down = view.ticked(call, "partial_is_down")
     await preferences.change(call.parts, call.who, lambda settled: replace(settled, partial_is_down=down))
     return view.see_other("/settings?did=settled")
+
+
+async def place(call: Call) -> Reply:
+    """Say what fails together with each location."""
+    names, given = view.every(call, "place"), view.every(call, "domain")
+    domains = {name: text.strip() or None for name, text in zip(names, given, strict=False)}
+    try:
+        await locations.set_domains(call.parts, call.who, domains)
+    except Invalid as error:
+        told = view.problems(error)
+        errors = {"place " + field.removesuffix(".failure_domain"): text for field, text in told.items()}
+        return await _page(call, errors=errors, status=422)
+    return view.see_other("/settings?did=settled#locations")
 
 
 async def make_key(call: Call) -> Reply:
@@ -135,6 +149,14 @@ ROUTES = [
         run=settle,
         permission="admin",
         summary="How partial counts",
+        **_SELF,
+    ),
+    Route(
+        method="POST",
+        path="/settings/locations",
+        run=place,
+        permission="admin",
+        summary="What fails together",
         **_SELF,
     ),
     Route(method="POST", path="/settings/keys", run=make_key, permission="write", summary="Make an API key", **_SELF),

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from tocsin import checks, notifiers
+from tocsin.core.limits import TooMany
 from tocsin.core.shape import read
 from tocsin.errors import Conflict, Denied, Invalid, NotFound
 from tocsin.web import signin, site
 from tocsin.web.api import channels as channels_api
 from tocsin.web.api import monitors
 from tocsin.web.call import Call, Reply, Route
-from tocsin.web.limits import TooMany
 from tocsin.web.pages import address, attempt, channels, plain_words, view
 
 INTERVALS = (30, 60, 300, 900)

@@ -20,7 +20,7 @@ from tocsin.core.shape import HIDDEN_TEXT
 from tocsin.errors import Invalid
 from tocsin.web import health
 from tocsin.web.call import Call, Reply
-from tocsin.web.pages import look, words
+from tocsin.web.pages import look, words, zones
 from tocsin.web.pages.assets import assets
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ def templates() -> Environment:
         "tally": look.tally,
         "listed": words.listed,
         "epoch": epoch,
+        "in_zone": zones.both,
     }
     made.globals.update(shared)
     made.filters.update(filters)

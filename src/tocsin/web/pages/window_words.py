@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from zoneinfo import ZoneInfo
+
+from markupsafe import Markup
 
 from tocsin.core.maintenance import Window
 from tocsin.core.scope import Scope
 from tocsin.pipeline.watchlist import Watched
-from tocsin.web.pages import words
+from tocsin.web.pages import words, zones
 
 DAYS = {"MO": "Monday", "TU": "Tuesday", "WE": "Wednesday", "TH": "Thursday", "FR": "Friday", "SA": "Saturday",
         "SU": "Sunday"}  # fmt: skip
@@ -70,6 +73,19 @@ def covers(scope: Scope, watched: Sequence[Watched]) -> str:
     if known:
         said.append(words.listed(known) if len(known) <= 3 else words.count(len(known), "monitor"))
     return "; ".join(said) or "nothing that is still there"
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """A stretch of time in words, and by the reader's clock where that differs."""
+
+    text: str
+    own: Markup = field(default_factory=Markup)
+
+
+def when(begin: datetime, end: datetime, time_zone: str) -> When:
+    """When it is, by the wall clock of the zone and by the reader's."""
+    return When(span(begin, end, time_zone), zones.own(time_zone, begin, end))
 
 
 def span(begin: datetime, end: datetime, time_zone: str) -> str:

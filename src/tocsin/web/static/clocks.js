@@ -8,17 +8,28 @@ const shapes = {
   second: new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" }),
   day,
   slot: new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" }),
+  own: new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZoneName: "short" }),
   full: new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" }),
 };
 
 export function localise(root = document) {
   const today = new Date().toDateString();
+  beside(root);
   for (const e of root.querySelectorAll("time[data-t]:not([data-done])")) {
     const at = new Date(e.dateTime), shape = e.dataset.t;
     e.dataset.done = "";
     if (shape === "ago") continue;
     const text = shapes[shape].format(at);
     e.textContent = (shape === "time" || shape === "second") && at.toDateString() !== today ? `${day.format(at)}, ${text}` : text;
+  }
+}
+
+// Beside a time in a zone of its own: the same on the reader's clock, where that says something else.
+function beside(root) {
+  for (const e of root.querySelectorAll("small.own:not([data-done])")) {
+    const here = (t) => { const at = new Date(t.dateTime); return new Date(at - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 16); };
+    e.hidden = [...e.querySelectorAll("time")].every((t) => here(t) === t.dataset.wall);
+    e.dataset.done = "";
   }
 }
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from typing import Protocol
+
+from msgspec.structs import replace
 
 from tocsin import telemetry
-from tocsin.pipeline.pulse import Pulse
+from tocsin.core.result import CheckError, Outcome
 
+LAG_LIMIT_S = 0.5
 BEAT_S = 0.1
 KEPT_S = 320.0
 """Longer than the longest timeout of a check."""
@@ -15,8 +19,21 @@ NOTED_S = 0.1
 SILENT_S = 30.0
 
 
+class Beats(Protocol):
+    """Who watches that the meter itself still turns."""
+
+    def begin(self, task: asyncio.Task[None]) -> None: ...
+
+    def beat(self) -> None: ...
+
+    def end(self) -> None: ...
+
+    def trouble(self) -> str | None: ...
+
+
 class LagMeter:
-    """Measures the lag by sleeping 100 ms at a time, in real time (a test's clock does not stop our own loop)."""
+    """Measures the lag by sleeping 100 ms at a time, in real time (a test's clock does not stop our own loop). `pulse` may
+    be set before the start."""
 
     def __init__(self) -> None:
         self.latest_s = 0.0
@@ -24,17 +41,19 @@ class LagMeter:
         self._expected: float | None = None
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.pulse = Pulse("lag meter", "the event loop has not been measured", SILENT_S, self.now)
+        self.pulse: Beats | None = None
 
     def start(self) -> None:
         """Begin to measure."""
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(self._beat(), name="lag")
-        self.pulse.begin(self._task)
+        if self.pulse is not None:
+            self.pulse.begin(self._task)
 
     async def stop(self) -> None:
         """End measuring."""
-        self.pulse.end()
+        if self.pulse is not None:
+            self.pulse.end()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -55,12 +74,22 @@ class LagMeter:
             worst = max(worst, lag)
         return worst
 
+    def fair(self, outcome: Outcome, since: float) -> Outcome:
+        """The outcome, or invalid when our own loop stood still since `since`, while it was looked for."""
+        lag = self.worst_since(since)
+        if lag <= LAG_LIMIT_S or outcome.status == "invalid":
+            return outcome
+        telemetry.checks_invalid.labels("lag").inc()
+        reason = CheckError("unknown", f"not judged: our own event loop stood still for {lag * 1000:.0f} ms")
+        return replace(outcome, status="invalid", error=reason)
+
     async def _beat(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             self._expected = loop.time() + BEAT_S
             await asyncio.sleep(BEAT_S)
-            self.pulse.beat()
+            if self.pulse is not None:
+                self.pulse.beat()
             now = loop.time()
             lag = max(0.0, now - self._expected)
             self.latest_s = lag

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from tocsin.web import limits
+from tocsin.core import limits
 
 
 class Gate(HttpToolsProtocol):

@@ -12,7 +12,7 @@ from websockets.asyncio.client import connect
 
 from real import FIRST, ask, given, running
 from tocsin.app.server import Running
-from tocsin.web.gate import Gate
+from tocsin.net.gate import Gate
 
 
 @pytest.fixture

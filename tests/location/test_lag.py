@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from builders import until
-from tocsin.pipeline.lag import LagMeter
+from tocsin.location.lag import LagMeter
 
 
 async def test_a_quiet_loop_has_no_lag_and_a_stall_is_seen_at_once() -> None:

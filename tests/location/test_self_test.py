@@ -17,9 +17,9 @@ from tocsin.clock import SystemClock
 from tocsin.core.result import CheckError, Observation, Outcome
 from tocsin.core.shape import read
 from tocsin.errors import Invalid
+from tocsin.location import self_test
+from tocsin.location.self_test import SelfTest, read_anchors
 from tocsin.net import Net
-from tocsin.pipeline import self_test
-from tocsin.pipeline.self_test import SelfTest, read_anchors
 
 CLOCK = SystemClock()
 TARGET = read(checks.kind("tcp").target, {"host": "192.0.2.1", "port": 9})

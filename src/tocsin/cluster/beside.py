@@ -1,0 +1,122 @@
+"""What a carrier does beside its loop because it takes long: gears, bringing entries into the tables, snapshots."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from tocsin import telemetry
+from tocsin.core import turn
+from tocsin.core.peer import Appended
+from tocsin.errors import PeerLost
+
+if TYPE_CHECKING:
+    from tocsin.cluster.carrier import Carrier
+
+log = telemetry.logger("tocsin.cluster")
+
+AGAIN_S = 1.0
+KEEP_ENTRIES = 5_000
+"""So many settled entries stay in the log, for those that are behind."""
+COMPACT_EVERY_S = 60.0
+
+
+class Beside:
+    """The loops beside the loop of one carrier."""
+
+    def __init__(self, of: Carrier) -> None:
+        self._of = of
+        self._copying: asyncio.Task[None] | None = None
+
+    def start(self) -> list[asyncio.Task[None]]:
+        """Their tasks, begun."""
+        loops = (self._apply_on, self._gear_on, self._compact_on, self._poll_on)
+        return [asyncio.create_task(loop(), name=f"cluster {loop.__name__}") for loop in loops]
+
+    def copying(self) -> list[asyncio.Task[None]]:
+        """What fetches a snapshot, if something does."""
+        return [] if self._copying is None else [self._copying]
+
+    async def _gear_on(self) -> None:
+        """Lead or follow, as the node stands: first the store, then the rest of the instance."""
+        while True:
+            await self._of.news.wait()
+            self._of.news.clear()
+            standing = self._of.standing
+            try:
+                if standing.leads:
+                    await self._of.replica.apply(self._of.node.commit)
+                    await self._of.replica.lead(standing.epoch, self._of)
+                elif standing.role == "follower":
+                    await self._of.replica.follow(self._of.peers.web(standing.primary))
+                else:
+                    continue
+                if standing == self._of.standing:
+                    await self._of.hooks.turned(standing)
+            except Exception:
+                log.exception("cluster.not_turned", role=standing.role, epoch=standing.epoch)
+                await asyncio.sleep(AGAIN_S)
+                self._of.news.set()
+
+    async def _apply_on(self) -> None:
+        while True:
+            await self._of.settled.wait()
+            self._of.settled.clear()
+            if self._of.torn and self._of.node.primary not in (None, self._of.node.me.id):
+                self.copy(self._of.node.primary)
+            if self._of.torn or self._of.node.role == "primary":
+                continue
+            try:
+                applied = await self._of.replica.apply(self._of.node.commit)
+                if applied.changed:
+                    await self._of.hooks.applied(applied)
+            except Exception:
+                log.exception("cluster.not_applied", upto=self._of.node.commit)
+                await asyncio.sleep(AGAIN_S)
+                self._of.settled.set()
+
+    def copy(self, sender: str) -> None:
+        """Fetch the tables of that instance, unless that is being done."""
+        if self._copying is None or self._copying.done():
+            self._copying = asyncio.create_task(self._fetch(sender), name="cluster snapshot")
+
+    async def _fetch(self, sender: str) -> None:
+        try:
+            path = await self._of.peers.snapshot(sender, self._of.folder)
+        except PeerLost as lost:
+            log.warning("cluster.no_snapshot", peer=sender, error=str(lost))
+            await asyncio.sleep(AGAIN_S)
+            return
+        try:
+            await self._of.install(path)
+        finally:
+            path.unlink(missing_ok=True)
+        if not self._of.torn:
+            await self._of.hooks.applied(None)
+
+    async def _compact_on(self) -> None:
+        """Let old entries go: they are in the tables."""
+        while True:
+            await asyncio.sleep(COMPACT_EVERY_S)
+            try:
+                edge = await self._of.replica.spare(max(0, self._of.node.commit - KEEP_ENTRIES))
+                if edge is not None:
+                    self._of.hand(turn.Compacted(index=edge.index))
+            except Exception:
+                log.exception("cluster.not_compacted")
+
+    async def _poll_on(self) -> None:
+        """An instance that the others have no address of asks for what they would tell it."""
+        while True:
+            await asyncio.sleep(self._of.terms.beat_s)
+            me = self._of.node.membership.member(self._of.node.me.id)
+            if me is not None and me.url:
+                continue
+            to = self._of.node.primary or self._of.first
+            if to is None or not self._of.peers.reaches(to):
+                continue
+            here = Appended(
+                epoch=self._of.node.epoch, stamp=0.0, ok=True, index=self._of.node.log.last.index,
+                incarnation=self._of.node.me.incarnation,
+            )  # fmt: skip
+            await self._of.say(to, here)

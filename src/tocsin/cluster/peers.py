@@ -1,0 +1,176 @@
+"""The others, by HTTP over connections that stay open; where each is reached, and what it shows there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tocsin.cluster import wire
+from tocsin.cluster.wire import Answer, Peer, Said
+from tocsin.core.peer import Message
+from tocsin.core.plain import as_map, clip, loads
+from tocsin.errors import Conflict, Denied, Invalid, NotFound, NotPrimary, PeerLost
+from tocsin.net import Net
+from tocsin.net import url as urls
+from tocsin.net.kept import Kept, Reply
+
+SAY_S = 4.0
+ASK_S = 15.0
+EPOCH = "x-tocsin-epoch"
+
+
+class Line:
+    """One address with the certificate that is expected there ("" none: the usual authorities count)."""
+
+    def __init__(self, net: Net, url: str, fingerprint: str) -> None:
+        self.url, self.fingerprint = url, fingerprint
+        self._kept = Kept(net, urls.parse(url), pin=fingerprint or None, most_body=wire.PIECE + 4096)
+
+    @property
+    def shown(self) -> str:
+        """The fingerprint of the certificate that was shown ("" for none)."""
+        return self._kept.fingerprint or ""
+
+    async def ask(
+        self, method: str, path: str, body: Any = None, *, token: str = "", epoch: int | None = None,
+        timeout_s: float = ASK_S,
+    ) -> Reply:  # fmt: skip
+        """The answer when it is a good one. Raises PeerLost, or what its problem says (see `raised`)."""
+        headers = [("Content-Type", "application/json")]
+        if token:
+            headers.append(("Authorization", f"Bearer {token}"))
+        if epoch is not None:
+            headers.append((EPOCH, str(epoch)))
+        data = b"" if body is None else wire.write(body)
+        reply = await self._kept.ask(method, path, headers, data, timeout_s=timeout_s)
+        if not 200 <= reply.status < 300:
+            raise raised(reply, self.url)
+        return reply
+
+    def close(self) -> None:
+        """Hang up."""
+        self._kept.close()
+
+
+def raised(reply: Reply, url: str) -> Exception:
+    """What an answer that is none says, as the error it stands for."""
+    try:
+        said = as_map(loads(reply.body[:65_536])) or {}
+    except Invalid:
+        said = {}
+    detail = clip(str(said.get("detail") or f"{url} answered {reply.status}"), 300)
+    if reply.status in (401, 403):
+        return Denied(detail, authenticated=reply.status != 401)
+    if reply.status == 404:
+        return NotFound(detail)
+    if reply.status == 409 and "epoch" in said:
+        return NotPrimary(detail, primary=said.get("primary") or None)
+    if reply.status in (400, 409, 413, 422):
+        return Conflict(detail)
+    return PeerLost(detail)
+
+
+class Peers:
+    """The book of addresses, and the lines that are open. `token` gives what this instance shows."""
+
+    def __init__(self, net: Net, me: str) -> None:
+        self._net, self._me = net, me
+        self.token: Callable[[], str] = lambda: ""
+        self._book: dict[str, Peer] = {}
+        self._lines: dict[str, Line] = {}
+
+    def learn(self, peers: Iterable[Peer]) -> None:
+        """Where instances are reached now."""
+        for peer in peers:
+            if not peer.url or peer.id == self._me:
+                continue
+            known = self._book.get(peer.id)
+            if known == peer:
+                continue
+            self._book[peer.id] = peer
+            if (line := self._lines.pop(peer.id, None)) is not None:
+                line.close()
+
+    def forget(self, keep: Iterable[str]) -> None:
+        """Only these instances are left."""
+        for id in set(self._book) - set(keep):
+            del self._book[id]
+            if (line := self._lines.pop(id, None)) is not None:
+                line.close()
+
+    def reaches(self, to: str) -> bool:
+        """Whether there is an address of that instance."""
+        return to in self._book
+
+    def url(self, of: str | None) -> str | None:
+        """Where that instance is reached, if it is known."""
+        peer = self._book.get(of) if of is not None else None
+        return peer.url if peer is not None else None
+
+    def web(self, of: str | None) -> str | None:
+        """Where people reach that instance, if it is known."""
+        peer = self._book.get(of) if of is not None else None
+        return peer.web or None if peer is not None else None
+
+    def line(self, to: str) -> Line:
+        """The line to that instance; PeerLost when there is no address of it."""
+        line = self._lines.get(to)
+        if line is None:
+            peer = self._book.get(to)
+            if peer is None:
+                raise PeerLost(f"there is no address of instance {to}")
+            line = self._lines[to] = Line(self._net, peer.url, peer.fingerprint)
+        return line
+
+    async def say(self, to: str, message: Message) -> Message | None:
+        """What that instance answers to a message of the protocol, if anything. Raises PeerLost."""
+        try:
+            reply = await self.ask(
+                to, "POST", "/sync/api/message", Said(sender=self._me, message=message), timeout_s=SAY_S
+            )
+        except (Denied, Conflict, NotFound, NotPrimary) as refused:
+            raise PeerLost(str(refused)) from refused
+        try:
+            return wire.read(Answer, reply.body).message
+        except Invalid as wrong:
+            raise PeerLost(f"instance {to} answered something else: {wrong}") from None
+
+    async def ask(
+        self, to: str, method: str, path: str, body: Any = None, *, epoch: int | None = None, timeout_s: float = ASK_S
+    ) -> Reply:
+        """A good answer of that instance; see Line.ask."""
+        return await self.line(to).ask(method, path, body, token=self.token(), epoch=epoch, timeout_s=timeout_s)
+
+    async def snapshot(self, of: str, into: Path) -> Path:
+        """A snapshot of that instance's tables, in a new file in this folder. Raises PeerLost."""
+        path = into / f"{os.urandom(8).hex()}.copy"
+        try:
+            made = msgspec.json.decode((await self.ask(of, "POST", "/sync/api/snapshot", {}, timeout_s=60.0)).body)
+            os.makedirs(into, exist_ok=True)
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                while file.tell() < made["size"]:
+                    piece = await self.ask(of, "GET", f"/sync/api/snapshot/{made['id']}/{file.tell()}", timeout_s=60.0)
+                    file.write(_whole(piece.body))
+        except (Denied, Conflict, NotFound, NotPrimary) as refused:
+            path.unlink(missing_ok=True)
+            raise PeerLost(str(refused)) from refused
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        return path
+
+    def close(self) -> None:
+        """Hang up all."""
+        for line in self._lines.values():
+            line.close()
+        self._lines.clear()
+
+
+def _whole(piece: bytes) -> bytes:
+    if not piece:
+        raise PeerLost("the snapshot ended too early")
+    return piece

@@ -1,0 +1,218 @@
+"""The door of a cluster: who may register, and whose token holds. Nothing is half registered: the row, the token and the
+answer go together, and membership follows from the rows."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from tocsin import __version__, telemetry
+from tocsin.clock import Clock
+from tocsin.cluster import proof, wire
+from tocsin.cluster.carrier import Carrier
+from tocsin.cluster.proof import Claims
+from tocsin.cluster.wire import Hello, Peer, Permission, Registered, Registration, Renewed, Welcome
+from tocsin.core.instance import Instance
+from tocsin.core.membership import Change, Member
+from tocsin.core.result import iso
+from tocsin.errors import Conflict, Denied, NotPrimary
+from tocsin.secret import Secret
+from tocsin.store import Store
+
+log = telemetry.logger("tocsin.cluster")
+
+NONCE_S = 60.0
+MOST_NONCES = 1000
+MAY: tuple[Permission, ...] = ("sync", "report", "results")
+
+
+class Registry:
+    """Of one instance; only the primary takes others in."""
+
+    def __init__(
+        self, store: Store, carrier: Carrier, me: Instance, secret: Secret | None, cluster_key: bytes, clock: Clock
+    ) -> None:
+        self._store, self._carrier, self._me = store, carrier, me
+        self._secret, self._key, self._clock = secret, cluster_key, clock
+        self._nonces: dict[str, float] = {}
+        self.changed: Callable[[], Awaitable[None]] = _nothing
+
+    # Registration ----------------------------------------------------------------------------------------------------
+    def hello(self, asked: Hello) -> Welcome:
+        """What shows the joining side that it is right here. Denied where no shared secret is set."""
+        secret = self._must_have_secret()
+        _must_understand(asked.wire)
+        now = self._clock.monotonic()
+        self._nonces = {nonce: until for nonce, until in self._nonces.items() if until > now}
+        if len(self._nonces) >= MOST_NONCES:
+            raise Conflict("too many instances want to register at once: try again in a minute")
+        nonce = secrets.token_urlsafe(16)
+        self._nonces[nonce] = now + NONCE_S
+        return Welcome(nonce=nonce, proof=proof.of_server(secret, asked.nonce, nonce, self._me.fingerprint))
+
+    async def register(self, asked: Registration) -> Registered:
+        """Take an instance in, or give one that is in a new token. Denied for a wrong or repeated proof, Conflict for a name
+        or location that another one has, NotPrimary elsewhere."""
+        secret = self._must_have_secret()
+        _must_understand(asked.wire)
+        if self._nonces.pop(asked.nonce, 0.0) <= self._clock.monotonic():
+            self._refuse(
+                "nonce", asked, "expected the number this instance gave out a minute ago at most, found another"
+            )
+        if not proof.same(asked.proof, proof.of_joiner(secret, asked)):
+            self._refuse("secret", asked, "expected TOCSIN_SYNC_SECRET as it is set here, found another one")
+        if not self._carrier.standing.leads:
+            raise NotPrimary(primary=self._carrier.primary_url())
+        if asked.instanceId == self._me.id:
+            self._refuse(
+                "clone",
+                asked,
+                "expected another instance, found one with this one's identity: its data folder is a copy",
+            )
+        now = self._clock.now()
+        instance = _instance_of(asked, now)
+        token, claims = proof.token(self._key, asked.instanceId, MAY, now)
+
+        def keep(s: Any) -> None:
+            known = {one.id: one for one in s.instances.all()}
+            before = known.get(instance.id)
+            if instance.location == self._me.location:
+                raise Conflict(
+                    f"location: expected a code of its own, found {instance.location!r}, which is the primary's"
+                )
+            s.instances.put(
+                instance if before is None else msgspec.structs.replace(instance, created_at=before.created_at)
+            )
+            s.instances.add_token(instance.id, proof.hash_of(claims.id), datetime.fromtimestamp(claims.expires_at, UTC))
+
+        try:
+            await self._store.everything(by=f"instance {asked.instanceName}").write(keep)
+        except Conflict as taken:
+            telemetry.registrations.labels("taken").inc()
+            raise Conflict(str(taken)) from None
+        telemetry.registrations.labels("taken_in").inc()
+        await self.changed()
+        log.info("cluster.registered", instance=instance.id, name=instance.name, location=instance.location)
+        peers = await self.peers()
+        return Registered(
+            instanceId=instance.id, token=token, expiresAt=iso(datetime.fromtimestamp(claims.expires_at, UTC)) or "",
+            permissions=MAY, clusterKey=self._key, primary=self._me.id, peers=peers,
+            urls=tuple(peer.url for peer in peers if peer.url),
+        )  # fmt: skip
+
+    async def renew(self, claims: Claims) -> Renewed:
+        """A new token for who shows one that still holds."""
+        now = self._clock.now()
+        token, new = proof.token(self._key, claims.instance, claims.permissions, now)
+        until = datetime.fromtimestamp(new.expires_at, UTC)
+        await self._store.everything().write(
+            lambda s: s.instances.add_token(claims.instance, proof.hash_of(new.id), until)
+        )
+        return Renewed(token=token, expiresAt=iso(until) or "")
+
+    async def remove(self, id: str, by: str) -> None:
+        """Take an instance out: its tokens end at once. Conflict for the primary itself."""
+        if id == self._me.id:
+            raise Conflict("the primary cannot be removed: promote another instance first")
+        if self._carrier.node.membership.member(id) is not None:
+            await self._carrier.change(Change(remove=id))
+        await self._store.everything(by=by).write(lambda s: s.instances.remove(id))
+        await self.changed()
+
+    async def peers(self) -> tuple[Peer, ...]:
+        """Where every instance is reached, the primary first, then by failover order."""
+        found = await self._store.everything().read(lambda s: s.instances.all())
+        first = self._carrier.standing.primary or ""
+        return tuple(
+            Peer(id=one.id, url=one.sync_url, fingerprint=one.fingerprint, web=one.web_url)
+            for one in sorted(found, key=lambda one: (one.id != first, one.failover_order, one.name))
+        )
+
+    # Tokens ----------------------------------------------------------------------------------------------------------
+    def signed(self, headers: Mapping[str, str]) -> Claims:
+        """Who asks, by a token that a member of this cluster signed. Denied."""
+        given = headers.get("authorization", "")
+        if not given.startswith("Bearer "):
+            raise Denied("expected an instance's token as Authorization: Bearer …, found none", authenticated=False)
+        return proof.claims_of(self._key, given.removeprefix("Bearer ").strip(), self._clock.now())
+
+    async def who(self, headers: Mapping[str, str], may: Permission) -> Claims:
+        """Who asks, by a token that was given out, was not taken back, and lets its bearer do this. Denied."""
+        claims = self.signed(headers)
+        hashed = proof.hash_of(claims.id)
+        if not await self._store.everything().read(lambda s: s.instances.has_token(claims.instance, hashed)):
+            raise Denied("the token was taken back, or is not known here yet: register again", authenticated=False)
+        if may not in claims.permissions:
+            raise Denied(f"this token does not permit {may}")
+        return claims
+
+    def own_token(self) -> str:
+        """A token for this instance itself, to show to its peers."""
+        return proof.token(self._key, self._me.id, MAY, self._clock.now())[0]
+
+    # Membership ------------------------------------------------------------------------------------------------------
+    async def admit(self) -> None:
+        """One step towards the membership that the registered instances make: who is new observes, and votes once it has
+        the log; who has a new disk goes first."""
+        found = await self._store.everything().read(lambda s: s.instances.all())
+        membership = self._carrier.node.membership
+        for one in found:
+            known = membership.member(one.id)
+            if known is not None and known.incarnation != one.incarnation:
+                await self._carrier.change(Change(remove=one.id))
+                return
+            wanted = _member_of(one, "observer" if known is None or known.kind == "observer" else known.kind)
+            if known != wanted:
+                await self._carrier.change(Change(put=wanted))
+                return
+            if wanted.kind == "observer" and one.sync_url:
+                try:
+                    await self._carrier.change(Change(put=_member_of(one, "witness" if one.witness else "voter")))
+                except Conflict:
+                    continue  # it has not the whole log yet
+                return
+        for member in membership.members:
+            if member.id not in {one.id for one in found}:
+                await self._carrier.change(Change(remove=member.id))
+                return
+
+    def _must_have_secret(self) -> Secret:
+        if self._secret is None:
+            raise Denied("TOCSIN_SYNC_SECRET is not set here: nobody can register")
+        return self._secret
+
+    def _refuse(self, cause: str, asked: Registration, words: str) -> None:
+        telemetry.registrations.labels(cause).inc()
+        log.warning("cluster.registration_refused", cause=cause, name=asked.instanceName, instance=asked.instanceId)
+        raise Denied(words)
+
+
+async def _nothing() -> None:
+    """What hears of a change while nobody does."""
+
+
+def _instance_of(asked: Registration, now: datetime) -> Instance:
+    return Instance(
+        id=asked.instanceId, name=asked.instanceName, location=asked.location,
+        sync_url=(asked.publicEndpoint or "").rstrip("/"),
+        web_url=asked.webUrl.rstrip("/"), fingerprint=asked.fingerprint,
+        failover_order=asked.failoverOrder, version=asked.version,
+        capabilities=asked.capabilities, system_info=msgspec.to_builtins(asked.systemInfo), incarnation=asked.incarnation,
+        witness=asked.witness, created_at=now,
+    )  # fmt: skip
+
+
+def _member_of(one: Instance, kind: Any) -> Member:
+    return Member(id=one.id, incarnation=one.incarnation, url=one.sync_url, order=one.failover_order, kind=kind)
+
+
+def _must_understand(version: int) -> None:
+    if abs(version - wire.WIRE) > 1:
+        raise Conflict(
+            f"expected version {wire.WIRE} of the sync API (or one before or after), found {version}: this is"
+            f" Tocsin {__version__}"
+        )

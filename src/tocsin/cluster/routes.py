@@ -1,0 +1,215 @@
+"""Every path of the sync API."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tocsin import __version__
+from tocsin.cluster import disk, wire
+from tocsin.cluster.api import Ask, SyncRoute
+from tocsin.cluster.wire import Answer, Heartbeat, Hello, Registration, Said
+from tocsin.core.instance import status_of
+from tocsin.core.result import iso
+from tocsin.errors import Conflict, Denied, NotFound, NotPrimary
+
+if TYPE_CHECKING:
+    from tocsin.cluster.instance import Cluster
+
+_SNAPSHOT_S = 600.0
+
+
+async def health(cluster: Cluster, ask: Ask) -> Any:
+    """That this is a sync API of Tocsin, and of which version."""
+    return {"status": "ok", "version": __version__, "wire": wire.WIRE, "role": cluster.role}
+
+
+async def hello(cluster: Cluster, ask: Ask) -> Any:
+    """What shows that this instance knows the shared secret."""
+    return cluster.registry.hello(wire.read(Hello, ask.body))
+
+
+async def register(cluster: Cluster, ask: Ask) -> Any:
+    """Take an instance in."""
+    return await cluster.registry.register(wire.read(Registration, ask.body))
+
+
+async def renew(cluster: Cluster, ask: Ask) -> Any:
+    """A new token."""
+    assert ask.claims is not None
+    return await cluster.registry.renew(ask.claims)
+
+
+async def message(cluster: Cluster, ask: Ask) -> Any:
+    """A message of the protocol, and what this instance answers."""
+    said = wire.read(Said, ask.body)
+    if said.sender != ask.who:
+        raise Denied(f"expected a message of {ask.who}, whose token it came with, found one of {said.sender}")
+    return Answer(message=await cluster.carrier.hear(said.sender, said.message))
+
+
+async def snapshot(cluster: Cluster, ask: Ask) -> Any:
+    """Make a snapshot of the tables: its id and size; it is kept for ten minutes."""
+    replica = cluster.store.replica
+    assert replica is not None
+    made = await replica.snapshot(disk.membership_bytes(cluster.carrier.node.membership))
+    path = Path(made.path)
+    asyncio.get_running_loop().call_later(_SNAPSHOT_S, lambda: path.unlink(missing_ok=True))
+    return {"id": path.stem, "size": made.size}
+
+
+async def piece(cluster: Cluster, ask: Ask) -> Any:
+    """A piece of a snapshot, from an offset on."""
+    name, offset = ask.rest
+    path = cluster.folder / f"{name}.snapshot"
+    if not name.isalnum() or not offset.isdigit() or not path.is_file():
+        raise NotFound("there is no such snapshot any more")
+
+    def read() -> bytes:
+        with path.open("rb") as file:
+            file.seek(int(offset))
+            return file.read(wire.PIECE)
+
+    return await asyncio.to_thread(read)
+
+
+async def heartbeat(cluster: Cluster, ask: Ask) -> Any:
+    """How an instance is."""
+    said = wire.read(Heartbeat, ask.body)
+    if said.instanceId != ask.who:
+        raise Denied(f"expected a report of {ask.who}, whose token it came with, found one of {said.instanceId}")
+    _must_lead(cluster)
+    cluster.hear(said)
+    return {"accepted": True, "epoch": cluster.carrier.node.epoch, "urls": await urls_of(cluster)}
+
+
+async def instances(cluster: Cluster, ask: Ask) -> Any:
+    """Who is registered, and how each is."""
+    return await listed(cluster)
+
+
+async def remove(cluster: Cluster, ask: Ask) -> Any:
+    """Take an instance out: itself, or (as primary) another one."""
+    _must_lead(cluster)
+    await cluster.registry.remove(ask.rest[0], by=f"instance {ask.who}")
+    return None
+
+
+async def endpoints(cluster: Cluster, ask: Ask) -> Any:
+    """The monitors' configuration, its version and hash. Secrets are left out: those travel with the tables only."""
+    found = await cluster.store.everything().read(lambda s: s.monitors.all())
+    return {
+        "endpoints": [_endpoint(monitor) for monitor in found],
+        "configVersion": cluster.carrier.node.commit,
+        "lastModified": iso(max((m.updated_at for m in found), default=cluster.me.created_at)),
+    }
+
+
+async def endpoint(cluster: Cluster, ask: Ask) -> Any:
+    """One monitor's configuration."""
+    return _endpoint(await cluster.store.everything().read(lambda s: s.monitors.get(ask.rest[0])))
+
+
+async def notification_services(cluster: Cluster, ask: Ask) -> Any:
+    """The channels, without what is secret in them."""
+    found = cluster.corridor.watchlist.every_channel()
+    return {
+        "notificationServices": [
+            {"id": c.id, "name": c.name, "type": c.type, "workspaceId": c.workspace_id, "enabled": c.enabled}
+            for c in found
+        ]
+    }
+
+
+async def failover_order(cluster: Cluster, ask: Ask) -> Any:
+    """Who stands first when the primary is lost."""
+    found = await cluster.store.everything().read(lambda s: s.instances.all())
+    return {"order": [{"instanceId": one.id, "failoverOrder": one.failover_order} for one in found]}
+
+
+async def promote(cluster: Cluster, ask: Ask) -> Any:
+    """Make the instance that asks primary (`{"instanceId": …}`: another one)."""
+    given = wire.read(dict[str, str], ask.body) if ask.body else {}
+    _must_lead(cluster)
+    await cluster.carrier.promote(given.get("instanceId") or ask.who)
+    return {"accepted": True}
+
+
+async def demote(cluster: Cluster, ask: Ask) -> Any:
+    """Make the next in order primary in place of this one."""
+    if ask.rest[0] != cluster.me.id:
+        raise Conflict(f"expected the primary's id, which is {cluster.me.id}, found {ask.rest[0]}")
+    _must_lead(cluster)
+    await cluster.carrier.promote(None)
+    return {"accepted": True}
+
+
+ROUTES: tuple[SyncRoute, ...] = (
+    SyncRoute("GET", "/health", "anyone", health),
+    SyncRoute("POST", "/sync/api/hello", "anyone", hello, most=4096),
+    SyncRoute("POST", "/sync/api/register", "anyone", register, most=65_536),
+    SyncRoute("POST", "/sync/api/token", "sync", renew, most=4096),
+    SyncRoute("POST", "/sync/api/message", "member", message, most=wire.MOST_BODY),
+    SyncRoute("POST", "/sync/api/snapshot", "member", snapshot, most=4096),
+    SyncRoute("GET", "/sync/api/snapshot/*/*", "member", piece),
+    SyncRoute("PUT", "/sync/api/heartbeat", "member", heartbeat, epoch=True),
+    SyncRoute("GET", "/sync/api/instances", "sync", instances),
+    SyncRoute("DELETE", "/sync/api/instances/*", "sync", remove),
+    SyncRoute("GET", "/sync/api/endpoints", "sync", endpoints),
+    SyncRoute("GET", "/sync/api/endpoints/*", "sync", endpoint),
+    SyncRoute("GET", "/sync/api/notification-services", "sync", notification_services),
+    SyncRoute("GET", "/sync/api/failover-order", "sync", failover_order),
+    SyncRoute("POST", "/sync/api/promote", "sync", promote, epoch=True),
+    SyncRoute("POST", "/sync/api/demote/*", "sync", demote, epoch=True),
+)
+
+
+async def urls_of(cluster: Cluster) -> list[str]:
+    """Where the instances are reached, the primary first."""
+    return [peer.url for peer in await cluster.registry.peers() if peer.url]
+
+
+async def listed(cluster: Cluster) -> list[dict[str, Any]]:
+    """Every instance with its role and how it is, in failover order."""
+    found = await cluster.store.everything().read(lambda s: s.instances.all())
+    standing, membership, now = cluster.carrier.standing, cluster.carrier.node.membership, cluster.clock.monotonic()
+    rows: list[dict[str, Any]] = []
+    for one in found:
+        heard, member = cluster.heard.get(one.id), membership.member(one.id)
+        leads = standing.primary == one.id
+        here = one.id == cluster.me.id
+        ago = 0.0 if here else None if heard is None else now - heard.at
+        said = cluster.report() if here else None if heard is None else heard.said
+        rows.append(
+            {
+                "id": one.id, "name": one.name, "location": one.location, "role": "primary" if leads else "dependent",
+                "status": status_of(ago, cluster.heartbeat_s) if cluster.role == "primary" or here else "unknown",
+                "votes": member is not None and member.kind != "observer", "kind": member.kind if member else "new",
+                "failover_order": one.failover_order, "sync_url": one.sync_url or None, "version": one.version,
+                "system_info": one.system_info, "epoch": standing.epoch, "here": here,
+                "last_heartbeat_s": None if ago is None else round(ago, 1),
+                "report": None if said is None else msgspec.to_builtins(said), "created_at": iso(one.created_at),
+            }
+        )  # fmt: skip
+    return rows
+
+
+def _endpoint(monitor: Any) -> dict[str, Any]:
+    import hashlib
+
+    data = msgspec.json.encode(monitor, order="sorted")
+    plain = msgspec.to_builtins(msgspec.structs.replace(monitor, target={}))
+    return {
+        "id": monitor.id,
+        "version": monitor.version,
+        "configHash": hashlib.sha256(data).hexdigest(),
+        "config": plain,
+    }
+
+
+def _must_lead(cluster: Cluster) -> None:
+    if not cluster.carrier.standing.leads:
+        raise NotPrimary(primary=cluster.carrier.primary_url())

@@ -1,0 +1,167 @@
+"""What instances say to each other: shapes, the version of the wire, and how they are read. The names of the sync API's
+first bodies (`instanceId`, `failoverOrder` …) are given by clients of it that exist."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from tocsin.core.peer import Message
+from tocsin.errors import Invalid, Problem
+
+WIRE = 1
+"""Versions that differ by one understand each other; what is further apart is refused with both numbers."""
+MOST_BODY = 32 << 20
+PIECE = 4 << 20
+"""A snapshot travels in pieces of so many bytes."""
+TOKEN_S = 24 * 3600
+RENEW_S = 6 * 3600
+
+T = TypeVar("T")
+Text = Annotated[str, Meta(min_length=1, max_length=200)]
+Short = Annotated[str, Meta(max_length=200)]
+Url = Annotated[str, Meta(max_length=500)]
+Hex = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+Ident = Annotated[str, Meta(pattern=r"^[0-9A-Za-z_-]{8,64}$")]
+Permission = Literal["sync", "report", "results"]
+Status = Literal["healthy", "degraded", "failing"]
+
+
+class Hello(Struct, frozen=True, kw_only=True):
+    """Who wants to register asks first whether this is the right one."""
+
+    nonce: Ident
+    wire: int = WIRE
+
+
+class Welcome(Struct, frozen=True, kw_only=True):
+    """`proof` shows that the other side knows the shared secret, and that it shows its own certificate."""
+
+    nonce: Ident
+    proof: Hex
+    wire: int = WIRE
+
+
+class SystemInfo(Struct, frozen=True, kw_only=True):
+    """The machine. `memory` is bytes, `cpu` the number of processors, `nodeVersion` that of the language."""
+
+    platform: Short = ""
+    arch: Short = ""
+    nodeVersion: Short = ""
+    memory: int = 0
+    cpu: int = 0
+
+
+class Registration(Struct, frozen=True, kw_only=True):
+    """An instance that wants to join. `incarnation` names its disk, `fingerprint` the certificate of its sync API ("" for
+    none), `publicEndpoint` is where its peers reach that; `proof` is made with the shared secret and `nonce`, the other
+    side's."""
+
+    instanceId: Ident
+    instanceName: Text
+    location: Text
+    version: Short = ""
+    capabilities: tuple[Short, ...] = ()
+    failoverOrder: Annotated[int, Meta(ge=0, le=9999)] = 99
+    publicEndpoint: Url | None = None
+    webUrl: Url = ""
+    systemInfo: SystemInfo = SystemInfo()
+    incarnation: Ident
+    fingerprint: Short = ""
+    witness: bool = False
+    wire: int = WIRE
+    nonce: Ident
+    proof: Hex
+
+
+class Peer(Struct, frozen=True, kw_only=True):
+    """Where an instance is reached by its peers, the certificate it shows there ("" for none), and where by people."""
+
+    id: str
+    url: str
+    fingerprint: str = ""
+    web: str = ""
+
+
+class Registered(Struct, frozen=True, kw_only=True):
+    """The answer: `token` for what the instance asks from now on, `clusterKey` (base64) for the secrets in what it is
+    sent."""
+
+    instanceId: str
+    token: str
+    expiresAt: str
+    permissions: tuple[Permission, ...]
+    clusterKey: bytes
+    primary: str
+    peers: tuple[Peer, ...]
+    urls: tuple[str, ...]
+
+
+class Renewed(Struct, frozen=True, kw_only=True):
+    """A token in place of one that ends soon."""
+
+    token: str
+    expiresAt: str
+
+
+class SystemMetrics(Struct, frozen=True, kw_only=True):
+    """Percent of processor, memory and disk, and how many monitors it checks."""
+
+    cpuUsage: float = 0.0
+    memoryUsage: float = 0.0
+    diskUsage: float = 0.0
+    activeEndpoints: int = 0
+
+
+class ConnectionStatus(Struct, frozen=True, kw_only=True):
+    """How the instance gets on with its primary."""
+
+    primaryReachable: bool = True
+    lastSyncSuccess: str | None = None
+    syncErrors: int = 0
+
+
+class Heartbeat(Struct, frozen=True, kw_only=True):
+    """How an instance is. `monitoringResults` are taken by /sync/api/results (with ids); here they may be empty."""
+
+    instanceId: Ident
+    timestamp: Short
+    status: Status
+    uptime: float
+    monitoringResults: tuple[dict[str, Any], ...] = ()
+    systemMetrics: SystemMetrics = SystemMetrics()
+    connectionStatus: ConnectionStatus = ConnectionStatus()
+    version: Short = ""
+
+
+class Said(Struct, frozen=True, kw_only=True):
+    """A message of the protocol of core.failover, from that instance."""
+
+    sender: Ident
+    message: Message
+    wire: int = WIRE
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """What was answered to it, if anything."""
+
+    message: Message | None = None
+
+
+def read(type_: type[T], body: bytes) -> T:
+    """An instance of `type_` from JSON. Raises Invalid with what was expected and where."""
+    try:
+        return msgspec.json.decode(body, type=type_)
+    except msgspec.ValidationError as error:
+        text = str(error)
+        where = text.rpartition("`$")[2].strip("`.") if "`$" in text else ""
+        raise Invalid(Problem(where, "what the sync API says", text)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Invalid(Problem("", "one JSON value", str(error))) from None
+
+
+def write(value: Any) -> bytes:
+    """The JSON of any of these."""
+    return msgspec.json.encode(value)

@@ -1,0 +1,40 @@
+"""An instance of a cluster as it is registered, and how it is by what was heard of it lately."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from msgspec import Struct
+
+InstanceRole = Literal["standalone", "primary", "dependent"]
+InstanceStatus = Literal["active", "inactive", "failed", "promoting"]
+
+
+class Instance(Struct, frozen=True, kw_only=True):
+    """One full server. `sync_url` is where its peers reach it ("": they do not, and it never votes); `fingerprint` is that
+    of the certificate it shows there; `incarnation` names its disk."""
+
+    id: str
+    name: str
+    location: str
+    sync_url: str = ""
+    web_url: str = ""
+    fingerprint: str = ""
+    failover_order: int = 99
+    version: str = ""
+    capabilities: tuple[str, ...] = ()
+    system_info: dict[str, Any] = {}
+    incarnation: str = ""
+    witness: bool = False
+    created_at: datetime
+
+
+def status_of(heard_s: float | None, interval_s: float, *, promoting: bool = False) -> InstanceStatus:
+    """How an instance is, by how long ago it was heard (None: never since this one leads): `active`; `inactive` after it
+    missed one report; `failed` after three."""
+    if promoting:
+        return "promoting"
+    if heard_s is None or heard_s > 3.5 * interval_s:
+        return "failed" if heard_s is not None else "inactive"
+    return "inactive" if heard_s > 1.5 * interval_s else "active"

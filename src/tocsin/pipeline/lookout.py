@@ -1,0 +1,176 @@
+"""Looks after the probes: who does not answer twice is lost; that is told once, and somebody stands in until it is back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+from tocsin import telemetry
+from tocsin.clock import Clock, new_id
+from tocsin.core.advance import advance
+from tocsin.core.alert import About
+from tocsin.core.finding import Finding, Terms
+from tocsin.core.incident import Step
+from tocsin.core.probe import CHECKED_EVERY_S, SUBJECT, Health, heard, lost_finding, lost_terms, missed
+from tocsin.errors import PeerLost
+from tocsin.pipeline.draft import Draft
+from tocsin.pipeline.intake import Intake
+from tocsin.pipeline.judgement import Judgement
+from tocsin.pipeline.pulse import Pulse
+from tocsin.pipeline.roster import Post
+from tocsin.pipeline.watchlist import Watchlist
+
+log = telemetry.logger("tocsin.lookout")
+
+LOOK_S = 1.0
+SILENT_S = 30.0
+"""Longer than this no look may fail or take."""
+AT_ONCE = 20
+"""So many probes are asked at once."""
+ANSWER_S = 10.0
+"""A probe that has not answered by then is missed."""
+
+
+class _Found(NamedTuple):
+    """What was found of a location, and how its incident behaves."""
+
+    code: str
+    terms: Terms
+    finding: Finding
+
+
+class Lookout:
+    """Asks every probe how it is. `turned` is called with a workspace and the code of a location that was lost or is back;
+    `refused` with one that answered and does not take us, or is not who it was, and why."""
+
+    def __init__(self, watchlist: Watchlist, intake: Intake, judgement: Judgement, clock: Clock) -> None:
+        self._watchlist, self._intake, self._judgement, self._clock = watchlist, intake, judgement, clock
+        self._asking: dict[Post, asyncio.Task[None]] = {}
+        self._task: asyncio.Task[None] | None = None
+        self.turned: Callable[[str, str], None] = lambda workspace_id, code: None
+        self.refused: Callable[[Post, PeerLost], Awaitable[None]] = _nothing
+        self.pulse = Pulse("lookout", "probes have not been looked after", SILENT_S, clock.monotonic)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._task = asyncio.create_task(self._look_on(), name="lookout")
+        self.pulse.begin(self._task)
+
+    async def stop(self) -> None:
+        """End looking."""
+        self.pulse.end()
+        tasks = [*self._asking.values(), *([] if self._task is None else [self._task])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def ask(self, post: Post) -> Health:
+        """Ask one probe now, wait, and give what is known of it then."""
+        await asyncio.shield(self._begin(post))
+        await self._tell(self._clock.now())
+        return post.health
+
+    def failed(self, workspace_id: str, code: str) -> None:
+        """A check could not be run there: look soon, unless it is known already that it does not answer."""
+        post = self._watchlist.roster.find(workspace_id, code)
+        if post is not None and post.health.state in ("new", "well"):
+            post.hurry = True
+
+    def doubts(self, workspace_id: str) -> dict[str, str]:
+        """What the workspace's locations find wrong with themselves now, by code."""
+        found = {p.probe.code: p.health.sign.trouble for p in self._watchlist.roster.of(workspace_id) if not p.lost}
+        return {code: trouble for code, trouble in found.items() if trouble}
+
+    async def look(self, now: datetime) -> None:
+        """Ask those that are due, and tell what became of those that were asked."""
+        for post in self._watchlist.roster:
+            if len(self._asking) < AT_ONCE and post.probe.enabled and post not in self._asking and _due(post, now):
+                self._begin(post)
+        await self._tell(now)
+
+    def _begin(self, post: Post) -> asyncio.Task[None]:
+        task = self._asking.get(post)
+        if task is None:
+            post.hurry = False
+            task = self._asking[post] = asyncio.create_task(self._ask(post), name="ask a probe")
+            task.add_done_callback(lambda _: self._asking.pop(post, None))
+        return task
+
+    async def _ask(self, post: Post) -> None:
+        before, began = post.health, self._clock.monotonic()
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                sign = await self._watchlist.roster.reach.look(post.probe)
+        except (PeerLost, TimeoutError) as error:
+            await self._miss(post, error)
+        except Exception as error:  # noqa: BLE001 (a bug of ours is no answer of theirs, and must not end the looking)
+            self.pulse.fault("lookout.fault", location=post.probe.code)
+            await self._miss(post, PeerLost(f"it could not be asked: {type(error).__name__}"))
+        else:
+            post.health = heard(post.health, sign, self._clock.now())
+            telemetry.probe_seconds.observe(self._clock.monotonic() - began)
+        if (before.state == "lost") != post.lost:
+            log.warning("lookout.turned", location=post.probe.code, state=post.health.state, why=post.health.why)
+            self.turned(post.probe.workspace_id, post.probe.code)
+
+    async def _miss(self, post: Post, error: PeerLost | TimeoutError) -> None:
+        lost = error if isinstance(error, PeerLost) else PeerLost(f"no answer within {ANSWER_S:g} s")
+        cause = lost.cause or "silent"
+        telemetry.probes_missed.labels(cause).inc()
+        post.health = missed(post.health, str(lost), self._clock.now(), refused=lost.cause is not None)
+        if lost.cause is not None:
+            await self.refused(post, lost)
+
+    async def _tell(self, now: datetime) -> None:
+        due = [found for found in self._found(now) if self._step(found, now).changed]
+        if due:
+            await self._intake.apply(lambda draft, at: self._take(draft, due, at))
+
+    def _found(self, now: datetime) -> Iterable[_Found]:
+        """Every location that is lost, or of which that was told."""
+        roster, incidents = self._watchlist.roster, self._watchlist.incidents
+        wanted = {(p.probe.workspace_id, p.probe.code) for p in roster if p.lost}
+        wanted |= {
+            (ws, s.removeprefix(SUBJECT)) for (ws, s), i in incidents.items() if i.open and s.startswith(SUBJECT)
+        }
+        for workspace_id, code in sorted(wanted):
+            post = roster.find(workspace_id, code)
+            names = [w.monitor.name for w in self._watchlist.of(workspace_id) if code in w.assigned]
+            finding = lost_finding(
+                None if post is None else post.probe, Health() if post is None else post.health, sorted(names), now
+            )
+            yield _Found(code, lost_terms(workspace_id, code), finding)
+
+    def _step(self, found: _Found, now: datetime) -> Step:
+        latest = self._watchlist.incidents.get((found.terms.workspace_id, found.terms.subject))
+        return advance(latest, found.terms, found.finding, now, new_id=new_id())
+
+    def _take(self, draft: Draft, due: list[_Found], now: datetime) -> None:
+        for found in due:
+            self._judgement.take_step(
+                draft, found.terms, About(name=f"Location {found.code}"), self._step(found, now), now
+            )
+
+    async def _look_on(self) -> None:
+        while True:
+            try:
+                await self.look(self._clock.now())
+            except Exception:  # noqa: BLE001 (what is due stays due, and is looked at again)
+                self.pulse.fault("lookout.fault")
+            else:
+                self.pulse.beat()
+            await self._clock.sleep(LOOK_S)
+
+
+def _due(post: Post, now: datetime) -> bool:
+    """Whether a probe has to be asked now: one that calls us also when its link came or went (`hurry`)."""
+    if post.hurry or post.health.looked_at is None:
+        return True
+    waited = (now - post.health.looked_at).total_seconds()
+    return not 0 <= waited < CHECKED_EVERY_S
+
+
+async def _nothing(post: Post, error: PeerLost) -> None:
+    """Nobody is told."""

@@ -1,0 +1,109 @@
+"""One monitor and what is known of it now."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from tocsin.core.condition import Condition
+from tocsin.core.consensus import LocationState, Seat, Verdict, decide
+from tocsin.core.figures import Figure
+from tocsin.core.incident import Incident
+from tocsin.core.monitor import Monitor
+from tocsin.core.redaction import credentials
+from tocsin.core.result import CheckResult
+from tocsin.pipeline.known import TALLY
+
+
+@dataclass(slots=True, eq=False)
+class Watched:
+    """One monitor and what is known of it now.
+
+    `target` is the parsed Target, None when it cannot be read (`problem` says why). `host` is what it contacts, for
+    fair waiting. `tally` holds a letter for each of the latest 90 slots: u up, s degraded, p down while others are
+    up, d down, `.` not judged. `last` holds each location's latest result since the start, `good`
+    the latest that was well. `settled_at`: until then
+    too few fresh votes keep the stored verdict. `calm`: the next result like the last changes nothing but the state.
+    `gap_from`: since then (before the start) no votes were fresh, to be recorded with the next judgement. `heard_from`:
+    since then no call of its job was missed by us. `waiting`: since when the condition of a rule (by id) has held.
+    `leans`: it is held back for the sake of what it depends on; `asks`: ids of those whose next result decides.
+    `quarantined`: locations that abstain now; `domains`: their failure domains, by location.
+    `failed_at`: the slot of each location's latest failure. `figures`: what the conditions of its rules look at, as far
+    as it was read (pipeline.figures).
+    """
+
+    monitor: Monitor
+    target: Any
+    shown: str
+    host: str
+    assigned: tuple[str, ...]
+    settled_at: datetime
+    heard_from: datetime
+    problem: str | None = None
+    states: dict[str, LocationState] = field(default_factory=dict[str, LocationState])
+    verdict: Verdict | None = None
+    incident: Incident | None = None
+    tally: bytearray = field(default_factory=bytearray)
+    last: dict[str, CheckResult] = field(default_factory=dict[str, CheckResult])
+    good: dict[str, CheckResult] = field(default_factory=dict[str, CheckResult])
+    next_at: datetime | None = None
+    running: set[str] = field(default_factory=set[str])
+    idle: list[asyncio.Future[None]] = field(default_factory=list[asyncio.Future[None]])
+    judge_again_at: datetime | None = None
+    calm: bool = False
+    gap_from: datetime | None = None
+    generation: int = 0
+    gone: bool = False
+    waiting: dict[str, datetime] = field(default_factory=dict[str, datetime])
+    leans: bool = False
+    asks: tuple[str, ...] = ()
+    quarantined: frozenset[str] = frozenset()
+    domains: Mapping[str, str] = field(default_factory=dict[str, str])
+    figures: dict[Condition, Figure] = field(default_factory=dict[Condition, Figure])
+    failed_at: dict[str, datetime] = field(default_factory=dict[str, datetime])
+    _secrets: tuple[Monitor, list[str]] | None = None
+
+    @property
+    def secrets(self) -> list[str]:
+        """Every text of its target that may be a credential (core.redaction), found once for each configuration."""
+        if self._secrets is None or self._secrets[0] is not self.monitor:
+            self._secrets = self.monitor, credentials(self.monitor.target)
+        return self._secrets[1]
+
+    @property
+    def subject(self) -> str:
+        return f"monitor:{self.monitor.id}"
+
+    def wake(self) -> None:
+        """Tell those who wait until nothing of it runs to look again."""
+        waiters, self.idle = self.idle, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def judge(self, now: datetime) -> Verdict:
+        """The verdict from the present states."""
+        return decide(
+            self.seats(), self.monitor.quorum, self.monitor.fresh_s(), self.verdict, now, settled=now >= self.settled_at
+        )
+
+    def seats(self) -> list[Seat]:
+        """Its locations at the vote. One that is alone votes also in quarantine: there is nobody else."""
+        states, domains = self.states, self.domains
+        silent = self.quarantined if len(self.assigned) > 1 else frozenset[str]()
+        return [
+            Seat(location=p, state=states.get(p), quarantined=p in silent, failure_domain=domains.get(p))
+            for p in self.assigned
+        ]
+
+    def count(self, letter: str, *, again: bool = False) -> None:
+        """Add a letter to the tally; `again` puts it in place of the latest (another attempt of that slot)."""
+        if again and self.tally:
+            self.tally[-1] = ord(letter)
+            return
+        self.tally.append(ord(letter))
+        if len(self.tally) > TALLY:
+            del self.tally[0]

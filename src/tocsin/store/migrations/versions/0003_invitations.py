@@ -1,0 +1,19 @@
+"""Invitations into a workspace."""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Make the new table; none that was there changes."""
+    connection = op.get_bind()
+    text = Path(__file__).with_name(f"0003_invitations.{connection.dialect.name}.sql").read_text(encoding="utf-8")
+    for statement in text.split(";\n"):
+        if statement.strip():
+            connection.exec_driver_sql(statement)

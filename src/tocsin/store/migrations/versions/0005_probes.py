@@ -1,0 +1,19 @@
+"""Locations of workspaces' own: their probes, and what lets a probe in."""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Make the new tables; none that was there changes."""
+    connection = op.get_bind()
+    text = Path(__file__).with_name(f"0005_probes.{connection.dialect.name}.sql").read_text(encoding="utf-8")
+    for statement in text.split(";\n"):
+        if statement.strip():
+            connection.exec_driver_sql(statement)

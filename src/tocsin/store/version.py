@@ -1,0 +1,4 @@
+"""Which tables this program has."""
+
+HEAD = "0006"
+"""The migration they are at."""

@@ -1,0 +1,111 @@
+"""A corridor that leads, one that only follows, and the change between them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from builders import a_monitor, until
+from world import Place, Web, World, a_world, webs
+
+TOKEN = "t" * 32
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with a_world(tmp_path, location="here") as world:
+        yield world
+
+
+@pytest.fixture
+async def sink() -> AsyncIterator[Web]:
+    async with webs(1) as (sink,):
+        yield sink
+
+
+async def statuses(world: World, monitor_id: str) -> list[str]:
+    page = await world.store.of("ws").read(lambda s: s.results.page(monitor_id))
+    return [result.status for result in page[0]]
+
+
+async def test_who_follows_keeps_results_and_tells_nobody(world: World, sink: Web) -> None:
+    place = Place(world, "here")
+    await world.tell(sink)
+    watched = await world.watch(monitoring_type="global", locations=("here",), interval_s=10)
+    await world.go(12)
+    assert watched.verdict.value == "up"
+    await world.corridor.follow("elsewhere")
+    place.status = "down"
+    await world.go(40)
+    watched = world.corridor.watchlist.get(watched.monitor.id)
+    assert (await statuses(world, watched.monitor.id)).count("down") >= 3
+    assert watched.states["here"].vote == "down"
+    assert watched.verdict.value == "up", "the latest that was judged by who led"
+    assert sink.events == []
+    await world.corridor.lead("here")
+    await world.go(12)
+    await until(lambda: sink.events == ["incident.opened"])
+    place.status = "up"
+    await world.go(12)
+    await until(lambda: sink.events == ["incident.opened", "incident.resolved"])
+
+
+async def test_local_monitors_are_checked_by_who_leads_only(world: World) -> None:
+    place = Place(world, "here")
+    watched = await world.watch(interval_s=10)
+    await world.go(12)
+    before = len(place.runs)
+    await world.corridor.follow("elsewhere")
+    await world.go(30)
+    assert len(place.runs) == before
+    await world.corridor.lead("here")
+    await world.go(12)
+    assert len(place.runs) > before
+    assert world.corridor.watchlist.get(watched.monitor.id).verdict.value == "up"
+
+
+async def test_nothing_is_told_again_after_turning_there_and_back(world: World, sink: Web) -> None:
+    place = Place(world, "here")
+    await world.tell(sink)
+    await world.watch(interval_s=10)
+    place.status = "down"
+    await world.go(30)
+    assert sink.events == ["incident.opened"]
+    for _ in range(3):
+        await world.corridor.follow("elsewhere")
+        await world.go(5)
+        await world.corridor.lead("here")
+        await world.go(15)
+    assert sink.events == ["incident.opened"]
+    place.status = "up"
+    await world.go(15)
+    assert sink.events == ["incident.opened", "incident.resolved"]
+
+
+async def test_calls_of_push_monitors_count_whoever_takes_them_in(world: World, sink: Web) -> None:
+    await world.tell(sink)
+    watched = await world.watch(type="push", target={"token": TOKEN}, interval_s=60)
+    await world.corridor.push_call(TOKEN)
+    await world.corridor.follow("elsewhere")
+    await world.go(20)
+    assert await world.corridor.push_call(TOKEN) is not None
+    await world.corridor.lead("here")
+    await world.go(20)
+    assert world.corridor.watchlist.get(watched.monitor.id).verdict.value == "up"
+    assert sink.events == []
+
+
+async def test_what_another_instance_wrote_is_checked_here(world: World) -> None:
+    place = Place(world, "here")
+    await world.corridor.follow("elsewhere")
+    monitor = a_monitor(monitoring_type="global", locations=("here", "elsewhere"), interval_s=10)
+    await world.store.of("ws").write(lambda s: s.monitors.add(monitor))
+    await world.corridor.adopt([monitor.id], ["ws"], judged=True)
+    await world.go(2)
+    assert len(place.runs) == 1
+    await world.store.of("ws").write(lambda s: s.monitors.delete(monitor.id))
+    await world.corridor.adopt([monitor.id], [], judged=False)
+    await world.go(30)
+    assert len(place.runs) == 1
