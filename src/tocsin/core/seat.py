@@ -37,6 +37,8 @@ class Seat:
         self.office: Office | None = None
         self.standing: Standing | None = None
         self.attempts = 0
+        self.heard_at = now
+        self.diverged = False
         self.promise = Promise(now if self.sole() else lease.restart_end(now, terms))
         self.stand_at = self.promise.until + self.stand_wait()
 
