@@ -16,6 +16,7 @@ from tocsin.core.election import Asked, Voter
 from tocsin.core.failover import Node
 from tocsin.core.membership import Membership
 from tocsin.core.office import Office
+from tocsin.core.seat import Seat
 from tocsin.core.turn import Effect, Event, Send
 
 WhyNot = Callable[[Asked, Voter, float], str]
@@ -74,6 +75,14 @@ def counted_anyhow(log: control_log.Log, stored: int, epoch: int, commit: int) -
     return max(stored, commit)
 
 
+def keeps_what_it_handed(real: Callable[[Seat, str], None]) -> Callable[[Seat, str], None]:
+    def step_down(self: Seat, why: str) -> None:
+        if not why.startswith("it handed"):
+            real(self, why)
+
+    return step_down
+
+
 def in_any_order(open_intents: Any, commit: int, busy: Any) -> list[intents.Intent]:
     return [i for i in open_intents if i.index <= commit and (i.channel, i.subject) not in set(busy)][::-1]
 
@@ -123,6 +132,8 @@ MUTANTS = {
         Mutant(
             "membership two at a time", ((membership, "one_at_a_time", lambda changed_at, commit, in_office: True),)
         ),
+        Mutant("a change may cost the lease", ((lease, "outlasts", lambda end, now, terms: True),)),
+        Mutant("office kept after it was handed over", ((Seat, "step_down", keeps_what_it_handed(Seat.step_down)),)),
         Mutant("handed over to who has not everything", ((Office, "caught_up", lambda self, drain, log: True),)),
     )
 }

@@ -51,6 +51,8 @@ EXPECTED = {
     "office before its beginning is committed": {"I12", "I7", "I3"},
     "preemption by order": {"I11", "I2"},
     "membership two at a time": {"I10"},
+    "a change may cost the lease": {"I9", "I12"},
+    "office kept after it was handed over": {"I2"},
     "handed over to who has not everything": {"I11"},
 }
 """What breaks first without the rule."""
