@@ -47,9 +47,15 @@ class Heard:
     said: Heartbeat
 
 
+async def _nobody(_: str) -> None:
+    """Nobody hears of it."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Cluster:
-    """Made by `begin`, started once the corridor runs. `forget` makes the web forget what it remembers of accounts."""
+    """Made by `begin`, started once the corridor runs. `forget` makes the web forget what it remembers of accounts;
+    `followed` hears when another instance leads, with its address for people. `web_urls`: where people and probes reach the
+    instances, the primary first."""
 
     me: Instance
     store: Store
@@ -63,6 +69,8 @@ class Cluster:
     results: Results
     heard: dict[str, Heard] = field(default_factory=dict[str, Heard])
     forget: Callable[[], None] = lambda: None
+    followed: Callable[[str], Awaitable[None]] = _nobody
+    web_urls: tuple[str, ...] = ()
     reached_at: float | None = None
     sync_errors: int = 0
     work: Work = field(default_factory=Work)
@@ -130,6 +138,12 @@ class Cluster:
             await self.corridor.lead(self.me.location)
             return
         await self.corridor.follow(await self._home(standing))
+        await self.learn()
+        await self.followed(self.peers.web(standing.primary) or "")
+
+    def elsewhere(self) -> str | None:
+        """None where this instance leads; else the primary's address for people and probes, "" while there is none."""
+        return None if self.carrier.standing.leads else self.peers.web(self.carrier.standing.primary) or ""
 
     async def _home(self, standing: Standing) -> str:
         """The location that local monitors are checked from: the primary's, if it is known."""
@@ -162,6 +176,8 @@ class Cluster:
         workspaces = {name[0] for table in _TELLING for name in applied.changed.get(table, ())}
         workspaces |= {name[0] for name in applied.changed.get("memberships", ())}
         judged = any(applied.changed.get(table) for table in _JUDGED)
+        for workspace in sorted({str(name[0]) for name in applied.changed.get("probes", ())}):
+            await self.corridor.locations_changed(workspace)
         await self.corridor.adopt(sorted(map(str, monitors)), sorted(map(str, workspaces)), judged=judged)
 
     async def learn(self) -> None:
@@ -178,6 +194,8 @@ class Cluster:
             known = {peer.id for peer in peers if peer.url}
             peers += [peer for peer in first if peer.id not in known]
         self.peers.learn(peers)
+        first = self.carrier.standing.primary
+        self.web_urls = tuple(one.web_url for one in sorted(found, key=lambda one: one.id != first) if one.web_url)
         self.corridor.runner.others = self.work.locations(
             {one.location: one.id for one in found if one.id != self.me.id}
         )
