@@ -157,16 +157,21 @@ class Results:
     def statuses(
         self, monitor_id: str, start: datetime, end: datetime, limit: int
     ) -> list[tuple[datetime, str, int, Status, CheckError | None]]:
-        """(slot, location, attempt, status, error without its words) of start ≤ slot < end, oldest first; of more than
-        `limit` the last ones."""
+        """(slot, location, attempt, status, error) of start ≤ slot < end, oldest first; of more than `limit` the last
+        ones. An error whose evidence is gone has its kind for a message."""
         s, place = self._s, self._s.places.of(monitor_id)
         where, values = "monitor = ? AND workspace = ? AND at >= ? AND at < ?", [
             place.monitor, place.workspace, micros(start), micros(end)
         ]  # fmt: skip
         rows = self._both(where, values, limit)
         names = s.places.location_names()
+        proofs = s.rows(
+            "SELECT at, location, attempt, data FROM evidence WHERE monitor = ? AND at >= ? AND at < ?",
+            place.monitor, micros(start), micros(end),
+        )  # fmt: skip
+        kept = {(p[0], p[1], p[2]): p[3] for p in proofs}
         return [
-            (from_micros(row[1]), names[row[2]], row[3], status_of(row[5]), error_of(row[5]))
+            (from_micros(row[1]), names[row[2]], row[3], status_of(row[5]), error_of(row[5], kept.get(row[1:4])))
             for row in sorted(rows, key=lambda row: (row[1], row[3], row[2]))
             if row[2] in names
         ]

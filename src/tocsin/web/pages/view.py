@@ -84,7 +84,7 @@ def about(call: Call, incident: Incident) -> str:
         return watched.monitor.name
     if incident.subject.startswith(quarantine.SUBJECT):
         return f"Location {incident.subject.removeprefix(quarantine.SUBJECT)}"
-    return coverage.NAME if incident.subject == coverage.SUBJECT else "A deleted monitor"
+    return coverage.NAME if incident.subject == coverage.SUBJECT else incident.name or "A deleted monitor"
 
 
 @cache
