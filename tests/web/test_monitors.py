@@ -197,7 +197,7 @@ async def test_why_it_was_so_can_be_asked_for_any_moment(alice: Alice) -> None:
     assert (later["verdict"], later["recomputed"], later["ended"]) == ("unknown", "unknown", None)
     assert later["stored"]["votes"][0] | {"at": None, "reason": None} == {
         "location": "local", "vote": "down", "at": None, "age_s": 3600.0, "fresh": False, "quarantined": False,
-        "failure_domain": None, "reason": None,
+        "failure_domain": None, "reason": None, "stand_in": None,
     }  # fmt: skip
     wrong = await alice.api.get(f"{path}?at={iso(now + timedelta(hours=1))}")
     assert (wrong.status, wrong.fields) == (422, ["at"])
@@ -222,7 +222,7 @@ async def test_what_fails_together_with_a_location_can_be_said(alice: Alice) -> 
     changed = await alice.api.patch(f"{path}/local", {"failure_domain": None})
     assert changed.data["failure_domain"] is None
     assert (await alice.api.patch(f"{path}/nowhere", {"failure_domain": "aws"})).status == 404
-    assert (await alice.api.patch(f"{path}/local", {})).status == 422
+    assert (await alice.api.patch(f"{path}/local", {"name": "here"})).status == 422
     log = (await alice.api.get("/api/v1/audit-log")).data["items"]
     assert [entry["after"] for entry in log if entry["noun"] == "preferences"] == [
         {"failure_domains": {}},

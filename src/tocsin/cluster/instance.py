@@ -34,7 +34,7 @@ log = telemetry.logger("tocsin.cluster")
 
 ADMIT_S = 1.0
 PEERS_NOTE = "cluster:peers"
-_TELLING = ("channels", "alert_rules", "maintenance_windows", "escalation_policies", "on_call_schedules")
+_TELLING = ("channels", "alert_rules", "maintenance_windows", "escalation_policies", "on_call_schedules", "probes")
 _JUDGED = ("verdicts", "incidents")
 
 
@@ -97,9 +97,10 @@ class Cluster:
 
     async def stop(self) -> None:
         """Take no part any more; a primary hands its office over first, if somebody can take it."""
-        for task in self._tasks:
+        for task in (*self._tasks, *self._doing):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._doing, return_exceptions=True)
+        self.work.close()
         if self.carrier.standing.leads and len(self.carrier.node.membership.in_order()) > 1:
             try:
                 async with asyncio.timeout(2.0):

@@ -87,6 +87,11 @@ class Work:
         tasks, desk.waiting = tuple(desk.waiting), []
         return Tasks(tasks=tasks)
 
+    def close(self) -> None:
+        """Let everybody go who waits for work."""
+        for desk in self._desks.values():
+            desk.came.set()
+
     def done(self, said: Done) -> None:
         """Something came of a task; of one that nobody waits for any more nothing is kept."""
         waiting = self._open.get(said.id)

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from tocsin.core.result import CheckError, CheckResult, Numbered, Status, from_micros, micros
+from tocsin.core.ticks import Look
 from tocsin.store.cursor import read_cursor, write_cursor
 from tocsin.store.memory import Newest
 from tocsin.store.packing import (
@@ -21,6 +22,7 @@ from tocsin.store.packing import (
     evidence_of,
     pack,
     result_json,
+    seat_of,
     status_of,
     unpack,
 )
@@ -175,6 +177,24 @@ class Results:
             for row in sorted(rows, key=lambda row: (row[1], row[3], row[2]))
             if row[2] in names
         ]
+
+    def looks(self, monitor_id: str, start: datetime, end: datetime, limit: int) -> list[Look]:
+        """What each result of start ≤ slot < end says in short, newest first, at most `limit`."""
+        s, place = self._s, self._s.places.of(monitor_id)
+        where, values = "monitor = ? AND workspace = ? AND at >= ? AND at < ?", [
+            place.monitor, place.workspace, micros(start), micros(end)
+        ]  # fmt: skip
+        names, found = s.places.location_names(), list[Look]()
+        for row in self._both(where, values, limit):
+            location, seat = names.get(row[2], ""), seat_of(row[7])
+            found.append(
+                Look(
+                    at=from_micros(row[1]), attempt=row[3], location=location,
+                    seat=location if seat is None else names.get(seat, location), status=status_of(row[5]),
+                    total_ms=None if row[6] is None else row[6] / 100,
+                )
+            )  # fmt: skip
+        return found
 
     def latest(self, monitor_id: str) -> list[StoredResult]:
         """The newest result of each location, by location's name, with everything that was seen."""

@@ -64,7 +64,7 @@ class MonitorIn(Struct, frozen=True, kw_only=True):
 
 
 class LocationOut(Struct, frozen=True, kw_only=True):
-    """What one location says."""
+    """What one location says. `stand_in`: who looked in its place, because it was lost."""
 
     location: str
     vote: str | None
@@ -73,6 +73,7 @@ class LocationOut(Struct, frozen=True, kw_only=True):
     at: str | None
     since: str | None
     reason: dict[str, Any] | None
+    stand_in: str | None
 
 
 class MonitorOut(MonitorIn, frozen=True, kw_only=True):
