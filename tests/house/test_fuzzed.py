@@ -44,7 +44,7 @@ NOT_FUZZED = {
     "store/preferences.py": "a column that we wrote",
     "store/probes.py": "a column that we wrote",
     "store/records.py": "a column that we wrote",
-    "store/results.py": "calls packing.unpack",
+    "store/stored.py": "calls packing.unpack",
     "store/sessions.py": "a column that we wrote",
     "store/states.py": "a column that we wrote",
     "store/verdicts.py": "a column that we wrote",
