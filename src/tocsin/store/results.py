@@ -6,7 +6,7 @@ changed; each location's latest is kept whole in memory and written with the mov
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +24,8 @@ from tocsin.store.packing import (
     result_json,
     seat_of,
     status_of,
-    unpack,
 )
+from tocsin.store.stored import whole
 from tocsin.store.tail import not_moved, tail_rows
 from tocsin.store.transport import Spot, number
 
@@ -352,33 +352,6 @@ class Results:
             if gone >= limit:
                 break
         return gone
-
-
-def whole(s: Session, rows: list[Packed], kept: dict[tuple[int, ...], bytes] | None = None) -> list[StoredResult]:
-    """The stored results of these rows, each with its evidence if that was kept, without those of monitors that are gone."""
-    return [stored for stored in each_whole(s, rows, kept) if stored is not None]
-
-
-def each_whole(
-    s: Session, rows: list[Packed], kept: dict[tuple[int, ...], bytes] | None = None
-) -> Iterator[StoredResult | None]:
-    """`whole`, with None for each row of a monitor that is gone."""
-    names = s.places.location_names()
-    ids: dict[int, tuple[str, str, str]] = {}
-    for row in rows:
-        if row[0] not in ids:
-            of = s.row("SELECT id, workspace_id, type FROM monitors WHERE key = ?", row[0])
-            if of is None:
-                yield None
-                continue
-            ids[row[0]] = of[0], of[1], of[2]
-        data = None if kept is None else kept.get(row[:4])
-        if data is None:
-            proof = s.row(
-                "SELECT data FROM evidence WHERE monitor = ? AND at = ? AND location = ? AND attempt = ?", *row[:4]
-            )
-            data = None if proof is None else proof[0]
-        yield unpack(row, ids[row[0]], names, data)
 
 
 def _telling(result: CheckResult, before: str | None) -> bool:
