@@ -496,7 +496,7 @@ PARSERS = (
     Parser(name="spooled batches", files=("store/store.py",), read=_payload, allowed=(msgspec.DecodeError, UnicodeDecodeError), examples=_payloads),
     Parser(
         name="entries of the control log", files=("store/images.py",), read=_entry, allowed=(Invalid, SettingsError),
-        examples=lambda: (images.encode([_CHANNEL]), images.encode([])),
+        examples=lambda: (images.encode([_CHANNEL]), images.encode([]), images.encode([_CHANNEL] * 9)),
     ),
     Parser(name="snapshots", files=("store/snapshot.py",), read=_snapshot, allowed=(Invalid, SettingsError), examples=_snapshots, slow=True),
     Parser(name="sealed secrets", files=("store/sealing.py",), read=_sealed, allowed=(SettingsError,), examples=given(_CLOSED, sealing.Seal(KEY).close({}, "channels c2"))),

@@ -13,15 +13,17 @@ import msgspec
 
 from tocsin import __version__, telemetry
 from tocsin.clock import Clock
+from tocsin.cluster import wire
 from tocsin.cluster.carrier import Carrier
 from tocsin.cluster.peers import Peers
 from tocsin.cluster.registry import Registry
 from tocsin.cluster.standing import Hooks, Standing
 from tocsin.cluster.wire import ConnectionStatus, Heartbeat, Peer, SystemMetrics
+from tocsin.cluster.work import POLL_S, Task, Tasks, Work, carry_out
 from tocsin.core.instance import Instance, InstanceRole
 from tocsin.core.lease import Terms
 from tocsin.core.result import iso
-from tocsin.errors import Conflict, Denied, NotFound, NotPrimary, PeerLost, StoreUnavailable
+from tocsin.errors import Conflict, Denied, Invalid, NotFound, NotPrimary, PeerLost, StoreUnavailable
 from tocsin.net import Net
 from tocsin.pipeline.corridor import Corridor
 from tocsin.secret import Secret
@@ -61,6 +63,8 @@ class Cluster:
     forget: Callable[[], None] = lambda: None
     reached_at: float | None = None
     sync_errors: int = 0
+    work: Work = field(default_factory=Work)
+    _doing: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     _tasks: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
 
     @classmethod
@@ -81,20 +85,22 @@ class Cluster:
         )  # fmt: skip
         peers.token, registry.changed = registry.own_token, made.learn
         hooks.turned, hooks.applied = made.turned, made.applied
+        corridor.delivery.budget = carrier.may_send
         await made.learn()
         return made
 
     async def start(self) -> None:
         """Take part from now on."""
         self.carrier.start()
-        loops = (self._admit_on, self._report_on)
+        loops = (self._admit_on, self._report_on, self._work_on)
         self._tasks = [asyncio.create_task(_ever(loop), name=f"cluster {loop.__name__}") for loop in loops]
 
     async def stop(self) -> None:
         """Take no part any more; a primary hands its office over first, if somebody can take it."""
-        for task in self._tasks:
+        for task in (*self._tasks, *self._doing):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._doing, return_exceptions=True)
+        self.work.close()
         if self.carrier.standing.leads and len(self.carrier.node.membership.in_order()) > 1:
             try:
                 async with asyncio.timeout(2.0):
@@ -167,6 +173,9 @@ class Cluster:
             known = {peer.id for peer in peers if peer.url}
             peers += [peer for peer in first if peer.id not in known]
         self.peers.learn(peers)
+        self.corridor.runner.others = self.work.locations(
+            {one.location: one.id for one in found if one.id != self.me.id}
+        )
 
     # Reports ---------------------------------------------------------------------------------------------------------
     def report(self) -> Heartbeat:
@@ -200,6 +209,35 @@ class Cluster:
             self.sync_errors += 1
             log.warning("cluster.not_reported", error=str(error))
         await asyncio.sleep(min(self.heartbeat_s, 5.0 if self.sync_errors else self.heartbeat_s))
+
+    async def _work_on(self) -> None:
+        """Ask the primary what is to be checked besides the schedule, and do it."""
+        leader = self.carrier.standing.primary
+        if leader is None or leader == self.me.id:
+            await asyncio.sleep(1.0)
+            return
+        try:
+            reply = await self.peers.ask(
+                leader, "GET", "/sync/api/work", epoch=self.carrier.node.epoch, timeout_s=POLL_S + 10.0
+            )
+            tasks = wire.read(Tasks, reply.body).tasks
+        except (PeerLost, Denied, Conflict, NotFound, NotPrimary, Invalid) as error:
+            log.debug("cluster.no_work", error=str(error))
+            await asyncio.sleep(1.0)
+            return
+        for task in tasks:
+            doing = asyncio.create_task(self._carry_out(leader, task))
+            self._doing.add(doing)
+            doing.add_done_callback(self._doing.discard)
+
+    async def _carry_out(self, leader: str, task: Task) -> None:
+        try:
+            done = await carry_out(self.corridor, task)
+            await self.peers.ask(leader, "POST", "/sync/api/work", done, epoch=self.carrier.node.epoch)
+        except (PeerLost, Denied, Conflict, NotFound, NotPrimary) as error:
+            log.debug("cluster.work_not_told", error=str(error))
+        except Exception:
+            log.exception("cluster.work_fault", monitor=task.monitor)
 
     async def _admit_on(self) -> None:
         """As primary, let the membership follow the registered instances."""

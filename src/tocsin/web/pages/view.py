@@ -85,7 +85,7 @@ def about(call: Call, incident: Incident) -> str:
     for prefix in (quarantine.SUBJECT, probe.SUBJECT):
         if incident.subject.startswith(prefix):
             return f"Location {incident.subject.removeprefix(prefix)}"
-    return coverage.NAME if incident.subject == coverage.SUBJECT else "A deleted monitor"
+    return coverage.NAME if incident.subject == coverage.SUBJECT else incident.name or "A deleted monitor"
 
 
 @cache
