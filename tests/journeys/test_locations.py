@@ -9,8 +9,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from builders import FakeClock
+from builders import FakeClock, an_outcome
+from tocsin.app.server import take_late
 from tocsin.pipeline.watchlist import Watched
+from tocsin.probe.wire import Late
 from world import Place, Probes, Web, World, a_location, webs
 
 THREE = ("us-east", "europe", "asia")
@@ -207,3 +209,20 @@ async def test_a_probe_that_doubts_itself_abstains(tmp_path: Path) -> None:
         await world.go(35)
         assert world.corridor.watchlist.quarantined("ws") == {"asia"}
         assert sink.posts[0]["reason"] == "its own self-test fails: it reaches none of its 3 anchors"
+
+
+async def test_a_result_that_comes_late_fills_history_if_it_may_come_from_there(tmp_path: Path) -> None:
+    async with around_the_world(tmp_path, *THREE) as (world, _, sink, (watched,)):
+        slot = world.clock.now()
+        await world.go(30)
+
+        def late(code: str, monitor_id: str = watched.monitor.id, workspace: str = "ws") -> Late:
+            outcome = an_outcome("down", at=slot, location=code)
+            return Late(who=(workspace, code), monitor_id=monitor_id, scheduled_at=slot, attempt=3, outcome=outcome)
+
+        for one in (late("asia"), late("us-west"), late("asia", "nobody"), late("asia", workspace="elsewhere")):
+            await take_late(world.corridor, one)
+        rows, _ = await world.store.of("ws").read(lambda s: s.results.page(watched.monitor.id, limit=100))
+        assert [(r.location, r.status) for r in rows if r.attempt == 3] == [("asia", "down")]
+        assert value(watched) == "up"
+        assert sink.events == []
