@@ -53,6 +53,7 @@ async def test_one_that_fails_alone_is_partial_and_nobody_is_paged(tmp_path: Pat
         probes.status["europe"] = "down"
         await world.go(45)
         assert value(watched) == "partial"
+        assert bytes(watched.tally[-2:]) == b"pp"
         assert sink.events == []
 
 
@@ -73,7 +74,9 @@ async def test_all_look_in_the_same_slot_and_each_result_is_kept(tmp_path: Path)
     async with around_the_world(tmp_path, *THREE) as (world, probes, _, (watched,)):
         probes.runs.clear()
         probes.silence("asia")
+        ticks = len(watched.tally)
         await world.go(20)
+        assert bytes(watched.tally[ticks:]) == b"u"  # one letter for all of them
         slots = {slot for _, slot, attempt in probes.runs if attempt == 0}
         assert len(slots) == 1
         rows, _ = await world.store.of("ws").read(lambda s: s.results.page(watched.monitor.id))
