@@ -132,7 +132,7 @@ class Judgement:
     ) -> None:
         """Decide from the present states, and take its incidents a step further: that of the verdict, then those of
         the rules that cover it."""
-        if w.monitor.paused:
+        if w.monitor.paused or not self.leads:
             return
         draft.touch(w)
         draft.judged[w.monitor.id] = w
