@@ -64,6 +64,7 @@ class One:
         return Instance(
             **{
                 "id": f"instance-{self.name}", "name": self.name, "location": self.name, "sync_url": self.url,
+                "web_url": f"http://{self.name}.example",
                 "fingerprint": self.fingerprint, "failover_order": self.order, "incarnation": f"disk-of-{self.name}",
                 "created_at": NOW, "version": "0",
             } | more
@@ -116,6 +117,7 @@ class One:
             for task in self.cluster._tasks:
                 task.cancel()
             await self.cluster.carrier.stop()
+            self.cluster.work.close()
             self.cluster.peers.close()
         await self.listening.stop()
         await self.corridor.stop()

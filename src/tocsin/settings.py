@@ -77,6 +77,7 @@ SETTINGS: tuple[Setting, ...] = (
     _s("DB_RETRY_DELAY_MS", "int", 1000, "Wait after the first failed try, doubled each time, ms", "DB_RETRY_DELAY_MS", low=1, high=60000),
     _s("ENABLE_SYNC_API", "bool", False, "Whether this server may be one of several: opens the sync API. Without TOCSIN_PRIMARY_SYNC_URL it begins as their primary", "ENABLE_SYNC_API"),
     _s("SYNC_API_PORT", "int", 3002, "Port of the sync API", "SYNC_API_PORT", low=0, high=65535),
+    _s("SYNC_HOST", "text", "", "Address that the sync API listens on. Default: TOCSIN_HOST"),
     _s("PRIMARY_SYNC_URL", "text", "", "Where the sync API of an instance is that lets this one in, such as https://watch.example.org:3002. Used once: later the stored membership counts", "PRIMARY_SYNC_URL"),
     _s("SYNC_SECRET", "secret", None, "What instances show each other when one registers: the same at all of them, at least 16 characters", "SYNC_SECRET"),
     _s("SYNC_URL", "text", "", "Where the others reach the sync API of this server. Without it this server only observes: it never votes and cannot become primary"),
@@ -281,7 +282,7 @@ def _fit(s: Setting, value: Any, name: str) -> Any:
 def _path(text: str, name: str) -> Path:
     try:
         return Path(text).expanduser()
-    except RuntimeError:
+    except (RuntimeError, ValueError):  # nobody of that name, or a name that none can be
         raise SettingsError(f"{name}: expected after ~ the name of a user who has a home, found {text!r}") from None
 
 

@@ -6,6 +6,8 @@ from typing import TypeVar
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tocsin.core.control_log import BEGIN, Entry, Log, Position
 from tocsin.core.failover import Node
@@ -20,6 +22,7 @@ from tocsin.core.turn import (
     Disk,
     Done,
     Effect,
+    Event,
     Forced,
     HandedOver,
     Me,
@@ -69,7 +72,10 @@ def elected(name: str = "a", peers: Membership | None = None, **disk: object) ->
     now = node.wakes_at()
     node.step(now, Ticked())
     node.step(
-        now, Received(sender="b", message=PreVoted(epoch=0, asked=node.epoch + 1, granted=True, incarnation="b1"))
+        now,
+        Received(
+            sender="b", message=PreVoted(epoch=0, asked=node.epoch + 1, granted=True, incarnation="b1", stamp=now)
+        ),
     )
     node.step(now, Received(sender="b", message=Voted(epoch=1, asked=node.epoch, granted=True, incarnation="b1")))
     assert node.role == "elect"
@@ -92,7 +98,7 @@ def heard(node: Node, now: float, who: str = "b", stamp: float | None = None) ->
 def test_nobody_stands_or_votes_before_a_promise_from_before_the_start_is_over() -> None:
     node = a_node()
     assert node.wakes_at() >= TERMS.promise_s
-    ask = PreVote(epoch=1, last=Position(0, 0), incarnation="b1")
+    ask = PreVote(epoch=1, last=Position(0, 0), incarnation="b1", stamp=1.0)
     early = said(node.step(TERMS.promise_s - 0.1, Received(sender="b", message=ask)))
     late = said(node.step(TERMS.promise_s, Received(sender="b", message=ask)))
     assert [m.granted for m in early + late if isinstance(m, PreVoted)] == [False, True]
@@ -123,7 +129,7 @@ def test_an_elected_primary_works_only_when_a_majority_stored_the_beginning() ->
     node = a_node()
     now = node.wakes_at()
     node.step(now, Ticked())
-    node.step(now, Received(sender="b", message=PreVoted(epoch=0, asked=1, granted=True, incarnation="b1")))
+    node.step(now, Received(sender="b", message=PreVoted(epoch=0, asked=1, granted=True, incarnation="b1", stamp=now)))
     effects = node.step(now, Received(sender="b", message=Voted(epoch=1, asked=1, granted=True, incarnation="b1")))
     assert [e.kind for e in found(Write, effects)[0].entries] == [BEGIN]
     assert (node.role, node.lease_left(now), node.may_send(now)) == ("elect", 0.0, 0.0)
@@ -199,7 +205,7 @@ def test_another_disk_has_no_vote_and_does_not_stand() -> None:
     node = a_node()
     now = node.wakes_at()
     node.step(now, Ticked())
-    node.step(now, Received(sender="c", message=PreVoted(epoch=0, asked=1, granted=True, incarnation="c2")))
+    node.step(now, Received(sender="c", message=PreVoted(epoch=0, asked=1, granted=True, incarnation="c2", stamp=now)))
     assert node.epoch == 0
 
 
@@ -293,3 +299,77 @@ def test_terms_that_cannot_hold_are_refused() -> None:
         Terms(promise_factor=1.0)
     with pytest.raises(ValueError, match="beat_s"):
         Terms(beat_s=10)
+
+
+def test_a_snapshot_that_is_older_than_what_is_committed_is_refused() -> None:
+    node, now = elected()
+    with pytest.raises(ValueError, match="the snapshot goes to 0"):
+        node.step(now, SnapshotInstalled(position=Position(0, 0), membership=node.membership))
+
+
+def test_how_long_nobody_was_heard_is_known() -> None:
+    node, now = elected()
+    assert node.unheard_s(now + 1) == 0
+    other = a_node("b", now=5.0)
+    assert other.unheard_s(9.0) == 4
+    other.step(10.0, Received(sender="a", message=Append(epoch=1, stamp=1.0, prev=Position(0, 0), commit=0)))
+    assert other.unheard_s(12.0) == 2
+
+
+POSITIONS = st.builds(Position, st.integers(0, 4), st.integers(0, 6))
+EPOCHS = st.integers(0, 5)
+ENTRIES = st.lists(
+    st.builds(Entry, epoch=EPOCHS, index=st.integers(1, 6), kind=st.just("config"), payload=st.just(b"x")), max_size=3
+).map(tuple)
+INCARNATIONS = st.sampled_from(["a1", "b1", "c1", "c2"])
+MESSAGES = st.one_of(
+    st.builds(PreVote, epoch=EPOCHS, last=POSITIONS, incarnation=INCARNATIONS, stamp=st.just(0.0)),
+    st.builds(PreVoted, epoch=EPOCHS, asked=EPOCHS, granted=st.booleans(), incarnation=INCARNATIONS, stamp=st.just(0.0)),
+    st.builds(Vote, epoch=EPOCHS, last=POSITIONS, incarnation=INCARNATIONS, released=st.none() | EPOCHS),
+    st.builds(Voted, epoch=EPOCHS, asked=EPOCHS, granted=st.booleans(), incarnation=INCARNATIONS),
+    st.builds(
+        Append, epoch=EPOCHS, stamp=st.just(0.0), prev=POSITIONS, commit=st.integers(0, 6), entries=ENTRIES,
+        snapshot=st.booleans(),
+    ),
+    st.builds(
+        Appended, epoch=EPOCHS, stamp=st.just(0.0), ok=st.booleans(), index=st.integers(0, 9), incarnation=INCARNATIONS
+    ),
+    st.builds(TransferNow, epoch=EPOCHS, last=POSITIONS),
+)  # fmt: skip
+EVENTS = st.one_of(
+    st.just(Ticked()),
+    st.builds(Received, sender=st.sampled_from(["b", "c", "stranger"]), message=MESSAGES),
+    st.just(Proposed(proposals=(Proposal(id="p", kind="config", payload=b"x"),))),
+    st.builds(Compacted, index=st.integers(0, 6)),
+    st.builds(ChangeAsked, id=st.just("c"), change=st.builds(Change, remove=st.sampled_from(["b", "c", None]))),
+    st.builds(PromoteAsked, id=st.just("h"), to=st.sampled_from(["b", "a", None])),
+)
+
+
+@given(st.lists(st.tuples(st.floats(0, 20), EVENTS), max_size=30))
+def test_whatever_is_said_it_keeps_its_word(story: list[tuple[float, Event]]) -> None:
+    """Epoch and commit never go back, a vote is on disk when it is said, and what is committed is never cut."""
+    node, now = a_node(), 0.0
+    epoch = commit = 0
+    votes: dict[int, str] = {}
+    for wait, event in story:
+        now += wait
+        try:
+            effects = node.step(now, event)
+        except AssertionError as two_primaries:
+            if "both primary" in str(two_primaries):
+                return
+            raise
+        written: Write | None = None
+        for effect in effects:
+            if isinstance(effect, Write):
+                written = effect
+                assert effect.cut is None or effect.cut > commit
+            elif isinstance(effect, Send) and isinstance(effect.message, Voted) and effect.message.granted:
+                assert written is not None
+                assert (written.epoch, written.voted_for) == (effect.message.asked, effect.to)
+                assert votes.setdefault(effect.message.asked, effect.to) == effect.to
+        assert node.epoch >= epoch
+        assert node.commit >= commit
+        assert node.log.last.index >= node.commit
+        epoch, commit = node.epoch, node.commit

@@ -115,6 +115,7 @@ def reads(w: World) -> dict[str, Callable[[Session], Any]]:
         "states.all": lambda s: s.states.all(),
         "results.page": lambda s: s.results.page(m),
         "results.statuses": lambda s: s.results.statuses(m, now - FAR, now + FAR, 10),
+        "results.looks": lambda s: s.results.looks(m, now - FAR, now + FAR, 10),
         "results.latest": lambda s: s.results.latest(m),
         "results.recent": lambda s: s.results.recent([m]),
         "results.newest": lambda s: s.results.newest(),

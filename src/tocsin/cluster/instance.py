@@ -13,15 +13,18 @@ import msgspec
 
 from tocsin import __version__, telemetry
 from tocsin.clock import Clock
+from tocsin.cluster import results, wire
 from tocsin.cluster.carrier import Carrier
 from tocsin.cluster.peers import Peers
 from tocsin.cluster.registry import Registry
+from tocsin.cluster.results import EXPIRE_S, Results
 from tocsin.cluster.standing import Hooks, Standing
 from tocsin.cluster.wire import ConnectionStatus, Heartbeat, Peer, SystemMetrics
+from tocsin.cluster.work import POLL_S, Task, Tasks, Work, carry_out
 from tocsin.core.instance import Instance, InstanceRole
 from tocsin.core.lease import Terms
 from tocsin.core.result import iso
-from tocsin.errors import Conflict, Denied, NotFound, NotPrimary, PeerLost, StoreUnavailable
+from tocsin.errors import Conflict, Denied, Invalid, NotFound, NotPrimary, PeerLost, StoreUnavailable
 from tocsin.net import Net
 from tocsin.pipeline.corridor import Corridor
 from tocsin.secret import Secret
@@ -32,7 +35,7 @@ log = telemetry.logger("tocsin.cluster")
 
 ADMIT_S = 1.0
 PEERS_NOTE = "cluster:peers"
-_TELLING = ("channels", "alert_rules", "maintenance_windows", "escalation_policies", "on_call_schedules")
+_TELLING = ("channels", "alert_rules", "maintenance_windows", "escalation_policies", "on_call_schedules", "probes")
 _JUDGED = ("verdicts", "incidents")
 
 
@@ -44,9 +47,15 @@ class Heard:
     said: Heartbeat
 
 
+async def _nobody(_: str) -> None:
+    """Nobody hears of it."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Cluster:
-    """Made by `begin`, started once the corridor runs. `forget` makes the web forget what it remembers of accounts."""
+    """Made by `begin`, started once the corridor runs. `forget` makes the web forget what it remembers of accounts;
+    `followed` hears when another instance leads, with its address for people. `web_urls`: where people and probes reach the
+    instances, the primary first."""
 
     me: Instance
     store: Store
@@ -57,10 +66,15 @@ class Cluster:
     peers: Peers
     heartbeat_s: float
     folder: Path
+    results: Results
     heard: dict[str, Heard] = field(default_factory=dict[str, Heard])
     forget: Callable[[], None] = lambda: None
+    followed: Callable[[str], Awaitable[None]] = _nobody
+    web_urls: tuple[str, ...] = ()
     reached_at: float | None = None
     sync_errors: int = 0
+    work: Work = field(default_factory=Work)
+    _doing: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     _tasks: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
 
     @classmethod
@@ -78,23 +92,27 @@ class Cluster:
         made = cls(
             me=me, store=store, corridor=corridor, clock=clock, carrier=carrier, registry=registry, peers=peers,
             heartbeat_s=heartbeat_s, folder=folder,
+            results=Results(replica, corridor, f"{me.id}:{me.incarnation}"),
         )  # fmt: skip
         peers.token, registry.changed = registry.own_token, made.learn
         hooks.turned, hooks.applied = made.turned, made.applied
+        corridor.delivery.budget = carrier.may_send
+        await made.results.begin()
         await made.learn()
         return made
 
     async def start(self) -> None:
         """Take part from now on."""
         self.carrier.start()
-        loops = (self._admit_on, self._report_on)
+        loops = (self._admit_on, self._report_on, self._work_on, self._results_on, self._expire_on)
         self._tasks = [asyncio.create_task(_ever(loop), name=f"cluster {loop.__name__}") for loop in loops]
 
     async def stop(self) -> None:
         """Take no part any more; a primary hands its office over first, if somebody can take it."""
-        for task in self._tasks:
+        for task in (*self._tasks, *self._doing):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._doing, return_exceptions=True)
+        self.work.close()
         if self.carrier.standing.leads and len(self.carrier.node.membership.in_order()) > 1:
             try:
                 async with asyncio.timeout(2.0):
@@ -113,12 +131,19 @@ class Cluster:
     async def turned(self, standing: Standing) -> None:
         """This instance leads, or another one does, or nobody."""
         self.forget()
+        self.results.forget()
         if standing.leads:
             await self._write_self()
             await self.learn()
             await self.corridor.lead(self.me.location)
             return
         await self.corridor.follow(await self._home(standing))
+        await self.learn()
+        await self.followed(self.peers.web(standing.primary) or "")
+
+    def elsewhere(self) -> str | None:
+        """None where this instance leads; else the primary's address for people and probes, "" while there is none."""
+        return None if self.carrier.standing.leads else self.peers.web(self.carrier.standing.primary) or ""
 
     async def _home(self, standing: Standing) -> str:
         """The location that local monitors are checked from: the primary's, if it is known."""
@@ -151,6 +176,8 @@ class Cluster:
         workspaces = {name[0] for table in _TELLING for name in applied.changed.get(table, ())}
         workspaces |= {name[0] for name in applied.changed.get("memberships", ())}
         judged = any(applied.changed.get(table) for table in _JUDGED)
+        for workspace in sorted({str(name[0]) for name in applied.changed.get("probes", ())}):
+            await self.corridor.locations_changed(workspace)
         await self.corridor.adopt(sorted(map(str, monitors)), sorted(map(str, workspaces)), judged=judged)
 
     async def learn(self) -> None:
@@ -160,13 +187,18 @@ class Cluster:
             return list(s.instances.all()), s.notes.get(PEERS_NOTE)
 
         found, noted = await self.store.everything().read(work)
-        peers = [Peer(id=one.id, url=one.sync_url, fingerprint=one.fingerprint) for one in found]
+        peers = [Peer(id=one.id, url=one.sync_url, fingerprint=one.fingerprint, web=one.web_url) for one in found]
         if noted:
             first = msgspec.convert(noted, type=list[Peer])
             self.carrier.first = first[0].id if first else None
             known = {peer.id for peer in peers if peer.url}
             peers += [peer for peer in first if peer.id not in known]
         self.peers.learn(peers)
+        first = self.carrier.standing.primary
+        self.web_urls = tuple(one.web_url for one in sorted(found, key=lambda one: one.id != first) if one.web_url)
+        self.corridor.runner.others = self.work.locations(
+            {one.location: one.id for one in found if one.id != self.me.id}
+        )
 
     # Reports ---------------------------------------------------------------------------------------------------------
     def report(self) -> Heartbeat:
@@ -200,6 +232,55 @@ class Cluster:
             self.sync_errors += 1
             log.warning("cluster.not_reported", error=str(error))
         await asyncio.sleep(min(self.heartbeat_s, 5.0 if self.sync_errors else self.heartbeat_s))
+
+    async def _work_on(self) -> None:
+        """Ask the primary what is to be checked besides the schedule, and do it."""
+        leader = self.carrier.standing.primary
+        if leader is None or leader == self.me.id:
+            await asyncio.sleep(1.0)
+            return
+        try:
+            reply = await self.peers.ask(
+                leader, "GET", "/sync/api/work", epoch=self.carrier.node.epoch, timeout_s=POLL_S + 10.0
+            )
+            tasks = wire.read(Tasks, reply.body).tasks
+        except (PeerLost, Denied, Conflict, NotFound, NotPrimary, Invalid) as error:
+            log.debug("cluster.no_work", error=str(error))
+            await asyncio.sleep(1.0)
+            return
+        for task in tasks:
+            doing = asyncio.create_task(self._carry_out(leader, task))
+            self._doing.add(doing)
+            doing.add_done_callback(self._doing.discard)
+
+    async def _carry_out(self, leader: str, task: Task) -> None:
+        try:
+            done = await carry_out(self.corridor, task)
+            await self.peers.ask(leader, "POST", "/sync/api/work", done, epoch=self.carrier.node.epoch)
+        except (PeerLost, Denied, Conflict, NotFound, NotPrimary) as error:
+            log.debug("cluster.work_not_told", error=str(error))
+        except Exception:
+            log.exception("cluster.work_fault", monitor=task.monitor)
+
+    async def _results_on(self) -> None:
+        """Exchange results with the primary."""
+        await self.results.wait()
+        leader = self.carrier.standing.primary
+        if leader is None or leader == self.me.id or self.carrier.torn:
+            return
+        said = results.write(await self.results.offer())
+        try:
+            reply = await self.peers.ask(leader, "POST", "/sync/api/results", said, epoch=self.carrier.node.epoch)
+            if await self.results.hear(results.read(reply.body)):
+                self.results.stirred.set()
+        except (PeerLost, Denied, Conflict, NotFound, NotPrimary, Invalid) as error:
+            log.debug("cluster.results_not_exchanged", error=str(error))
+            await asyncio.sleep(1.0)
+
+    async def _expire_on(self) -> None:
+        """Forget numbers that are a day old."""
+        await asyncio.sleep(EXPIRE_S)
+        await self.results.expire()
 
     async def _admit_on(self) -> None:
         """As primary, let the membership follow the registered instances."""

@@ -28,7 +28,7 @@ class Line:
 
     def __init__(self, net: Net, url: str, fingerprint: str) -> None:
         self.url, self.fingerprint = url, fingerprint
-        self._kept = Kept(net, urls.parse(url), pin=fingerprint or None, most_body=wire.PIECE + 4096)
+        self._kept = Kept(net, urls.parse(url), pin=fingerprint or None, most_body=wire.MOST_BODY)
 
     @property
     def shown(self) -> str:
@@ -45,7 +45,7 @@ class Line:
             headers.append(("Authorization", f"Bearer {token}"))
         if epoch is not None:
             headers.append((EPOCH, str(epoch)))
-        data = b"" if body is None else wire.write(body)
+        data = b"" if body is None else body if isinstance(body, bytes) else wire.write(body)
         reply = await self._kept.ask(method, path, headers, data, timeout_s=timeout_s)
         if not 200 <= reply.status < 300:
             raise raised(reply, self.url)
@@ -110,6 +110,11 @@ class Peers:
         """Where that instance is reached, if it is known."""
         peer = self._book.get(of) if of is not None else None
         return peer.url if peer is not None else None
+
+    def web(self, of: str | None) -> str | None:
+        """Where people reach that instance, if it is known."""
+        peer = self._book.get(of) if of is not None else None
+        return peer.web or None if peer is not None else None
 
     def line(self, to: str) -> Line:
         """The line to that instance; PeerLost when there is no address of it."""

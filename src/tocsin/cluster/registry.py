@@ -128,7 +128,7 @@ class Registry:
         found = await self._store.everything().read(lambda s: s.instances.all())
         first = self._carrier.standing.primary or ""
         return tuple(
-            Peer(id=one.id, url=one.sync_url, fingerprint=one.fingerprint)
+            Peer(id=one.id, url=one.sync_url, fingerprint=one.fingerprint, web=one.web_url)
             for one in sorted(found, key=lambda one: (one.id != first, one.failover_order, one.name))
         )
 
@@ -199,7 +199,8 @@ def _instance_of(asked: Registration, now: datetime) -> Instance:
     return Instance(
         id=asked.instanceId, name=asked.instanceName, location=asked.location,
         sync_url=(asked.publicEndpoint or "").rstrip("/"),
-        fingerprint=asked.fingerprint, failover_order=asked.failoverOrder, version=asked.version,
+        web_url=asked.webUrl.rstrip("/"), fingerprint=asked.fingerprint,
+        failover_order=asked.failoverOrder, version=asked.version,
         capabilities=asked.capabilities, system_info=msgspec.to_builtins(asked.systemInfo), incarnation=asked.incarnation,
         witness=asked.witness, created_at=now,
     )  # fmt: skip

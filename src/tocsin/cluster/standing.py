@@ -19,6 +19,10 @@ class Peers(Protocol):
         """Where that instance is reached, if it is known."""
         ...
 
+    def web(self, of: str | None) -> str | None:
+        """Where people reach that instance, if it is known."""
+        ...
+
     def reaches(self, to: str) -> bool:
         """Whether there is an address of that instance."""
         ...

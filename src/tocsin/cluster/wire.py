@@ -66,6 +66,7 @@ class Registration(Struct, frozen=True, kw_only=True):
     capabilities: tuple[Short, ...] = ()
     failoverOrder: Annotated[int, Meta(ge=0, le=9999)] = 99
     publicEndpoint: Url | None = None
+    webUrl: Url = ""
     systemInfo: SystemInfo = SystemInfo()
     incarnation: Ident
     fingerprint: Short = ""
@@ -76,11 +77,12 @@ class Registration(Struct, frozen=True, kw_only=True):
 
 
 class Peer(Struct, frozen=True, kw_only=True):
-    """Where an instance is reached, and the certificate it shows there ("" for none)."""
+    """Where an instance is reached by its peers, the certificate it shows there ("" for none), and where by people."""
 
     id: str
     url: str
     fingerprint: str = ""
+    web: str = ""
 
 
 class Registered(Struct, frozen=True, kw_only=True):

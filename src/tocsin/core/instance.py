@@ -19,6 +19,7 @@ class Instance(Struct, frozen=True, kw_only=True):
     name: str
     location: str
     sync_url: str = ""
+    web_url: str = ""
     fingerprint: str = ""
     failover_order: int = 99
     version: str = ""

@@ -95,7 +95,7 @@ def change(seat: Seat, event: ChangeAsked) -> None:
         _refuse(seat, event.id, "not_possible", why)
         return
     after = membership.changed(seat.membership, event.change)
-    if not lease.holds(office.lease(seat.me.id, after, seat.now, seat.terms), seat.now + seat.terms.send_s):
+    if not lease.outlasts(office.lease(seat.me.id, after, seat.now, seat.terms), seat.now, seat.terms):
         _refuse(seat, event.id, "not_possible", "too few of those that would vote are heard: the office would be lost")
         return
     entry = _members(seat, after)

@@ -77,10 +77,10 @@ class Sign(Struct, frozen=True, kw_only=True):
     version: str | None = None
     trouble: str | None = None
     """What its own self-test found wrong, or None."""
-    results: int | None = None
-    """How many checks it has run since it started."""
     busy: int | None = None
-    """How many it runs now."""
+    """How many checks it runs now."""
+    newest_key: bool = True
+    """Whether it takes the newest key that we have for it."""
 
 
 class Health(Struct, frozen=True, kw_only=True):

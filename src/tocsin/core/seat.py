@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tocsin.core import election, lease, membership
-from tocsin.core.control_log import Entry, Log, committed
+from tocsin.core import control_log, election, lease, membership
+from tocsin.core.control_log import Entry, Log
 from tocsin.core.election import Promise
 from tocsin.core.lease import Terms
 from tocsin.core.membership import Membership
@@ -15,10 +15,11 @@ from tocsin.core.turn import Became, Committed, Disk, Done, Effect, Me, Refused,
 
 @dataclass(slots=True)
 class Standing:
-    """One attempt at office: asking beforehand (`asking`), or for votes; `yes` are those who agreed."""
+    """One attempt at office: asking beforehand (`asking`), or for votes, since this time; `yes` are those who agreed."""
 
     epoch: int
     asking: bool
+    since: float
     yes: set[str] = field(default_factory=set[str])
 
 
@@ -36,6 +37,8 @@ class Seat:
         self.office: Office | None = None
         self.standing: Standing | None = None
         self.attempts = 0
+        self.heard_at = now
+        self.diverged = False
         self.promise = Promise(now if self.sole() else lease.restart_end(now, terms))
         self.stand_at = self.promise.until + self.stand_wait()
 
@@ -110,7 +113,8 @@ class Seat:
         self.log.append(entries)
         self.write(entries=entries)
         self.advance()
-        self.tell_all()
+        if control_log.told_at_once(entries):
+            self.tell_all()
 
     def tell_all(self, *, again: bool = False) -> None:
         """Tell every other member where the log is; `again`: from what it surely has."""
@@ -129,7 +133,7 @@ class Seat:
         if office is None:
             return
         stored = office.stored_by_majority(self.me.id, self.membership, self.log)
-        self.commit_to(committed(self.log, stored, self.epoch, self.commit))
+        self.commit_to(control_log.committed(self.log, stored, self.epoch, self.commit))
         if not office.entered and election.in_office(office.begun_at, self.commit):
             office.entered = True
             self.become("primary", self.me.id, "a majority stored the beginning of its epoch")

@@ -96,7 +96,8 @@ class Compacted(Struct, frozen=True, kw_only=True):
 
 
 class SnapshotInstalled(Struct, frozen=True, kw_only=True):
-    """The primary's tables were copied here. `position` and `membership` are theirs; they come with the same `Write`."""
+    """The primary's tables were copied here. `position` and `membership` are theirs; they come with the same `Write`.
+    Handed in with an older position than what is committed here it is a ValueError, unless the histories diverged."""
 
     position: Position
     membership: Membership

@@ -128,7 +128,7 @@ class Corridor:
             canary=Canary(store, watchlist, clock, delivery.handed, base_url),
             live=live,
             watchdog=watchdog,
-            lookout=Lookout(watchlist, intake, judgement, clock),
+            lookout=Lookout(store, watchlist, intake, judgement, clock),
             leaning=leaning,
             figures=figures,
             housekeeping=Housekeeping(store, clock, retention_days=retention_days),
@@ -148,7 +148,7 @@ class Corridor:
         What a crash left on the spool comes first. When that takes long, checks begin meanwhile; their results wait,
         and nothing is sent, until all of it is in the database: only then is known what was judged and told already."""
         self.started_at = self.clock.now()
-        self.leads = self.judgement.leads = self.runner.leads = leads
+        self._set_gear(leads)
         self.lag.start()
         behind = not await self._replayed(REPLAY_WAIT_S)
         await self.watchlist.load()
@@ -190,12 +190,15 @@ class Corridor:
                 await part.stop()
         await self._turn(False, home)
 
+    def _set_gear(self, leads: bool) -> None:
+        self.leads = self.judgement.leads = self.runner.leads = self.housekeeping.leads = leads
+
     async def _turn(self, leads: bool, home: str) -> None:
         """Know everything anew, as another instance left it, and check what is checked from here."""
         await self.scheduler.stop()
 
         async def between() -> None:
-            self.leads = self.judgement.leads = self.runner.leads = leads
+            self._set_gear(leads)
             self.watchlist.home = self.watchlist.roster.home = home
             await self.watchlist.load()
 
@@ -287,8 +290,8 @@ class Corridor:
         return watched
 
     async def adopt(self, monitor_ids: Iterable[str], workspace_ids: Iterable[str], *, judged: bool) -> None:
-        """Whoever leads has written this: configuration of these monitors, what these workspaces wrote down of telling,
-        and (`judged`) verdicts or incidents."""
+        """Whoever leads has written this: configuration of these monitors, what these workspaces wrote down of telling
+        and of locations, and (`judged`) verdicts or incidents."""
         for id in monitor_ids:
             known = self.watchlist.find(id)
             try:
@@ -300,6 +303,7 @@ class Corridor:
                 self.live.publish(watched.monitor.workspace_id, event("monitor.changed", self.clock.now(), id))
         for id in workspace_ids:
             await self.watchlist.load_telling(id)
+            await self.watchlist.load_probes(id)
         if judged:
             await self.intake.between_rounds(self.watchlist.reread)
 

@@ -39,6 +39,7 @@ class Housekeeping:
 
     def __init__(self, store: Store, clock: Clock, *, retention_days: int) -> None:
         self._store, self._clock = store, clock
+        self.leads = True
         self._retention = timedelta(days=retention_days)
         self._tasks: list[asyncio.Task[None]] = []
         self._moves = Pulse("move", "results have not been moved to their place", SILENT_S, clock.monotonic)
@@ -76,16 +77,17 @@ class Housekeeping:
         return moved
 
     async def forget(self) -> int:
-        """Delete what is past its retention, in slices: how many rows."""
+        """Delete what is past its retention, in slices: how many rows. What all instances share only who leads forgets."""
         now = self._clock.now()
         gone = await self._slices(lambda s: s.results.expire(now - self._retention, SLICE))
         long_ago, everything = now - YEARS, self._store.everything()
-        gone += await everything.write(lambda s: s.rollups.expire(hours_before=long_ago))
-        gone += await everything.write(lambda s: s.outbox.expire(now - self._retention))
-        gone += await everything.write(lambda s: s.notices.expire(now - self._retention))
-        gone += await everything.write(lambda s: s.sessions.expire(now - SIGN_INS))
-        gone += await everything.write(lambda s: s.invitations.expire(now - SIGN_INS))
-        gone += await everything.write(lambda s: s.verdicts.expire(long_ago) + s.changes.expire(long_ago))
+        gone += await everything.write(lambda s: s.rollups.expire(hours_before=long_ago), local=True)
+        gone += await everything.write(lambda s: s.sessions.expire(now - SIGN_INS), local=True)
+        if self.leads:
+            gone += await everything.write(lambda s: s.outbox.expire(now - self._retention))
+            gone += await everything.write(lambda s: s.notices.expire(now - self._retention))
+            gone += await everything.write(lambda s: s.invitations.expire(now - SIGN_INS))
+            gone += await everything.write(lambda s: s.verdicts.expire(long_ago) + s.changes.expire(long_ago))
         if gone:
             log.info("housekeeping.forgotten", rows=gone)
         return gone

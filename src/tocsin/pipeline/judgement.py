@@ -132,7 +132,7 @@ class Judgement:
     ) -> None:
         """Decide from the present states, and take its incidents a step further: that of the verdict, then those of
         the rules that cover it."""
-        if w.monitor.paused:
+        if w.monitor.paused or not self.leads:
             return
         draft.touch(w)
         draft.judged[w.monitor.id] = w
@@ -210,6 +210,7 @@ class Judgement:
         incident = step.incident
         if not step.changed or incident is None:
             return
+        incident = replace(incident, name=what.name, rule=what.rule)
         w = self._watchlist.find(terms.monitor_id)
         if w is not None:
             draft.touch(w)
@@ -277,9 +278,9 @@ class Judgement:
                 monitor_id=incident.monitor_id,
                 rule_id=incident.rule_id,
             )
-        name = EVERYTHING if incident.subject == COVERAGE else incident.subject
+        name = EVERYTHING if incident.subject == COVERAGE else incident.name or incident.subject
         if w is None:
-            return terms, About(name=name)
+            return terms, About(name=name, rule=incident.rule)
         what = about(w.monitor, w.verdict or w.judge(now), w.shown)
         return terms, what if rule is None else replace(what, rule=rule.name)
 

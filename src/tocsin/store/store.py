@@ -53,9 +53,10 @@ class Scoped:
         had."""
         return await self.store.read(work, self.workspace_id, self.by)
 
-    async def write(self, work: Callable[[Session], T]) -> T:
-        """What `work` gives, durable when this returns; whatever it raises undoes all it did."""
-        return await self.store.write(work, self.workspace_id, self.by)
+    async def write(self, work: Callable[[Session], T], *, local: bool = False) -> T:
+        """What `work` gives, durable when this returns; whatever it raises undoes all it did. `local`: on what is this
+        instance's own, so that it waits for no other one."""
+        return await self.store.write(work, self.workspace_id, self.by, local=local)
 
 
 class Store:

@@ -76,3 +76,9 @@ class Memory:
         self.sockets_by_workspace: dict[str, int] = {}
         self.setup_done = False
         self.configs: dict[str, tuple[Monitor, dict[str, Any], dict[str, Any]]] = {}
+
+    def forget(self) -> None:
+        """Look up anew what another instance may have written: who callers are, how monitors are set."""
+        self.known.forget()
+        self.configs.clear()
+        self.setup_done = False

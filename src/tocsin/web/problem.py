@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from tocsin.core.limits import TooMany
-from tocsin.errors import Conflict, Denied, EgressRefused, Invalid, NotFound, Problem, StoreUnavailable
+from tocsin.errors import Conflict, Denied, EgressRefused, Invalid, NotFound, NotPrimary, Problem, StoreUnavailable
 from tocsin.web.call import Reply
 
 
@@ -23,14 +23,17 @@ class Refused(Exception):
         self.status, self.detail, self.headers, self.problems = status, detail, headers or {}, problems
 
 
-def problem(status: int, detail: str, errors: tuple[Problem, ...] = (), headers: dict[str, str] | None = None) -> Reply:
-    """A problem+json answer."""
+def problem(
+    status: int, detail: str, errors: tuple[Problem, ...] = (), headers: dict[str, str] | None = None, **more: Any
+) -> Reply:
+    """A problem+json answer, with `more` of our own in it."""
     shown: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
         "errors": [{"field": p.field, "expected": p.expected, "found": p.found} for p in errors],
+        **more,
     }
     return Reply(
         status=status, content=msgspec.json.encode(shown), media_type="application/problem+json", headers=headers or {}
@@ -57,7 +60,21 @@ def problem_of(error: Exception) -> Reply | None:
         case TooMany():
             wait = str(max(1, math.ceil(error.retry_after_s)))
             return problem(429, f"{error.detail}; try again in {wait} s", headers={"retry-after": wait})
+        case NotPrimary():
+            wait = str(max(1, math.ceil(error.retry_after_s)))
+            return problem(409, _elsewhere(error), headers={"retry-after": wait}, primary=error.primary)
         case StoreUnavailable():
             return problem(503, str(error), headers={"retry-after": str(max(1, math.ceil(error.retry_after_s)))})
         case _:
             return None
+
+
+def _elsewhere(error: NotPrimary) -> str:
+    """What is said to who writes here while another instance leads, or nobody."""
+    if error.in_doubt:
+        return (
+            "this instance stopped being the primary meanwhile: the change may hold or not, look before you repeat it"
+        )
+    if error.primary:
+        return f"this instance only follows: change it at the primary, {error.primary}"
+    return "there is no primary just now, so nothing can be changed; what is seen here may be a little old"

@@ -17,7 +17,7 @@ from tocsin.core.rule import AlertRule
 from tocsin.core.rule_warnings import warnings
 from tocsin.errors import Conflict, Invalid, NotFound, Problem
 from tocsin.store import Session
-from tocsin.web.api import rule_trial
+from tocsin.web.api import records, rule_trial
 from tocsin.web.api.alert_rule_data import (
     ConditionList,
     RuleIn,
@@ -79,8 +79,7 @@ async def create(parts: Parts, who: Principal, data: dict[str, Any]) -> AlertRul
         raise Conflict(f"a workspace has at most {MOST} alert rules")
     fields, now = read_rule(parts, who, data), parts.clock.now()
     rule = AlertRule(id=new_id(), workspace_id=who.workspace_id, created_at=now, updated_at=now, **fields)
-    await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.alert_rules.add(rule))
-    await parts.corridor.telling_changed(who.workspace_id)
+    await records.write_down(parts, who, lambda s: s.alert_rules.add(rule))
     return rule
 
 
@@ -88,9 +87,7 @@ async def change(parts: Parts, who: Principal, rule_id: str, data: dict[str, Any
     """The rule with the given fields changed; what is left out stays."""
     old = rule_of(parts, who, rule_id)
     rule = changed(parts, who, old, data)
-    fresh = await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.alert_rules.replace(rule))
-    await parts.corridor.telling_changed(who.workspace_id)
-    return fresh
+    return await records.write_down(parts, who, lambda s: s.alert_rules.replace(rule))
 
 
 def changed(parts: Parts, who: Principal, old: AlertRule, data: dict[str, Any]) -> AlertRule:
@@ -106,8 +103,7 @@ async def delete(parts: Parts, who: Principal, rule_id: str) -> None:
     def forget(s: Session) -> None:
         s.alert_rules.delete(rule_id)
 
-    await parts.store.of(who.workspace_id, by=who.name).write(forget)
-    await parts.corridor.telling_changed(who.workspace_id)
+    await records.write_down(parts, who, forget)
 
 
 async def attempt(parts: Parts, who: Principal, data: dict[str, Any]) -> dict[str, Any]:
@@ -132,30 +128,6 @@ async def attempt(parts: Parts, who: Principal, data: dict[str, Any]) -> dict[st
     return tried | {"warnings": warnings_of(parts, rule)}
 
 
-async def _index(call: Call) -> Reply:
-    return Reply(data={"items": [rule_json(call.parts, r) for r in visible(call.parts, call.who)], "next_cursor": None})
-
-
-async def _make(call: Call) -> Reply:
-    rule = await create(call.parts, call.who, as_object(call.data))
-    headers = {"location": f"/api/v1/alert-rules/{rule.id}"}
-    return Reply(data=rule_json(call.parts, rule), status=201, headers=headers)
-
-
-async def _show(call: Call) -> Reply:
-    return Reply(data=rule_json(call.parts, rule_of(call.parts, call.who, call.path["id"])))
-
-
-async def _edit(call: Call) -> Reply:
-    rule = await change(call.parts, call.who, call.path["id"], as_object(call.data))
-    return Reply(data=rule_json(call.parts, rule))
-
-
-async def _remove(call: Call) -> Reply:
-    await delete(call.parts, call.who, call.path["id"])
-    return Reply(status=204)
-
-
 async def _try_it(call: Call) -> Reply:
     return Reply(data=await attempt(call.parts, call.who, as_object(call.data)))
 
@@ -168,25 +140,21 @@ async def _conditions(call: Call) -> Reply:
     return Reply(data={"items": items, "next_cursor": None})
 
 
-_ALL, _ONE, _TAG = "/api/v1/alert-rules", "/api/v1/alert-rules/{id}", "alert rules"
+_ALL, _TAG = "/api/v1/alert-rules", "alert rules"
 ROUTES = [
-    Route(method="GET", path=_ALL, run=_index, permission="read", answer=RuleList, tag=_TAG, summary="Alert rules"),
-    Route(
-        method="POST", path=_ALL, run=_make, permission="write", body=RuleIn, answer=RuleOut, reads=False, status=201,
-        tag=_TAG, summary="Add an alert rule",
+    *records.routes(
+        records.Noun(
+            path=_ALL, tag=_TAG, body=RuleIn, answer=RuleOut, listed=RuleList, visible=visible, one=rule_of,
+            create=create, change=change, delete=delete, json=lambda parts, _, rule: rule_json(parts, rule),
+            says=(
+                "Alert rules", "Add an alert rule", "One alert rule", "Change some of an alert rule's fields",
+                "Forget an alert rule",
+            ),
+        )
     ),
     Route(
         method="POST", path=_ALL + "/try", run=_try_it, permission="write", body=TryIn, answer=Tried, reads=False,
         tag=_TAG, summary="What a rule would have told of the past",
-    ),
-    Route(method="GET", path=_ONE, run=_show, permission="read", answer=RuleOut, tag=_TAG, summary="One alert rule"),
-    Route(
-        method="PATCH", path=_ONE, run=_edit, permission="write", body=RuleIn, partial=True, answer=RuleOut,
-        reads=False, tag=_TAG, summary="Change some of an alert rule's fields",
-    ),
-    Route(
-        method="DELETE", path=_ONE, run=_remove, permission="write", status=204, tag=_TAG,
-        summary="Forget an alert rule",
     ),
     Route(
         method="GET", path="/api/v1/alert-rule-conditions", run=_conditions, permission="read", answer=ConditionList,

@@ -18,9 +18,9 @@ from tocsin.core.result import iso
 from tocsin.core.shape import Help, Length, Name, Range
 from tocsin.errors import Conflict, Invalid, NotFound, Problem
 from tocsin.pipeline.telling import Telling
-from tocsin.web.api.given import as_object, some_of
+from tocsin.web.api import records
+from tocsin.web.api.given import some_of
 from tocsin.web.api.on_call import hole_words
-from tocsin.web.call import Call, Reply, Route
 from tocsin.web.parts import Parts
 
 _SHORTEST_ROUND_S = 60
@@ -148,8 +148,7 @@ async def create(parts: Parts, who: Principal, data: dict[str, Any]) -> Escalati
         id=new_id(), workspace_id=who.workspace_id, name=wanted.name, steps=wanted.steps, repeat=wanted.repeat,
         created_at=now, updated_at=now,
     )  # fmt: skip
-    await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.escalation_policies.add(policy))
-    await parts.corridor.telling_changed(who.workspace_id)
+    await records.write_down(parts, who, lambda s: s.escalation_policies.add(policy))
     return policy
 
 
@@ -160,17 +159,14 @@ async def change(parts: Parts, who: Principal, id: str, data: dict[str, Any]) ->
     new = replace(
         old, name=wanted.name, steps=wanted.steps, repeat=wanted.repeat, updated_at=parts.clock.now()
     )  # fmt: skip
-    fresh = await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.escalation_policies.replace(new))
-    await parts.corridor.telling_changed(who.workspace_id)
-    return fresh
+    return await records.write_down(parts, who, lambda s: s.escalation_policies.replace(new))
 
 
 async def delete(parts: Parts, who: Principal, id: str) -> None:
     """Forget a policy; Conflict while something follows it."""
     policy_of(parts, who, id)
     refuse_if_used(used_by(parts, who, id))
-    await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.escalation_policies.delete(id))
-    await parts.corridor.telling_changed(who.workspace_id)
+    await records.write_down(parts, who, lambda s: s.escalation_policies.delete(id))
 
 
 def refuse_if_used(users: Sequence[dict[str, str]]) -> None:
@@ -180,52 +176,14 @@ def refuse_if_used(users: Sequence[dict[str, str]]) -> None:
         raise Conflict(f"it is still used by {some_of(named)}")
 
 
-async def _index(call: Call) -> Reply:
-    shown = [policy_json(call.parts, call.who, policy) for policy in visible(call.parts, call.who)]
-    return Reply(data={"items": shown, "next_cursor": None})
-
-
-async def _make(call: Call) -> Reply:
-    policy = await create(call.parts, call.who, as_object(call.data))
-    where = f"/api/v1/escalation-policies/{policy.id}"
-    return Reply(data=policy_json(call.parts, call.who, policy), status=201, headers={"location": where})
-
-
-async def _show(call: Call) -> Reply:
-    policy = policy_of(call.parts, call.who, call.path["id"])
-    return Reply(data=policy_json(call.parts, call.who, policy))
-
-
-async def _edit(call: Call) -> Reply:
-    policy = await change(call.parts, call.who, call.path["id"], as_object(call.data))
-    return Reply(data=policy_json(call.parts, call.who, policy))
-
-
-async def _remove(call: Call) -> Reply:
-    await delete(call.parts, call.who, call.path["id"])
-    return Reply(status=204)
-
-
-_ONE = "/api/v1/escalation-policies/{id}"
-ROUTES = [
-    Route(
-        method="GET", path="/api/v1/escalation-policies", run=_index, permission="read", answer=PolicyList,
-        tag="on-call", summary="Whom else to tell, and when, until somebody acknowledges",
-    ),
-    Route(
-        method="POST", path="/api/v1/escalation-policies", run=_make, permission="write", body=PolicyIn,
-        answer=PolicyOut, reads=False, status=201, tag="on-call", summary="Add an escalation policy",
-    ),
-    Route(
-        method="GET", path=_ONE, run=_show, permission="read", answer=PolicyOut, tag="on-call",
-        summary="One escalation policy",
-    ),
-    Route(
-        method="PATCH", path=_ONE, run=_edit, permission="write", body=PolicyIn, partial=True, answer=PolicyOut,
-        reads=False, tag="on-call", summary="Change some of an escalation policy's fields",
-    ),
-    Route(
-        method="DELETE", path=_ONE, run=_remove, permission="write", status=204, tag="on-call",
-        summary="Forget an escalation policy that nothing follows",
-    ),
-]  # fmt: skip
+ROUTES = records.routes(
+    records.Noun(
+        path="/api/v1/escalation-policies", tag="on-call", body=PolicyIn, answer=PolicyOut, listed=PolicyList,
+        visible=visible, one=policy_of, create=create, change=change, delete=delete, json=policy_json,
+        says=(
+            "Whom else to tell, and when, until somebody acknowledges", "Add an escalation policy",
+            "One escalation policy", "Change some of an escalation policy's fields",
+            "Forget an escalation policy that nothing follows",
+        ),
+    )
+)  # fmt: skip

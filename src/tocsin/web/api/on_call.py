@@ -22,7 +22,8 @@ from tocsin.core.shape import Help, Length, Name
 from tocsin.errors import Conflict, Invalid, NotFound, Problem
 from tocsin.pipeline.telling import Telling
 from tocsin.store import Session
-from tocsin.web.api.given import as_object, some_of
+from tocsin.web.api import records
+from tocsin.web.api.given import some_of, twice
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.parts import Parts
 
@@ -172,8 +173,8 @@ def hole_words(schedule: OnCallSchedule, now: datetime) -> str | None:
     return f"nobody is on duty in “{schedule.name}” from {begins}{until} ({schedule.time_zone})"
 
 
-def read_schedule(parts: Parts, who: Principal, data: dict[str, Any]) -> ScheduleIn:
-    """A schedule from outside data; raises Invalid with everything wrong at once."""
+def read_schedule(parts: Parts, who: Principal, data: dict[str, Any], known: Sequence[Override] = ()) -> ScheduleIn:
+    """A schedule from outside data; raises Invalid with everything wrong at once. `known` overrides may be over."""
     wanted, people = shape.read(ScheduleIn, data), people_of(parts, who)
     problems: list[Problem] = []
     if not is_zone(wanted.time_zone):
@@ -181,9 +182,11 @@ def read_schedule(parts: Parts, who: Principal, data: dict[str, Any]) -> Schedul
     for n, rotation in enumerate(wanted.rotations):
         where = f"rotations[{n}]"
         problems += [_unknown(f"{where}.people[{i}]", p) for i, p in enumerate(rotation.people) if p not in people]
+        problems += twice(f"{where}.people", rotation.people)
         problems += _far(f"{where}.starts_at", rotation.starts_at)
     for n, override in enumerate(wanted.overrides):
-        problems += _odd(override, people, f"overrides[{n}].")
+        where, late = f"overrides[{n}].", override not in known
+        problems += _odd(override, people, where) or (_over(override, parts.clock.now(), where) if late else [])
     if problems:
         raise Invalid(*problems)
     return replace(wanted, name=wanted.name.strip())
@@ -195,6 +198,13 @@ def _odd(override: Override, people: dict[str, str], where: str) -> list[Problem
     if override.ends_at <= override.starts_at:
         problems.append(Problem(f"{where}ends_at", "later than starts_at", str(iso(override.ends_at))))
     return problems
+
+
+def _over(override: Override, now: datetime, where: str = "") -> list[Problem]:
+    """An override that would change nothing any more."""
+    if override.ends_at > now:
+        return []
+    return [Problem(f"{where}ends_at", "a time to come: what is over cannot be taken over", str(iso(override.ends_at)))]
 
 
 def _unknown(where: str, person: str) -> Problem:
@@ -213,8 +223,7 @@ async def create(parts: Parts, who: Principal, data: dict[str, Any]) -> OnCallSc
         id=new_id(), workspace_id=who.workspace_id, name=wanted.name, time_zone=wanted.time_zone,
         rotations=wanted.rotations, overrides=wanted.overrides, created_at=now, updated_at=now,
     )  # fmt: skip
-    await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.on_call_schedules.add(schedule))
-    await parts.corridor.telling_changed(who.workspace_id)
+    await records.write_down(parts, who, lambda s: s.on_call_schedules.add(schedule))
     return schedule
 
 
@@ -222,7 +231,9 @@ async def change(parts: Parts, who: Principal, id: str, data: dict[str, Any]) ->
     """The schedule with the given fields changed."""
     old = schedule_of(parts, who, id)
     current = shape.dump(old)
-    wanted = read_schedule(parts, who, {name: current[name] for name in ScheduleIn.__struct_fields__} | data)
+    wanted = read_schedule(
+        parts, who, {name: current[name] for name in ScheduleIn.__struct_fields__} | data, old.overrides
+    )
     new = replace(
         old, name=wanted.name, time_zone=wanted.time_zone, rotations=wanted.rotations, overrides=wanted.overrides,
         updated_at=parts.clock.now(),
@@ -242,7 +253,7 @@ async def take_over(parts: Parts, who: Principal, id: str, wanted: TakeOver) -> 
     if person is None:
         raise Invalid(Problem("person", "the id of a member (a key is nobody)", "nothing"))
     override = Override(person=person, starts_at=wanted.starts_at, ends_at=wanted.ends_at)
-    problems = _odd(override, people_of(parts, who), "")
+    problems = _odd(override, people_of(parts, who), "") or _over(override, now)
     if problems:
         raise Invalid(*problems)
     kept = tuple(o for o in old.overrides if o.ends_at > now - timedelta(days=7))
@@ -261,9 +272,7 @@ async def give_back(parts: Parts, who: Principal, id: str, named: str) -> OnCall
 
 
 async def _keep(parts: Parts, who: Principal, new: OnCallSchedule) -> OnCallSchedule:
-    fresh = await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.on_call_schedules.replace(new))
-    await parts.corridor.telling_changed(who.workspace_id)
-    return fresh
+    return await records.write_down(parts, who, lambda s: s.on_call_schedules.replace(new))
 
 
 async def delete(parts: Parts, who: Principal, id: str) -> None:
@@ -276,8 +285,7 @@ async def delete(parts: Parts, who: Principal, id: str) -> None:
             raise Conflict(f"it is still used by {some_of([f'escalation policy “{name}”' for name in users])}")
         s.on_call_schedules.delete(id)
 
-    await parts.store.of(who.workspace_id, by=who.name).write(forget)
-    await parts.corridor.telling_changed(who.workspace_id)
+    await records.write_down(parts, who, forget)
 
 
 def preview(parts: Parts, who: Principal, id: str, start: datetime | None, end: datetime | None) -> list[Shift]:
@@ -304,31 +312,6 @@ def shifts_json(parts: Parts, who: Principal, found: Sequence[Shift]) -> list[di
     ]  # fmt: skip
 
 
-async def _index(call: Call) -> Reply:
-    shown = [schedule_json(call.parts, call.who, schedule) for schedule in visible(call.parts, call.who)]
-    return Reply(data={"items": shown, "next_cursor": None})
-
-
-async def _make(call: Call) -> Reply:
-    schedule = await create(call.parts, call.who, as_object(call.data))
-    where = f"/api/v1/on-call-schedules/{schedule.id}"
-    return Reply(data=schedule_json(call.parts, call.who, schedule), status=201, headers={"location": where})
-
-
-async def _show(call: Call) -> Reply:
-    return Reply(data=schedule_json(call.parts, call.who, schedule_of(call.parts, call.who, call.path["id"])))
-
-
-async def _edit(call: Call) -> Reply:
-    schedule = await change(call.parts, call.who, call.path["id"], as_object(call.data))
-    return Reply(data=schedule_json(call.parts, call.who, schedule))
-
-
-async def _remove(call: Call) -> Reply:
-    await delete(call.parts, call.who, call.path["id"])
-    return Reply(status=204)
-
-
 async def _now(call: Call) -> Reply:
     now = call.now.astimezone(UTC)
     (first, *_) = preview(call.parts, call.who, call.path["id"], now, now + HOLES_WITHIN)
@@ -349,25 +332,15 @@ async def _override(call: Call) -> Reply:
 
 _ALL, _ONE = "/api/v1/on-call-schedules", "/api/v1/on-call-schedules/{id}"
 ROUTES = [
-    Route(
-        method="GET", path=_ALL, run=_index, permission="read", answer=ScheduleList, tag="on-call",
-        summary="On-call schedules and who is on duty",
-    ),
-    Route(
-        method="POST", path=_ALL, run=_make, permission="write", body=ScheduleIn, answer=ScheduleOut, reads=False,
-        status=201, tag="on-call", summary="Add an on-call schedule",
-    ),
-    Route(
-        method="GET", path=_ONE, run=_show, permission="read", answer=ScheduleOut, tag="on-call",
-        summary="One on-call schedule",
-    ),
-    Route(
-        method="PATCH", path=_ONE, run=_edit, permission="write", body=ScheduleIn, partial=True, answer=ScheduleOut,
-        reads=False, tag="on-call", summary="Change some of an on-call schedule's fields",
-    ),
-    Route(
-        method="DELETE", path=_ONE, run=_remove, permission="write", status=204, tag="on-call",
-        summary="Forget an on-call schedule that no policy names",
+    *records.routes(
+        records.Noun(
+            path=_ALL, tag="on-call", body=ScheduleIn, answer=ScheduleOut, listed=ScheduleList, visible=visible,
+            one=schedule_of, create=create, change=change, delete=delete, json=schedule_json,
+            says=(
+                "On-call schedules and who is on duty", "Add an on-call schedule", "One on-call schedule",
+                "Change some of an on-call schedule's fields", "Forget an on-call schedule that no policy names",
+            ),
+        )
     ),
     Route(
         method="GET", path=_ONE + "/now", run=_now, permission="read", answer=OnDuty, tag="on-call",

@@ -21,6 +21,7 @@ from tocsin.core.scope import Scope
 from tocsin.core.shape import Help, Length, Name, Range
 from tocsin.errors import Conflict, Invalid, NotFound, Problem
 from tocsin.store import Session
+from tocsin.web.api import records
 from tocsin.web.api.given import as_object
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.parts import Parts
@@ -205,16 +206,13 @@ async def change(parts: Parts, who: Principal, id: str, data: dict[str, Any]) ->
     old = window_of(parts, who, id)
     current: dict[str, Any] = {name: shape.dump(getattr(old, name)) for name in WindowIn.__struct_fields__}
     window = read_window(parts, who, current | {"starts_at": iso(old.starts_at)} | data, old)
-    fresh = await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.maintenance_windows.replace(window))
-    await parts.corridor.telling_changed(who.workspace_id)
-    return fresh
+    return await records.write_down(parts, who, lambda s: s.maintenance_windows.replace(window))
 
 
 async def delete(parts: Parts, who: Principal, id: str, *, silence: bool = False) -> None:
     """Forget it; if it lasts, it ends now."""
     window_of(parts, who, id, silence=silence)
-    await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.maintenance_windows.delete(id))
-    await parts.corridor.telling_changed(who.workspace_id)
+    await records.write_down(parts, who, lambda s: s.maintenance_windows.delete(id))
 
 
 async def keep_new(parts: Parts, who: Principal, window: Window) -> Window:
@@ -230,8 +228,7 @@ async def keep_new(parts: Parts, who: Principal, window: Window) -> Window:
             raise Conflict(f"there are {MOST} of them already: delete some first")
         s.maintenance_windows.add(window)
 
-    await parts.store.of(who.workspace_id, by=who.name).write(keep)
-    await parts.corridor.telling_changed(who.workspace_id)
+    await records.write_down(parts, who, keep)
     return window
 
 
@@ -247,33 +244,8 @@ def _listed(window: Window, now: datetime, count: int) -> Reply:
     return Reply(data={"items": items, "next_cursor": None})
 
 
-async def _index(call: Call) -> Reply:
-    items = [window_json(w, call.now) for w in visible(call.parts, call.who)]
-    return Reply(data={"items": items, "next_cursor": None})
-
-
-async def _make(call: Call) -> Reply:
-    window = await create(call.parts, call.who, as_object(call.data))
-    place = f"/api/v1/maintenance-windows/{window.id}"
-    return Reply(data=window_json(window, call.now), status=201, headers={"location": place})
-
-
 async def _preview(call: Call) -> Reply:
     return _listed(read_window(call.parts, call.who, as_object(call.data)), call.now, (call.query or Count()).count)
-
-
-async def _show(call: Call) -> Reply:
-    return Reply(data=window_json(window_of(call.parts, call.who, call.path["id"]), call.now))
-
-
-async def _edit(call: Call) -> Reply:
-    window = await change(call.parts, call.who, call.path["id"], as_object(call.data))
-    return Reply(data=window_json(window, call.now))
-
-
-async def _remove(call: Call) -> Reply:
-    await delete(call.parts, call.who, call.path["id"])
-    return Reply(status=204)
 
 
 async def _occurrences(call: Call) -> Reply:
@@ -283,29 +255,20 @@ async def _occurrences(call: Call) -> Reply:
 _ALL = "/api/v1/maintenance-windows"
 _ONE = _ALL + "/{id}"
 ROUTES = [
-    Route(
-        method="GET", path=_ALL, run=_index, permission="read", answer=WindowList, tag="maintenance",
-        summary="Maintenance windows",
-    ),
-    Route(
-        method="POST", path=_ALL, run=_make, permission="write", body=WindowIn, answer=WindowOut, reads=False,
-        status=201, tag="maintenance", summary="Plan maintenance",
+    *records.routes(
+        records.Noun(
+            path=_ALL, tag="maintenance", body=WindowIn, answer=WindowOut, listed=WindowList, visible=visible,
+            one=window_of, create=create, change=change, delete=delete,
+            json=lambda parts, _, window: window_json(window, parts.clock.now()),
+            says=(
+                "Maintenance windows", "Plan maintenance", "One maintenance window",
+                "Change some of a window's fields", "Forget a window; if it lasts, it ends now",
+            ),
+        )
     ),
     Route(
         method="POST", path=_ALL + "/preview", run=_preview, permission="write", body=WindowIn, query=Count,
         answer=OccurrenceList, reads=False, tag="maintenance", summary="When a window would come, without keeping it",
-    ),
-    Route(
-        method="GET", path=_ONE, run=_show, permission="read", answer=WindowOut, tag="maintenance",
-        summary="One maintenance window",
-    ),
-    Route(
-        method="PATCH", path=_ONE, run=_edit, permission="write", body=WindowIn, partial=True, answer=WindowOut,
-        reads=False, tag="maintenance", summary="Change some of a window's fields",
-    ),
-    Route(
-        method="DELETE", path=_ONE, run=_remove, permission="write", status=204, tag="maintenance",
-        summary="Forget a window; if it lasts, it ends now",
     ),
     Route(
         method="GET", path=_ONE + "/occurrences", run=_occurrences, permission="read", query=Count,

@@ -8,15 +8,17 @@ from typing import Any
 
 from msgspec import Struct
 
+from tocsin.core.access import Principal
 from tocsin.core.condition import CONDITIONS
 from tocsin.core.plain import as_list, as_map
 from tocsin.core.rule import AlertRule
-from tocsin.errors import Conflict, Invalid, NotFound
+from tocsin.errors import Invalid, NotFound
 from tocsin.web.api import alert_rules
 from tocsin.web.api.alert_rule_data import rule_fields
 from tocsin.web.call import Call, Reply, Route
-from tocsin.web.pages import form, rule_words, view, words
+from tocsin.web.pages import form, records, rule_words, view, words
 from tocsin.web.pages.escalation import sentences as policy_sentences
+from tocsin.web.parts import Parts
 
 NUMBERS = ("for_s", "recovery_s", "reminder_s")
 FIELDS = {
@@ -134,17 +136,17 @@ def shown(data: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _form(
-    call: Call, data: Mapping[str, Any], errors: Mapping[str, str], *, rule: AlertRule | None = None,
+    call: Call, data: Mapping[str, Any], errors: Mapping[str, str], *, thing: AlertRule | None = None,
     said: str = "", status: int = 200,
 ) -> Reply:  # fmt: skip
-    parts = call.parts
+    parts, data = call.parts, (_start("response_time") if thing is None else rule_fields(thing)) | dict(data)
     telling = parts.corridor.watchlist.telling(call.who.workspace_id)
     monitors = sorted(_names(call).items(), key=lambda pair: pair[1].casefold())
     return view.page(
-        call, "alert_rule_edit.html", section="alert-rules", status=status, rule=rule, data=data, errors=errors,
+        call, "alert_rule_edit.html", section="alert-rules", status=status, rule=thing, data=data, errors=errors,
         said=said, types=rule_words.TYPES, monitors=monitors, channels=telling.channels,
         policies=sorted(telling.policies.values(), key=lambda p: p.name), words=_words(call, data),
-        warnings=alert_rules.warnings_of(parts, rule) if rule is not None and not errors else (),
+        warnings=alert_rules.warnings_of(parts, thing) if thing is not None and not errors else (),
         **_scope(data), **_fields(data, errors),
     )  # fmt: skip
 
@@ -188,34 +190,16 @@ async def new(call: Call) -> Reply:
     return _form(call, _start(wanted.type), {})
 
 
-async def create(call: Call) -> Reply:
-    """Make it, or show the form again with what is wrong."""
-    data = typed(call)
-    try:
-        await alert_rules.create(call.parts, call.who, data | {"name": data["name"] or rule_words.name(data)})
-    except Invalid as error:
-        return _form(call, _start("response_time") | data, view.problems(error), status=422)
-    except Conflict as error:
-        return _form(call, _start("response_time") | data, {}, said=words.sentence(error), status=409)
-    return view.see_other("/alert-rules?did=saved")
+async def _create(parts: Parts, who: Principal, data: dict[str, Any]) -> AlertRule:
+    return await alert_rules.create(parts, who, _named(data))
 
 
-async def edit(call: Call) -> Reply:
-    """The form of a rule that exists."""
-    rule = alert_rules.rule_of(call.parts, call.who, call.path["id"])
-    return _form(call, rule_fields(rule), {}, rule=rule)
+async def _change(parts: Parts, who: Principal, id: str, data: dict[str, Any]) -> AlertRule:
+    return await alert_rules.change(parts, who, id, _named(data))
 
 
-async def change(call: Call) -> Reply:
-    """Change it, or show the form again with what is wrong."""
-    rule, data = alert_rules.rule_of(call.parts, call.who, call.path["id"]), typed(call)
-    try:
-        await alert_rules.change(call.parts, call.who, rule.id, data | {"name": data["name"] or rule_words.name(data)})
-    except Invalid as error:
-        return _form(call, rule_fields(rule) | data, view.problems(error), rule=rule, status=422)
-    except Conflict as error:
-        return _form(call, rule_fields(rule) | data, {}, rule=rule, said=words.sentence(error), status=409)
-    return view.see_other("/alert-rules?did=saved")
+def _named(data: dict[str, Any]) -> dict[str, Any]:
+    return data | {"name": data["name"] or rule_words.name(data)}
 
 
 async def switch(call: Call) -> Reply:
@@ -223,12 +207,6 @@ async def switch(call: Call) -> Reply:
     rule = alert_rules.rule_of(call.parts, call.who, call.path["id"])
     await alert_rules.change(call.parts, call.who, rule.id, {"enabled": view.first(call, "to") == "on"})
     return view.see_other("/alert-rules?did=switched")
-
-
-async def delete(call: Call) -> Reply:
-    """Forget it."""
-    await alert_rules.delete(call.parts, call.who, call.path["id"])
-    return view.see_other("/alert-rules?did=deleted")
 
 
 async def condition(call: Call) -> Reply:
@@ -289,12 +267,16 @@ ROUTES = [
         kind="page", tag="pages",
     ),
     Route(method="GET", path=_NEW, run=new, summary="New alert rule", query=New, loose=True, **_WRITE),
-    Route(method="POST", path=_NEW, run=create, summary="Make an alert rule", **_WRITE),
     Route(method="POST", path=_NEW + "/condition", run=condition, summary="The fields of a condition", **_WRITE),
     Route(method="POST", path=_NEW + "/words", run=in_words, summary="The rule in plain words", **_WRITE),
     Route(method="POST", path=_NEW + "/try", run=try_it, summary="Try a rule on the past", **_WRITE),
-    Route(method="GET", path=_ONE, run=edit, summary="Edit an alert rule", **_WRITE),
-    Route(method="POST", path=_ONE, run=change, summary="Change an alert rule", **_WRITE),
     Route(method="POST", path=_ONE + "/switch", run=switch, summary="Switch an alert rule on or off", **_WRITE),
-    Route(method="POST", path=_ONE + "/delete", run=delete, summary="Delete an alert rule", **_WRITE),
+    *records.routes(
+        records.Form(
+            path=_ALL, gone="/alert-rules?did=deleted", one=alert_rules.rule_of, create=_create, change=_change,
+            delete=alert_rules.delete, typed=typed, shown=lambda _, rule: rule_fields(rule), form=_form,
+            after=lambda _: "/alert-rules?did=saved",
+            says=("Make an alert rule", "Edit an alert rule", "Change an alert rule", "Delete an alert rule"),
+        )
+    ),
 ]  # fmt: skip

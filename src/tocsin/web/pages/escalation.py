@@ -8,10 +8,9 @@ from typing import Any
 from tocsin.clock import new_id
 from tocsin.core.escalation import EscalationPolicy, EscalationStep
 from tocsin.core.wording import span
-from tocsin.errors import Conflict, Invalid
 from tocsin.web.api import escalation, on_call
 from tocsin.web.call import Call, Reply, Route
-from tocsin.web.pages import form, view, words
+from tocsin.web.pages import form, records, view, words
 
 _KINDS = {"c": "channels", "p": "people", "s": "schedules"}
 
@@ -87,15 +86,15 @@ def errors_of(told: Mapping[str, str], where: str) -> str:
 
 
 def _form(
-    call: Call, data: Mapping[str, Any], told: Mapping[str, str], *, policy: EscalationPolicy | None = None,
-    error: str = "", status: int = 200,
+    call: Call, data: Mapping[str, Any], told: Mapping[str, str], *, thing: EscalationPolicy | None = None,
+    said: str = "", status: int = 200,
 ) -> Reply:  # fmt: skip
     rows = [step_row(step, errors_of(told, f"steps[{n}]")) for n, step in enumerate(data.get("steps", ()))]
     return view.page(
-        call, "policy_edit.html", section="on-call", status=status, policy=policy, data=data, errors=told, error=error,
+        call, "policy_edit.html", section="on-call", status=status, policy=thing, data=data, errors=told, error=said,
         rows=rows, whom=_whom(call),
-        warnings=[] if policy is None else escalation.warnings(call.parts, call.who, policy),
-        used=[] if policy is None else escalation.used_by(call.parts, call.who, policy.id),
+        warnings=[] if thing is None else escalation.warnings(call.parts, call.who, thing),
+        used=[] if thing is None else escalation.used_by(call.parts, call.who, thing.id),
     )  # fmt: skip
 
 
@@ -104,55 +103,33 @@ async def new(call: Call) -> Reply:
     return _form(call, {"name": "", "repeat": 0, "steps": [{"delay_s": 300}]}, {})
 
 
-async def create(call: Call) -> Reply:
-    """Make it, or show the form again with what is wrong."""
-    data = typed(call)
-    try:
-        await escalation.create(call.parts, call.who, data)
-    except Invalid as error:
-        return _form(call, data, view.problems(error), status=422)
-    return view.see_other("/on-call?did=saved")
-
-
-async def edit(call: Call) -> Reply:
-    """The form of a policy that exists."""
-    policy = escalation.policy_of(call.parts, call.who, call.path["id"])
-    return _form(call, escalation.policy_json(call.parts, call.who, policy), {}, policy=policy)
-
-
-async def change(call: Call) -> Reply:
-    """Change it, or show the form again with what is wrong."""
-    policy, data = escalation.policy_of(call.parts, call.who, call.path["id"]), typed(call)
-    try:
-        await escalation.change(call.parts, call.who, policy.id, data)
-    except Invalid as error:
-        return _form(call, data, view.problems(error), policy=policy, status=422)
-    return view.see_other("/on-call?did=saved")
-
-
 async def step(call: Call) -> Reply:
     """The fragment of one more step."""
     return view.html(view.render("step.html", row=step_row({"delay_s": 600}), whom=_whom(call)))
 
 
-async def delete(call: Call) -> Reply:
-    """Forget it, unless something follows it."""
-    policy = escalation.policy_of(call.parts, call.who, call.path["id"])
-    try:
-        await escalation.delete(call.parts, call.who, policy.id)
-    except Conflict as error:
-        data = escalation.policy_json(call.parts, call.who, policy)
-        return _form(call, data, {}, policy=policy, error=words.sentence(error), status=409)
-    return view.see_other("/on-call?did=deleted")
-
-
 _WRITE: dict[str, Any] = {"kind": "page", "permission": "write", "tag": "pages"}
-_ONE = "/on-call/policies/{id}"
 ROUTES = [
     Route(method="GET", path="/on-call/policies/new", run=new, summary="New escalation policy", **_WRITE),
-    Route(method="POST", path="/on-call/policies/new", run=create, summary="Make an escalation policy", **_WRITE),
     Route(method="POST", path="/on-call/policies/new/step", run=step, summary="One more step", **_WRITE),
-    Route(method="GET", path=_ONE, run=edit, summary="Edit an escalation policy", **_WRITE),
-    Route(method="POST", path=_ONE, run=change, summary="Change an escalation policy", **_WRITE),
-    Route(method="POST", path=_ONE + "/delete", run=delete, summary="Delete an escalation policy", **_WRITE),
+    *records.routes(
+        records.Form(
+            path="/on-call/policies",
+            gone="/on-call?did=deleted",
+            one=escalation.policy_of,
+            create=escalation.create,
+            change=escalation.change,
+            delete=escalation.delete,
+            typed=typed,
+            form=_form,
+            shown=lambda call, policy: escalation.policy_json(call.parts, call.who, policy),
+            after=lambda _: "/on-call?did=saved",
+            says=(
+                "Make an escalation policy",
+                "Edit an escalation policy",
+                "Change an escalation policy",
+                "Delete an escalation policy",
+            ),
+        )
+    ),
 ]

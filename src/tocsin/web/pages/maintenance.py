@@ -12,10 +12,10 @@ from msgspec import Struct
 
 from tocsin.core.maintenance import Window, ends_at
 from tocsin.core.result import iso
-from tocsin.errors import Conflict, Invalid
+from tocsin.errors import Invalid
 from tocsin.web.api import monitors, silences, windows
 from tocsin.web.call import Call, Reply, Route
-from tocsin.web.pages import form, view, window_words, words
+from tocsin.web.pages import form, records, view, window_words, words
 
 UNITS = {"minutes": 60, "hours": 3600, "days": 86_400}
 OFTEN = {
@@ -156,7 +156,7 @@ def _fields(call: Call, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _form(
-    call: Call, data: Mapping[str, Any], errors: Mapping[str, str], *, window: Window | None = None, said: str = "",
+    call: Call, data: Mapping[str, Any], errors: Mapping[str, str], *, thing: Window | None = None, said: str = "",
     status: int = 200,
 ) -> Reply:  # fmt: skip
     watched = call.parts.corridor.watchlist.of(call.who.workspace_id)
@@ -166,7 +166,7 @@ def _form(
         "maintenance_edit.html",
         section="maintenance",
         status=status,
-        window=window,
+        window=thing,
         data=data,
         errors=errors,
         said=said,
@@ -214,46 +214,9 @@ async def new(call: Call) -> Reply:
     return _form(call, data, {})
 
 
-async def create(call: Call) -> Reply:
-    """Keep it, or show the form again with what is wrong."""
-    data = typed(call)
-    try:
-        await windows.create(call.parts, call.who, data)
-    except Invalid as error:
-        return _form(call, data, view.problems(error), status=422)
-    except Conflict as error:
-        return _form(call, data, {}, said=words.sentence(error), status=409)
-    return view.see_other("/maintenance?did=saved")
-
-
-async def edit(call: Call) -> Reply:
-    """The form of a window that exists."""
-    window = windows.window_of(call.parts, call.who, call.path["id"])
-    return _form(call, windows.window_json(window, call.now), {}, window=window)
-
-
-async def change(call: Call) -> Reply:
-    """Change it, or show the form again with what is wrong."""
-    window = windows.window_of(call.parts, call.who, call.path["id"])
-    data = typed(call)
-    try:
-        await windows.change(call.parts, call.who, window.id, data)
-    except Invalid as error:
-        return _form(call, data, view.problems(error), window=window, status=422)
-    except Conflict as error:
-        return _form(call, data, {}, window=window, said=words.sentence(error), status=409)
-    return view.see_other("/maintenance?did=saved")
-
-
 async def preview(call: Call) -> Reply:
     """The fragment with the next five times of a form as it stands."""
     return view.html(view.render("occurrences.html", **_seen_before(call, typed(call))))
-
-
-async def delete(call: Call) -> Reply:
-    """Forget it; if it lasts, it ends now."""
-    await windows.delete(call.parts, call.who, call.path["id"])
-    return view.see_other("/maintenance?did=deleted")
 
 
 async def hush(call: Call) -> Reply:
@@ -279,15 +242,25 @@ async def unhush(call: Call) -> Reply:
 _READ: dict[str, Any] = {"kind": "page", "permission": "read", "tag": "pages"}
 _DO: dict[str, Any] = {"kind": "page", "permission": "operate", "tag": "pages"}
 _WRITE: dict[str, Any] = {"kind": "page", "permission": "write", "tag": "pages"}
-_ONE = "/maintenance/{id}"
 ROUTES = [
     Route(method="GET", path="/maintenance", run=index, summary="Maintenance", query=Shown, loose=True, **_READ),
     Route(method="GET", path="/maintenance/new", run=new, summary="New window", query=Shown, loose=True, **_WRITE),
-    Route(method="POST", path="/maintenance/new", run=create, summary="Plan maintenance", **_WRITE),
     Route(method="POST", path="/maintenance/preview", run=preview, summary="When a window would come", **_WRITE),
-    Route(method="GET", path=_ONE, run=edit, summary="Edit a window", **_WRITE),
-    Route(method="POST", path=_ONE, run=change, summary="Change a window", **_WRITE),
-    Route(method="POST", path=_ONE + "/delete", run=delete, summary="Delete a window", **_WRITE),
+    *records.routes(
+        records.Form(
+            path="/maintenance",
+            gone="/maintenance?did=deleted",
+            one=windows.window_of,
+            create=windows.create,
+            change=windows.change,
+            delete=windows.delete,
+            typed=typed,
+            form=_form,
+            shown=lambda call, window: windows.window_json(window, call.now),
+            after=lambda _: "/maintenance?did=saved",
+            says=("Plan maintenance", "Edit a window", "Change a window", "Delete a window"),
+        )
+    ),
     Route(method="POST", path="/monitors/{id}/silence", run=hush, summary="Silence a monitor", **_DO),
     Route(method="POST", path="/silences/{id}/end", run=unhush, summary="End a silence", **_DO),
 ]

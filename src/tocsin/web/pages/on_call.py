@@ -12,10 +12,10 @@ from msgspec import Struct
 from tocsin.clock import new_id
 from tocsin.core.on_call import OnCallSchedule, Shift, shifts
 from tocsin.core.rhythm import is_zone
-from tocsin.errors import Conflict, Invalid
+from tocsin.errors import Invalid
 from tocsin.web.api import escalation, on_call
 from tocsin.web.call import Call, Reply, Route
-from tocsin.web.pages import form, view, words
+from tocsin.web.pages import form, records, view, words
 from tocsin.web.pages.escalation import errors_of, steps_in_words
 
 AHEAD = timedelta(days=14)
@@ -132,10 +132,10 @@ def _blank(call: Call) -> dict[str, Any]:
 
 
 def _form(
-    call: Call, data: Mapping[str, Any], told: Mapping[str, str], *, schedule: OnCallSchedule | None = None,
-    error: str = "", status: int = 200,
+    call: Call, data: Mapping[str, Any], told: Mapping[str, str], *, thing: OnCallSchedule | None = None,
+    said: str = "", status: int = 200,
 ) -> Reply:  # fmt: skip
-    zone = str(data.get("time_zone", "UTC"))
+    schedule, zone = thing, str(data.get("time_zone", "UTC"))
     rows = [
         rotation_row(row, zone, errors_of(told, f"rotations[{n}]")) for n, row in enumerate(data.get("rotations", ()))
     ]
@@ -143,7 +143,7 @@ def _form(
     overrides = [o for o in schedule.overrides if o.ends_at > now] if schedule is not None else []
     return view.page(
         call, "schedule_edit.html", section="on-call", status=status, schedule=schedule, data=data, errors=told,
-        error=error, rows=rows, people=on_call.people_of(call.parts, call.who),
+        error=said, rows=rows, people=on_call.people_of(call.parts, call.who),
         choices=on_call.people_to_choose(call.parts, call.who), days=DAYS, overrides=overrides,
         shifts=[] if schedule is None else _shown(schedule, now), me=call.who.user_id, zone=zone,
         begin=wall(now.isoformat(), zone), end=wall((now + timedelta(hours=8)).isoformat(), zone),
@@ -159,32 +159,6 @@ def _shown(schedule: OnCallSchedule, now: datetime) -> list[Shift]:
 async def new(call: Call) -> Reply:
     """The empty form."""
     return _form(call, {"name": "", "time_zone": "UTC", "rotations": [_blank(call)]}, {})
-
-
-async def create(call: Call) -> Reply:
-    """Make it, or show the form again with what is wrong."""
-    data = typed(call)
-    try:
-        schedule = await on_call.create(call.parts, call.who, data)
-    except Invalid as error:
-        return _form(call, data, view.problems(error), status=422)
-    return view.see_other(f"/on-call/schedules/{schedule.id}#preview")
-
-
-async def edit(call: Call) -> Reply:
-    """A schedule: who is on duty in the next two weeks, and its form for those who may write."""
-    schedule = on_call.schedule_of(call.parts, call.who, call.path["id"])
-    return _form(call, on_call.schedule_json(call.parts, call.who, schedule), {}, schedule=schedule)
-
-
-async def change(call: Call) -> Reply:
-    """Change it, or show the form again with what is wrong."""
-    schedule, data = on_call.schedule_of(call.parts, call.who, call.path["id"]), typed(call)
-    try:
-        await on_call.change(call.parts, call.who, schedule.id, data)
-    except Invalid as error:
-        return _form(call, data, view.problems(error), schedule=schedule, status=422)
-    return view.see_other(f"/on-call/schedules/{schedule.id}#preview")
 
 
 async def rotation(call: Call) -> Reply:
@@ -208,7 +182,7 @@ async def take_over(call: Call) -> Reply:
         await on_call.take_over(call.parts, call.who, schedule.id, on_call.read_take_over(given))
     except Invalid as error:
         said = " ".join(view.problems(error).values())
-        return _form(call, data, {}, schedule=schedule, error=f"Not taken over. {said}", status=422)
+        return _form(call, data, {}, thing=schedule, said=f"Not taken over. {said}", status=422)
     return view.see_other(f"/on-call/schedules/{schedule.id}#preview")
 
 
@@ -219,17 +193,6 @@ async def give_back(call: Call) -> Reply:
     return view.see_other(f"/on-call/schedules/{schedule.id}#preview")
 
 
-async def delete(call: Call) -> Reply:
-    """Forget it, unless a policy names it."""
-    schedule = on_call.schedule_of(call.parts, call.who, call.path["id"])
-    try:
-        await on_call.delete(call.parts, call.who, schedule.id)
-    except Conflict as error:
-        data = on_call.schedule_json(call.parts, call.who, schedule)
-        return _form(call, data, {}, schedule=schedule, error=words.sentence(error), status=409)
-    return view.see_other("/on-call?did=deleted")
-
-
 _READ: dict[str, Any] = {"kind": "page", "permission": "read", "tag": "pages"}
 _WRITE: dict[str, Any] = {"kind": "page", "permission": "write", "tag": "pages"}
 _DO: dict[str, Any] = {"kind": "page", "permission": "operate", "tag": "pages"}
@@ -237,11 +200,28 @@ _ONE = "/on-call/schedules/{id}"
 ROUTES = [
     Route(method="GET", path="/on-call", run=index, summary="On call", query=Done, loose=True, **_READ),
     Route(method="GET", path="/on-call/schedules/new", run=new, summary="New on-call schedule", **_WRITE),
-    Route(method="POST", path="/on-call/schedules/new", run=create, summary="Make an on-call schedule", **_WRITE),
     Route(method="POST", path="/on-call/schedules/new/rotation", run=rotation, summary="One more rotation", **_WRITE),
-    Route(method="GET", path=_ONE, run=edit, summary="An on-call schedule", **_READ),
-    Route(method="POST", path=_ONE, run=change, summary="Change an on-call schedule", **_WRITE),
+    *records.routes(
+        records.Form(
+            path="/on-call/schedules",
+            gone="/on-call?did=deleted",
+            seen_by="read",
+            one=on_call.schedule_of,
+            create=on_call.create,
+            change=on_call.change,
+            delete=on_call.delete,
+            typed=typed,
+            form=_form,
+            shown=lambda call, schedule: on_call.schedule_json(call.parts, call.who, schedule),
+            after=lambda schedule: f"/on-call/schedules/{schedule.id}#preview",
+            says=(
+                "Make an on-call schedule",
+                "An on-call schedule",
+                "Change an on-call schedule",
+                "Delete an on-call schedule",
+            ),
+        )
+    ),
     Route(method="POST", path=_ONE + "/take-over", run=take_over, summary="Take over for a while", **_DO),
     Route(method="POST", path=_ONE + "/give-back", run=give_back, summary="Take an override away", **_DO),
-    Route(method="POST", path=_ONE + "/delete", run=delete, summary="Delete an on-call schedule", **_WRITE),
 ]
