@@ -141,6 +141,7 @@ async def test_a_lost_probe_is_one_message_and_somebody_stands_in(tmp_path: Path
         await world.go(75)
         told = [post for post in sink.posts if post["monitor"] is None]
         assert [post["event"] for post in told] == ["incident.opened", "incident.resolved"]
+        assert told[1]["title"].startswith("Location asia is heard again after ")
         assert all(v.stand_in is None for w in some for v in w.judge(world.clock.now()).votes)
         assert [value(w) for w in some] == ["up"] * 3
 
