@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tocsin.core.result import CheckError, CheckResult, Numbered, Status, from_micros, micros
 from tocsin.core.ticks import Look
 from tocsin.store.cursor import read_cursor, write_cursor
+from tocsin.store.letters import letters
 from tocsin.store.memory import Newest
 from tocsin.store.packing import (
     COLUMNS,
@@ -42,8 +43,6 @@ _EVIDENCE = (
 _NEWEST = "SELECT at, location, attempt, flags FROM results WHERE monitor = ? ORDER BY at DESC LIMIT ?"
 _FEW = 20
 """Of so many monitors the tail is read by their row numbers, of more in one sweep."""
-_ALONE = "usd."
-"""The letter of a slot with one result, by its status."""
 _BITS = {"up": 0, "degraded": 1, "down": 2, "invalid": 3}
 
 
@@ -231,7 +230,7 @@ class Results:
                 if limit < 16 * n and len(main) == limit and len({row[0] for row in main}) <= n:
                     again.append(monitor)
                 else:
-                    found[keys[monitor]] = _letters([*main, *tail.get(monitor, ())], n)
+                    found[keys[monitor]] = letters([*main, *tail.get(monitor, ())], n)
             waiting = again
         return found
 
@@ -361,23 +360,3 @@ def _telling(result: CheckResult, before: str | None) -> bool:
 
 def _packed(r: Any) -> Packed:
     return (r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7])
-
-
-def _letters(rows: Sequence[tuple[Any, ...]], n: int) -> str:
-    if len({row[0] for row in rows}) == len(rows):  # one location, no repeats: nearly all monitors
-        return "".join([_ALONE[row[3] & 3] for row in sorted(rows)[-n:]])
-    slots: dict[int, dict[int, tuple[int, int]]] = {}
-    for at, location, attempt, flags in rows:
-        votes = slots.setdefault(at, {})
-        if location not in votes or votes[location][0] < attempt:
-            votes[location] = attempt, flags
-    return "".join(_letter([flags for _, flags in slots[at].values()]) for at in sorted(slots)[-n:])
-
-
-def _letter(flags: Sequence[int]) -> str:
-    seen = {status_of(f) for f in flags} - {"invalid"}
-    if not seen:
-        return "."
-    if "down" in seen:
-        return "d" if seen == {"down"} else "p"
-    return "s" if "degraded" in seen else "u"
