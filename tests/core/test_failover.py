@@ -188,6 +188,17 @@ def test_what_is_proposed_is_committed_when_a_majority_has_it() -> None:
     assert found(Done, effects) == [Done(id="p", position=node.log.last)]
 
 
+def test_a_message_carries_no_more_than_it_should() -> None:
+    node, now = elected()
+    large = tuple(Proposal(id=str(n), kind="config", payload=b"x" * 3_000_000) for n in range(3))
+    out = node.step(now, Proposed(proposals=large))
+    assert [len(m.entries) for m in said(out, "b") if isinstance(m, Append)] == [1]
+    for upto in (2, 3):
+        answer = Appended(epoch=1, stamp=now, ok=True, index=upto, incarnation="b1")
+        out = node.step(now, Received(sender="b", message=answer))
+        assert [e.index for m in said(out, "b") if isinstance(m, Append) for e in m.entries] == [upto + 1]
+
+
 def test_an_old_primary_follows_and_cuts_what_was_never_committed() -> None:
     node, now = elected()
     node.step(now + 1, Proposed(proposals=(Proposal(id="p", kind="config", payload=b"draft"),)))

@@ -30,6 +30,7 @@ EXPECTED = {
     "promise ignored": {"I2", "I11"},
     "promise shorter than the lease": {"I2"},
     "no wait after a restart": {"I2"},
+    "lease of a majority of the reachable": {"I2"},
     "half is enough": {"I1", "I2", "I3"},
     "wiped voter votes": {"I3"},
     "no anti-entropy": {"I4", "I14"},
