@@ -259,6 +259,10 @@ def test_a_promotion_by_force_cuts_the_membership_to_one() -> None:
     node = a_node("b", members("a", "b"), epoch=3)
     effects = node.step(1.0, Forced(id="f"))
     assert (node.role, node.epoch, node.membership.voters()) == ("primary", 1003, ("b",))
+    assert [(m.id, m.kind) for m in node.membership.members] == [("a", "observer"), ("b", "voter")]
+    assert said(effects, "a") != [], "who is off hears of it when it is there again"
+    node.step(2.0, Forced(id="again", floor=1_800_000_000))
+    assert node.epoch == 1_800_000_000
     assert node.lease_left(1.0) == TERMS.lease_s
     assert [e.kind for c in found(Committed, effects) for e in c.entries] == ["membership", BEGIN]
 

@@ -65,6 +65,8 @@ class Truth:
 
     def begins(self, machine: Machine, *, released: bool) -> None:
         """An epoch begins: rude is that of somebody who could have known that there is a primary, since 5 s at least."""
+        if not machine.steady:
+            return
         for other in self.world.machines.values():
             lasts = other.up and other.steady and other.lease_until > self.world.now
             if lasts and other.lease_since < self.world.now - 5.0 and not released:
@@ -73,7 +75,7 @@ class Truth:
     def deposed(self, machine: Machine, left: float, why: str) -> None:
         """I11: a primary with a lease gave up its office for an epoch that should never have begun."""
         epoch = machine.node.epoch
-        if left > 0.01 and machine.steady and not self.forced and epoch in self.rude:
+        if left > 0.01 and machine.steady and not self.forced and "handed" not in why and epoch in self.rude:
             text = f"{machine.id} lost its office with {left:.2f} s of lease left: {why}, begun by {self.rude[epoch]}"
             self.world.broken("I11", text)
 
