@@ -57,6 +57,10 @@ def reachable(real: Callable[..., float | None]) -> Callable[..., float | None]:
     return lease_end
 
 
+def quite_alone(members: Membership, who: str, incarnation: str) -> Membership:
+    return Membership(version=members.version + 1, members=tuple(m for m in members.members if m.id == who))
+
+
 def outcomes_wait(entries: tuple[Entry, ...]) -> bool:
     return any(e.kind != "outcome" for e in entries)
 
@@ -145,6 +149,7 @@ MUTANTS = {
         ),
         Mutant("a change may cost the lease", ((lease, "outlasts", lambda end, now, terms: True),)),
         Mutant("office kept after it was handed over", ((Seat, "step_down", keeps_what_it_handed(Seat.step_down)),)),
+        Mutant("the others forgotten by a promotion by force", ((membership, "alone", quite_alone),)),
         Mutant("handed over to who has not everything", ((Office, "caught_up", lambda self, drain, log: True),)),
     )
 }

@@ -221,8 +221,12 @@ class Scene:
         for other in self.machines.values():
             if other is not best:
                 other.crash("switched off by the operator", 30.0)
-        self.world.truth.forgets(best)
-        self.ask(best, Forced(id="force", floor=1_000_000 + int(self.world.now)))
+        self.force(best)
+
+    def force(self, machine: Machine) -> None:
+        """Promote this machine by force."""
+        self.world.truth.forgets(machine)
+        self.ask(machine, Forced(id="force", floor=1_000_000 + int(self.world.now)))
 
     # The end
 
