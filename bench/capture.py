@@ -110,7 +110,9 @@ def main() -> list[Figure]:
     figures.append(plain("a snapshot, out and in", primary["snapshot"], "ms"))
     figures.append(plain("an entry into a follower's log and tables, of 40 at once", primary["apply"], "ms"))
     return record(
-        "capture", "commits in one process on one disk, the fastest tenth of 40 each; everything is settled at once", figures
+        "capture",
+        "commits in one process on one disk, the fastest tenth of 40 each; everything is settled at once",
+        figures,
     )
 
 

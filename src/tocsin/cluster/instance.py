@@ -13,10 +13,11 @@ import msgspec
 
 from tocsin import __version__, telemetry
 from tocsin.clock import Clock
-from tocsin.cluster import wire
+from tocsin.cluster import results, wire
 from tocsin.cluster.carrier import Carrier
 from tocsin.cluster.peers import Peers
 from tocsin.cluster.registry import Registry
+from tocsin.cluster.results import EXPIRE_S, Results
 from tocsin.cluster.standing import Hooks, Standing
 from tocsin.cluster.wire import ConnectionStatus, Heartbeat, Peer, SystemMetrics
 from tocsin.cluster.work import POLL_S, Task, Tasks, Work, carry_out
@@ -59,6 +60,7 @@ class Cluster:
     peers: Peers
     heartbeat_s: float
     folder: Path
+    results: Results
     heard: dict[str, Heard] = field(default_factory=dict[str, Heard])
     forget: Callable[[], None] = lambda: None
     reached_at: float | None = None
@@ -82,17 +84,19 @@ class Cluster:
         made = cls(
             me=me, store=store, corridor=corridor, clock=clock, carrier=carrier, registry=registry, peers=peers,
             heartbeat_s=heartbeat_s, folder=folder,
+            results=Results(replica, corridor, f"{me.id}:{me.incarnation}"),
         )  # fmt: skip
         peers.token, registry.changed = registry.own_token, made.learn
         hooks.turned, hooks.applied = made.turned, made.applied
         corridor.delivery.budget = carrier.may_send
+        await made.results.begin()
         await made.learn()
         return made
 
     async def start(self) -> None:
         """Take part from now on."""
         self.carrier.start()
-        loops = (self._admit_on, self._report_on, self._work_on)
+        loops = (self._admit_on, self._report_on, self._work_on, self._results_on, self._expire_on)
         self._tasks = [asyncio.create_task(_ever(loop), name=f"cluster {loop.__name__}") for loop in loops]
 
     async def stop(self) -> None:
@@ -119,6 +123,7 @@ class Cluster:
     async def turned(self, standing: Standing) -> None:
         """This instance leads, or another one does, or nobody."""
         self.forget()
+        self.results.forget()
         if standing.leads:
             await self._write_self()
             await self.learn()
@@ -238,6 +243,26 @@ class Cluster:
             log.debug("cluster.work_not_told", error=str(error))
         except Exception:
             log.exception("cluster.work_fault", monitor=task.monitor)
+
+    async def _results_on(self) -> None:
+        """Exchange results with the primary."""
+        await self.results.wait()
+        leader = self.carrier.standing.primary
+        if leader is None or leader == self.me.id or self.carrier.torn:
+            return
+        said = results.write(await self.results.offer())
+        try:
+            reply = await self.peers.ask(leader, "POST", "/sync/api/results", said, epoch=self.carrier.node.epoch)
+            if await self.results.hear(results.read(reply.body)):
+                self.results.stirred.set()
+        except (PeerLost, Denied, Conflict, NotFound, NotPrimary, Invalid) as error:
+            log.debug("cluster.results_not_exchanged", error=str(error))
+            await asyncio.sleep(1.0)
+
+    async def _expire_on(self) -> None:
+        """Forget numbers that are a day old."""
+        await asyncio.sleep(EXPIRE_S)
+        await self.results.expire()
 
     async def _admit_on(self) -> None:
         """As primary, let the membership follow the registered instances."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tocsin import __version__
-from tocsin.cluster import disk, wire
+from tocsin.cluster import disk, results, wire
 from tocsin.cluster.api import Ask, SyncRoute
 from tocsin.cluster.wire import Answer, Heartbeat, Hello, Registration, Said
 from tocsin.cluster.work import Done
@@ -148,6 +148,12 @@ async def demote(cluster: Cluster, ask: Ask) -> Any:
     return {"accepted": True}
 
 
+async def exchange(cluster: Cluster, ask: Ask) -> Any:
+    """Results that each side lacks."""
+    _must_lead(cluster)
+    return results.write(await cluster.results.answer(results.read(ask.body)))
+
+
 async def wanted(cluster: Cluster, ask: Ask) -> Any:
     """What the instance that asks is to check now; waits until there is something."""
     _must_lead(cluster)
@@ -168,6 +174,7 @@ ROUTES: tuple[SyncRoute, ...] = (
     SyncRoute("POST", "/sync/api/snapshot", "member", snapshot, most=4096),
     SyncRoute("GET", "/sync/api/snapshot/*/*", "member", piece),
     SyncRoute("PUT", "/sync/api/heartbeat", "member", heartbeat, epoch=True),
+    SyncRoute("POST", "/sync/api/results", "member", exchange, most=wire.MOST_BODY, epoch=True),
     SyncRoute("GET", "/sync/api/work", "member", wanted, epoch=True),
     SyncRoute("POST", "/sync/api/work", "member", done, most=4 << 20, epoch=True),
     SyncRoute("GET", "/sync/api/instances", "sync", instances),
