@@ -301,6 +301,40 @@ def test_a_log_gives_back_the_membership_of_what_it_cut() -> None:
         log.append([Entry(epoch=1, index=3, kind="config")])
 
 
+def test_a_log_that_is_cut_twice_keeps_the_membership_between() -> None:
+    log = Log(Position(0, 0), members("a"))
+    entries = [
+        Entry(epoch=1, index=1, kind="membership", membership=members("a", "b")),
+        Entry(epoch=1, index=2, kind="config"),
+        Entry(epoch=1, index=3, kind="membership", membership=members("a", "b", "c")),
+    ]
+    log.append(entries)
+    assert [e.index for e in log.cut(3)] == [3]
+    assert (log.membership.voters(), log.changed_at) == (("a", "b"), 1)
+    assert [log.membership_at(i).voters() for i in (0, 1, 2)] == [("a",), ("a", "b"), ("a", "b")]
+    log.compact(2)
+    assert (log.base, log.base_membership.voters(), log.slice(1, 9)) == (Position(1, 2), ("a", "b"), ())
+
+
+def test_of_a_log_only_what_follows_from_a_snapshot_is_kept() -> None:
+    entries = [Entry(epoch=1, index=n, kind="config") for n in (1, 2, 3)]
+    same, other = (Log(Position(0, 0), members("a"), entries) for _ in range(2))
+    same.replace(Position(1, 2), members("a", "b"))
+    assert (same.last, same.membership.voters()) == (Position(1, 3), ("a", "b"))
+    other.replace(Position(2, 2), members("a", "b"))
+    assert (other.last, other.slice(1, 9)) == (Position(2, 2), ())
+
+
+def test_who_has_not_heard_of_a_new_member_votes_for_it_only_when_its_log_is_newer() -> None:
+    def answer(last: Position) -> bool:
+        node = a_node("b", members("a", "b"), epoch=1, entries=(Entry(epoch=1, index=1, kind=BEGIN),))
+        out = said(node.step(20.0, Received(sender="d", message=Vote(epoch=2, last=last, incarnation="d1"))))[0]
+        assert isinstance(out, Voted)
+        return out.granted
+
+    assert [answer(Position(1, 1)), answer(Position(1, 2))] == [False, True]
+
+
 def test_messages_travel_as_json() -> None:
     append = Append(
         epoch=1, stamp=2.5, prev=Position(1, 1), commit=1,
