@@ -328,7 +328,7 @@ def test_of_a_log_only_what_follows_from_a_snapshot_is_kept() -> None:
 def test_who_has_not_heard_of_a_new_member_votes_for_it_only_when_its_log_is_newer() -> None:
     def answer(last: Position) -> bool:
         node = a_node("b", members("a", "b"), epoch=1, entries=(Entry(epoch=1, index=1, kind=BEGIN),))
-        out = said(node.step(20.0, Received(sender="d", message=Vote(epoch=2, last=last, incarnation="d1"))))[0]
+        out = said(node.step(20.0, Received(sender="d", message=Vote(epoch=2, last=last, incarnation="d1"))), "d")[0]
         assert isinstance(out, Voted)
         return out.granted
 

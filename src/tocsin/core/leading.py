@@ -130,7 +130,8 @@ def force(seat: Seat, event: Forced) -> None:
         return
     if seat.office is not None:
         seat.step_down("it is promoted by force")
-    seat.epoch, seat.voted_for = max(seat.epoch + FORCED_EPOCHS, event.floor), seat.me.id
+    seat.epoch = event.floor if event.floor > seat.epoch else seat.epoch + FORCED_EPOCHS
+    seat.voted_for = seat.me.id
     seat.write()
     entry = _members(seat, membership.alone(seat.membership, seat.me.id, seat.me.incarnation))
     standing.win(seat, (entry,))

@@ -84,8 +84,8 @@ class PromoteAsked(Struct, frozen=True, kw_only=True):
 
 
 class Forced(Struct, frozen=True, kw_only=True):
-    """This instance shall be primary, alone: somebody states that all the others are off. The epoch is at least `floor`:
-    with the seconds of the wall clock, of two that were forced one after the other the later one is followed."""
+    """This instance shall be primary, alone: somebody states that all the others are off. The epoch is `floor` if that is
+    later: with the seconds of the wall clock, of two that were forced one after the other the later one is followed."""
 
     id: str
     floor: int = 0
