@@ -34,6 +34,8 @@ from tocsin.store.replica import Applied, Replica
 log = telemetry.logger("tocsin.cluster")
 
 ADMIT_S = 1.0
+ALONE_LEASES = 2
+"""So many leases without anybody who leads make an instance alone: an election takes less."""
 PEERS_NOTE = "cluster:peers"
 _TELLING = ("channels", "alert_rules", "maintenance_windows", "escalation_policies", "on_call_schedules", "probes")
 _JUDGED = ("verdicts", "incidents")
@@ -47,9 +49,15 @@ class Heard:
     said: Heartbeat
 
 
+async def _nobody(_: str) -> None:
+    """Nobody hears of it."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Cluster:
-    """Made by `begin`, started once the corridor runs. `forget` makes the web forget what it remembers of accounts."""
+    """Made by `begin`, started once the corridor runs. `forget` makes the web forget what it remembers of accounts;
+    `followed` hears when another instance leads, with its address for people. `web_urls`: where people and probes reach the
+    instances, the primary first."""
 
     me: Instance
     store: Store
@@ -63,8 +71,11 @@ class Cluster:
     results: Results
     heard: dict[str, Heard] = field(default_factory=dict[str, Heard])
     forget: Callable[[], None] = lambda: None
+    followed: Callable[[str], Awaitable[None]] = _nobody
+    web_urls: tuple[str, ...] = ()
     reached_at: float | None = None
     sync_errors: int = 0
+    _lost_at: float | None = None
     work: Work = field(default_factory=Work)
     _doing: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     _tasks: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
@@ -96,7 +107,7 @@ class Cluster:
     async def start(self) -> None:
         """Take part from now on."""
         self.carrier.start()
-        loops = (self._admit_on, self._report_on, self._work_on, self._results_on, self._expire_on)
+        loops = (self._admit_on, self._report_on, self._work_on, self._results_on, self._expire_on, self._alone_on)
         self._tasks = [asyncio.create_task(_ever(loop), name=f"cluster {loop.__name__}") for loop in loops]
 
     async def stop(self) -> None:
@@ -124,12 +135,20 @@ class Cluster:
         """This instance leads, or another one does, or nobody."""
         self.forget()
         self.results.forget()
+        if standing.primary is not None:
+            await self.corridor.alone.end()
         if standing.leads:
             await self._write_self()
             await self.learn()
             await self.corridor.lead(self.me.location)
             return
         await self.corridor.follow(await self._home(standing))
+        await self.learn()
+        await self.followed(self.peers.web(standing.primary) or "")
+
+    def elsewhere(self) -> str | None:
+        """None where this instance leads; else the primary's address for people and probes, "" while there is none."""
+        return None if self.carrier.standing.leads else self.peers.web(self.carrier.standing.primary) or ""
 
     async def _home(self, standing: Standing) -> str:
         """The location that local monitors are checked from: the primary's, if it is known."""
@@ -162,6 +181,8 @@ class Cluster:
         workspaces = {name[0] for table in _TELLING for name in applied.changed.get(table, ())}
         workspaces |= {name[0] for name in applied.changed.get("memberships", ())}
         judged = any(applied.changed.get(table) for table in _JUDGED)
+        for workspace in sorted({str(name[0]) for name in applied.changed.get("probes", ())}):
+            await self.corridor.locations_changed(workspace)
         await self.corridor.adopt(sorted(map(str, monitors)), sorted(map(str, workspaces)), judged=judged)
 
     async def learn(self) -> None:
@@ -178,6 +199,8 @@ class Cluster:
             known = {peer.id for peer in peers if peer.url}
             peers += [peer for peer in first if peer.id not in known]
         self.peers.learn(peers)
+        first = self.carrier.standing.primary
+        self.web_urls = tuple(one.web_url for one in sorted(found, key=lambda one: one.id != first) if one.web_url)
         self.corridor.runner.others = self.work.locations(
             {one.location: one.id for one in found if one.id != self.me.id}
         )
@@ -263,6 +286,19 @@ class Cluster:
         """Forget numbers that are a day old."""
         await asyncio.sleep(EXPIRE_S)
         await self.results.expire()
+
+    async def _alone_on(self) -> None:
+        """While nobody leads for long, tell what is seen from here alone; marked as that."""
+        await asyncio.sleep(1.0)
+        if self.carrier.standing.leads or self.carrier.standing.primary is not None or self.carrier.torn:
+            self._lost_at = None
+            await self.corridor.alone.end()
+            return
+        now = self.clock.monotonic()
+        self._lost_at = now if self._lost_at is None else self._lost_at
+        if not self.corridor.alone.on and now - self._lost_at >= ALONE_LEASES * self.carrier.terms.lease_s:
+            await self.corridor.follow(self.me.location)
+            self.corridor.alone.begin(self.me.name, self.me.location)
 
     async def _admit_on(self) -> None:
         """As primary, let the membership follow the registered instances."""

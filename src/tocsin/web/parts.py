@@ -42,4 +42,14 @@ class Parts:
             logins_per_minute=self.settings["LOGIN_ATTEMPTS_PER_MINUTE"],
         )
         if self.cluster is not None:
-            self.cluster.forget = self.memory.forget
+            self.cluster.forget, self.cluster.followed = self.memory.forget, self._followed
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Where people and probes reach this server and, if there are several, the others: the primary first."""
+        return (self.cluster.web_urls if self.cluster is not None else ()) or (self.settings.base_url,)
+
+    async def _followed(self, primary: str) -> None:
+        """Another instance leads: probes that have called here go there."""
+        if self.links is not None:
+            await self.links.moved(primary, self.urls)

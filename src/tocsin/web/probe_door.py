@@ -75,7 +75,7 @@ class Registry:
             telemetry.probes_denied.labels("token_used").inc()
             await self._tell(found, post.probe.code, offer, now)
             raise Denied("this join token was used already", authenticated=False)
-        return Enrolled(probe_id=found.probe_id, location=post.probe.code, key=key, urls=(parts.settings.base_url,))
+        return Enrolled(probe_id=found.probe_id, location=post.probe.code, key=key, urls=parts.urls)
 
     async def _find(self, text: str, kind: str) -> Pass | None:
         found = await self._parts.store.everything().read(lambda s: s.probes.by_hash(tokens.hash_of(text)))
@@ -97,7 +97,11 @@ class Registry:
 def door(parts: Parts) -> Door:
     """What a link needs of this server."""
     assert parts.links is not None
-    return Door(probes=Registry(parts), links=parts.links, urls=lambda: (parts.settings.base_url,))
+    return Door(probes=Registry(parts), links=parts.links, urls=lambda: parts.urls, primary=lambda: _elsewhere(parts))
+
+
+def _elsewhere(parts: Parts) -> str | None:
+    return None if parts.cluster is None else parts.cluster.elsewhere()
 
 
 async def link(parts: Parts, headers: Mapping[str, str], peer: str, receive: Receive, send: Send) -> None:

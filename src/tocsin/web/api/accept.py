@@ -68,9 +68,11 @@ def _names(data: dict[str, Any], field: str) -> list[tuple[str, str]]:
 
 
 def known_locations(parts: Parts, workspace_id: str) -> list[str]:
-    """The places that can check a workspace's monitors: this server, also as `local`, and the workspace's own."""
+    """The places that can check a workspace's monitors: this server, also as `local`, other instances, and
+    the workspace's own."""
     own = [post.probe.code for post in parts.corridor.watchlist.roster.of(workspace_id)]
-    return list(dict.fromkeys((*parts.corridor.runner.locations, LOCAL, *own)))
+    runner = parts.corridor.runner
+    return list(dict.fromkeys((*runner.locations, LOCAL, *runner.others, *own)))
 
 
 def _wrong_parents(parts: Parts, who: Principal, data: dict[str, Any], old: Monitor | None) -> list[Problem]:
