@@ -325,6 +325,54 @@ def test_a_witness_keeps_no_payload_and_never_stands() -> None:
     assert witness.wakes_at() == float("inf")
 
 
+@pytest.mark.parametrize(
+    ("sender", "epoch", "last", "stands"),
+    [
+        ("a", 1, Position(1, 1), True),
+        ("a", 0, Position(1, 1), False),
+        ("c", 1, Position(1, 1), False),
+        ("a", 1, Position(1, 2), False),
+    ],
+)
+def test_only_who_the_primary_released_and_who_has_everything_stands_at_once(
+    sender: str, epoch: int, last: Position, stands: bool
+) -> None:
+    node = a_node("b")
+    begin = Entry(epoch=1, index=1, kind=BEGIN)
+    hello = Append(epoch=1, stamp=1.0, prev=Position(0, 0), commit=1, entries=(begin,))
+    node.step(1.0, Received(sender="a", message=hello))
+    node.step(2.0, Received(sender=sender, message=TransferNow(epoch=epoch, last=last)))
+    assert (node.role == "candidate") == stands
+    assert node.epoch == (2 if stands else 1)
+
+
+def test_an_observer_does_not_stand_even_when_it_is_told_to() -> None:
+    node = a_node("o", members("a", "b", "o", o="observer"))
+    hello = Append(epoch=1, stamp=1.0, prev=Position(0, 0), commit=0)
+    node.step(1.0, Received(sender="a", message=hello))
+    node.step(2.0, Received(sender="a", message=TransferNow(epoch=1, last=Position(0, 0))))
+    assert (node.role, node.epoch) == ("follower", 1)
+
+
+def test_who_was_elected_and_is_heard_by_nobody_gives_up_after_a_lease() -> None:
+    node = a_node()
+    now = node.wakes_at()
+    node.step(now, Ticked())
+    node.step(now, Received(sender="b", message=PreVoted(epoch=0, asked=1, granted=True, incarnation="b1", stamp=now)))
+    node.step(now, Received(sender="b", message=Voted(epoch=1, asked=1, granted=True, incarnation="b1")))
+    node.step(now + TERMS.lease_s - 0.1, Ticked())
+    assert node.role == "elect"
+    node.step(now + TERMS.lease_s, Ticked())
+    assert node.role == "follower"
+
+
+def test_many_small_entries_go_in_one_message() -> None:
+    node, now = elected()
+    few = tuple(Proposal(id=str(n), kind="config", payload=b"x") for n in range(3))
+    out = node.step(now, Proposed(proposals=few))
+    assert [len(m.entries) for m in said(out, "b") if isinstance(m, Append)] == [3]
+
+
 def test_a_single_voter_needs_nobody_and_waits_for_nobody() -> None:
     node = a_node("a", members("a"))
     effects = node.step(node.wakes_at(), Ticked())
