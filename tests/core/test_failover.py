@@ -188,6 +188,17 @@ def test_what_is_proposed_is_committed_when_a_majority_has_it() -> None:
     assert found(Done, effects) == [Done(id="p", position=node.log.last)]
 
 
+def test_a_message_carries_no_more_than_it_should() -> None:
+    node, now = elected()
+    large = tuple(Proposal(id=str(n), kind="config", payload=b"x" * 3_000_000) for n in range(3))
+    out = node.step(now, Proposed(proposals=large))
+    assert [len(m.entries) for m in said(out, "b") if isinstance(m, Append)] == [1]
+    for upto in (2, 3):
+        answer = Appended(epoch=1, stamp=now, ok=True, index=upto, incarnation="b1")
+        out = node.step(now, Received(sender="b", message=answer))
+        assert [e.index for m in said(out, "b") if isinstance(m, Append) for e in m.entries] == [upto + 1]
+
+
 def test_an_old_primary_follows_and_cuts_what_was_never_committed() -> None:
     node, now = elected()
     node.step(now + 1, Proposed(proposals=(Proposal(id="p", kind="config", payload=b"draft"),)))
@@ -248,6 +259,10 @@ def test_a_promotion_by_force_cuts_the_membership_to_one() -> None:
     node = a_node("b", members("a", "b"), epoch=3)
     effects = node.step(1.0, Forced(id="f"))
     assert (node.role, node.epoch, node.membership.voters()) == ("primary", 1003, ("b",))
+    assert [(m.id, m.kind) for m in node.membership.members] == [("a", "observer"), ("b", "voter")]
+    assert said(effects, "a") != [], "who is off hears of it when it is there again"
+    node.step(2.0, Forced(id="again", floor=1_800_000_000))
+    assert node.epoch == 1_800_000_000
     assert node.lease_left(1.0) == TERMS.lease_s
     assert [e.kind for c in found(Committed, effects) for e in c.entries] == ["membership", BEGIN]
 
@@ -284,6 +299,40 @@ def test_a_log_gives_back_the_membership_of_what_it_cut() -> None:
     assert (log.membership.voters(), log.changed_at, log.last) == (("a",), 0, Position(0, 0))
     with pytest.raises(ValueError, match="entry 1 was expected"):
         log.append([Entry(epoch=1, index=3, kind="config")])
+
+
+def test_a_log_that_is_cut_twice_keeps_the_membership_between() -> None:
+    log = Log(Position(0, 0), members("a"))
+    entries = [
+        Entry(epoch=1, index=1, kind="membership", membership=members("a", "b")),
+        Entry(epoch=1, index=2, kind="config"),
+        Entry(epoch=1, index=3, kind="membership", membership=members("a", "b", "c")),
+    ]
+    log.append(entries)
+    assert [e.index for e in log.cut(3)] == [3]
+    assert (log.membership.voters(), log.changed_at) == (("a", "b"), 1)
+    assert [log.membership_at(i).voters() for i in (0, 1, 2)] == [("a",), ("a", "b"), ("a", "b")]
+    log.compact(2)
+    assert (log.base, log.base_membership.voters(), log.slice(1, 9)) == (Position(1, 2), ("a", "b"), ())
+
+
+def test_of_a_log_only_what_follows_from_a_snapshot_is_kept() -> None:
+    entries = [Entry(epoch=1, index=n, kind="config") for n in (1, 2, 3)]
+    same, other = (Log(Position(0, 0), members("a"), entries) for _ in range(2))
+    same.replace(Position(1, 2), members("a", "b"))
+    assert (same.last, same.membership.voters()) == (Position(1, 3), ("a", "b"))
+    other.replace(Position(2, 2), members("a", "b"))
+    assert (other.last, other.slice(1, 9)) == (Position(2, 2), ())
+
+
+def test_who_has_not_heard_of_a_new_member_votes_for_it_only_when_its_log_is_newer() -> None:
+    def answer(last: Position) -> bool:
+        node = a_node("b", members("a", "b"), epoch=1, entries=(Entry(epoch=1, index=1, kind=BEGIN),))
+        out = said(node.step(20.0, Received(sender="d", message=Vote(epoch=2, last=last, incarnation="d1"))), "d")[0]
+        assert isinstance(out, Voted)
+        return out.granted
+
+    assert [answer(Position(1, 1)), answer(Position(1, 2))] == [False, True]
 
 
 def test_messages_travel_as_json() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from builders import a_probe, at
+from builders import a_monitor, a_probe, at
 from tocsin.core.probe import Health, Sign, heard, lost_finding, missed, month_of, stand_in
 
 
@@ -50,3 +50,9 @@ def test_the_message_names_what_it_watched() -> None:
 
 def test_a_month_of_checks() -> None:
     assert month_of(60) == 43_200
+
+
+def test_this_server_may_be_named_local_whatever_it_is_called() -> None:
+    monitor = a_monitor(monitoring_type="global", locations=("local", "asia", "fra"))
+    assert monitor.assigned("fra") == ("fra", "asia")
+    assert a_monitor(locations=("asia",)).assigned("fra") == ("fra",)

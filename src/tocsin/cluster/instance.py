@@ -34,6 +34,8 @@ from tocsin.store.replica import Applied, Replica
 log = telemetry.logger("tocsin.cluster")
 
 ADMIT_S = 1.0
+ALONE_LEASES = 2
+"""So many leases without anybody who leads make an instance alone: an election takes less."""
 PEERS_NOTE = "cluster:peers"
 _TELLING = ("channels", "alert_rules", "maintenance_windows", "escalation_policies", "on_call_schedules", "probes")
 _JUDGED = ("verdicts", "incidents")
@@ -73,6 +75,7 @@ class Cluster:
     web_urls: tuple[str, ...] = ()
     reached_at: float | None = None
     sync_errors: int = 0
+    _lost_at: float | None = None
     work: Work = field(default_factory=Work)
     _doing: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     _tasks: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
@@ -104,7 +107,7 @@ class Cluster:
     async def start(self) -> None:
         """Take part from now on."""
         self.carrier.start()
-        loops = (self._admit_on, self._report_on, self._work_on, self._results_on, self._expire_on)
+        loops = (self._admit_on, self._report_on, self._work_on, self._results_on, self._expire_on, self._alone_on)
         self._tasks = [asyncio.create_task(_ever(loop), name=f"cluster {loop.__name__}") for loop in loops]
 
     async def stop(self) -> None:
@@ -132,6 +135,8 @@ class Cluster:
         """This instance leads, or another one does, or nobody."""
         self.forget()
         self.results.forget()
+        if standing.primary is not None:
+            await self.corridor.alone.end()
         if standing.leads:
             await self._write_self()
             await self.learn()
@@ -281,6 +286,19 @@ class Cluster:
         """Forget numbers that are a day old."""
         await asyncio.sleep(EXPIRE_S)
         await self.results.expire()
+
+    async def _alone_on(self) -> None:
+        """While nobody leads for long, tell what is seen from here alone; marked as that."""
+        await asyncio.sleep(1.0)
+        if self.carrier.standing.leads or self.carrier.standing.primary is not None or self.carrier.torn:
+            self._lost_at = None
+            await self.corridor.alone.end()
+            return
+        now = self.clock.monotonic()
+        self._lost_at = now if self._lost_at is None else self._lost_at
+        if not self.corridor.alone.on and now - self._lost_at >= ALONE_LEASES * self.carrier.terms.lease_s:
+            await self.corridor.follow(self.me.location)
+            self.corridor.alone.begin(self.me.name, self.me.location)
 
     async def _admit_on(self) -> None:
         """As primary, let the membership follow the registered instances."""

@@ -10,14 +10,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tocsin.core.finding import Finding, Terms
-from tocsin.core.wording import listed, span
+from tocsin.core.wording import LOST, listed, span
 
 Mode = Literal["push", "pull"]
 LOCAL = "local"
 """This instance's own location, whatever it is called: always there, and no code of another one."""
 SUBJECT = "probe:"
 """What the incident of a lost location is about, before its code."""
-WORDS = "lost"
 CHECKED_EVERY_S = 30.0
 MISSES = 2
 """So many misses in a row make a location lost."""
@@ -151,6 +150,6 @@ def _finding(standing: Literal["trouble", "over", "open"], reason: str, watches:
         reason=reason,
         why=reason,
         severity="warning",
-        words=WORDS,
+        words=LOST,
         data={"monitors": list(watches[:100])} if watches else {},
     )
