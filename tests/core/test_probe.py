@@ -39,12 +39,12 @@ def test_who_stands_in_votes_in_one_seat_and_has_no_other(
 
 def test_the_message_names_what_it_watched() -> None:
     lost = missed(missed(heard(Health(), Sign(), at(0)), "no answer", at(30)), "no answer", at(60))
-    found = lost_finding(a_probe(), lost, ["Shop", "API"], at(60))
+    found = lost_finding(True, lost, ["Shop", "API"], at(60))
     assert found.standing == "trouble"
     assert found.reason == "not heard for 1 min (no answer); it watches Shop and API"
-    assert lost_finding(a_probe(), Health(), [], at(60)).standing == "open"
-    assert lost_finding(a_probe(), heard(lost, Sign(), at(90)), [], at(90)).standing == "over"
-    assert lost_finding(a_probe(enabled=False), lost, ["Shop"], at(90)).standing == "over"
+    assert lost_finding(True, Health(), [], at(60)).standing == "open"
+    assert lost_finding(True, heard(lost, Sign(), at(90)), [], at(90)).standing == "over"
+    assert lost_finding(False, lost, ["Shop"], at(90)).standing == "over"
     assert lost_finding(None, lost, ["Shop"], at(90)).standing == "over"
 
 

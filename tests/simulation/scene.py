@@ -216,7 +216,7 @@ class Scene:
         members = best.node.membership
         left = [m for m in self.machines.values() if has_vote(members, m.id, m.incarnation)]
         newer = [m for m in left if m.node.log.last > best.node.log.last]
-        if not best.up or best.paused or (len(left) >= enough(members) and not newer and best in left):
+        if not best.up or best.paused or (len(left) >= enough(members) and not newer):
             return
         for other in self.machines.values():
             if other is not best:

@@ -123,11 +123,11 @@ def lost_terms(workspace_id: str, code: str) -> Terms:
     return Terms(subject=f"{SUBJECT}{code}", workspace_id=workspace_id)
 
 
-def lost_finding(probe: Probe | None, health: Health, watches: Sequence[str], now: datetime) -> Finding:
-    """What a probe's health means for its location: trouble when it is lost, over when it is heard or gone. `watches`: the
-    names of the monitors that are checked from there."""
-    if probe is None or not probe.enabled:
-        return _finding("over", "the location was removed" if probe is None else "the location was switched off")
+def lost_finding(enabled: bool | None, health: Health, watches: Sequence[str], now: datetime) -> Finding:
+    """What the health of a probe (or of another instance) means for its location: trouble when it is lost, over when it is
+    heard or gone (`enabled` None). `watches`: the names of the monitors that are checked from there."""
+    if not enabled:
+        return _finding("over", "the location was removed" if enabled is None else "the location was switched off")
     if health.state == "lost":
         since = health.heard_at
         silent = f"not heard for {span((now - since).total_seconds())}" if since is not None else "never heard"
