@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from builders import a_monitor, a_probe, at
+from builders import a_monitor, at
 from tocsin.core.probe import Health, Sign, heard, lost_finding, missed, month_of, stand_in
 
 
