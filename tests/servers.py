@@ -30,6 +30,8 @@ SECRET = "the secret of these servers"
 _COUNT = count(1)
 HUB = "10.77.0.254"
 """Where the test itself is reached in a network of its own."""
+QUIET: tuple[str, ...] = ()
+"""What is run in a network of the test's own before its bridge is made."""
 SHORT = {"TOCSIN_HEARTBEAT_INTERVAL_S": "1"}
 """Beats every second, leases of three."""
 
@@ -165,6 +167,11 @@ class Server:
         except (OSError, TimeoutError, ValueError, IndexError):
             return False
         return said["role"] == "primary"
+
+    def epoch(self) -> int:
+        """The epoch that it has on disk."""
+        with contextlib.closing(sqlite3.connect(f"file:{self.folder / 'tocsin.db'}?mode=ro", uri=True)) as db:
+            return db.execute("SELECT epoch FROM control").fetchone()[0]
 
     async def sign_in(self) -> int:
         """The status of signing in here as the first account."""

@@ -299,6 +299,8 @@ def test_terms_that_cannot_hold_are_refused() -> None:
         Terms(promise_factor=1.0)
     with pytest.raises(ValueError, match="beat_s"):
         Terms(beat_s=10)
+    with pytest.raises(ValueError, match="send_s"):
+        Terms(beat_s=1, lease_s=3)
 
 
 def test_a_snapshot_that_is_older_than_what_is_committed_is_refused() -> None:
