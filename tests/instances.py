@@ -12,7 +12,7 @@ from builders import ALICE, until
 from tocsin.clock import SystemClock
 from tocsin.cluster import disk, joining
 from tocsin.cluster.api import Api
-from tocsin.cluster.instance import PEERS_NOTE, Cluster, system_info
+from tocsin.cluster.instance import PEERS_NOTE, Cluster, Home, system_info
 from tocsin.cluster.routes import ROUTES
 from tocsin.core.account import User, Workspace
 from tocsin.core.instance import Instance
@@ -64,6 +64,7 @@ class One:
         return Instance(
             **{
                 "id": f"instance-{self.name}", "name": self.name, "location": self.name, "sync_url": self.url,
+                "web_url": f"http://{self.name}.example",
                 "fingerprint": self.fingerprint, "failover_order": self.order, "incarnation": f"disk-of-{self.name}",
                 "created_at": NOW, "version": "0",
             } | more
@@ -92,10 +93,10 @@ class One:
         await self.start(me)
 
     async def start(self, me: Instance | None = None) -> None:
-        self.cluster = await Cluster.begin(
-            me=me or self.me(), store=self.store, corridor=self.corridor, clock=self.clock, net=self.net, secret=SECRET,
-            folder=self.folder / "control", terms=TERMS, heartbeat_s=1.0,
-        )  # fmt: skip
+        home = Home(
+            store=self.store, corridor=self.corridor, clock=self.clock, net=self.net, folder=self.folder / "control"
+        )
+        self.cluster = await Cluster.begin(me or self.me(), home, secret=SECRET, terms=TERMS, heartbeat_s=1.0)
         await self.corridor.start(leads=False)
         config = configuration(None, per_address=0, grace_s=1)
         self.listening = Listening(Api(self.cluster, ROUTES), self.sock, self.context, config)
@@ -132,13 +133,13 @@ class One:
 def registration(me: Instance) -> dict[str, Any]:
     return {
         "instanceId": me.id, "instanceName": me.name, "location": me.location, "version": me.version,
-        "failoverOrder": me.failover_order, "publicEndpoint": me.sync_url or None, "systemInfo": system_info(),
+        "failoverOrder": me.failover_order, "publicEndpoint": me.sync_url or None, "webUrl": me.web_url, "systemInfo": system_info(),
         "incarnation": me.incarnation, "fingerprint": me.fingerprint, "witness": me.witness,
     }  # fmt: skip
 
 
 def _plain(peer: Any) -> dict[str, str]:
-    return {"id": peer.id, "url": peer.url, "fingerprint": peer.fingerprint}
+    return {"id": peer.id, "url": peer.url, "fingerprint": peer.fingerprint, "web": peer.web}
 
 
 class Group:

@@ -44,6 +44,17 @@ class Heard:
     said: Heartbeat
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Home:
+    """What an instance is made of besides: `folder` is where copies of tables are put."""
+
+    store: Store
+    corridor: Corridor
+    clock: Clock
+    net: Net
+    folder: Path
+
+
 @dataclass(slots=True, kw_only=True)
 class Cluster:
     """Made by `begin`, started once the corridor runs. `forget` makes the web forget what it remembers of accounts."""
@@ -65,19 +76,18 @@ class Cluster:
 
     @classmethod
     async def begin(
-        cls, *, me: Instance, store: Store, corridor: Corridor, clock: Clock, net: Net, secret: Secret | None, folder: Path,
-        terms: Terms, heartbeat_s: float,
-    ) -> Cluster:  # fmt: skip
+        cls, me: Instance, home: Home, *, secret: Secret | None, terms: Terms, heartbeat_s: float
+    ) -> Cluster:
         """The cluster side of an instance that belongs to one already (`disk.found` or `disk.enrol` was done)."""
-        replica = _replica_of(store)
+        replica = _replica_of(home.store)
         key = await replica.cluster_key()
         hooks = Hooks()
-        peers = Peers(net, me.id)
-        carrier = await Carrier.begin(replica, peers, hooks, folder, terms)
-        registry = Registry(store, carrier, me, secret, key, clock)
+        peers = Peers(home.net, me.id)
+        carrier = await Carrier.begin(replica, peers, hooks, home.folder, terms)
+        registry = Registry(home.store, carrier, me, secret, key, home.clock)
         made = cls(
-            me=me, store=store, corridor=corridor, clock=clock, carrier=carrier, registry=registry, peers=peers,
-            heartbeat_s=heartbeat_s, folder=folder,
+            me=me, store=home.store, corridor=home.corridor, clock=home.clock, carrier=carrier, registry=registry,
+            peers=peers, heartbeat_s=heartbeat_s, folder=home.folder,
         )  # fmt: skip
         peers.token, registry.changed = registry.own_token, made.learn
         hooks.turned, hooks.applied = made.turned, made.applied
@@ -166,7 +176,11 @@ class Cluster:
             self.carrier.first = first[0].id if first else None
             known = {peer.id for peer in peers if peer.url}
             peers += [peer for peer in first if peer.id not in known]
+        leader = self.carrier.standing.primary
+        before = self.peers.web(leader)
         self.peers.learn(peers)
+        if self.peers.web(leader) != before:
+            self.carrier.news.set()  # what is said to whoever wants to write here
 
     # Reports ---------------------------------------------------------------------------------------------------------
     def report(self) -> Heartbeat:

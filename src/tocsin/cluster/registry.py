@@ -22,6 +22,7 @@ from tocsin.core.result import iso
 from tocsin.errors import Conflict, Denied, NotPrimary
 from tocsin.secret import Secret
 from tocsin.store import Store
+from tocsin.store.session import Session
 
 log = telemetry.logger("tocsin.cluster")
 
@@ -57,14 +58,7 @@ class Registry:
     async def register(self, asked: Registration) -> Registered:
         """Take an instance in, or give one that is in a new token. Denied for a wrong or repeated proof, Conflict for a name
         or location that another one has, NotPrimary elsewhere."""
-        secret = self._must_have_secret()
-        _must_understand(asked.wire)
-        if self._nonces.pop(asked.nonce, 0.0) <= self._clock.monotonic():
-            self._refuse(
-                "nonce", asked, "expected the number this instance gave out a minute ago at most, found another"
-            )
-        if not proof.same(asked.proof, proof.of_joiner(secret, asked)):
-            self._refuse("secret", asked, "expected TOCSIN_SYNC_SECRET as it is set here, found another one")
+        self._must_be_proved(asked)
         if not self._carrier.standing.leads:
             raise NotPrimary(primary=self._carrier.primary_url())
         if asked.instanceId == self._me.id:
@@ -76,10 +70,36 @@ class Registry:
         now = self._clock.now()
         instance = _instance_of(asked, now)
         token, claims = proof.token(self._key, asked.instanceId, MAY, now)
+        until = datetime.fromtimestamp(claims.expires_at, UTC)
+        try:
+            await self._keep(instance, proof.hash_of(claims.id), until)
+        except Conflict:
+            telemetry.registrations.labels("taken").inc()
+            raise
+        telemetry.registrations.labels("taken_in").inc()
+        await self.changed()
+        log.info("cluster.registered", instance=instance.id, name=instance.name, location=instance.location)
+        peers = await self.peers()
+        return Registered(
+            instanceId=instance.id, token=token, expiresAt=iso(until) or "", permissions=MAY, clusterKey=self._key,
+            primary=self._me.id, peers=peers, urls=tuple(peer.url for peer in peers if peer.url),
+        )  # fmt: skip
 
-        def keep(s: Any) -> None:
-            known = {one.id: one for one in s.instances.all()}
-            before = known.get(instance.id)
+    def _must_be_proved(self, asked: Registration) -> None:
+        secret = self._must_have_secret()
+        _must_understand(asked.wire)
+        if self._nonces.pop(asked.nonce, 0.0) <= self._clock.monotonic():
+            self._refuse(
+                "nonce", asked, "expected the number this instance gave out a minute ago at most, found another"
+            )
+        if not proof.same(asked.proof, proof.of_joiner(secret, asked)):
+            self._refuse("secret", asked, "expected TOCSIN_SYNC_SECRET as it is set here, found another one")
+
+    async def _keep(self, instance: Instance, token_hash: str, until: datetime) -> None:
+        """The row and its token, both or none. Conflict when another instance has its name or location."""
+
+        def work(s: Session) -> None:
+            before = next((one for one in s.instances.all() if one.id == instance.id), None)
             if instance.location == self._me.location:
                 raise Conflict(
                     f"location: expected a code of its own, found {instance.location!r}, which is the primary's"
@@ -87,22 +107,9 @@ class Registry:
             s.instances.put(
                 instance if before is None else msgspec.structs.replace(instance, created_at=before.created_at)
             )
-            s.instances.add_token(instance.id, proof.hash_of(claims.id), datetime.fromtimestamp(claims.expires_at, UTC))
+            s.instances.add_token(instance.id, token_hash, until)
 
-        try:
-            await self._store.everything(by=f"instance {asked.instanceName}").write(keep)
-        except Conflict as taken:
-            telemetry.registrations.labels("taken").inc()
-            raise Conflict(str(taken)) from None
-        telemetry.registrations.labels("taken_in").inc()
-        await self.changed()
-        log.info("cluster.registered", instance=instance.id, name=instance.name, location=instance.location)
-        peers = await self.peers()
-        return Registered(
-            instanceId=instance.id, token=token, expiresAt=iso(datetime.fromtimestamp(claims.expires_at, UTC)) or "",
-            permissions=MAY, clusterKey=self._key, primary=self._me.id, peers=peers,
-            urls=tuple(peer.url for peer in peers if peer.url),
-        )  # fmt: skip
+        await self._store.everything(by=f"instance {instance.name}").write(work)
 
     async def renew(self, claims: Claims) -> Renewed:
         """A new token for who shows one that still holds."""

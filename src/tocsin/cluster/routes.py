@@ -113,7 +113,7 @@ async def endpoint(cluster: Cluster, ask: Ask) -> Any:
     return _endpoint(await cluster.store.everything().read(lambda s: s.monitors.get(ask.rest[0])))
 
 
-async def notification_services(cluster: Cluster, ask: Ask) -> Any:
+async def channels(cluster: Cluster, ask: Ask) -> Any:
     """The channels, without what is secret in them."""
     found = cluster.corridor.watchlist.every_channel()
     return {
@@ -160,7 +160,7 @@ ROUTES: tuple[SyncRoute, ...] = (
     SyncRoute("DELETE", "/sync/api/instances/*", "sync", remove),
     SyncRoute("GET", "/sync/api/endpoints", "sync", endpoints),
     SyncRoute("GET", "/sync/api/endpoints/*", "sync", endpoint),
-    SyncRoute("GET", "/sync/api/notification-services", "sync", notification_services),
+    SyncRoute("GET", "/sync/api/notification-services", "sync", channels),
     SyncRoute("GET", "/sync/api/failover-order", "sync", failover_order),
     SyncRoute("POST", "/sync/api/promote", "sync", promote, epoch=True),
     SyncRoute("POST", "/sync/api/demote/*", "sync", demote, epoch=True),
