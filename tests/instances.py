@@ -133,7 +133,8 @@ class One:
 def registration(me: Instance) -> dict[str, Any]:
     return {
         "instanceId": me.id, "instanceName": me.name, "location": me.location, "version": me.version,
-        "failoverOrder": me.failover_order, "publicEndpoint": me.sync_url or None, "webUrl": me.web_url, "systemInfo": system_info(),
+        "failoverOrder": me.failover_order, "publicEndpoint": me.sync_url or None, "webUrl": me.web_url,
+        "systemInfo": system_info(),
         "incarnation": me.incarnation, "fingerprint": me.fingerprint, "witness": me.witness,
     }  # fmt: skip
 
