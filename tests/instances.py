@@ -86,7 +86,13 @@ class One:
     async def join(self, url: str, secret: Secret = SECRET, **more: Any) -> None:
         await self.open()
         me = self.me(**more)
-        given, _pin = await joining.join(self.net, url, secret, registration(me))
+        try:
+            given, _pin = await joining.join(self.net, url, secret, registration(me))
+        except BaseException:
+            self.sock.close()
+            await self.net.close()
+            await self.store.close()
+            raise
         assert self.store.replica is not None
         await self.store.everything().write(lambda s: s.notes.set(PEERS_NOTE, [_plain(p) for p in given.peers]))
         await disk.enrol(self.store.replica, Me(id=me.id, incarnation=me.incarnation), given.clusterKey)

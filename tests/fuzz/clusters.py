@@ -86,6 +86,7 @@ def _requests(data: bytes) -> tuple[int, bytes]:
     headers = [(n.strip().lower(), v.strip()) for n, _, v in (line.partition(b":") for line in rest)]
     cluster = SimpleNamespace(
         registry=_Registry(),
+        must_be_alone=lambda *_: None,
         folder=Path("/nowhere"),
         role="dependent",
         carrier=SimpleNamespace(node=SimpleNamespace(fence=lambda epoch: None, epoch=1)),

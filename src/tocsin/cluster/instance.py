@@ -13,11 +13,13 @@ import msgspec
 
 from tocsin import __version__, telemetry
 from tocsin.clock import Clock
+from tocsin.cluster.alarm import Alarm
 from tocsin.cluster.carrier import Carrier
 from tocsin.cluster.peers import Peers
 from tocsin.cluster.registry import Registry
 from tocsin.cluster.standing import Hooks, Standing
 from tocsin.cluster.wire import ConnectionStatus, Heartbeat, Peer, SystemMetrics
+from tocsin.core.boots import Boots
 from tocsin.core.instance import Instance, InstanceRole
 from tocsin.core.lease import Terms
 from tocsin.core.result import iso
@@ -68,6 +70,8 @@ class Cluster:
     peers: Peers
     heartbeat_s: float
     folder: Path
+    alarm: Alarm
+    boots: Boots
     heard: dict[str, Heard] = field(default_factory=dict[str, Heard])
     forget: Callable[[], None] = lambda: None
     reached_at: float | None = None
@@ -88,8 +92,12 @@ class Cluster:
         made = cls(
             me=me, store=home.store, corridor=home.corridor, clock=home.clock, carrier=carrier, registry=registry,
             peers=peers, heartbeat_s=heartbeat_s, folder=home.folder,
+            alarm=Alarm(home.store, home.corridor.live, home.clock, carrier.may_write),
+            boots=Boots(2 * terms.beat_s, 12 * terms.beat_s),
         )  # fmt: skip
         peers.token, registry.changed = registry.own_token, made.learn
+        registry.refused = lambda cause, text: made.alarm.ring("instance.refused", cause, text)
+        peers.other = made.shows_another
         hooks.turned, hooks.applied = made.turned, made.applied
         await made.learn()
         return made
@@ -97,7 +105,7 @@ class Cluster:
     async def start(self) -> None:
         """Take part from now on."""
         self.carrier.start()
-        loops = (self._admit_on, self._report_on)
+        loops = (self._admit_on, self._report_on, self.alarm.tell)
         self._tasks = [asyncio.create_task(_ever(loop), name=f"cluster {loop.__name__}") for loop in loops]
 
     async def stop(self) -> None:
@@ -118,6 +126,27 @@ class Cluster:
     def role(self) -> InstanceRole:
         """What this instance is now."""
         return "primary" if self.carrier.standing.leads else "dependent"
+
+    def must_be_alone(self, who: str, boot: str, client: str) -> None:
+        """Denied when whoever speaks as that instance is a second process with its identity."""
+        if who == self.me.id:
+            where = f"this instance, {self.me.name}"
+        elif self.boots.is_twin(who, boot, self.clock.monotonic()):
+            where = f"instance {who}"
+        else:
+            return
+        words = f"{where} runs twice: a second process with its identity spoke from {client}; its data folder is a copy"
+        self.alarm.ring("instance.twice", who, f"{words}. End that process and give it a data folder of its own")
+        raise Denied(words)
+
+    def shows_another(self, of: str, why: str) -> None:
+        """An instance shows another certificate than it registered with."""
+        self.alarm.ring(
+            "instance.certificate",
+            of,
+            f"Instance {of} is not spoken to: {why}. If its data folder was lost, remove it and let it join again; if"
+            " not, somebody stands in between",
+        )
 
     # Gears -----------------------------------------------------------------------------------------------------------
     async def turned(self, standing: Standing) -> None:

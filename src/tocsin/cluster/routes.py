@@ -10,7 +10,8 @@ import msgspec
 
 from tocsin import __version__
 from tocsin.cluster import disk, wire
-from tocsin.cluster.api import Ask, SyncRoute
+from tocsin.cluster.api import Ask, SyncRoute, number
+from tocsin.cluster.registry import must_understand
 from tocsin.cluster.wire import Answer, Heartbeat, Hello, Registration, Said
 from tocsin.core.instance import status_of
 from tocsin.core.result import iso
@@ -34,7 +35,7 @@ async def hello(cluster: Cluster, ask: Ask) -> Any:
 
 async def register(cluster: Cluster, ask: Ask) -> Any:
     """Take an instance in."""
-    return await cluster.registry.register(wire.read(Registration, ask.body))
+    return await cluster.registry.register(wire.read(Registration, ask.body), ask.client)
 
 
 async def renew(cluster: Cluster, ask: Ask) -> Any:
@@ -48,6 +49,7 @@ async def message(cluster: Cluster, ask: Ask) -> Any:
     said = wire.read(Said, ask.body)
     if said.sender != ask.who:
         raise Denied(f"expected a message of {ask.who}, whose token it came with, found one of {said.sender}")
+    must_understand(said.wire)
     return Answer(message=await cluster.carrier.hear(said.sender, said.message))
 
 
@@ -63,14 +65,14 @@ async def snapshot(cluster: Cluster, ask: Ask) -> Any:
 
 async def piece(cluster: Cluster, ask: Ask) -> Any:
     """A piece of a snapshot, from an offset on."""
-    name, offset = ask.rest
+    name, offset = ask.rest[0], number(ask.rest[1])
     path = cluster.folder / f"{name}.snapshot"
-    if not name.isalnum() or not offset.isdigit() or not path.is_file():
+    if not name.isalnum() or len(name) > 64 or offset is None or not path.is_file():
         raise NotFound("there is no such snapshot any more")
 
     def read() -> bytes:
         with path.open("rb") as file:
-            file.seek(int(offset))
+            file.seek(offset)
             return file.read(wire.PIECE)
 
     return await asyncio.to_thread(read)

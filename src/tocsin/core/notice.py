@@ -7,7 +7,10 @@ from typing import Literal
 
 from msgspec import Struct
 
-NoticeKind = Literal["channel.disabled", "channel.canary", "channel.fallback", "channel.given_up"]
+NoticeKind = Literal[
+    "channel.disabled", "channel.canary", "channel.fallback", "channel.given_up",
+    "instance.refused", "instance.twice", "instance.certificate",
+]  # fmt: skip
 
 
 class Notice(Struct, frozen=True, kw_only=True):
