@@ -241,6 +241,7 @@ def test_an_office_is_handed_over_when_the_next_has_everything() -> None:
 def test_a_promotion_by_force_cuts_the_membership_to_one() -> None:
     node = a_node("b", members("a", "b"), epoch=3)
     effects = node.step(1.0, Forced(id="f"))
+    assert [done.id for done in found(Done, effects)] == ["f"]  # whoever asked is told
     assert (node.role, node.epoch, node.membership.voters()) == ("primary", 1003, ("b",))
     assert node.lease_left(1.0) == TERMS.lease_s
     assert [e.kind for c in found(Committed, effects) for e in c.entries] == ["membership", BEGIN]

@@ -47,10 +47,10 @@ class Beside:
                 if standing.leads:
                     await self._of.replica.apply(self._of.node.commit)
                     await self._of.replica.lead(standing.epoch, self._of)
-                elif standing.role == "follower":
-                    await self._of.replica.follow(self._of.peers.web(standing.primary))
                 else:
-                    continue
+                    await self._of.replica.follow(self._of.peers.web(standing.primary))
+                    if standing.role != "follower":
+                        continue
                 if standing == self._of.standing:
                     await self._of.hooks.turned(standing)
             except Exception:

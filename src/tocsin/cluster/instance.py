@@ -20,19 +20,20 @@ from tocsin.cluster.registry import Registry
 from tocsin.cluster.standing import Hooks, Standing
 from tocsin.cluster.wire import ConnectionStatus, Heartbeat, Peer, SystemMetrics
 from tocsin.core.boots import Boots
-from tocsin.core.instance import Instance, InstanceRole
+from tocsin.core.instance import Instance, InstanceRole, status_of
 from tocsin.core.lease import Terms
 from tocsin.core.result import iso
 from tocsin.errors import Conflict, Denied, NotFound, NotPrimary, PeerLost, StoreUnavailable
 from tocsin.net import Net
 from tocsin.pipeline.corridor import Corridor
+from tocsin.pipeline.live import event
 from tocsin.secret import Secret
 from tocsin.store import Store
 from tocsin.store.replica import Applied, Replica
 
 log = telemetry.logger("tocsin.cluster")
 
-ADMIT_S = 1.0
+ADMIT_S = WATCH_S = 1.0
 PEERS_NOTE = "cluster:peers"
 _TELLING = ("channels", "alert_rules", "maintenance_windows", "escalation_policies", "on_call_schedules")
 _JUDGED = ("verdicts", "incidents")
@@ -73,6 +74,7 @@ class Cluster:
     alarm: Alarm
     boots: Boots
     heard: dict[str, Heard] = field(default_factory=dict[str, Heard])
+    names: dict[str, str] = field(default_factory=dict[str, str])
     forget: Callable[[], None] = lambda: None
     reached_at: float | None = None
     sync_errors: int = 0
@@ -105,7 +107,7 @@ class Cluster:
     async def start(self) -> None:
         """Take part from now on."""
         self.carrier.start()
-        loops = (self._admit_on, self._report_on, self.alarm.tell)
+        loops = (self._admit_on, self._report_on, self._watch_on, self.alarm.tell)
         self._tasks = [asyncio.create_task(_ever(loop), name=f"cluster {loop.__name__}") for loop in loops]
 
     async def stop(self) -> None:
@@ -171,7 +173,7 @@ class Cluster:
         known = {one.id: one for one in await self.store.everything().read(lambda s: s.instances.all())}
         before = known.get(self.me.id)
         me = self.me if before is None else msgspec.structs.replace(
-            self.me, created_at=before.created_at, failover_order=before.failover_order
+            self.me, created_at=before.created_at, failover_order=before.failover_order, name=before.name
         )  # fmt: skip
         if before != me:
             await self.store.everything().write(lambda s: s.instances.put(me))
@@ -208,6 +210,7 @@ class Cluster:
         leader = self.carrier.standing.primary
         before = self.peers.web(leader)
         self.peers.learn(peers)
+        self.names = {one.id: one.name for one in found}
         if self.peers.web(leader) != before:
             self.carrier.news.set()  # what is said to whoever wants to write here
 
@@ -243,6 +246,18 @@ class Cluster:
             self.sync_errors += 1
             log.warning("cluster.not_reported", error=str(error))
         await asyncio.sleep(min(self.heartbeat_s, 5.0 if self.sync_errors else self.heartbeat_s))
+
+    async def _watch_on(self) -> None:
+        """Tell open pages when an instance is another than it was: by what it said, or by its silence."""
+        before = self._looks()
+        await asyncio.sleep(WATCH_S)
+        if self._looks() != before:
+            self.corridor.live.publish_to_all(event("instance.changed", self.clock.now()))
+
+    def _looks(self) -> tuple[object, ...]:
+        now = self.clock.monotonic()
+        heard = {id: (one.at, status_of(now - one.at, self.heartbeat_s)) for id, one in self.heard.items()}
+        return self.carrier.standing, heard, dict(self.names), self.carrier.node.membership
 
     async def _admit_on(self) -> None:
         """As primary, let the membership follow the registered instances."""

@@ -154,6 +154,13 @@ class Registry:
             raise Denied(f"this token does not permit {may}")
         return claims
 
+    async def must_belong(self, id: str) -> None:
+        """Denied when that instance was removed: what it signs looks right for as long as it likes."""
+        if self._carrier.node.membership.member(id) is not None:
+            return
+        if id not in {one.id for one in await self._store.everything().read(lambda s: s.instances.all())}:
+            raise Denied("this instance does not belong to the cluster any more")
+
     def own_token(self) -> str:
         """A token for this instance itself, to show to its peers."""
         return proof.token(self._key, self._me.id, MAY, self._clock.now())[0]

@@ -12,8 +12,8 @@ from tocsin import __version__
 from tocsin.cluster import disk, wire
 from tocsin.cluster.api import Ask, SyncRoute, number
 from tocsin.cluster.registry import must_understand
+from tocsin.cluster.roster import listed, urls_of
 from tocsin.cluster.wire import Answer, Heartbeat, Hello, Registration, Said
-from tocsin.core.instance import status_of
 from tocsin.core.result import iso
 from tocsin.errors import Conflict, Denied, NotFound, NotPrimary
 
@@ -57,6 +57,7 @@ async def snapshot(cluster: Cluster, ask: Ask) -> Any:
     """Make a snapshot of the tables: its id and size; it is kept for ten minutes."""
     replica = cluster.store.replica
     assert replica is not None
+    await cluster.registry.must_belong(ask.who)
     made = await replica.snapshot(disk.membership_bytes(cluster.carrier.node.membership))
     path = Path(made.path)
     asyncio.get_running_loop().call_later(_SNAPSHOT_S, lambda: path.unlink(missing_ok=True))
@@ -65,6 +66,7 @@ async def snapshot(cluster: Cluster, ask: Ask) -> Any:
 
 async def piece(cluster: Cluster, ask: Ask) -> Any:
     """A piece of a snapshot, from an offset on."""
+    await cluster.registry.must_belong(ask.who)
     name, offset = ask.rest[0], number(ask.rest[1])
     path = cluster.folder / f"{name}.snapshot"
     if not name.isalnum() or len(name) > 64 or offset is None or not path.is_file():
@@ -167,36 +169,6 @@ ROUTES: tuple[SyncRoute, ...] = (
     SyncRoute("POST", "/sync/api/promote", "sync", promote, epoch=True),
     SyncRoute("POST", "/sync/api/demote/*", "sync", demote, epoch=True),
 )
-
-
-async def urls_of(cluster: Cluster) -> list[str]:
-    """Where the instances are reached, the primary first."""
-    return [peer.url for peer in await cluster.registry.peers() if peer.url]
-
-
-async def listed(cluster: Cluster) -> list[dict[str, Any]]:
-    """Every instance with its role and how it is, in failover order."""
-    found = await cluster.store.everything().read(lambda s: s.instances.all())
-    standing, membership, now = cluster.carrier.standing, cluster.carrier.node.membership, cluster.clock.monotonic()
-    rows: list[dict[str, Any]] = []
-    for one in found:
-        heard, member = cluster.heard.get(one.id), membership.member(one.id)
-        leads = standing.primary == one.id
-        here = one.id == cluster.me.id
-        ago = 0.0 if here else None if heard is None else now - heard.at
-        said = cluster.report() if here else None if heard is None else heard.said
-        rows.append(
-            {
-                "id": one.id, "name": one.name, "location": one.location, "role": "primary" if leads else "dependent",
-                "status": status_of(ago, cluster.heartbeat_s) if cluster.role == "primary" or here else "unknown",
-                "votes": member is not None and member.kind != "observer", "kind": member.kind if member else "new",
-                "failover_order": one.failover_order, "sync_url": one.sync_url or None, "version": one.version,
-                "system_info": one.system_info, "epoch": standing.epoch, "here": here,
-                "last_heartbeat_s": None if ago is None else round(ago, 1),
-                "report": None if said is None else msgspec.to_builtins(said), "created_at": iso(one.created_at),
-            }
-        )  # fmt: skip
-    return rows
 
 
 def _endpoint(monitor: Any) -> dict[str, Any]:
