@@ -14,6 +14,7 @@ from tocsin.web.pages import (
     escalation,
     find,
     incident,
+    instances,
     join,
     maintenance,
     members,
@@ -50,6 +51,7 @@ ROUTES: list[Route] = [
     *members.ROUTES,
     *join.ROUTES,
     *audit.ROUTES,
+    *instances.ROUTES,
     *system.ROUTES,
     *find.ROUTES,
 ]

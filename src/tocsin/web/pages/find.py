@@ -69,6 +69,7 @@ def _do(frame: view.Frame) -> list[Found]:
         Found("/channels", "Go to channels", key="G C"),
         Found("/maintenance", "Go to maintenance", key="G M"),
         Found("/settings", "Go to settings", key="G S"),
+        Found("/settings/instances", "Go to instances", key="G N"),
         Found("/settings/system", "Go to system", key="G Y"),
     ]
     return [*made, Found("/settings/audit", "Go to audit log", key="G L")] if frame.can_admin else made
