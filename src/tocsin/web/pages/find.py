@@ -72,7 +72,7 @@ def _do(frame: view.Frame) -> list[Found]:
         Found("/settings/instances", "Go to instances", key="G N"),
         Found("/settings/system", "Go to system", key="G Y"),
     ]
-    return [*made, Found("/settings/audit", "Go to audit log", key="G L")] if frame.can_admin else made
+    return [*made, Found("/settings/audit", "Go to audit log", key="G L")] if frame.is_admin else made
 
 
 ROUTES = [

@@ -67,7 +67,7 @@ async def _page(call: Call, *, did: str = "", said: str = "", error: str = "", s
     return view.page(
         call, "instances.html", section="instances", status=status, did=did, said=said, error=error, lines=lines,
         cluster=cluster, says=_says(lines, cluster), lead=_lead(lines, cluster), stays=_stays(cluster),
-        drafts=instances.drafts(call.parts, call.who) if frame.can_admin else [],
+        drafts=instances.drafts(call.parts, call.who) if frame.is_admin else [],
         here=next(line for line in lines if line.here), secret=settings["SYNC_SECRET"] is not None,
         sync_url=next((row["sync_url"] for row in items if cluster and row["id"] == cluster["primary"]), None),
     )  # fmt: skip

@@ -39,7 +39,8 @@ class Follows:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What every page of a signed-in person shows around its content. `incidents` are the open ones that ring;
+    """What every page of a signed-in person shows around its content. What somebody `can` do they can at an instance that
+    leads, or stands alone, only; `is_admin` counts for what is shown. `incidents` are the open ones that ring;
     `held_back` counts those of which nobody is told for now."""
 
     name: str
@@ -50,6 +51,7 @@ class Frame:
     can_write: bool
     can_operate: bool
     can_admin: bool
+    is_admin: bool
     last: datetime | None = None
     troubles: tuple[str, ...] = ()
     held_back: int = 0
@@ -81,7 +83,8 @@ def frame(call: Call, section: str = "") -> Frame:
         section=section,
         can_write=follows is None and may(who, "write"),
         can_operate=follows is None and may(who, "operate"),
-        can_admin=may(who, "admin"),
+        can_admin=follows is None and may(who, "admin"),
+        is_admin=may(who, "admin"),
         last=max((at for w in watched if (at := look.checked_at(w)) is not None), default=None),
         troubles=tuple(health.problems(call.parts)),
         held_back=len(known) - len(incidents),
