@@ -17,6 +17,7 @@ ALL = (
     "steady",
     "rate",
     "disk",
+    "capture",
     "kill",
     "outage",
     "storm",

@@ -12,7 +12,8 @@ from builders import ALICE, until
 from tocsin.clock import SystemClock
 from tocsin.cluster import disk, joining
 from tocsin.cluster.api import Api
-from tocsin.cluster.instance import PEERS_NOTE, Cluster, Home, system_info
+from tocsin.cluster.instance import PEERS_NOTE, Cluster, Home
+from tocsin.cluster.machine import system_info
 from tocsin.cluster.routes import ROUTES
 from tocsin.core.account import User, Workspace
 from tocsin.core.instance import Instance
@@ -120,9 +121,12 @@ class One:
         if handing_over:
             await self.cluster.stop()
         else:
-            for task in self.cluster._tasks:
+            tasks = [*self.cluster._tasks, *self.cluster._doing]
+            for task in tasks:
                 task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self.cluster.carrier.stop()
+            self.cluster.work.close()
             self.cluster.peers.close()
         await self.listening.stop()
         await self.corridor.stop()

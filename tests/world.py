@@ -280,6 +280,10 @@ class Probes:
     def forget(self, probe: Probe) -> None:
         self.forgotten.append(probe.code)
 
+    async def prove(self, probe: Probe, *, ask: bool) -> None:
+        if ask and probe.code in self.away:
+            raise self.away[probe.code]
+
 
 async def a_location(world: World, code: str, **more: Any) -> Probe:
     """Add a location of `ws` as the API does."""

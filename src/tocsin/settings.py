@@ -66,6 +66,7 @@ SETTINGS: tuple[Setting, ...] = (
     _s("PROBE_HOST", "text", "0.0.0.0", "Address at which a probe that has a key listens"),  # noqa: S104
     _s("PROBE_PORT", "int", 3000, "Port at which a probe listens", low=0, high=65535),
     _s("PROBE_KEY", "secret", None, "Key of at least 16 characters by which a server may ask this probe, or two with a comma between while one takes the place of the other. Without one it does not listen to others"),
+    _s("PROBE_JOIN", "secret", None, "URL#token of a server that this probe is to join, as --join takes it. Once it has, it needs no token any more"),
     _s("PROBE_ALLOW", "text", "", "Addresses and networks that may ask this probe, separated by commas, such as 192.0.2.7, 10.0.0.0/8. Default: any that has the key"),
     _s("PROBE_CERT", "path", None, "Certificate (PEM, with its chain) that a probe shows. Default: one of its own, made at the first start, known by its fingerprint"),
     _s("PROBE_CERT_KEY", "path", None, "Private key of that certificate (PEM), when it is not in the same file"),
@@ -281,7 +282,7 @@ def _fit(s: Setting, value: Any, name: str) -> Any:
 def _path(text: str, name: str) -> Path:
     try:
         return Path(text).expanduser()
-    except RuntimeError:
+    except (RuntimeError, ValueError):  # nobody of that name, or a name that none can be
         raise SettingsError(f"{name}: expected after ~ the name of a user who has a home, found {text!r}") from None
 
 

@@ -18,7 +18,7 @@ AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 PAGES = [
     "/", "/incidents", "/on-call", "/on-call/schedules/new", "/on-call/policies/new", "/alert-rules", "/reports",
     "/channels", "/maintenance", "/maintenance/new", "/settings", "/settings/members", "/settings/audit", "/settings/system",
-    "/setup/monitor", "/setup/channel",
+    "/setup/monitor", "/setup/channel", "/locations", "/locations/new", "/locations/office", "/locations/office/edit",
 ]  # fmt: skip
 PAYLOADS = [
     "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", '"><svg onload=alert(1)>', "javascript:alert(1)",
@@ -45,6 +45,8 @@ async def _a_world(reader: Reader, site: Site, name: str = "Shop") -> tuple[str,
         },
     )
     await reader.call("/api-keys", {"name": name})
+    office = {"code": "office", "name": name[:100], "mode": "pull", "latitude": 48.2, "longitude": 16.4}
+    await reader.call("/locations", office | {"failure_domain": name[:100]})
     await _on_call(reader, name)
     await reader.go("/")
     await reader.page.wait_for_selector(".strip")

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
 import pytest
 
 from builders import a_monitor, until
 from instances import Group, One
 from tocsin.core.monitor import Monitor
 from tocsin.errors import NotPrimary
+from world import Web, webs
+
+
+@pytest.fixture
+async def web() -> AsyncIterator[Web]:
+    async with webs(1) as (web,):
+        yield web
 
 
 async def add(one: One, **more: object) -> Monitor:
@@ -59,3 +69,59 @@ async def test_two_never_elect_one_of_them(group: Group) -> None:
     with pytest.raises(NotPrimary):
         await add(b)
     assert not b.cluster.carrier.standing.leads
+
+
+async def statuses(one: One, monitor: Monitor) -> dict[str, int]:
+    """How many results are here, by location."""
+    found, _ = await one.store.of("ws").read(lambda s: s.results.page(monitor.id, limit=1000))
+    counts: dict[str, int] = {}
+    for result in found:
+        counts[result.location] = counts.get(result.location, 0) + 1
+    return counts
+
+
+async def test_every_instance_checks_and_all_have_all_results(group: Group, web: Web) -> None:
+    a, b, c = await group.gather("a", "b", "c")
+    monitor = await add(
+        a, target={"url": web.url}, monitoring_type="global", locations=("a", "b", "c"), interval_s=1, timeout_s=0.8
+    )
+    await a.corridor.changed(monitor.id)
+
+    async def all_three(one: One) -> bool:
+        return len(await statuses(one, monitor)) == 3
+
+    for one in (a, b, c):
+        await until_async(lambda one=one: all_three(one))
+    await until(lambda: a.corridor.watchlist.get(monitor.id).verdict.value == "up", within_s=15)
+    assert a.corridor.watchlist.get(monitor.id).verdict.f == 3
+
+
+async def test_no_result_is_lost_or_doubled_over_a_change_of_primary(group: Group, web: Web) -> None:
+    a, b, c = await group.gather("a", "b", "c")
+    monitor = await add(
+        a, target={"url": web.url}, monitoring_type="global", locations=("a", "b", "c"), interval_s=1, timeout_s=0.8
+    )
+    await a.corridor.changed(monitor.id)
+    await until_async(lambda: _at_least(a, monitor, 9))
+    await a.stop()
+    new = await until(group.primary, within_s=20)
+    await until_async(lambda: _at_least(new, monitor, 20))
+    await a.again()
+
+    async def alike() -> bool:
+        ends = [await one.store.replica.transport.ends() for one in (a, b, c)]
+        return (
+            all(ends[0].get(source, 0) > 0 for source in ends[1]) and ends[0].keys() == ends[1].keys() == ends[2].keys()
+        )
+
+    await until_async(alike)
+
+
+async def _at_least(one: One, monitor: Monitor, count: int) -> bool:
+    return sum((await statuses(one, monitor)).values()) >= count
+
+
+async def until_async(condition: Callable[[], Awaitable[bool]], within_s: float = 30.0) -> None:
+    async with asyncio.timeout(within_s):
+        while not await condition():
+            await asyncio.sleep(0.05)

@@ -16,6 +16,7 @@ from fuzz.parser import Parser, text
 from fuzz.pure import given
 from tocsin.cluster import api, disk, peers, proof, wire
 from tocsin.cluster.routes import ROUTES
+from tocsin.core.boots import Boots
 from tocsin.core.membership import Member, Membership
 from tocsin.errors import Denied, Invalid
 from tocsin.net.kept import Reply
@@ -74,6 +75,9 @@ class _Registry:
     def signed(self, headers: Any) -> proof.Claims:
         return proof.claims_of(KEY, headers.get("authorization", "").removeprefix("Bearer ").strip(), NOW)
 
+    async def must_belong(self, id: str) -> None:
+        """Whoever has a token does."""
+
     async def who(self, headers: Any, may: str) -> proof.Claims:
         return self.signed(headers)
 
@@ -86,7 +90,9 @@ def _requests(data: bytes) -> tuple[int, bytes]:
     headers = [(n.strip().lower(), v.strip()) for n, _, v in (line.partition(b":") for line in rest)]
     cluster = SimpleNamespace(
         registry=_Registry(),
-        must_be_alone=lambda *_: None,
+        me=SimpleNamespace(id="instance-a"),
+        boots=Boots(10, 60),
+        clock=SimpleNamespace(monotonic=lambda: 0.0),
         folder=Path("/nowhere"),
         role="dependent",
         carrier=SimpleNamespace(node=SimpleNamespace(fence=lambda epoch: None, epoch=1)),

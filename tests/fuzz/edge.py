@@ -39,6 +39,7 @@ from tocsin.store.version import HEAD
 from tocsin.web import answer, live, query, routes, site, tokens
 from tocsin.web.api import given as asked
 from tocsin.web.api import results
+from tocsin.web.api.location_data import read_location
 from tocsin.web.pages import address, form, on_call
 from tocsin.web.problem import Refused, problem_of
 from tocsin.web.table import Table
@@ -133,6 +134,14 @@ def _config(data: bytes) -> None:
     kind = notifiers.kind(name)
     config = shape.read(kind.config, plain)
     assert shape.read(kind.config, shape.dump(config)) == config
+
+
+def _location(data: bytes) -> None:
+    plain = loads(data)
+    fields = read_location(asked.as_object(plain), "local")
+    assert fields["code"] not in ("", "local")
+    assert (fields["mode"] == "pull") == (fields["endpoint_url"] is None)
+    assert (fields["latitude"] is None) == (fields["longitude"] is None)
 
 
 def _template(data: bytes) -> None:
@@ -415,6 +424,13 @@ PARSERS = (
         allowed=(Invalid, NotFound), examples=given(*(_one(k, c) for k, c in CONFIGS.items())),
     ),
     Parser(
+        name="locations", files=("web/api/location_data.py",), read=_location, allowed=(Invalid,),
+        examples=given(
+            '{"code": "europe", "endpoint_url": "https://a.example:3000/x", "pin": "AA:BB", "cost": 0.5}', '{"code": "us-east", "mode": "pull"}',
+            '{"code": "x", "endpoint_url": "https://[::1", "latitude": 1e400, "longitude": -181}',
+        ),
+    ),
+    Parser(
         name="templates", files=("core/template.py",), read=_template, allowed=(Invalid,),
         examples=given(
             "{{ monitor.name }}: {{ reason|upper }}", "{% for i in items %}- {{ i.title }}\n{% endfor %}",
@@ -480,7 +496,7 @@ PARSERS = (
     Parser(name="spooled batches", files=("store/store.py",), read=_payload, allowed=(msgspec.DecodeError, UnicodeDecodeError), examples=_payloads),
     Parser(
         name="entries of the control log", files=("store/images.py",), read=_entry, allowed=(Invalid, SettingsError),
-        examples=lambda: (images.encode([_CHANNEL]), images.encode([])),
+        examples=lambda: (images.encode([_CHANNEL]), images.encode([]), images.encode([_CHANNEL] * 9)),
     ),
     Parser(name="snapshots", files=("store/snapshot.py",), read=_snapshot, allowed=(Invalid, SettingsError), examples=_snapshots, slow=True),
     Parser(name="sealed secrets", files=("store/sealing.py",), read=_sealed, allowed=(SettingsError,), examples=given(_CLOSED, sealing.Seal(KEY).close({}, "channels c2"))),

@@ -16,6 +16,7 @@ FOUND: tuple[tuple[str, bytes], ...] = (
     ("JSON path", b"$[1e0]"),
     ("spans", b"to=0001-01-01T00:00:00Z"),
     ("settings", b"TOCSIN_DATA_DIR=~nobody-of-that-name/x"),
+    ("settings", b"TOCSIN_DATA_DIR=~\0"),
     ("settings file", b"[tocsin]\nlocation = '\xfc'\n"),
     ("sealed secrets", b"\x01short"),
     ("cursors", b"W1tb" * 10_000),

@@ -136,3 +136,6 @@ async def test_a_router_that_is_paused_holds_nothing_any_more(tmp_path: Path) ->
         now = await world.store.of("ws").read(lambda s: s.monitors.get(router.monitor.id))
         await world.rewrite(replace(now, paused=True))
         await until(lambda: ("opened", "Shop") in told(sink), within_s=60, clock=world.clock)
+        await world.go(60, step=5)
+        assert told(sink) == [("opened", "Router"), ("resolved", "Router"), ("opened", "Shop")]
+        assert "Held back until now by “Router”, which was down." in sink.posts[2]["text"]

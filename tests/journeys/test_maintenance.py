@@ -82,9 +82,12 @@ async def test_what_was_told_before_is_told_to_be_over_within(tmp_path: Path) ->
         place, _ = await a_shop(world, sink)
         place.status = "down"
         await until(lambda: sink.events == [OPENED], within_s=60, clock=world.clock)
-        await plan(world, starts_at=world.clock.now(), duration_s=600)
+        window = await plan(world, starts_at=world.clock.now(), duration_s=600)
         place.status = "up"
-        await until(lambda: sink.events == [OPENED, RESOLVED], within_s=60, clock=world.clock)
+        await until(lambda: RESOLVED in sink.events, within_s=60, clock=world.clock)
+        assert world.clock.now() < window.starts_at + timedelta(seconds=600)
+        await world.go(700, step=5)
+        assert sink.events == [OPENED, RESOLVED]
 
 
 async def test_a_window_that_is_shortened_while_it_lasts_ends_then(tmp_path: Path) -> None:

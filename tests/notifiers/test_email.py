@@ -20,6 +20,7 @@ from builders import a_channel, a_message
 from notifiers.samples import many, of
 from notifiers.sinks import Mailbox, a_server_context, mail_sink
 from tocsin.core import shape
+from tocsin.core.wording import one_line
 from tocsin.errors import DeliveryFailed, Invalid
 from tocsin.net import Net
 from tocsin.notifiers import Receipt, send
@@ -329,3 +330,29 @@ async def test_a_digest_names_all_of_them(net: Net) -> None:
     assert rich.get_content().count('<li><a href="https://watch.example/incidents/i1/') == 500
     assert "Monitor &lt;7&gt; &amp; Co is down" in rich.get_content()
     assert "Open the incidents: https://watch.example/incidents/i1" in plain.get_content()
+
+
+LONG = "Shop is down: " + "y" * 80 + " where 200–299 was expected, “Café” says “Store” – over and over again"
+
+
+@pytest.mark.parametrize("title", ["x" * 120, f"https://example.org/{'p' * 100} is down", LONG, "y" + LONG[1:50]])
+async def test_a_long_subject_arrives_with_the_spaces_that_it_has(net: Net, title: str) -> None:
+    async with mail_sink(Mailbox()) as box:
+        await deliver(net, f"smtp://127.0.0.1:{box.port}?from=t@example.org", title=title)
+    assert parsed(box)["Subject"] == title
+
+
+WORDS = st.sampled_from(
+    ["Shop", "down:", "“Store”", "Größe", "–", "x" * 70, "y" * 90, "200–299", "=?utf-8?q?a?=", "💥"]
+)
+
+
+@given(st.lists(WORDS | st.text(max_size=40), min_size=1, max_size=30))
+def test_every_subject_can_be_read_again_and_no_line_is_long_that_could_be_short(words: list[str]) -> None:
+    title = one_line(" ".join(words), 200)
+    server = read_url("smtp://mail.example")
+    raw = mail_of(Config(to="ann@example.org"), a_message(title=title), server).as_bytes(policy=email.policy.SMTP)
+    assert email.message_from_bytes(raw, policy=email.policy.default)["Subject"] == title
+    head = raw.partition(b"\r\nDate:")[0].split(b"\r\nSubject:")[1]
+    assert head.startswith(b" ")
+    assert all(len(line) <= 76 or line.count(b" ") == 1 for line in head.split(b"\r\n"))

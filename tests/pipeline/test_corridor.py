@@ -93,8 +93,9 @@ async def test_time_in_which_nobody_looked_is_covered_by_nobody(world: World) ->
 
 async def test_backfill_fills_history_and_opens_no_incident(world: World) -> None:
     Place(world)
-    watched = await world.watch(interval_s=60, failure_threshold=1)
-    await world.go(2)
+    watched = await world.watch(id="filled", interval_s=60, failure_threshold=1)
+    await until(lambda: watched.verdict is not None and watched.verdict.value == "up", clock=world.clock)
+    await world.go(1)
     first = at(-7200)
     past = [
         a_result("down" if 20 <= n < 30 else "up", monitor=watched.monitor, at=first + timedelta(seconds=60 * n))

@@ -107,10 +107,21 @@ async def test_a_channel_that_is_gone_for_good_hands_over_what_waits(world: Worl
         await world.go(5)
         assert second.events == ["incident.opened", "incident.resolved"]
         assert len(gone.posts) == 1
-        kinds = [kind for kind, _ in await notices(world)]
-        assert sorted(kinds) == ["channel.disabled", "channel.fallback"]
+        ((kind, text),) = await notices(world)
+        assert (kind, text.endswith("is told too")) == ("channel.disabled", True)
         await world.go(200, step=20)
         assert len(second.posts) == 2
+
+
+async def test_a_channel_that_dies_has_one_notice_whatever_was_said_before(world: World) -> None:
+    async with webs(2) as (first, second):
+        channel = await world.tell(first, fallback=(await world.tell(second)).id)
+        first.script.extend([500] * TRIES)
+        first.status = 410
+        await intend(world, channel, "incident.opened")
+        await world.go(60)
+        assert second.events == ["incident.opened"]
+        assert [kind for kind, _ in await notices(world)] == ["channel.disabled"]
 
 
 async def test_monitors_of_a_channel_that_is_gone_for_good_tell_its_fallback(world: World) -> None:

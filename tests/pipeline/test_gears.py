@@ -100,7 +100,7 @@ async def test_calls_of_push_monitors_count_whoever_takes_them_in(world: World, 
 async def test_what_another_instance_wrote_is_checked_here(world: World) -> None:
     place = Place(world, "here")
     await world.corridor.follow("elsewhere")
-    monitor = a_monitor(monitoring_type="global", locations=("here", "elsewhere"), interval_s=10)
+    monitor = a_monitor(monitoring_type="global", locations=("here", "elsewhere"), interval_s=3600)
     await world.store.of("ws").write(lambda s: s.monitors.add(monitor))
     await world.corridor.adopt([monitor.id], ["ws"], judged=True)
     await world.go(2)

@@ -138,5 +138,5 @@ async def test_a_loop_without_work_is_well(world: World) -> None:
 
 async def test_nothing_is_said_of_loops_that_were_stopped(world: World) -> None:
     await world.stop()
-    assert world.corridor.stalled() == []
+    assert world.corridor.status()["stalled"] == []
     assert not world.corridor.status()["running"]

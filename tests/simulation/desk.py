@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from tocsin.core import intents
+from simulation.agent import SILENT_S
+from tocsin.core import contact, intents
 from tocsin.core.consensus import LocationState, Seat, Verdict, decide, fold
 from tocsin.core.control_log import Entry
 from tocsin.core.intents import Intent
@@ -15,6 +16,7 @@ from tocsin.core.monitor import Monitor
 from tocsin.core.turn import Done, Proposal, Proposed, Refused
 
 if TYPE_CHECKING:
+    from simulation.agent import Agent
     from simulation.machine import Machine
     from simulation.results import Row
 
@@ -45,9 +47,15 @@ class Tables:
         """Bring the tables up to this entry."""
         if entry.kind == "transition":
             said = json.loads(entry.payload)
-            self.stands[said["subject"]] = (said["number"], said["value"])
+            known = self.stands.get(said["subject"], (0, ""))[0]
+            if said["number"] > known:
+                self.stands[said["subject"]] = (said["number"], said["value"])
             for intent in wanted(entry):
-                self.open[intent.key] = intent
+                if said.get("filed"):
+                    self.open.pop(intent.key, None)
+                    self.settled.add(intent.key)
+                elif said["number"] > known:
+                    self.open[intent.key] = intent
         elif entry.kind == "outcome":
             key = entry.payload.decode()
             self.open.pop(key, None)
@@ -89,7 +97,8 @@ class Desk:
     def __init__(self, machine: Machine) -> None:
         self.machine, self.world = machine, machine.world
         self.epoch: int | None = None
-        self.since = 0.0
+        self.since = self.since_clock = 0.0
+        self.heard: dict[str, tuple[float, float]] = {}
         self.states: dict[str, dict[str, LocationState]] = {}
         self.verdicts: dict[str, Verdict] = {}
         self.proposed: dict[str, str] = {}
@@ -103,7 +112,7 @@ class Desk:
     def take_office(self, epoch: int) -> None:
         """In office: what is in doubt may be told a second time."""
         machine, truth = self.machine, self.world.truth
-        self.epoch, self.since = epoch, self.world.now
+        self.epoch, self.since, self.since_clock = epoch, self.world.now, machine.clock()
         self.proposed, self.early, self.not_before, self.states, self.verdicts = {}, {}, {}, {}, {}
         for key, intent in machine.drive.tables.open.items():
             if intents.in_doubt(intent, epoch):
@@ -141,6 +150,7 @@ class Desk:
     def look_again(self) -> None:
         """Judge everything by the time that passed."""
         if self.epoch is not None:
+            self._watch()
             self._decide(set(self.states))
 
     def _fold(self, rows: list[Row]) -> None:
@@ -168,6 +178,40 @@ class Desk:
                 channels = world.targets[subject].channels
                 said = {"subject": subject, "number": number + 1, "value": verdict.value, "channels": channels}
                 self.propose("transition", json.dumps(said).encode(), subject)
+
+    # Agents
+
+    def hear_agent(self, agent: str) -> None:
+        """An agent is alive: heard now, by this machine's own clock."""
+        self.heard[agent] = (self.machine.clock(), self.world.now)
+
+    def _watch(self) -> None:
+        """Call an agent silent that was not heard of for too long."""
+        machine, clock = self.machine, self.machine.clock()
+        for name, agent in self.world.agents.items():
+            heard, true = self.heard.get(name, (None, None))
+            subject = f"{agent.subject}.silence"
+            number, value = machine.drive.tables.stands.get(subject, (0, "up"))
+            silent = clock >= contact.silent_at(heard, self.since_clock, SILENT_S)
+            if silent != (value == "down") and subject not in self.proposed.values() and (silent or heard is not None):
+                if silent:
+                    self.world.truth.silent(machine, name, true, SILENT_S)
+                said = (subject, number + 1, "down" if silent else "up", agent.channel, False)
+                self.propose("transition", agent.payload(said), subject)
+
+    def take_finding(self, agent: Agent, said: tuple[str, int, str, str, bool]) -> None:
+        """An agent hands a transition over: a receipt only once it is committed."""
+        machine = self.machine
+        subject, number, _, channel, told = said
+        tables = machine.drive.tables
+        if self.epoch is None:
+            self.world.post(machine.id, agent.id, agent.answered, machine, number, False)
+        elif number <= tables.stands.get(subject, (0, ""))[0] and (
+            not told or f"{channel}|{subject}|{number}" not in tables.open
+        ):
+            self.world.post(machine.id, agent.id, agent.answered, machine, number, True)
+        elif subject not in self.proposed.values():
+            self.propose("transition", agent.payload(said), subject)
 
     # The control log
 

@@ -11,7 +11,7 @@ from simulation.world import World
 from tocsin.core.control_log import START, Entry, Position
 from tocsin.core.failover import Node
 from tocsin.core.membership import Membership
-from tocsin.core.peer import Message
+from tocsin.core.peer import Message, TransferNow
 from tocsin.core.turn import (
     Became,
     Committed,
@@ -19,6 +19,7 @@ from tocsin.core.turn import (
     Done,
     Effect,
     Event,
+    Forced,
     HandedOver,
     Me,
     NeedsSnapshot,
@@ -64,15 +65,16 @@ class Drive:
 @dataclass(kw_only=True)
 class Habits:
     """How a machine fails by itself: a share of its writes end in a crash, before they reach the disk or just after; it is
-    up again after at most `down_s`. `votes_forced`: votes are forced to disk before they are answered."""
+    up again after at most `down_s`."""
 
     crash_share: float = 0.0
     down_s: float = 20.0
-    votes_forced: bool = True
 
 
 class Machine:
-    """A machine that is up, paused, frozen or down."""
+    """A machine that is up, paused, frozen or down. `votes_forced`: votes are forced to disk before they are answered."""
+
+    votes_forced = True
 
     def __init__(self, world: World, who: str, members: Membership, *, rate: float = 1.0, kind: str = "voter") -> None:
         self.world, self.id, self.rate = world, who, rate
@@ -89,6 +91,7 @@ class Machine:
         self.life = 0
         self.tick_at = float("inf")
         self.lease_until = -1.0
+        self.lease_since = 0.0
         self.kept_vote: tuple[int, str | None] | None = None
         self.fetching = False
         self.copied: Tables | None = None
@@ -130,7 +133,7 @@ class Machine:
         self.world.tell("{} crashes: {}", self.id, why)
         self.up, self.life = False, self.life + 1
         self.thaw()
-        if self.kept_vote is not None and not self.habits.votes_forced:
+        if self.kept_vote is not None and not self.votes_forced:
             self.drive.epoch, self.drive.voted_for = self.kept_vote
         self.kept_vote = None
         if down_s is not None:
@@ -153,6 +156,10 @@ class Machine:
         if frozen:
             self.stopped_at, self.steady = self.world.now, False
         self.world.after(seconds, self._resume, self.life)
+
+    def go_on(self) -> None:
+        """End a pause."""
+        self._resume(self.life)
 
     def thaw(self) -> None:
         """The clock goes on from where it stood."""
@@ -193,6 +200,9 @@ class Machine:
             self.queue.append(event)
             return
         node, now = self.node, self.clock()
+        self.released = isinstance(event, Forced) or (
+            isinstance(event, Received) and isinstance(event.message, TransferNow)
+        )
         self.world.steps += 1
         left = node.lease_left(now)
         life = self.life
@@ -215,6 +225,8 @@ class Machine:
         if left <= 0:
             self.world.truth.lingers(self)
         until = self.world.now + left / self.rate
+        if self.lease_until < self.world.now:
+            self.lease_since = self.world.now
         if until > self.lease_until:
             self.lease_until = until
             self.world.truth.holds(self)
@@ -267,13 +279,15 @@ class Machine:
         if fate < share / 2:
             self.crash("before a write", self.world.random.random() * self.habits.down_s)
             return
-        if self.habits.votes_forced or write.entries:
+        if self.votes_forced or write.entries:
             self.kept_vote = None
         elif self.kept_vote is None:
             self.kept_vote = (self.drive.epoch, self.drive.voted_for)
         for entry in write.entries:
             if entry.membership is not None and self.node.role in ("primary", "elect"):
                 self.world.truth.changes(self, entry)
+        if write.epoch > self.drive.epoch and write.voted_for == self.id:
+            self.world.truth.begins(self, released=self.released)
         self.drive.write(write)
         if self.copied is not None and write.base is not None:
             self.drive.tables, self.drive.applied = self.copied, write.base.index
@@ -305,6 +319,11 @@ class Machine:
         """Something about results arrived."""
         if self.up and not self.paused:
             getattr(self.forwarder, what)(*args)
+
+    def desk_of_now(self, what: str, *args: object) -> None:
+        """Something for the primary's desk arrived."""
+        if self.up and not self.paused:
+            getattr(self.desk, what)(*args)
 
     # Tables of another machine
 

@@ -13,8 +13,9 @@ CLUSTERS: tuple[tuple[str, dict[str, str]], ...] = (
     ("abc", {}),
     ("abcde", {}),
     ("abw", {"w": "witness"}),
+    ("abco", {"o": "observer"}),
 )
-"""The sizes that are played in turn: two, three, five, two and a witness."""
+"""The sizes that are played in turn: two, three, five, two and a witness, three and an observer."""
 
 
 @dataclass

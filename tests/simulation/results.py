@@ -114,9 +114,10 @@ class Forwarder:
         self.world.post(self.machine.id, sender, peer.forward, "want", self.machine.id, home, missing)
 
     def want(self, sender: str, home: tuple[int, str], missing: Offer) -> None:
-        """Home says what it misses."""
+        """Home says what it misses; what was on a disk that is gone meanwhile, nobody can give it."""
         if home == self.home:
-            self.wanted = missing
+            gone = self.machine.drive.shelf.cursors.missing(missing)
+            self.wanted = Cursors(gone).missing(missing)
 
     def take(self, sender: str, home: tuple[int, str], rows: list[Row]) -> None:
         """Rows came: keep them, and say up to where everything of the sender's own is here."""

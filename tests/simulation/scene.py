@@ -6,12 +6,14 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from simulation.desk import INTERVAL_S
+from simulation.agent import Agent
+from simulation.desk import INTERVAL_S, MONITOR, when
 from simulation.machine import Habits, Machine
 from simulation.results import Row
 from simulation.world import World, everybody
 from tocsin.core.membership import Change, Member, enough, has_vote
 from tocsin.core.turn import ChangeAsked, Compacted, Forced, PromoteAsked
+from tocsin.core.uptime import Interval, uptime
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -207,20 +209,24 @@ class Scene:
 
     def _rescue(self) -> None:
         """With a disk lost, too few may be left that vote: then one is promoted by force, after all the others are off."""
-        able = [m for m in self.machines.values() if m.up and not m.witness and m.node.membership.members]
+        able = [m for m in self.machines.values() if not m.witness and m.node.membership.members]
         if not able or not self.wiped:
             return
         best = max(able, key=lambda m: m.node.log.last)
         members = best.node.membership
         left = [m for m in self.machines.values() if has_vote(members, m.id, m.incarnation)]
-        newer = [m for m in self.machines.values() if m.witness and m.up and m.node.log.last > best.node.log.last]
-        if best.paused or best not in left or (len(left) >= enough(members) and not newer):
+        newer = [m for m in left if m.node.log.last > best.node.log.last]
+        if not best.up or best.paused or (len(left) >= enough(members) and not newer):
             return
         for other in self.machines.values():
             if other is not best:
                 other.crash("switched off by the operator", 30.0)
-        self.world.truth.forgets(best)
-        self.ask(best, Forced(id="force"))
+        self.force(best)
+
+    def force(self, machine: Machine) -> None:
+        """Promote this machine by force."""
+        self.world.truth.forgets(machine)
+        self.ask(machine, Forced(id="force", floor=1_000_000 + int(self.world.now)))
 
     # The end
 
@@ -235,6 +241,7 @@ class Scene:
             channel.away, channel.slow_share = [], 0.0
         for machine in self.machines.values():
             machine.habits = Habits()
+            machine.go_on()
             machine.start()
 
     def finish(self) -> None:
@@ -270,6 +277,9 @@ class Scene:
                 recent = all(machine.drive.shelf.rows[o, r[0][0]].slot > world.now - 20 for o, r in missing.items())
                 if not recent:
                     return "I14", f"{primary.id} lacks results that {machine.id} has: {missing}"
+        for agent in world.agents.values():
+            if agent.first is not None or any(agent.key(f) not in truth.arrived for f in agent.found):
+                return "I6", f"{agent.id} has no receipt for {agent.first}, or it was not told"
         untold = [k for k in primary.drive.tables.open if k not in truth.arrived]
         if untold:
             return "I6", f"nobody was told {untold[:3]}"
@@ -288,9 +298,23 @@ class Scene:
         ids = [(r.subject, r.origin.source, r.slot) for r in shelf.rows.values()]
         if len(ids) != len(set(ids)):
             self.world.broken("I5", f"{primary.id} holds a result twice")
+        self._same_uptime(list(shelf.rows.values()))
         for workspace, table in shelf.tables.items():
             if any(row.workspace != workspace or not row.subject.startswith(workspace) for row in table.values()):
                 self.world.broken("I15", f"a result of another workspace is in that of {workspace}")
+
+    def _same_uptime(self, rows: list[Row]) -> None:
+        """I5: in the order they came, in the order they were made, and backwards."""
+        spans = [
+            Interval(
+                value="down" if r.down else "up", start=when(r.slot), end=when(r.slot + 2 * INTERVAL_S),
+                fresh_until=when(r.slot + MONITOR.fresh_s()),
+            )
+            for r in rows if r.subject.startswith("alice") and r.origin.source == "a"
+        ]  # fmt: skip
+        orders = (spans, spans[::-1], sorted(spans, key=lambda s: s.start))
+        if len({uptime(order, when(0), when(self.world.now)) for order in orders}) > 1:
+            self.world.broken("I5", "the uptime depends on the order in which results came")
 
 
 def random_scene(
@@ -301,7 +325,7 @@ def random_scene(
     scene = Scene(seed, names, kinds=kinds, rates=plan.rates, story=story)
     world, chance = scene.world, scene.world.random
     network = world.network
-    network.loss, network.doubled = chance.uniform(0, 2 * plan.loss), 0.02
+    network.loss, network.doubled = chance.choice((0.0, plan.loss, 2 * plan.loss, 6 * plan.loss)), 0.02
     network.slow_share, network.slow_s = 0.05, chance.choice((1.0, 5.0, 20.0))
     for machine in scene.machines.values():
         machine.habits = Habits(crash_share=plan.write_crashes)
@@ -312,6 +336,11 @@ def random_scene(
             if chance.random() < 0.3:
                 begins = chance.uniform(0, plan.lasts_s)
                 target.alone[name] = (begins, begins + chance.uniform(10, 60))
+    turns = sorted(chance.uniform(30, plan.lasts_s) for _ in range(4))
+    agent = Agent(world, "h", "alice/0", turns)
+    if chance.random() < 0.5:
+        off_at = chance.uniform(0, plan.lasts_s)
+        agent.off = (off_at, off_at + chance.uniform(60, 200))
     scene.write(20.0)
     scene.care()
     troubles = Troubles(scene, plan)
@@ -325,6 +354,7 @@ class Troubles:
     def __init__(self, scene: Scene, plan: Plan) -> None:
         self.scene, self.plan, self.world = scene, plan, scene.world
         self.names = list(scene.machines)
+        self.all = [*self.names, *scene.world.agents]
 
     def plan_all(self) -> None:
         plan = self.plan
@@ -346,10 +376,10 @@ class Troubles:
         """A partition of two groups, or one direction between two machines, for a while."""
         chance, network = self.world.random, self.world.network
         if chance.random() < 0.5:
-            group = {n for n in self.names if chance.random() < 0.5}
-            cuts = {(a, b) for a in self.names for b in self.names if (a in group) != (b in group)}
+            group = {n for n in self.all if chance.random() < 0.5}
+            cuts = {(a, b) for a in self.all for b in self.all if (a in group) != (b in group)}
         else:
-            cuts = {(chance.choice(self.names), chance.choice(self.names))}
+            cuts = {(chance.choice(self.all), chance.choice(self.all))}
         self.world.tell("cut: {}", sorted(cuts))
         network.cuts |= cuts
         self.world.after(chance.uniform(2, 60), self.mend, cuts)

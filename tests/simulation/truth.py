@@ -26,7 +26,11 @@ class Truth:
         self.cut_off: Counter[tuple[str, int]] = Counter()
         self.acked: set[tuple[Any, int]] = set()
         self.made: dict[tuple[Any, int], Any] = {}
+        self.handed: set[str] = set()
+        self.told_directly: set[str] = set()
+        self.rude: dict[int, str] = {}
         self.forced = False
+        self.forces, self.forced_from = 0, 0
         self.elections = 0
         self.in_office: list[tuple[float, str, int]] = []
         self.writes = 0
@@ -49,7 +53,7 @@ class Truth:
 
     def holds(self, machine: Machine) -> None:
         """I2: at this instant nobody else has a lease."""
-        if not machine.steady:
+        if not machine.steady or self.forces > 1:
             return
         now = self.world.now
         for other in self.world.machines.values():
@@ -60,10 +64,21 @@ class Truth:
                     f"{other.id} (epoch {other.node.epoch}) until {other.lease_until:.3f}",
                 )
 
+    def begins(self, machine: Machine, *, released: bool) -> None:
+        """An epoch begins: rude is that of somebody who could have known that there is a primary, since 5 s at least."""
+        if not machine.steady:
+            return
+        for other in self.world.machines.values():
+            lasts = other.up and other.steady and other.lease_until > self.world.now
+            if lasts and other.lease_since < self.world.now - 5.0 and not released:
+                self.rude[machine.node.epoch] = f"{machine.id} while {other.id} was primary"
+
     def deposed(self, machine: Machine, left: float, why: str) -> None:
-        """I11: a primary with a lease gave up its office, though nobody had asked it to."""
-        if left > 0.01 and machine.steady and not self.forced and "handed" not in why and "by force" not in why:
-            self.world.broken("I11", f"{machine.id} lost its office with {left:.2f} s of lease left: {why}")
+        """I11: a primary with a lease gave up its office for an epoch that should never have begun."""
+        epoch = machine.node.epoch
+        if left > 0.01 and machine.steady and not self.forced and "handed" not in why and epoch in self.rude:
+            text = f"{machine.id} lost its office with {left:.2f} s of lease left: {why}, begun by {self.rude[epoch]}"
+            self.world.broken("I11", text)
 
     def lingers(self, machine: Machine) -> None:
         """I12: a primary without a lease is none."""
@@ -78,7 +93,9 @@ class Truth:
     # Log: I3, I10
 
     def commits(self, machine: Machine, entries: tuple[Entry, ...]) -> None:
-        """I3: whatever is committed anywhere is the same everywhere."""
+        """I3: whatever is committed anywhere is the same everywhere; of two promotions by force the later one counts."""
+        if machine.node.epoch < self.forced_from:
+            return
         for entry in entries:
             if entry.index <= len(self.committed):
                 first = self.committed[entry.index - 1]
@@ -88,15 +105,35 @@ class Truth:
                     self.world.broken("I3", text)
             elif entry.index == len(self.committed) + 1:
                 self.committed.append(entry)
+                self._handed(entry)
                 if entry.membership is not None:
                     voters = entry.membership.voters()
                     self.memberships.append((entry.index, entry.membership.version, voters))
             else:
                 self.world.broken("I3", f"{machine.id} committed {entry.index} before {len(self.committed) + 1}")
 
+    def _handed(self, entry: Entry) -> None:
+        """What an agent handed over is told by the centre; if the agent did not hear so in time, by the agent too."""
+        filed = entry.kind == "transition" and json.loads(entry.payload).get("filed")
+        for channel, subject, number in messages(entry):
+            key = f"{channel}|{subject}|{number}"
+            if not filed:
+                self.handed.add(key)
+                if key in self.told_directly:
+                    self.allowed[key] += 1
+
+    def silent(self, machine: Machine, agent: str, heard_at: float | None, timeout_s: float) -> None:
+        """Rule 16: who calls an agent silent has watched for a whole timeout, and heard nothing in it."""
+        watched = self.world.now - self.in_office[-1][0]
+        lately = heard_at is not None and self.world.now - heard_at < timeout_s * 0.98
+        if watched < timeout_s * 0.98 or lately:
+            self.world.broken("I13", f"{machine.id} calls {agent} silent after {watched:.1f} s in office")
+
     def forgets(self, machine: Machine) -> None:
         """A forced promotion: the log of this machine is the history from now on; what it lacks may be told anew."""
         self.forced = True
+        self.forces += 1
+        self.forced_from = max(machine.node.epoch + 1, 1_000_000 + int(self.world.now)) if self.forces > 1 else 0
         held, log = self.committed, machine.node.log
         while held and held[-1].index > log.base.index and log.epoch_at(held[-1].index) != held[-1].epoch:
             self.allowed.update(f"{c}|{s}|{n}" for c, s, n in messages(held.pop()))
@@ -130,7 +167,8 @@ class Truth:
         if not channel.startswith(subject.partition("-")[0]):
             world.broken("I15", f"channel {channel} was told of {subject}")
         before = f"{channel}|{subject}|{number - 1}"
-        if number > 1 and before not in self.arrived and not self.forced:
+        by_agent = epoch < 0  # what the centre still has to tell, an agent that is cut off cannot wait for
+        if number > 1 and before not in self.arrived and not self.forced and not by_agent:
             world.broken("I8", f"{channel} was told {subject} {number} before {number - 1}")
 
     # Results: I4, I5, I13

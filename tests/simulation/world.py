@@ -20,7 +20,8 @@ class Broken(AssertionError):
 
 @dataclass(kw_only=True)
 class Network:
-    """How messages travel: `loss` and `doubled` are shares; `slow_share` of them take up to `slow_s`, others `fast_s`."""
+    """How messages travel: `loss` and `doubled` are shares; `slow_share` of them take up to `slow_s`, others `fast_s`.
+    A `script` is asked for each message (from, to, what): it gives seconds more, or None: lost."""
 
     loss: float = 0.0
     doubled: float = 0.0
@@ -28,6 +29,7 @@ class Network:
     slow_share: float = 0.0
     slow_s: float = 3.0
     cuts: set[tuple[str, str]] = field(default_factory=set)
+    script: Callable[[str, str, Any], float | None] | None = None
 
 
 class World:
@@ -42,6 +44,7 @@ class World:
         self.machines_at_first: tuple[str, ...] = ()
         self.targets: dict[str, Any] = {}
         self.channels: dict[str, Any] = {}
+        self.agents: dict[str, Any] = {}
         self.truth = Truth(self)
         self.lines: list[tuple[float, str]] | None = [] if story else None
         self._heap: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
@@ -89,9 +92,12 @@ class World:
         network, chance = self.network, self.random.random
         if (source, target) in network.cuts or chance() < network.loss:
             return
+        more = network.script(source, target, args[-1]) if network.script else 0.0
+        if more is None:
+            return
         for _ in range(2 if chance() < network.doubled else 1):
             most = network.slow_s if network.slow_share and chance() < network.slow_share else network.fast_s
-            self.at(self.now + 0.001 + chance() * most, self._arrive, source, target, deliver, args)
+            self.at(self.now + 0.001 + more + chance() * most, self._arrive, source, target, deliver, args)
 
     def _arrive(self, source: str, target: str, deliver: Callable[..., None], args: tuple[Any, ...]) -> None:
         if (source, target) not in self.network.cuts:

@@ -115,6 +115,7 @@ def reads(w: World) -> dict[str, Callable[[Session], Any]]:
         "states.all": lambda s: s.states.all(),
         "results.page": lambda s: s.results.page(m),
         "results.statuses": lambda s: s.results.statuses(m, now - FAR, now + FAR, 10),
+        "results.looks": lambda s: s.results.looks(m, now - FAR, now + FAR, 10),
         "results.latest": lambda s: s.results.latest(m),
         "results.recent": lambda s: s.results.recent([m]),
         "results.newest": lambda s: s.results.newest(),
@@ -252,9 +253,8 @@ def _membership() -> Any:
 # Of no workspace: the first setup, people as such, instances and their facts, and rows already told apart by the move.
 _OF_NO_WORKSPACE = {
     "accounts.setup_done", "accounts.create_first", "accounts.add_user", "notes.get", "notes.set",
-    "rollups.roll", "results.newest_at",
-    "instances.all", "instances.get", "instances.put", "instances.remove", "instances.add_token", "instances.has_token",
-    "instances.revoke",
+    "rollups.roll", "results.newest_at", "instances.all", "instances.get", "instances.put", "instances.remove",
+    "instances.add_token", "instances.has_token", "instances.revoke",
 }  # fmt: skip
 
 

@@ -82,7 +82,7 @@ async def servers(tmp_path: Path) -> AsyncGenerator[Callable[..., Any]]:
     """Gives what builds servers, once; takes them down afterwards."""
     made: list[Parts] = []
 
-    async def make(*, setup_token: str | None = None, **settings: str) -> House:
+    async def make(*, setup_token: str | None = None, reach: Any = None, **settings: str) -> House:
         folder = tmp_path / f"server{len(made)}"
         folder.mkdir()
         env = {
@@ -98,7 +98,13 @@ async def servers(tmp_path: Path) -> AsyncGenerator[Callable[..., Any]]:
         net = Net(egress=Egress("private"), http=HttpEngine())
         await net.start()
         corridor = Corridor.build(
-            store=store, net=net, clock=clock, location="local", base_url="http://tocsin.test", link_key=b"l" * 32
+            store=store,
+            net=net,
+            clock=clock,
+            location="local",
+            base_url="http://tocsin.test",
+            link_key=b"l" * 32,
+            reach=reach,
         )
         await corridor.start()
         parts = Parts(

@@ -10,7 +10,7 @@ import pytest
 
 from builders import a_result, a_verdict
 from tocsin.core.incident import Incident
-from tocsin.core.result import Timing, TlsFacts
+from tocsin.core.result import CheckError, Timing, TlsFacts
 from tocsin.core.wording import COVERAGE
 from tocsin.pipeline.beginning import begin_all
 from tocsin.store.batch import Batch, IncidentChange, VerdictChange
@@ -184,6 +184,9 @@ async def fill(house: House, monitor_id: str, results: list[Any], verdicts: list
     await parts.store.commit(Batch(id="past", results=made, verdicts=changes))
 
 
+WRONG = CheckError("assertion", "HTTP 503 where 200–299 was expected", "assertion")
+
+
 def result(at: datetime, status: Any = "up", ms: float = 20.0, **seen: Any) -> Callable[[Any], Any]:
     return lambda monitor: a_result(status, monitor=monitor, at=at, timing=Timing(total=ms), **seen)
 
@@ -214,7 +217,8 @@ async def test_failures_verdicts_and_uptime_are_tried_on_what_is_stored(alice: A
     past = [now - timedelta(minutes=n) for n in range(120, 0, -1)]
     down = set(range(60, 66)) | {80, 90, 91}
     await fill(
-        alice.house, monitor, [result(at, "down" if n in down else "up") for n, at in enumerate(past)],
+        alice.house, monitor,
+        [result(at, "down", error=WRONG) if n in down else result(at, "up") for n, at in enumerate(past)],
         [a_verdict("up", at=past[0]), a_verdict("down", at=past[61]), a_verdict("up", at=past[66])],
     )  # fmt: skip
 
@@ -229,6 +233,9 @@ async def test_failures_verdicts_and_uptime_are_tried_on_what_is_stored(alice: A
 
     assert await told({"type": "failures", "count": 5}) == [what("opened", 64), what("resolved", 66)]
     assert (await told({"type": "failures", "count": 2}))[2:] == [what("opened", 91), what("resolved", 92)]
+    rule = a_rule(condition={"type": "failures", "count": 5})
+    (first, _) = (await alice.api.post(RULES + "/try", {"rule": rule, "from": past[0].isoformat()})).data["would"]
+    assert first["reason"] == WRONG.message
     assert await told({"type": "verdict", "values": ["down"]}) == [what("opened", 61), what("resolved", 66)]
     assert await told({"type": "verdict", "values": ["down"]}, for_s=180) == [what("opened", 64), what("resolved", 66)]
     assert await told({"type": "verdict", "values": ["down"]}, for_s=301) == []

@@ -175,6 +175,31 @@ async def test_incidents_of_rules_and_of_what_has_no_monitor(alice: Alice) -> No
         assert (page.status, heading in page.text) == (200, True)
 
 
+async def test_an_incident_keeps_the_name_of_a_monitor_and_a_rule_that_are_gone(alice: Alice) -> None:
+    parts = alice.house.parts
+    rule = replace(records()["alert_rules"], workspace_id=alice.workspace_id, name="Too slow")
+    await parts.store.of(alice.workspace_id).write(lambda s: s.alert_rules.add(rule))
+    await parts.corridor.watchlist.load_telling(alice.workspace_id)
+    shop = await an_open(alice, "Shop")
+    slow = an_incident(
+        workspace_id=alice.workspace_id, monitor_id=shop.monitor_id, rule_id="r", words="slow", told=True,
+        subject=f"rule:r:monitor:{shop.monitor_id}", opened_at=shop.opened_at,
+    )  # fmt: skip
+    await keep(alice, slow)
+    assert (await alice.api.delete(f"/api/v1/monitors/{shop.monitor_id}")).status == 204
+    assert (await alice.api.delete("/api/v1/alert-rules/r")).status == 204
+    found = (await alice.api.get("/api/v1/incidents")).data["items"]
+    assert sorted(i["title"] for i in found) == ["Shop (Too slow) was slow", "Shop was down"]
+    assert {i["resolution"] for i in found} == {"the monitor was deleted"}
+    reader = await browser(alice)
+    for path, text in (
+        ("/incidents", "Shop (Too slow)"), (f"/incidents?monitor={shop.monitor_id}", "Shop"),
+        (f"/incidents/{shop.id}", "Shop: closed"), ("/settings/audit", "Shop"),
+    ):  # fmt: skip
+        page = (await reader.get(path, **HTML)).text
+        assert (text in page, "deleted monitor" in page.lower()) == (True, False), path
+
+
 async def test_the_page_says_who_is_told_next_and_what_was_held_back(alice: Alice) -> None:
     parts = alice.house.parts
     policy: EscalationPolicy = replace(

@@ -74,6 +74,18 @@ async def test_somebody_takes_over_for_a_while(alice: Alice) -> None:
     assert (await alice.house.caller(key).post(f"{SCHEDULES}/{made['id']}/overrides", while_)).fields == ["person"]
     turned = {"starts_at": while_["ends_at"], "ends_at": while_["starts_at"]}
     assert (await alice.api.post(f"{SCHEDULES}/{made['id']}/overrides", turned)).fields == ["ends_at"]
+    over = {"starts_at": iso(now - timedelta(hours=2)), "ends_at": iso(now - timedelta(hours=1))}
+    refused = await alice.api.post(f"{SCHEDULES}/{made['id']}/overrides", over)
+    assert (refused.fields, "a time to come" in refused.text) == (["ends_at"], True)
+    listed = {"overrides": [over | {"person": bob.id}]}
+    assert (await alice.api.patch(f"{SCHEDULES}/{made['id']}", listed)).fields == ["overrides[0].ends_at"]
+
+
+async def test_nobody_is_twice_in_a_rotation(alice: Alice) -> None:
+    her = await her_id(alice)
+    rotation = {"people": [her, her], "starts_at": MONDAY}
+    answer = await alice.api.post(SCHEDULES, {"name": "P", "rotations": [rotation]})
+    assert (answer.fields, "each of them once" in answer.text) == (["rotations[0].people[1]"], True)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from tocsin import __version__, telemetry
 from tocsin.clock import Clock, new_id
 from tocsin.cluster import disk, joining
 from tocsin.cluster.api import Api
-from tocsin.cluster.instance import PEERS_NOTE, Cluster, Home, system_info
+from tocsin.cluster.instance import PEERS_NOTE, Cluster, Home
+from tocsin.cluster.machine import system_info
 from tocsin.cluster.routes import ROUTES
 from tocsin.cluster.wire import SystemInfo
 from tocsin.core.instance import Instance

@@ -24,15 +24,18 @@ from tocsin.app.anchors import anchors_of
 from tocsin.app.keys import derive
 from tocsin.app.local import local_of
 from tocsin.app.memory import settle_memory, share_heaps
+from tocsin.app.reach import Reaching
 from tocsin.clock import Clock, SystemClock
 from tocsin.cluster.instance import Cluster
+from tocsin.core.result import CheckResult
 from tocsin.net import Net
 from tocsin.net.egress import Egress
 from tocsin.net.http import HttpEngine
 from tocsin.net.listen import Server, configuration
 from tocsin.pipeline.beginning import begin_all
 from tocsin.pipeline.corridor import Corridor
-from tocsin.probe.wire import MAX_MESSAGE
+from tocsin.probe.link import Links
+from tocsin.probe.wire import MAX_MESSAGE, Late, Linked
 from tocsin.settings import Settings
 from tocsin.store import Store
 from tocsin.web.parts import Parts
@@ -102,14 +105,14 @@ async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> t
     several = await instance.belongs(settings, store)
     if not several:
         await begin_all(store, clock)
-    net = Net(
-        egress=Egress(settings["EGRESS"], own={port.own(listening)}),
-        http=HttpEngine(),
-        local=local_of(settings),
-    )
+    egress = Egress(settings["EGRESS"], own={port.own(listening)})
+    net = Net(egress=egress, http=HttpEngine(), local=local_of(settings))
     await net.start()
     closing.push_async_callback(net.close)
-    corridor = _corridor(settings, clock, store, net, listening, derive(master, "links"))
+    links = Links(clock)
+    reach = _reach(settings, net, clock, links, closing)
+    corridor = _corridor(settings, clock, store, net, listening, derive(master, "links"), reach)
+    _hear(corridor, links)
     cluster = None
     if several:
         reached = settings.reached_at(listening.getsockname()[1])
@@ -118,16 +121,9 @@ async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> t
     is_set_up = await _is_set_up(store)
     token = None if port.only_loopback(host) or is_set_up else secrets.token_urlsafe(18)
     parts = Parts(
-        settings=settings,
-        clock=clock,
-        store=store,
-        net=net,
-        corridor=corridor,
-        cluster=cluster,
-        signing_key=derive(master, "signing"),
-        setup_token=token,
-        is_set_up=is_set_up,
-    )
+        settings=settings, clock=clock, store=store, net=net, corridor=corridor, links=links, cluster=cluster,
+        signing_key=derive(master, "signing"), setup_token=token, is_set_up=is_set_up,
+    )  # fmt: skip
     return parts, listening
 
 
@@ -153,8 +149,9 @@ async def _run(corridor: Corridor, cluster: Cluster | None, closing: AsyncExitSt
 
 
 def _corridor(
-    settings: Settings, clock: Clock, store: Store, net: Net, listening: socket.socket, link_key: bytes
-) -> Corridor:
+    settings: Settings, clock: Clock, store: Store, net: Net, listening: socket.socket, link_key: bytes,
+    reach: Reaching,
+) -> Corridor:  # fmt: skip
     return Corridor.build(
         store=store,
         net=net,
@@ -167,7 +164,38 @@ def _corridor(
         anchors=anchors_of(settings),
         smtp_url=settings["SMTP_URL"],
         retention_days=settings["RETENTION_DAYS"],
+        reach=reach,
     )
+
+
+def _reach(settings: Settings, net: Net, clock: Clock, links: Links, closing: AsyncExitStack) -> Reaching:
+    reach = Reaching(net, clock, links, plain=settings["PROBE_PLAIN"])
+    closing.callback(reach.close)
+    return reach
+
+
+def _hear(corridor: Corridor, links: Links) -> None:
+    """Let the corridor hear of links that come and go, and of results that come late."""
+
+    def changed(who: Linked) -> None:
+        corridor.lookout.hurry(*who)
+
+    async def late(result: Late) -> None:
+        await take_late(corridor, result)
+
+    links.changed, links.late = changed, late
+
+
+async def take_late(corridor: Corridor, late: Late) -> None:
+    """Take a result in that nobody waited for any more; one of a monitor that is not checked from there is passed over."""
+    (workspace_id, code), watched = late.who, corridor.watchlist.find(late.monitor_id)
+    if watched is None or watched.monitor.workspace_id != workspace_id or code not in watched.assigned:
+        return
+    result = CheckResult(
+        workspace_id=workspace_id, monitor_id=late.monitor_id, location=code, scheduled_at=late.scheduled_at,
+        attempt=late.attempt, outcome=late.outcome,
+    )  # fmt: skip
+    await corridor.intake.take_in([result])
 
 
 async def _is_set_up(store: Store) -> bool:

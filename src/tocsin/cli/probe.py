@@ -24,7 +24,8 @@ def run(argv: list[str]) -> int:
     settings = read_settings(args)
     from tocsin.app.probe import serve
 
-    join = sys.stdin.readline().strip() if args.join == "-" else args.join
+    given = settings["PROBE_JOIN"]
+    join = sys.stdin.readline().strip() if args.join == "-" else args.join or (given.reveal() if given else None)
     try:
         return serve(settings, join)
     except PeerLost as refused:

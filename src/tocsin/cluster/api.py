@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from tocsin import telemetry
-from tocsin.cluster import wire
+from tocsin.cluster import watch, wire
 from tocsin.cluster.peers import BOOT, EPOCH
 from tocsin.cluster.proof import Claims
 from tocsin.core.limits import Attempts, TooMany
@@ -136,7 +136,7 @@ class Api:
                 )
                 raise
             raise
-        self._cluster.must_be_alone(claims.instance, headers.get(BOOT, ""), client)
+        watch.must_be_alone(self._cluster, claims.instance, headers.get(BOOT, ""), client)
         return claims
 
     def _fence(self, headers: Mapping[str, str]) -> None:

@@ -27,6 +27,7 @@ class Beside:
     def __init__(self, of: Carrier) -> None:
         self._of = of
         self._copying: asyncio.Task[None] | None = None
+        self._said: str | None = None
 
     def start(self) -> list[asyncio.Task[None]]:
         """Their tasks, begun."""
@@ -48,7 +49,8 @@ class Beside:
                     await self._of.replica.apply(self._of.node.commit)
                     await self._of.replica.lead(standing.epoch, self._of)
                 else:
-                    await self._of.replica.follow(self._of.peers.web(standing.primary))
+                    self._said = self._of.peers.web(standing.primary)
+                    await self._of.replica.follow(self._said)
                     if standing.role != "follower":
                         continue
                 if standing == self._of.standing:
@@ -57,6 +59,13 @@ class Beside:
                 log.exception("cluster.not_turned", role=standing.role, epoch=standing.epoch)
                 await asyncio.sleep(AGAIN_S)
                 self._of.news.set()
+
+    async def _say_where(self) -> None:
+        """Name the primary's address to who wants to write here, once it is known."""
+        where = self._of.peers.web(self._of.node.primary)
+        if where != self._said and self._of.standing.role == "follower":
+            self._said = where
+            await self._of.replica.follow(where)
 
     async def _apply_on(self) -> None:
         while True:
@@ -70,6 +79,7 @@ class Beside:
                 applied = await self._of.replica.apply(self._of.node.commit)
                 if applied.changed:
                     await self._of.hooks.applied(applied)
+                    await self._say_where()
             except Exception:
                 log.exception("cluster.not_applied", upto=self._of.node.commit)
                 await asyncio.sleep(AGAIN_S)
@@ -93,6 +103,7 @@ class Beside:
             path.unlink(missing_ok=True)
         if not self._of.torn:
             await self._of.hooks.applied(None)
+            await self._say_where()
 
     async def _compact_on(self) -> None:
         """Let old entries go: they are in the tables."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import platform
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +14,37 @@ import msgspec
 
 from tocsin import __version__, telemetry
 from tocsin.clock import Clock
+from tocsin.cluster import results, watch, wire
 from tocsin.cluster.alarm import Alarm
 from tocsin.cluster.carrier import Carrier
+from tocsin.cluster.machine import usage
 from tocsin.cluster.peers import Peers
 from tocsin.cluster.registry import Registry
+from tocsin.cluster.results import EXPIRE_S, Results
 from tocsin.cluster.standing import Hooks, Standing
 from tocsin.cluster.wire import ConnectionStatus, Heartbeat, Peer, SystemMetrics
+from tocsin.cluster.work import POLL_S, Task, Tasks, Work, carry_out
 from tocsin.core.boots import Boots
-from tocsin.core.instance import Instance, InstanceRole, status_of
+from tocsin.core.instance import Instance, InstanceRole
 from tocsin.core.lease import Terms
+from tocsin.core.probe import Health, Sign, heard
 from tocsin.core.result import iso
-from tocsin.errors import Conflict, Denied, NotFound, NotPrimary, PeerLost, StoreUnavailable
+from tocsin.errors import Conflict, Denied, Invalid, NotFound, NotPrimary, PeerLost, StoreUnavailable
 from tocsin.net import Net
 from tocsin.pipeline.corridor import Corridor
-from tocsin.pipeline.live import event
 from tocsin.secret import Secret
 from tocsin.store import Store
 from tocsin.store.replica import Applied, Replica
 
 log = telemetry.logger("tocsin.cluster")
 
-ADMIT_S = WATCH_S = 1.0
+ADMIT_S = LOOK_S = 1.0
+SILENT_S = POLL_S + 20.0
+"""An instance that has asked for no work for so long is lost."""
+ALONE_LEASES = 2
+"""So many leases without anybody who leads make an instance alone: an election takes less."""
 PEERS_NOTE = "cluster:peers"
-_TELLING = ("channels", "alert_rules", "maintenance_windows", "escalation_policies", "on_call_schedules")
+_TELLING = ("channels", "alert_rules", "maintenance_windows", "escalation_policies", "on_call_schedules", "probes")
 _JUDGED = ("verdicts", "incidents")
 
 
@@ -58,9 +67,15 @@ class Home:
     folder: Path
 
 
+async def _nobody(_: str) -> None:
+    """Nobody hears of it."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Cluster:
-    """Made by `begin`, started once the corridor runs. `forget` makes the web forget what it remembers of accounts."""
+    """Made by `begin`, started once the corridor runs. `forget` makes the web forget what it remembers of accounts;
+    `followed` hears when another instance leads, with its address for people. `web_urls`: where people and probes reach the
+    instances, the primary first."""
 
     me: Instance
     store: Store
@@ -73,11 +88,18 @@ class Cluster:
     folder: Path
     alarm: Alarm
     boots: Boots
+    results: Results
     heard: dict[str, Heard] = field(default_factory=dict[str, Heard])
     names: dict[str, str] = field(default_factory=dict[str, str])
     forget: Callable[[], None] = lambda: None
+    followed: Callable[[str], Awaitable[None]] = _nobody
+    web_urls: tuple[str, ...] = ()
     reached_at: float | None = None
     sync_errors: int = 0
+    _lost_at: float | None = None
+    _leads_since: float | None = None
+    work: Work = field(default_factory=Work)
+    _doing: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     _tasks: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
 
     @classmethod
@@ -96,25 +118,32 @@ class Cluster:
             peers=peers, heartbeat_s=heartbeat_s, folder=home.folder,
             alarm=Alarm(home.store, home.corridor.live, home.clock, carrier.may_write),
             boots=Boots(2 * terms.beat_s, 12 * terms.beat_s),
+            results=Results(replica, home.corridor, f"{me.id}:{me.incarnation}"),
         )  # fmt: skip
         peers.token, registry.changed = registry.own_token, made.learn
         registry.refused = lambda cause, text: made.alarm.ring("instance.refused", cause, text)
-        peers.other = made.shows_another
+        peers.other = partial(watch.shows_another, made)
         hooks.turned, hooks.applied = made.turned, made.applied
+        home.corridor.delivery.budget = carrier.may_send
+        await made.results.begin()
         await made.learn()
         return made
 
     async def start(self) -> None:
         """Take part from now on."""
         self.carrier.start()
-        loops = (self._admit_on, self._report_on, self._watch_on, self.alarm.tell)
+        loops = (
+            self._admit_on, self._report_on, self._work_on, self._results_on, self._expire_on, self._alone_on,
+            self._look_on, self._watch_on, self.alarm.tell,
+        )  # fmt: skip
         self._tasks = [asyncio.create_task(_ever(loop), name=f"cluster {loop.__name__}") for loop in loops]
 
     async def stop(self) -> None:
         """Take no part any more; a primary hands its office over first, if somebody can take it."""
-        for task in self._tasks:
+        for task in (*self._tasks, *self._doing):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._doing, return_exceptions=True)
+        self.work.close()
         if self.carrier.standing.leads and len(self.carrier.node.membership.in_order()) > 1:
             try:
                 async with asyncio.timeout(2.0):
@@ -129,37 +158,25 @@ class Cluster:
         """What this instance is now."""
         return "primary" if self.carrier.standing.leads else "dependent"
 
-    def must_be_alone(self, who: str, boot: str, client: str) -> None:
-        """Denied when whoever speaks as that instance is a second process with its identity."""
-        if who == self.me.id:
-            where = f"this instance, {self.me.name}"
-        elif self.boots.is_twin(who, boot, self.clock.monotonic()):
-            where = f"instance {who}"
-        else:
-            return
-        words = f"{where} runs twice: a second process with its identity spoke from {client}; its data folder is a copy"
-        self.alarm.ring("instance.twice", who, f"{words}. End that process and give it a data folder of its own")
-        raise Denied(words)
-
-    def shows_another(self, of: str, why: str) -> None:
-        """An instance shows another certificate than it registered with."""
-        self.alarm.ring(
-            "instance.certificate",
-            of,
-            f"Instance {of} is not spoken to: {why}. If its data folder was lost, remove it and let it join again; if"
-            " not, somebody stands in between",
-        )
-
     # Gears -----------------------------------------------------------------------------------------------------------
     async def turned(self, standing: Standing) -> None:
         """This instance leads, or another one does, or nobody."""
         self.forget()
+        self.results.forget()
+        if standing.primary is not None:
+            await self.corridor.alone.end()
         if standing.leads:
             await self._write_self()
             await self.learn()
             await self.corridor.lead(self.me.location)
             return
         await self.corridor.follow(await self._home(standing))
+        await self.learn()
+        await self.followed(self.peers.web(standing.primary) or "")
+
+    def elsewhere(self) -> str | None:
+        """None where this instance leads; else the primary's address for people and probes, "" while there is none."""
+        return None if self.carrier.standing.leads else self.peers.web(self.carrier.standing.primary) or ""
 
     async def _home(self, standing: Standing) -> str:
         """The location that local monitors are checked from: the primary's, if it is known."""
@@ -192,6 +209,8 @@ class Cluster:
         workspaces = {name[0] for table in _TELLING for name in applied.changed.get(table, ())}
         workspaces |= {name[0] for name in applied.changed.get("memberships", ())}
         judged = any(applied.changed.get(table) for table in _JUDGED)
+        for workspace in sorted({str(name[0]) for name in applied.changed.get("probes", ())}):
+            await self.corridor.locations_changed(workspace)
         await self.corridor.adopt(sorted(map(str, monitors)), sorted(map(str, workspaces)), judged=judged)
 
     async def learn(self) -> None:
@@ -207,12 +226,13 @@ class Cluster:
             self.carrier.first = first[0].id if first else None
             known = {peer.id for peer in peers if peer.url}
             peers += [peer for peer in first if peer.id not in known]
-        leader = self.carrier.standing.primary
-        before = self.peers.web(leader)
         self.peers.learn(peers)
         self.names = {one.id: one.name for one in found}
-        if self.peers.web(leader) != before:
-            self.carrier.news.set()  # what is said to whoever wants to write here
+        first = self.carrier.standing.primary
+        self.web_urls = tuple(one.web_url for one in sorted(found, key=lambda one: one.id != first) if one.web_url)
+        self.corridor.runner.others = self.work.locations(
+            {one.location: one.id for one in found if one.id != self.me.id}
+        )
 
     # Reports ---------------------------------------------------------------------------------------------------------
     def report(self) -> Heartbeat:
@@ -224,7 +244,7 @@ class Cluster:
             timestamp=iso(self.clock.now()) or "",
             status="failing" if stalled else "degraded" if self.sync_errors > 3 else "healthy",
             uptime=status["uptime_s"],
-            systemMetrics=SystemMetrics(activeEndpoints=status["active"], **_usage(self.store)),
+            systemMetrics=SystemMetrics(activeEndpoints=status["active"], **usage()),
             connectionStatus=ConnectionStatus(primaryReachable=self.sync_errors == 0, syncErrors=self.sync_errors),
             version=__version__,
         )
@@ -248,16 +268,95 @@ class Cluster:
         await asyncio.sleep(min(self.heartbeat_s, 5.0 if self.sync_errors else self.heartbeat_s))
 
     async def _watch_on(self) -> None:
-        """Tell open pages when an instance is another than it was: by what it said, or by its silence."""
-        before = self._looks()
-        await asyncio.sleep(WATCH_S)
-        if self._looks() != before:
-            self.corridor.live.publish_to_all(event("instance.changed", self.clock.now()))
+        await watch.tell_pages(self)
 
-    def _looks(self) -> tuple[object, ...]:
+    async def _work_on(self) -> None:
+        """Ask the primary what is to be checked besides the schedule, and do it."""
+        leader = self.carrier.standing.primary
+        if leader is None or leader == self.me.id:
+            await asyncio.sleep(1.0)
+            return
+        try:
+            reply = await self.peers.ask(
+                leader, "GET", "/sync/api/work", epoch=self.carrier.node.epoch, timeout_s=POLL_S + 10.0
+            )
+            tasks = wire.read(Tasks, reply.body).tasks
+        except (PeerLost, Denied, Conflict, NotFound, NotPrimary, Invalid) as error:
+            log.debug("cluster.no_work", error=str(error))
+            await asyncio.sleep(1.0)
+            return
+        for task in tasks:
+            doing = asyncio.create_task(self._carry_out(leader, task))
+            self._doing.add(doing)
+            doing.add_done_callback(self._doing.discard)
+
+    async def _carry_out(self, leader: str, task: Task) -> None:
+        try:
+            done = await carry_out(self.corridor, task)
+            await self.peers.ask(leader, "POST", "/sync/api/work", done, epoch=self.carrier.node.epoch)
+        except (PeerLost, Denied, Conflict, NotFound, NotPrimary) as error:
+            log.debug("cluster.work_not_told", error=str(error))
+        except Exception:
+            log.exception("cluster.work_fault", monitor=task.monitor)
+
+    async def _results_on(self) -> None:
+        """Exchange results with the primary."""
+        await self.results.wait()
+        leader = self.carrier.standing.primary
+        if leader is None or leader == self.me.id or self.carrier.torn:
+            return
+        said = results.write(await self.results.offer())
+        try:
+            reply = await self.peers.ask(leader, "POST", "/sync/api/results", said, epoch=self.carrier.node.epoch)
+            if await self.results.hear(results.read(reply.body)):
+                self.results.stirred.set()
+        except (PeerLost, Denied, Conflict, NotFound, NotPrimary, Invalid) as error:
+            log.debug("cluster.results_not_exchanged", error=str(error))
+            await asyncio.sleep(1.0)
+
+    async def _expire_on(self) -> None:
+        """Forget numbers that are a day old."""
+        await asyncio.sleep(EXPIRE_S)
+        await self.results.expire()
+
+    async def _look_on(self) -> None:
+        """As primary, see who of the others is not heard any more: their locations are lost then, which is told once."""
+        await asyncio.sleep(LOOK_S)
+        others = self.corridor.watchlist.roster.others
+        if not self.carrier.standing.leads:
+            others.clear()
+            self._leads_since = None
+            return
+        mono, now = self.clock.monotonic(), self.clock.now()
+        self._leads_since = mono if self._leads_since is None else self._leads_since
+        found = await self.store.everything().read(lambda s: s.instances.all())
+        for gone in others.keys() - {one.location for one in found}:
+            del others[gone]
+        for one in found:
+            if one.id == self.me.id:
+                continue
+            ago = self.work.ago(one.id)
+            silent_s = mono - self._leads_since if ago is None else ago
+            before = others.get(one.location, Health())
+            if silent_s <= SILENT_S:
+                if ago is not None:
+                    others[one.location] = heard(before, Sign(version=one.version), now - timedelta(seconds=ago))
+            elif before.state != "lost":
+                why = f"instance {one.name} does not ask for work"
+                others[one.location] = Health(state="lost", since=now, heard_at=before.heard_at, looked_at=now, why=why)
+
+    async def _alone_on(self) -> None:
+        """While nobody leads for long, tell what is seen from here alone; marked as that."""
+        await asyncio.sleep(1.0)
+        if self.carrier.standing.leads or self.carrier.standing.primary is not None or self.carrier.torn:
+            self._lost_at = None
+            await self.corridor.alone.end()
+            return
         now = self.clock.monotonic()
-        heard = {id: (one.at, status_of(now - one.at, self.heartbeat_s)) for id, one in self.heard.items()}
-        return self.carrier.standing, heard, dict(self.names), self.carrier.node.membership
+        self._lost_at = now if self._lost_at is None else self._lost_at
+        if not self.corridor.alone.on and now - self._lost_at >= ALONE_LEASES * self.carrier.terms.lease_s:
+            await self.corridor.follow(self.me.location)
+            self.corridor.alone.begin(self.me.name, self.me.location)
 
     async def _admit_on(self) -> None:
         """As primary, let the membership follow the registered instances."""
@@ -283,29 +382,3 @@ def _replica_of(store: Store) -> Replica:
     if store.replica is None:
         raise Conflict("several instances with disks of their own need SQLite")
     return store.replica
-
-
-def system_info() -> dict[str, Any]:
-    """The machine, for the registry."""
-    import os
-
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {
-        "platform": platform.system().lower(), "arch": platform.machine(),
-        "nodeVersion": f"Python {platform.python_version()}", "memory": memory, "cpu": os.cpu_count() or 1,
-    }  # fmt: skip
-
-
-def _usage(store: Store) -> dict[str, float]:
-    """Percent of processor, memory and disk in use."""
-    import os
-
-    load = os.getloadavg()[0] / (os.cpu_count() or 1) * 100
-    total, available = 1, 0
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            lines = dict(line.split(":", 1) for line in file)
-        total, available = (int(lines[name].split()[0]) for name in ("MemTotal", "MemAvailable"))
-    except (OSError, KeyError, ValueError):
-        pass
-    return {"cpuUsage": round(min(load, 100.0), 1), "memoryUsage": round((1 - available / total) * 100, 1)}

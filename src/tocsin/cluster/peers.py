@@ -29,7 +29,7 @@ class Line:
 
     def __init__(self, net: Net, url: str, fingerprint: str) -> None:
         self.url, self.fingerprint = url, fingerprint
-        self._kept = Kept(net, urls.parse(url), pin=fingerprint or None, most_body=wire.PIECE + 4096)
+        self._kept = Kept(net, urls.parse(url), pin=fingerprint or None, most_body=wire.MOST_BODY)
 
     @property
     def shown(self) -> str:
@@ -48,7 +48,7 @@ class Line:
             headers.append((EPOCH, str(epoch)))
         if boot:
             headers.append((BOOT, boot))
-        data = b"" if body is None else wire.write(body)
+        data = b"" if body is None else body if isinstance(body, bytes) else wire.write(body)
         reply = await self._kept.ask(method, path, headers, data, timeout_s=timeout_s)
         if not 200 <= reply.status < 300:
             raise raised(reply, self.url)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tocsin import __version__
-from tocsin.cluster import disk, wire
+from tocsin.cluster import disk, results, wire
 from tocsin.cluster.api import Ask, SyncRoute, number
 from tocsin.cluster.registry import must_understand
 from tocsin.cluster.roster import listed, urls_of
 from tocsin.cluster.wire import Answer, Heartbeat, Hello, Registration, Said
+from tocsin.cluster.work import Done
 from tocsin.core.result import iso
 from tocsin.errors import Conflict, Denied, NotFound, NotPrimary
 
@@ -151,6 +152,23 @@ async def demote(cluster: Cluster, ask: Ask) -> Any:
     return {"accepted": True}
 
 
+async def exchange(cluster: Cluster, ask: Ask) -> Any:
+    """Results that each side lacks."""
+    _must_lead(cluster)
+    return results.write(await cluster.results.answer(results.read(ask.body)))
+
+
+async def wanted(cluster: Cluster, ask: Ask) -> Any:
+    """What the instance that asks is to check now; waits until there is something."""
+    _must_lead(cluster)
+    return await cluster.work.wanted(ask.who)
+
+
+async def done(cluster: Cluster, ask: Ask) -> Any:
+    """What came of it."""
+    cluster.work.done(wire.read(Done, ask.body))
+
+
 ROUTES: tuple[SyncRoute, ...] = (
     SyncRoute("GET", "/health", "anyone", health),
     SyncRoute("POST", "/sync/api/hello", "anyone", hello, most=4096),
@@ -160,6 +178,9 @@ ROUTES: tuple[SyncRoute, ...] = (
     SyncRoute("POST", "/sync/api/snapshot", "member", snapshot, most=4096),
     SyncRoute("GET", "/sync/api/snapshot/*/*", "member", piece),
     SyncRoute("PUT", "/sync/api/heartbeat", "member", heartbeat, epoch=True),
+    SyncRoute("POST", "/sync/api/results", "member", exchange, most=wire.MOST_BODY, epoch=True),
+    SyncRoute("GET", "/sync/api/work", "member", wanted, epoch=True),
+    SyncRoute("POST", "/sync/api/work", "member", done, most=4 << 20, epoch=True),
     SyncRoute("GET", "/sync/api/instances", "sync", instances),
     SyncRoute("DELETE", "/sync/api/instances/*", "sync", remove),
     SyncRoute("GET", "/sync/api/endpoints", "sync", endpoints),

@@ -88,6 +88,11 @@ def asks_first(alone: bool) -> bool:
     return not alone
 
 
+def is_fresh(stamp: float, since: float) -> bool:
+    """Whether a yes answers this attempt. One from before a pause says nothing of now: there may be a primary again."""
+    return stamp == since
+
+
 def in_office(begun_at: int, commit: int) -> bool:
     """Whether an elected primary may work: the entry that begins its epoch is committed, and all before it with it."""
     return commit >= begun_at

@@ -94,6 +94,11 @@ class Node:
         """How many seconds a message to a channel that begins now may take at most; 0: none may begin."""
         return lease.send_budget(now + self.lease_left(now), now, self._seat.terms) if self.may_write(now) else 0.0
 
+    def unheard_s(self, now: float) -> float:
+        """For how long no primary has been heard here (since the start, if none ever was), 0 at a primary: how stale what is
+        read here may be, and when somebody who is cut off may send alerts that say they are unconfirmed."""
+        return 0.0 if self.lease_left(now) > 0 else max(now - self._seat.heard_at, 0.0)
+
     def fence(self, epoch: int) -> Stale | None:
         """What a request that carries this epoch is refused with; None when it is not stale."""
         seat = self._seat

@@ -27,6 +27,8 @@ def take(log: Log, commit: int, append: Append) -> Taken:
     """How the log follows this message. What is committed here is never cut: a primary that would need it has another
     history, and its tables are needed instead."""
     prev, next_index = append.prev, log.last.index + 1
+    if any(entry.index != index for index, entry in enumerate(append.entries, prev.index + 1)):
+        return Taken(ok=False, index=next_index)
     if prev.index >= log.base.index and log.epoch_at(prev.index) != prev.epoch:
         diverged = prev.index <= commit
         return Taken(ok=False, index=next_index if diverged else min(prev.index, next_index), diverged=diverged)
@@ -48,7 +50,7 @@ def follow(seat: Seat, sender: str, message: Append) -> None:
         seat.write()
     if seat.office is not None:
         raise AssertionError(f"{sender} and {seat.me.id} are both primary of epoch {seat.epoch}")
-    seat.standing, seat.attempts = None, 0
+    seat.standing, seat.attempts, seat.heard_at = None, 0, seat.now
     seat.promise = Promise(max(seat.promise.until, lease.promise_end(seat.now, seat.terms)), seat.epoch)
     seat.stand_at = seat.promise.until + seat.stand_wait()
     seat.become("follower", sender, "a primary was heard")
@@ -56,7 +58,11 @@ def follow(seat: Seat, sender: str, message: Append) -> None:
 
 
 def install(seat: Seat, event: SnapshotInstalled) -> None:
-    """Begin at the tables that were copied here."""
+    """Begin at the tables that were copied here. ValueError when they are older than what is committed here: what this
+    instance said it has must not go away."""
+    if event.position.index < seat.commit and not seat.diverged:
+        raise ValueError(f"the snapshot goes to {event.position.index}, but {seat.commit} entries are committed here")
+    seat.diverged = False
     seat.log.replace(event.position, event.membership)
     seat.commit = event.position.index
     kept = seat.log.last.index > event.position.index
@@ -72,6 +78,7 @@ def _store(seat: Seat, sender: str, message: Append) -> None:
         return
     taken = take(seat.log, seat.commit, message)
     if taken.diverged:
+        seat.diverged = True
         seat.out.append(NeedsSnapshot(sender=sender, position=prev, diverged=True))
     gone = () if taken.cut is None else seat.log.cut(taken.cut)
     fresh = tuple(map(control_log.header, taken.fresh)) if seat.me.witness else taken.fresh

@@ -47,7 +47,8 @@ class Incident(Struct, frozen=True, kw_only=True):
     when it opened (redacted, small). `rank`: the worst that was told of it. `suppressed`: why its opening is held back,
     empty when it is not; `held_by`: what did so, as it is called when it is over. `steps`: of its escalation policy, told
     so far; `step_from`: what the next one's delay counts from. `words`: how the trouble is named in
-    messages. `mark`: what exactly is in trouble, where that may be replaced.
+    messages. `mark`: what exactly is in trouble, where that may be replaced. `name` and `rule`: of what it is about, as
+    they were called last: they outlive both.
     """
 
     id: str
@@ -86,6 +87,8 @@ class Incident(Struct, frozen=True, kw_only=True):
     step_from: datetime | None = None
     words: str = "down"
     mark: str = ""
+    name: str = ""
+    rule: str = ""
 
     @property
     def open(self) -> bool:

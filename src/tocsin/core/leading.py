@@ -50,9 +50,11 @@ def acknowledged(seat: Seat, sender: str, answer: Appended) -> None:
             seat.tell(sender)
         return
     if membership.counts(seat.membership, sender, answer.incarnation):
-        office.heard(sender, answer.stamp, answer.index if answer.ok else None)
+        stored = min(answer.index, seat.log.last.index) if answer.ok else None
+        office.heard(sender, min(answer.stamp, seat.now), stored)
     if answer.ok:
-        office.following[sender] = max(office.following.get(sender, 0), answer.index + 1)
+        known = min(answer.index, seat.log.last.index)
+        office.following[sender] = max(office.following.get(sender, 0), known + 1)
         seat.advance()
         if office.following[sender] <= seat.log.last.index:
             seat.tell(sender)
@@ -95,7 +97,7 @@ def change(seat: Seat, event: ChangeAsked) -> None:
         _refuse(seat, event.id, "not_possible", why)
         return
     after = membership.changed(seat.membership, event.change)
-    if not lease.holds(office.lease(seat.me.id, after, seat.now, seat.terms), seat.now + seat.terms.send_s):
+    if not lease.outlasts(office.lease(seat.me.id, after, seat.now, seat.terms), seat.now, seat.terms):
         _refuse(seat, event.id, "not_possible", "too few of those that would vote are heard: the office would be lost")
         return
     entry = _members(seat, after)
@@ -128,7 +130,8 @@ def force(seat: Seat, event: Forced) -> None:
         return
     if seat.office is not None:
         seat.step_down("it is promoted by force")
-    seat.epoch, seat.voted_for = seat.epoch + FORCED_EPOCHS, seat.me.id
+    seat.epoch = event.floor if event.floor > seat.epoch else seat.epoch + FORCED_EPOCHS
+    seat.voted_for = seat.me.id
     seat.write()
     entry = _members(seat, membership.alone(seat.membership, seat.me.id, seat.me.incarnation))
     standing.win(seat, (entry,))

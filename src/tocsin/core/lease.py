@@ -61,6 +61,11 @@ def holds(end: float | None, now: float) -> bool:
     return end is not None and now < end
 
 
+def outlasts(end: float | None, now: float, terms: Terms) -> bool:
+    """Whether a lease with this end, counted of other voters than before, lasts as long as any message on its way may."""
+    return holds(end, now + terms.send_s)
+
+
 def promise_end(heard_at: float, terms: Terms) -> float:
     """Until when a voter that acknowledged a primary then helps nobody else into office."""
     return heard_at + terms.promise_s

@@ -8,14 +8,14 @@ from typing import Literal
 from msgspec import Struct
 
 NoticeKind = Literal[
-    "channel.disabled", "channel.canary", "channel.fallback", "channel.given_up",
+    "channel.disabled", "channel.canary", "channel.fallback", "channel.given_up", "location.refused", "location.token",
     "instance.refused", "instance.twice", "instance.certificate",
 ]  # fmt: skip
 
 
 class Notice(Struct, frozen=True, kw_only=True):
     """One of them. `mark` says what it is about: the same trouble again is the same notice, newer. `seen_at`: somebody
-    put it away. `channel_id` is the channel it is about."""
+    put it away. `channel_id` is the channel it is about, `location` the location."""
 
     workspace_id: str
     mark: str
@@ -23,5 +23,6 @@ class Notice(Struct, frozen=True, kw_only=True):
     at: datetime
     text: str
     channel_id: str | None = None
+    location: str | None = None
     seen_at: datetime | None = None
     id: str = ""

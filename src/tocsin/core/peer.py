@@ -8,11 +8,12 @@ from tocsin.core.control_log import Entry, Position
 
 
 class PreVote(Struct, frozen=True, kw_only=True, tag="pre_vote"):
-    """Would you vote for me in this epoch? It changes nothing."""
+    """Would you vote for me in this epoch? It changes nothing. `stamp`, the sender's clock, comes back with the answer."""
 
     epoch: int
     last: Position
     incarnation: str
+    stamp: float
 
 
 class PreVoted(Struct, frozen=True, kw_only=True, tag="pre_voted"):
@@ -22,6 +23,7 @@ class PreVoted(Struct, frozen=True, kw_only=True, tag="pre_voted"):
     asked: int
     granted: bool
     incarnation: str
+    stamp: float
     primary: str | None = None
     why: str = ""
 

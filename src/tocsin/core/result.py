@@ -115,11 +115,19 @@ class Outcome(Struct, frozen=True, kw_only=True):
     assertions: tuple[AssertionResult, ...] = ()
 
 
+class Numbered(Struct, frozen=True, array_like=True):
+    """The number that another instance of a cluster gave to a result it took in first. `source`: the instance, and the
+    incarnation of its disk."""
+
+    source: str
+    seq: int
+
+
 class CheckResult(Struct, frozen=True, kw_only=True):
     """The record of one check of one monitor from one location.
 
     `scheduled_at` is the slot it belongs to (a retry keeps its slot and counts `attempt` up from 0). `substitute_for`: the
-    lost location in whose place `location` looked; the vote is that one's.
+    lost location in whose place `location` looked; the vote is that one's. `numbered`: it came from another instance.
     """
 
     workspace_id: str
@@ -129,6 +137,7 @@ class CheckResult(Struct, frozen=True, kw_only=True):
     attempt: int
     outcome: Outcome
     substitute_for: str | None = None
+    numbered: Numbered | None = None
 
     @property
     def status(self) -> Status:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tocsin.core import election, lease, membership
-from tocsin.core.control_log import Entry, Log, committed
+from tocsin.core import control_log, election, lease, membership
+from tocsin.core.control_log import Entry, Log
 from tocsin.core.election import Promise
 from tocsin.core.lease import Terms
 from tocsin.core.membership import Membership
@@ -15,10 +15,11 @@ from tocsin.core.turn import Became, Committed, Disk, Done, Effect, Me, Refused,
 
 @dataclass(slots=True)
 class Standing:
-    """One attempt at office: asking beforehand (`asking`), or for votes; `yes` are those who agreed."""
+    """One attempt at office: asking beforehand (`asking`), or for votes, since this time; `yes` are those who agreed."""
 
     epoch: int
     asking: bool
+    since: float
     yes: set[str] = field(default_factory=set[str])
 
 
@@ -36,6 +37,8 @@ class Seat:
         self.office: Office | None = None
         self.standing: Standing | None = None
         self.attempts = 0
+        self.heard_at = now
+        self.diverged = False
         self.promise = Promise(now if self.sole() else lease.restart_end(now, terms))
         self.stand_at = self.promise.until + self.stand_wait()
 
@@ -85,9 +88,12 @@ class Seat:
             self.out.append(Became(role=role, epoch=self.epoch, primary=primary, why=why))
 
     def enter(self, epoch: int, why: str) -> None:
-        """Follow into a later epoch, with no vote given in it. The caller writes."""
+        """Follow into a later epoch, with no vote given in it. The caller writes. Who votes alone, by a promotion by force
+        that is over, gives the primary of that epoch the time to be heard."""
         if self.office is not None:
             self.step_down(why)
+        if self.sole():
+            self.stand_at = max(self.stand_at, lease.promise_end(self.now, self.terms))
         self.epoch, self.voted_for, self.standing = epoch, None, None
         self.role, self.primary = "follower", None
         self.out.append(Became(role="follower", epoch=epoch, primary=None, why=why))
@@ -110,7 +116,8 @@ class Seat:
         self.log.append(entries)
         self.write(entries=entries)
         self.advance()
-        self.tell_all()
+        if control_log.told_at_once(entries):
+            self.tell_all()
 
     def tell_all(self, *, again: bool = False) -> None:
         """Tell every other member where the log is; `again`: from what it surely has."""
@@ -129,7 +136,7 @@ class Seat:
         if office is None:
             return
         stored = office.stored_by_majority(self.me.id, self.membership, self.log)
-        self.commit_to(committed(self.log, stored, self.epoch, self.commit))
+        self.commit_to(control_log.committed(self.log, stored, self.epoch, self.commit))
         if not office.entered and election.in_office(office.begun_at, self.commit):
             office.entered = True
             self.become("primary", self.me.id, "a majority stored the beginning of its epoch")

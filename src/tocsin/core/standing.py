@@ -17,9 +17,11 @@ def stand_or_ask(seat: Seat) -> None:
         return
     seat.attempts += 1
     seat.stand_at = seat.now + lease.again_wait(seat.me.id, seat.epoch, seat.attempts, seat.terms)
-    seat.standing = Standing(seat.epoch + 1, asking=True, yes={seat.me.id})
+    seat.standing = Standing(seat.epoch + 1, asking=True, since=seat.now, yes={seat.me.id})
     seat.become("candidate", None, "no primary was heard")
-    question = PreVote(epoch=seat.epoch + 1, last=seat.log.last, incarnation=seat.me.incarnation)
+    question = PreVote(
+        epoch=seat.epoch + 1, last=seat.log.last, incarnation=seat.me.incarnation, stamp=seat.now
+    )  # fmt: skip
     for voter in seat.others():
         seat.say(voter, question)
 
@@ -29,7 +31,7 @@ def stand(seat: Seat, released: int | None = None) -> None:
     seat.epoch, seat.voted_for = seat.epoch + 1, seat.me.id
     seat.attempts += 1
     seat.stand_at = seat.now + lease.again_wait(seat.me.id, seat.epoch, seat.attempts, seat.terms)
-    seat.standing = Standing(seat.epoch, asking=False, yes={seat.me.id})
+    seat.standing = Standing(seat.epoch, asking=False, since=seat.now, yes={seat.me.id})
     seat.write()
     seat.become("candidate", None, "it stands for office")
     question = Vote(epoch=seat.epoch, last=seat.log.last, incarnation=seat.me.incarnation, released=released)
@@ -50,7 +52,7 @@ def answer_pre_vote(seat: Seat, sender: str, question: PreVote) -> None:
     asked = Asked(question.epoch, sender, question.last)
     why = election.why_no_pre_vote(asked, _voter(seat, sender, question), seat.now)
     answer = PreVoted(
-        epoch=seat.epoch, asked=question.epoch, granted=not why, incarnation=seat.me.incarnation,
+        stamp=question.stamp, epoch=seat.epoch, asked=question.epoch, granted=not why, incarnation=seat.me.incarnation,
         primary=seat.primary, why=why,
     )  # fmt: skip
     seat.say(sender, answer)
@@ -82,7 +84,10 @@ def hear_answer(seat: Seat, sender: str, answer: PreVoted | Voted) -> None:
     standing = seat.standing
     if standing is None or not answer.granted or answer.asked != standing.epoch:
         return
-    expected = isinstance(answer, PreVoted) == standing.asking
+    if isinstance(answer, PreVoted):
+        expected = standing.asking and election.is_fresh(answer.stamp, standing.since)
+    else:
+        expected = not standing.asking
     if expected and membership.has_vote(seat.membership, sender, answer.incarnation):
         standing.yes.add(sender)
         count(seat)

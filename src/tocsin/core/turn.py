@@ -84,9 +84,11 @@ class PromoteAsked(Struct, frozen=True, kw_only=True):
 
 
 class Forced(Struct, frozen=True, kw_only=True):
-    """This instance shall be primary, alone: somebody states that all the others are off."""
+    """This instance shall be primary, alone: somebody states that all the others are off. The epoch is `floor` if that is
+    later: with the seconds of the wall clock, of two that were forced one after the other the later one is followed."""
 
     id: str
+    floor: int = 0
 
 
 class Compacted(Struct, frozen=True, kw_only=True):
@@ -96,7 +98,8 @@ class Compacted(Struct, frozen=True, kw_only=True):
 
 
 class SnapshotInstalled(Struct, frozen=True, kw_only=True):
-    """The primary's tables were copied here. `position` and `membership` are theirs; they come with the same `Write`."""
+    """The primary's tables were copied here. `position` and `membership` are theirs; they come with the same `Write`.
+    Handed in with an older position than what is committed here it is a ValueError, unless the histories diverged."""
 
     position: Position
     membership: Membership

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 OPEN_S = 10.0
 PING_S, PONG_S = 10.0, 15.0
 CLOSE_S = 2.0
+_QUIET = logging.getLogger("tocsin.channel")
+_QUIET.setLevel(logging.WARNING)  # below that the library writes down whole messages, keys and targets among them
 
 
 class NotOpened(PeerLost):
@@ -111,7 +113,7 @@ async def _shake(lent: Any, url: Url, headers: Sequence[tuple[str, str]], pin: s
     secure = url.scheme == "https"
     path, _, query = url.path.partition("?")
     uri = WebSocketURI(secure, url.host, url.port, path, query)
-    protocol = ClientProtocol(uri, max_size=max_size, logger=logging.getLogger("tocsin.channel"))
+    protocol = ClientProtocol(uri, max_size=max_size, logger=_QUIET)
     loop = asyncio.get_running_loop()
     transport, made = await loop.create_connection(
         lambda: ClientConnection(

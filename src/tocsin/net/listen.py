@@ -39,6 +39,7 @@ def configuration(app: Any, *, per_address: int, grace_s: int, max_message: int 
     the longest WebSocket message that is taken (0: none are opened)."""
     return uvicorn.Config(
         app,
+        interface="asgi3",
         loop="none",
         http=gate.limited(per_address),
         ws="websockets-sansio" if max_message else "none",

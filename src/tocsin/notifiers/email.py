@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import ipaddress
 import re
+from dataclasses import dataclass
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
+from email.policy import Policy
 from email.utils import format_datetime
 from typing import Annotated
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
@@ -28,6 +31,7 @@ _ADDRESS = re.compile(
 _MOST = 50
 _TITLE_MAX = 200
 _PARTING_S = 2.0
+_LINE, _WORD = 76, 39  # letters of a header's line, and bytes in an encoded word: a line holds one
 # Plain ASCII on the wire, so that no server on the way has to know 8BITMIME.
 _POLICY = SMTP_POLICY.clone(cte_type="7bit")
 _TLS_WORDS = ("auto", "required", "off")
@@ -229,7 +233,7 @@ def mail_of(config: Config, message: Message, server: MailServer) -> EmailMessag
     mail = EmailMessage(policy=_POLICY)
     mail["From"] = sender
     mail["To"] = ", ".join(config.recipients())
-    mail["Subject"] = one_line(message.title, _TITLE_MAX)
+    mail["Subject"] = _Subject(one_line(message.title, _TITLE_MAX))
     mail["Date"] = format_datetime(message.at)
     mail["Message-ID"] = f"<{message.key}@{_ascii(place)}>"
     mail["Auto-Submitted"] = "auto-generated"
@@ -240,6 +244,39 @@ def mail_of(config: Config, message: Message, server: MailServer) -> EmailMessag
     mail.set_content(_plain(message))
     mail.add_alternative(_html(message), subtype="html")
     return mail
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """A subject as a header: what is long takes several lines, and comes out with the spaces that went in (the standard
+    library's folding puts one before it, and loses some between encoded words)."""
+
+    text: str
+    name: str = "Subject"
+
+    def __str__(self) -> str:
+        return self.text
+
+    def fold(self, *, policy: Policy) -> str:
+        """The lines of the header (RFC 5322, 2.2.3); what is not plain ASCII in encoded words (RFC 2047)."""
+        plain = self.text.isascii() and "=?" not in self.text
+        lines = [f"{self.name}:"]
+        for word in self.text.split(" ") if plain else _encoded(self.text):
+            if len(lines[-1]) + 1 + len(word) > _LINE and lines != [f"{self.name}:"]:
+                lines.append("")
+            lines[-1] += f" {word}"
+        return policy.linesep.join([*lines, ""])
+
+
+def _encoded(text: str) -> list[str]:
+    """Encoded words that a reader puts together without the spaces between them, whole letters in each."""
+    parts = [b""]
+    for letter in text:
+        data = letter.encode()
+        if len(parts[-1]) + len(data) > _WORD:
+            parts.append(b"")
+        parts[-1] += data
+    return [f"=?utf-8?b?{base64.b64encode(part).decode()}?=" for part in parts]
 
 
 def _plain(message: Message) -> str:

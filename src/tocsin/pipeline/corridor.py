@@ -21,6 +21,7 @@ from tocsin.location.lag import SILENT_S, LagMeter
 from tocsin.location.self_test import SelfTest
 from tocsin.net import Net
 from tocsin.pipeline import condition
+from tocsin.pipeline.alone import Alone
 from tocsin.pipeline.backfill import backfill
 from tocsin.pipeline.canary import Canary
 from tocsin.pipeline.delivery import Delivery
@@ -75,6 +76,7 @@ class Corridor:
     live: Live
     watchdog: Watchdog
     lookout: Lookout
+    alone: Alone
     leaning: Leaning
     figures: Figures
     housekeeping: Housekeeping
@@ -128,7 +130,8 @@ class Corridor:
             canary=Canary(store, watchlist, clock, delivery.handed, base_url),
             live=live,
             watchdog=watchdog,
-            lookout=Lookout(watchlist, intake, judgement, clock),
+            lookout=Lookout(store, watchlist, intake, judgement, clock),
+            alone=Alone(watchlist, judgement, net, clock, smtp_url),
             leaning=leaning,
             figures=figures,
             housekeeping=Housekeeping(store, clock, retention_days=retention_days),
@@ -247,6 +250,7 @@ class Corridor:
             await asyncio.gather(self._catching_up, return_exceptions=True)
         steps: tuple[tuple[str, Callable[[], Awaitable[None]]], ...] = (
             ("canary", self.canary.stop),
+            ("alone", self.alone.end),
             ("delivery", self.delivery.hold),
             ("scheduler", self.scheduler.stop),
             ("runner", lambda: self.runner.stop(GRACE_S)),
@@ -290,8 +294,8 @@ class Corridor:
         return watched
 
     async def adopt(self, monitor_ids: Iterable[str], workspace_ids: Iterable[str], *, judged: bool) -> None:
-        """Whoever leads has written this: configuration of these monitors, what these workspaces wrote down of telling,
-        and (`judged`) verdicts or incidents."""
+        """Whoever leads has written this: configuration of these monitors, what these workspaces wrote down of telling
+        and of locations, and (`judged`) verdicts or incidents."""
         for id in monitor_ids:
             known = self.watchlist.find(id)
             try:
@@ -303,6 +307,7 @@ class Corridor:
                 self.live.publish(watched.monitor.workspace_id, event("monitor.changed", self.clock.now(), id))
         for id in workspace_ids:
             await self.watchlist.load_telling(id)
+            await self.watchlist.load_probes(id)
         if judged:
             await self.intake.between_rounds(self.watchlist.reread)
 
@@ -373,10 +378,6 @@ class Corridor:
     def explain(self, watched: Watched) -> tuple[Verdict, Hush | None]:
         """The verdict judged now with the votes behind it, and what would hold an opening back."""
         return self.judgement.explain(watched, self.clock.now())
-
-    def stalled(self) -> list[str]:
-        """Which loops ended or have not turned for too long, in words; empty when all turn."""
-        return condition.stalled(self)
 
     def status(self) -> dict[str, Any]:
         """How the corridor is: plain JSON for /monitoring/status."""

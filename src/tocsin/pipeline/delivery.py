@@ -9,7 +9,7 @@ handed over are sent from memory under the same keys, and what came of them goes
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -26,6 +26,7 @@ from tocsin.errors import DeliveryFailed, StoreUnavailable
 from tocsin.net import Net
 from tocsin.notifiers import Receipt
 from tocsin.pipeline.afloat import Afloat, Queue
+from tocsin.pipeline.attempt import attempt
 from tocsin.pipeline.links import Links
 from tocsin.pipeline.live import Live, event
 from tocsin.pipeline.pacing import Pacing, Place, Storm
@@ -66,6 +67,8 @@ class Delivery:
         self._net, self._clock, self._smtp_url = net, clock, smtp_url
         self.base_url, self.links = "", Links("", b"")
         self._name = new_id()
+        self.budget: Callable[[], float] = lambda: SEND_LIMIT_S
+        """How many seconds a message may take that begins now; 0: none may begin (this instance leads no more)."""
         self.afloat, self.pacing = Afloat(), Pacing()
         self.trouble = Trouble(store, watchlist, live, clock, self.afloat, self.handed)
         self._sending: dict[str, asyncio.Task[None]] = {}
@@ -168,6 +171,8 @@ class Delivery:
 
     async def _look(self) -> float:
         """Start what is due; how long to rest."""
+        if self.budget() <= 0:
+            return LOOK_S
         while self._behind:  # what waits behind a message that its channel does not take
             await self.trouble.follow(self._behind.pop())
         now = self._clock.now()
@@ -328,8 +333,8 @@ class Delivery:
                 await self.trouble.canary_passed(channel, max(0.0, late_s + took_ms / 1000))
             await self.trouble.tell_end(row, channel)
         elif failure.permanent and self._watchlist.hearer(row.workspace_id, row.channel_id) == channel:
-            also = await self.trouble.tell_fallback(row, channel, str(failure))
-            await self.trouble.disable(channel, str(failure))  # first: nothing more shall leave for it
+            also = await self.trouble.tell_fallback(row, channel, str(failure), aloud=False)
+            await self.trouble.disable(channel, str(failure), also)  # first: nothing more shall leave for it
             await self._settle(row, state="failed", error=f"{failure}{also}", took_ms=took_ms)
         else:
             await self._again(row, channel, took_ms, failure)
@@ -350,17 +355,8 @@ class Delivery:
         self, channel: Channel, message: Message, earlier: str | None = None
     ) -> tuple[Receipt, float, DeliveryFailed | None]:
         """What the other side said, how long it took, and the failure, if it is one."""
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
-        failure: DeliveryFailed | None = None
-        receipt = Receipt("")
-        try:
-            receipt = await notifiers.send(
-                channel, message, self._net, smtp_url=self._smtp_url, deadline_s=SEND_LIMIT_S, earlier=earlier
-            )
-        except DeliveryFailed as error:
-            failure = error
-        return receipt, round((loop.time() - begun) * 1000, 3), failure
+        limit_s = min(SEND_LIMIT_S, self.budget() or 1.0)
+        return await attempt(channel, message, self._net, self._smtp_url, limit_s, earlier)
 
     async def _again(self, row: OutboxRow, channel: Channel, took_ms: float, failure: DeliveryFailed) -> None:
         now, error = self._clock.now(), str(failure)

@@ -41,12 +41,11 @@ RACES = 3
 SILENT_S = 30.0
 """Longer than this no result may wait while no round succeeds."""
 
-_LETTERS = {"up": "u", "degraded": "s", "down": "d", "invalid": "."}
-
 
 class Intake:
     """Takes results in. `stored` is called after each commit with its outbox rows and whether they went to the spool;
-    `judged` with every monitor that was judged, `late` with results too old to open an incident."""
+    `judged` with every monitor that was judged, `late` with results too old to open an incident, `kept` when any result
+    was."""
 
     def __init__(
         self, store: Store, watchlist: Watchlist, judgement: Judgement, live: Live, clock: Clock
@@ -66,6 +65,7 @@ class Intake:
         self.stored: Callable[[Sequence[OutboxRow], bool], None] = lambda rows, spooled: None
         self.judged: Callable[[Watched], None] = lambda watched: None
         self.late: Callable[[Sequence[CheckResult]], None] = lambda results: None
+        self.kept: Callable[[], None] = lambda: None
 
     @property
     def backlog(self) -> int:
@@ -297,6 +297,8 @@ class Intake:
         for watched in draft.judged.values():
             self._safely(self.judged, watched)
         self._safely(self.late, draft.late)
+        if draft.results:
+            self._safely(self.kept)
 
     def _safely(self, tell: Callable[..., None], *what: object) -> None:
         try:
@@ -330,10 +332,7 @@ class Intake:
         if result.outcome.status in ("up", "degraded"):
             watched.good[result.seat] = result
         outcome, verdict = result.outcome, watched.verdict
-        letter = _LETTERS[outcome.status]
-        if letter == "d" and verdict is not None and verdict.value == "partial":
-            letter = "p"
-        watched.count(letter, again=last is not None and last.scheduled_at == result.scheduled_at)
+        watched.count(result)
         if self._live.wanted(result.workspace_id):
             error = outcome.error
             self._live.publish(

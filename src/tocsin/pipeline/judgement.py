@@ -132,7 +132,7 @@ class Judgement:
     ) -> None:
         """Decide from the present states, and take its incidents a step further: that of the verdict, then those of
         the rules that cover it."""
-        if w.monitor.paused:
+        if w.monitor.paused or not self.leads:
             return
         draft.touch(w)
         draft.judged[w.monitor.id] = w
@@ -145,7 +145,7 @@ class Judgement:
         hush = self._hush(w, verdict, telling, now)
         opens = idle and verdict.value == "down"
         shown = evidence(w.monitor, verdict, {**w.last, **(seen or {})}, w.good) if opens else None
-        terms = self._terms(w, telling, now)
+        terms = self.terms(w, telling, now)
         step = advance(w.incident, terms, finding_of(verdict), now, new_id=new_id(), evidence=shown, hush=hush)
         self.take_step(draft, terms, about(w.monitor, verdict, w.shown), step, now)
         moments = [step.judge_again_at, changes_at(telling.windows, w.monitor, now, telling.agenda)]
@@ -210,6 +210,7 @@ class Judgement:
         incident = step.incident
         if not step.changed or incident is None:
             return
+        incident = replace(incident, name=what.name, rule=what.rule)
         w = self._watchlist.find(terms.monitor_id)
         if w is not None:
             draft.touch(w)
@@ -261,7 +262,7 @@ class Judgement:
         w = self._watchlist.find(incident.monitor_id)
         rule = next((rule for rule in telling.rules if rule.id == incident.rule_id), None)
         if w is not None and w.subject == incident.subject:
-            terms = self._terms(w, telling, now)
+            terms = self.terms(w, telling, now)
         elif w is not None and rule is not None:
             terms = self._rule_terms(w, rule, telling, now)
         elif incident.subject.startswith(SUBJECT):
@@ -277,13 +278,14 @@ class Judgement:
                 monitor_id=incident.monitor_id,
                 rule_id=incident.rule_id,
             )
-        name = EVERYTHING if incident.subject == COVERAGE else incident.subject
+        name = EVERYTHING if incident.subject == COVERAGE else incident.name or incident.subject
         if w is None:
-            return terms, About(name=name)
+            return terms, About(name=name, rule=incident.rule)
         what = about(w.monitor, w.verdict or w.judge(now), w.shown)
         return terms, what if rule is None else replace(what, rule=rule.name)
 
-    def _terms(self, w: Watched, telling: Telling, now: datetime) -> Terms:
+    def terms(self, w: Watched, telling: Telling, now: datetime) -> Terms:
+        """How the incident of a monitor's verdict behaves."""
         policy = telling.policy(w.monitor.escalation_policy)
         return replace(terms_of(w.monitor, policy), reach=telling.reach(policy, now))
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from tocsin import telemetry
 from tocsin.clock import Clock, new_id
@@ -13,14 +15,17 @@ from tocsin.core.advance import advance
 from tocsin.core.alert import About
 from tocsin.core.finding import Finding, Terms
 from tocsin.core.incident import Step
+from tocsin.core.notice import Notice
 from tocsin.core.probe import CHECKED_EVERY_S, SUBJECT, Health, heard, lost_finding, lost_terms, missed
-from tocsin.errors import PeerLost
+from tocsin.core.wording import one_line
+from tocsin.errors import Conflict, NotFound, PeerLost, StoreUnavailable
 from tocsin.pipeline.draft import Draft
 from tocsin.pipeline.intake import Intake
 from tocsin.pipeline.judgement import Judgement
 from tocsin.pipeline.pulse import Pulse
 from tocsin.pipeline.roster import Post
 from tocsin.pipeline.watchlist import Watchlist
+from tocsin.store import Store
 
 log = telemetry.logger("tocsin.lookout")
 
@@ -42,15 +47,15 @@ class _Found(NamedTuple):
 
 
 class Lookout:
-    """Asks every probe how it is. `turned` is called with a workspace and the code of a location that was lost or is back;
-    `refused` with one that answered and does not take us, or is not who it was, and why."""
+    """Asks every probe how it is. `turned` is called with a workspace and the code of a location that was lost or is
+    back."""
 
-    def __init__(self, watchlist: Watchlist, intake: Intake, judgement: Judgement, clock: Clock) -> None:
-        self._watchlist, self._intake, self._judgement, self._clock = watchlist, intake, judgement, clock
+    def __init__(self, store: Store, watchlist: Watchlist, intake: Intake, judgement: Judgement, clock: Clock) -> None:
+        self._store, self._watchlist, self._intake = store, watchlist, intake
+        self._judgement, self._clock = judgement, clock
         self._asking: dict[Post, asyncio.Task[None]] = {}
         self._task: asyncio.Task[None] | None = None
         self.turned: Callable[[str, str], None] = lambda workspace_id, code: None
-        self.refused: Callable[[Post, PeerLost], Awaitable[None]] = _nothing
         self.pulse = Pulse("lookout", "probes have not been looked after", SILENT_S, clock.monotonic)
 
     def start(self) -> None:
@@ -76,6 +81,12 @@ class Lookout:
         """A check could not be run there: look soon, unless it is known already that it does not answer."""
         post = self._watchlist.roster.find(workspace_id, code)
         if post is not None and post.health.state in ("new", "well"):
+            post.hurry = True
+
+    def hurry(self, workspace_id: str, code: str) -> None:
+        """Its link came or went: look at once."""
+        post = self._watchlist.roster.find(workspace_id, code)
+        if post is not None:
             post.hurry = True
 
     def doubts(self, workspace_id: str) -> dict[str, str]:
@@ -111,6 +122,8 @@ class Lookout:
         else:
             post.health = heard(post.health, sign, self._clock.now())
             telemetry.probe_seconds.observe(self._clock.monotonic() - began)
+            if sign.newest_key and len(post.probe.keys) > 1:
+                await self._settle(post)
         if (before.state == "lost") != post.lost:
             log.warning("lookout.turned", location=post.probe.code, state=post.health.state, why=post.health.why)
             self.turned(post.probe.workspace_id, post.probe.code)
@@ -119,9 +132,32 @@ class Lookout:
         lost = error if isinstance(error, PeerLost) else PeerLost(f"no answer within {ANSWER_S:g} s")
         cause = lost.cause or "silent"
         telemetry.probes_missed.labels(cause).inc()
-        post.health = missed(post.health, str(lost), self._clock.now(), refused=lost.cause is not None)
-        if lost.cause is not None:
-            await self.refused(post, lost)
+        before, post.health = (
+            post.health,
+            missed(post.health, str(lost), self._clock.now(), refused=lost.cause is not None),
+        )
+        if lost.cause is not None and not before.refused:
+            await self._warn(post, lost)
+
+    async def _settle(self, post: Post) -> None:
+        """It takes its new key: the one before is not needed any more."""
+        settled = replace(post.probe, keys=post.probe.keys[:1])
+        try:
+            post.probe = await self._store.of(settled.workspace_id).write(lambda s: s.probes.replace(settled))
+        except (StoreUnavailable, Conflict, NotFound) as error:  # it is tried again with the next look
+            log.info("lookout.not_settled", location=settled.code, error=str(error))
+
+    async def _warn(self, post: Post, lost: PeerLost) -> None:
+        """Tell those who run the workspace that what answers is not the probe, or does not take us: it may be an attack."""
+        probe = post.probe
+        told = Notice(
+            workspace_id=probe.workspace_id, mark=f"location.refused:{probe.code}", kind="location.refused",
+            at=self._clock.now(), location=probe.code, text=one_line(f"Location {probe.code}: {lost}", 400),
+        )  # fmt: skip
+        try:
+            await self._store.of(probe.workspace_id).write(lambda s: s.notices.put(told))
+        except (StoreUnavailable, NotFound):
+            log.exception("lookout.notice_not_kept", location=probe.code)
 
     async def _tell(self, now: datetime) -> None:
         due = [found for found in self._found(now) if self._step(found, now).changed]
@@ -132,15 +168,18 @@ class Lookout:
         """Every location that is lost, or of which that was told."""
         roster, incidents = self._watchlist.roster, self._watchlist.incidents
         wanted = {(p.probe.workspace_id, p.probe.code) for p in roster if p.lost}
+        for w in self._watchlist if any(health.state == "lost" for health in roster.others.values()) else ():
+            lost = (place for place in w.assigned if place in roster.others and roster.others[place].state == "lost")
+            wanted |= {(w.monitor.workspace_id, place) for place in lost}
         wanted |= {
             (ws, s.removeprefix(SUBJECT)) for (ws, s), i in incidents.items() if i.open and s.startswith(SUBJECT)
         }
         for workspace_id, code in sorted(wanted):
             post = roster.find(workspace_id, code)
             names = [w.monitor.name for w in self._watchlist.of(workspace_id) if code in w.assigned]
-            finding = lost_finding(
-                None if post is None else post.probe, Health() if post is None else post.health, sorted(names), now
-            )
+            health = roster.others.get(code) if post is None else post.health
+            enabled = post.probe.enabled if post is not None else None if health is None else True
+            finding = lost_finding(enabled, health or Health(), sorted(names), now)
             yield _Found(code, lost_terms(workspace_id, code), finding)
 
     def _step(self, found: _Found, now: datetime) -> Step:
@@ -170,7 +209,3 @@ def _due(post: Post, now: datetime) -> bool:
         return True
     waited = (now - post.health.looked_at).total_seconds()
     return not 0 <= waited < CHECKED_EVERY_S
-
-
-async def _nothing(post: Post, error: PeerLost) -> None:
-    """Nobody is told."""

@@ -19,13 +19,16 @@ log = telemetry.logger("tocsin.roster")
 
 class Reach(Protocol):
     """How probes are reached. `location` gives what runs a probe's checks (one that keeps connections), `look` what it says
-    of itself now, PeerLost when it cannot be asked; `forget` ends what was kept for it."""
+    of itself now, PeerLost when it cannot be asked; `forget` ends what was kept for it. `prove` returns when one that is not
+    known yet may be reached so (`ask`: and answers), else raises Invalid or PeerLost."""
 
     def location(self, probe: Probe) -> Location: ...
 
     async def look(self, probe: Probe) -> Sign: ...
 
     def forget(self, probe: Probe) -> None: ...
+
+    async def prove(self, probe: Probe, *, ask: bool) -> None: ...
 
 
 class Nowhere:
@@ -45,6 +48,9 @@ class Nowhere:
 
     def forget(self, probe: Probe) -> None:
         """Nothing was kept."""
+
+    async def prove(self, probe: Probe, *, ask: bool) -> None:
+        """Nothing speaks against it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -66,6 +72,8 @@ class Roster:
 
     def __init__(self, home: str, reach: Reach) -> None:
         self.home, self.reach = home, reach
+        self.others: dict[str, Health] = {}
+        """How the other instances are, by their locations: those belong to no workspace."""
         self._posts: dict[tuple[str, str], Post] = {}
 
     def __iter__(self) -> Iterator[Post]:
@@ -149,4 +157,4 @@ class Roster:
 
 def _way(probe: Probe) -> tuple[object, ...]:
     """What makes it another way to it when it changes."""
-    return probe.id, probe.mode, probe.endpoint_url, probe.keys, probe.pin, probe.enabled
+    return probe.id, probe.mode, probe.endpoint_url, probe.keys[:1], probe.pin, probe.enabled

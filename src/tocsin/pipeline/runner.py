@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from tocsin import telemetry
@@ -134,6 +135,11 @@ class Runner:
         async with self._trials:
             since = self._lag.now()
             return self._lag.fair(await self._ask(self.locations[self.here], order), since)
+
+    async def look(self, watched: Watched, slot: datetime, attempt: int) -> Outcome:
+        """What this instance sees of a monitor now, for another one that asks; nothing is stored here."""
+        job = Job(watched, self.here, slot, self._clock.monotonic(), attempt, own_slot=False, stored=False)
+        return (await self._result(job)).outcome
 
     async def cycle(self, workspace_id: str | None = None, *, stored: bool = True) -> dict[str, Any]:
         """Check every active monitor (of a workspace) now, within the limits, and wait: figures of the cycle.

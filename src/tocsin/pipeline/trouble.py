@@ -46,17 +46,19 @@ class Trouble:
         self._store, self._watchlist, self._live, self._clock = store, watchlist, live, clock
         self._afloat, self._handed = afloat, handed
 
-    async def disable(self, used: Channel, reason: str) -> None:
-        """Permanent trouble: stop using the channel, and say so. Not when it was changed or deleted meanwhile: the
-        trouble was that of what it had been."""
+    async def disable(self, used: Channel, reason: str, also: str = "") -> None:
+        """Permanent trouble: stop using the channel, and say so, with what is done instead, in the place of what was said
+        of it before. Not when it was changed or deleted meanwhile: the trouble was that of what it had been."""
         now = self._clock.now()
-        told = _notice(used, "channel.disabled", now, f"{_named(used)} was switched off for good: {reason}")
+        told = _notice(used, "channel.disabled", now, f"{_named(used)} was switched off for good: {reason}{also}")
 
         def switch_off(s: Session) -> bool:
             stored = s.channels.get(used.id)
             if stored != used:
                 return False
             s.channels.replace(replace(stored, enabled=False, disabled_reason=reason, updated_at=now))
+            for kind in ("channel.fallback", "channel.canary"):
+                s.notices.clear(used.workspace_id, f"{kind}:{used.id}")
             s.notices.put(told)
             return True
 
@@ -75,8 +77,9 @@ class Trouble:
         self._live.publish(used.workspace_id, gone)
         self._publish(told)
 
-    async def tell_fallback(self, row: OutboxRow, used: Channel, why: str) -> str:
-        """Give the message to the channel's fallback too, once; what to add to the log ("" when nobody stands in)."""
+    async def tell_fallback(self, row: OutboxRow, used: Channel, why: str, *, aloud: bool = True) -> str:
+        """Give the message to the channel's fallback too, once, with a notice where it is `aloud`; what to add to the log
+        ("" when nobody stands in)."""
         to = self._fallback(used)
         if to is None or row.subject == CANARY:
             return ""
@@ -84,8 +87,10 @@ class Trouble:
         lent = await self._lend([as_fallback(one, used.name, to.id, why, now) for one in rows])
         if lent is None:
             return ""
-        instead = f"{_named(to)} {'was told instead' if lent else 'knows it already'}"
-        await self.say(used, "channel.fallback", f"{_named(used)} did not take a message ({why}); {instead}")
+        if aloud:
+            instead = "was told instead" if lent else "knows it already"
+            text = f"{_named(used)} did not take a message ({why}); {_named(to)} {instead}"
+            await self.say(used, "channel.fallback", text)
         return f"; {_named(to)} {'is told too' if lent else 'knows it already'}"
 
     async def follow(self, place: Place) -> None:

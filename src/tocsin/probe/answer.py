@@ -121,7 +121,9 @@ _PHASES = ("dns", "connect", "tls", "send", "ttfb", "transfer")
 def _clean_error(error: CheckError | None) -> CheckError | None:
     if error is None:
         return None
-    return CheckError(error.type, clip(error.message, MOST_TEXT), error.phase if error.phase in _PHASES else None)
+    return CheckError(
+        error.type, clip(error.message, MOST_TEXT)[:MOST_TEXT], error.phase if error.phase in _PHASES else None
+    )
 
 
 def _ms(value: float | None) -> float | None:

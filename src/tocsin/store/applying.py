@@ -19,6 +19,9 @@ from tocsin.store.shared import shared_tables
 
 SLICE_BYTES = 2 << 20
 """So much of the log is applied in one transaction, about."""
+OF_MONITORS = (
+    "results", "results_tail", "evidence", "latest", "states", "rollups_minute", "rollups_hour", "rollups_day", "transport",
+)  # fmt: skip
 ORPHANS = (
     "DELETE FROM sessions WHERE NOT EXISTS (SELECT 1 FROM memberships m WHERE m.workspace_id = sessions.workspace_id AND "
     "m.user_id = sessions.user_id)"
@@ -65,6 +68,9 @@ def apply_some(s: Session, upto: int, reseal: Reseal) -> Applied:
 def _apply(s: Session, entry: Entry, reseal: Reseal, changed: dict[str, set[Key]]) -> None:
     raw = raw_of(s.connection)
     tables = images.decode(entry.payload).tables
+    for key in (row[0] for i in tables if i.table == "monitors" for row in i.rows):
+        if raw.execute("SELECT 1 FROM monitors_gone WHERE monitor = ?", (key,)).fetchone():
+            wipe(s, key)  # its number was given here to one that nobody else heard of, and went
     monitors = [m for i in tables if i.table == "monitors" for m in _monitors(raw, i)]
     for one in tables:
         names = changed.setdefault(one.table, set())
@@ -76,6 +82,15 @@ def _apply(s: Session, entry: Entry, reseal: Reseal, changed: dict[str, set[Key]
             forget_results(s, monitor.id, monitor.key, monitor.workspace)
     if any(one.table == "memberships" and one.gone for one in tables):
         raw.execute(ORPHANS)
+
+
+def wipe(s: Session, monitor: int) -> None:
+    """Delete at once all that was seen of a monitor, whose number is another one's now."""
+    raw, tail = raw_of(s.connection), s.memory.tail
+    for table in (*OF_MONITORS, "monitors_gone"):
+        raw.execute(f"DELETE FROM {table} WHERE monitor = ?", (monitor,))
+    dropped = tail.drop(monitor)
+    s.undo.append(lambda: tail.put_back(monitor, dropped))
 
 
 def _monitors(raw: sqlite3.Connection, gone: Images) -> list[_Monitor]:

@@ -166,11 +166,12 @@ def cut(raw: sqlite3.Connection, index: int) -> bool:
         return False
     if index <= found.base.index:
         raise Conflict(f"expected to cut the log after entry {found.base.index}, found entry {index}: it is settled")
+    torn = raw.execute(
+        "SELECT 1 FROM control_log WHERE n BETWEEN ? AND ? AND kind = ?", (index, found.applied, ROWS)
+    ).fetchone()
     raw.execute("DELETE FROM control_log WHERE n >= ?", (index,))
-    if index > found.applied:
-        return False
-    raw.execute("UPDATE control SET torn = 1")
-    return True
+    raw.execute("UPDATE control SET applied = min(applied, ?), torn = max(torn, ?)", (index - 1, int(torn is not None)))
+    return torn is not None
 
 
 def spare(raw: sqlite3.Connection, held_by_all: int, *, keep_bytes: int, since_us: int) -> int:

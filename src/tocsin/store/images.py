@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from tocsin.store.sealing import Seal
 from tocsin.store.shared import SharedTable, shared_tables
 from tocsin.store.version import HEAD
 
+_PLAIN, _PACKED, _SHORT, _LARGEST = b"m", b"z", 512, 256 << 20
 Key = tuple[Any, ...]
 Reseal = Callable[[bytes, str], bytes]
 
@@ -35,20 +37,34 @@ class Changed(Struct, frozen=True, array_like=True):
 
 
 def encode(tables: Sequence[Images]) -> bytes:
-    """The payload of an entry."""
-    return msgspec.msgpack.encode(Changed(HEAD, tuple(tables)))
+    """The payload of an entry: compressed, unless it is short."""
+    data = msgspec.msgpack.encode(Changed(HEAD, tuple(tables)))
+    return _PLAIN + data if len(data) < _SHORT else _PACKED + zlib.compress(data, 1)
 
 
 def decode(payload: bytes) -> Changed:
     """What an entry changed. Invalid when it is none, SettingsError when it names tables or columns that this program does
     not know."""
     try:
-        changed = msgspec.msgpack.decode(payload, type=Changed)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        changed = msgspec.msgpack.decode(_unpacked(payload), type=Changed)
+    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, zlib.error) as error:
         raise Invalid(Problem("entry", "rows of tables", str(error))) from error
     for images in changed.tables:
         require_fit(images, changed.head)
     return changed
+
+
+def _unpacked(payload: bytes) -> bytes:
+    kind, data = payload[:1], payload[1:]
+    if kind == _PLAIN:
+        return data
+    if kind != _PACKED:
+        raise ValueError(f"a payload of another kind, {kind!r}")
+    unpacking = zlib.decompressobj()
+    found = unpacking.decompress(data, _LARGEST)
+    if not unpacking.eof:
+        raise ValueError(f"more than {_LARGEST} bytes, or no end")
+    return found
 
 
 def require_fit(images: Images, head: str) -> None:

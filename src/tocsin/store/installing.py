@@ -10,19 +10,17 @@ import sqlite3
 from pathlib import Path
 
 from tocsin.store import control, images, snapshot
-from tocsin.store.applying import ORPHANS
+from tocsin.store.applying import OF_MONITORS, ORPHANS, wipe
 from tocsin.store.capture import raw_of
 from tocsin.store.control import Position
 from tocsin.store.images import Images, Key, Reseal
 from tocsin.store.memory import Newest, Place
 from tocsin.store.monitors import forget_results
+from tocsin.store.packing import pack_more, unpack_more
 from tocsin.store.session import Session
 from tocsin.store.shared import shared_tables
 from tocsin.store.snapshot import Head
 
-_OF_MONITORS = (
-    "results", "results_tail", "evidence", "latest", "states", "rollups_minute", "rollups_hour", "rollups_day", "transport",
-)  # fmt: skip
 _HomeRows = dict[str, dict[Key, Key]]
 
 
@@ -42,7 +40,7 @@ def install(s: Session, path: Path, reseal: Reseal) -> Position:
     _restore_home(raw, home)
     _count_on(raw, head.counters)
     raw.execute(ORPHANS)
-    _drop_monitors(s, monitors, _monitors(raw))
+    _drop_monitors(s, monitors, _monitors(raw), head.counters.get("monitors", 0))
     moved = _move_locations(raw, locations, _locations(raw))
     _remember(s, moved)
     return head.position
@@ -85,24 +83,26 @@ def _count_on(raw: sqlite3.Connection, counters: dict[str, int]) -> None:
             raw.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (name, seq))
 
 
-def _drop_monitors(s: Session, before: dict[int, tuple[str, int]], now: dict[int, tuple[str, int]]) -> None:
-    raw, tail = raw_of(s.connection), s.memory.tail
-    for key, (id, workspace) in before.items():
-        if key not in now:
+def _drop_monitors(s: Session, before: dict[int, tuple[str, int]], now: dict[int, tuple[str, int]], last: int) -> None:
+    """What was seen of monitors that are not there goes: later, in slices, or at once where their number is another one's or
+    may become so, for the cluster has given out none beyond `last`."""
+    raw = raw_of(s.connection)
+    going = {row[0]: row[1] for row in raw.execute("SELECT monitor, workspace FROM monitors_gone")}
+    for key in sorted(before.keys() | going.keys()):
+        id, workspace = before.get(key, ("", going.get(key, 0)))
+        if key in now and now[key][0] == id:
+            continue
+        if key in before:
             forget_results(s, id, key, workspace)
-        elif now[key][0] != id:
-            forget_results(s, id, key, workspace)
-            for table in (*_OF_MONITORS, "monitors_gone"):
-                raw.execute(f"DELETE FROM {table} WHERE monitor = ?", (key,))
-            dropped = tail.drop(key)
-            s.undo.append(lambda key=key, dropped=dropped: tail.put_back(key, dropped))
+        if key in now or key > last:
+            wipe(s, key)
 
 
 def _move_locations(raw: sqlite3.Connection, before: dict[int, str], now: dict[int, str]) -> dict[int, int | None]:
     """The new numbers (None: there is none) of locations whose number does not hold any more."""
     keys = {name: key for key, name in now.items()}
     moved = {key: keys.get(name) for key, name in before.items() if now.get(key) != name}
-    for table in _OF_MONITORS if moved else ():
+    for table in OF_MONITORS if moved else ():
         for key in moved:
             raw.execute(f"UPDATE {table} SET location = ? WHERE location = ?", (-key, key))
         for key, new in moved.items():
@@ -110,7 +110,21 @@ def _move_locations(raw: sqlite3.Connection, before: dict[int, str], now: dict[i
                 raw.execute(f"DELETE FROM {table} WHERE location = ?", (-key,))
             else:
                 raw.execute(f"UPDATE {table} SET location = ? WHERE location = ?", (new, -key))
+    if moved:
+        for table in ("results", "results_tail"):
+            _move_seats(raw, table, moved)
     return moved
+
+
+def _move_seats(raw: sqlite3.Connection, table: str, moved: dict[int, int | None]) -> None:
+    """Results that stood in for a lost location name it by its number, in what is packed."""
+    key = "monitor, at, location, attempt"
+    rows = raw.execute(f"SELECT more, {key} FROM {table} WHERE substr(more, 1, 1) >= x'80'").fetchall()
+    for packed, *spot in rows:
+        lag, (*numbers, seat) = unpack_more(packed)
+        if seat in moved:
+            new = pack_more(lag, (*numbers, moved[seat]))
+            raw.execute(f"UPDATE {table} SET more = ? WHERE ({key}) = (?, ?, ?, ?)", (new, *spot))
 
 
 def _remember(s: Session, moved: dict[int, int | None]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tocsin.core.instance import Instance
+from tocsin.core.monitor import CALLED
 from tocsin.core.result import micros
 from tocsin.errors import Conflict, NotFound
 from tocsin.store.door import fields_of
@@ -36,8 +37,11 @@ class Instances:
         return msgspec.json.decode(row[0], type=Instance)
 
     def put(self, instance: Instance) -> None:
-        """Keep it, in place of what has its id. Conflict when another one has its name or location."""
+        """Keep it, in place of what has its id. Conflict when another one has its name or location. Its location is
+        known from then on: who follows cannot make one known."""
         s = self._s
+        for place in (instance.location, CALLED):
+            s.places.location(place)
         for column, value in (("name", instance.name), ("location", instance.location)):
             row = s.row(f"SELECT id FROM instances WHERE {column} = ? AND id <> ?", value, instance.id)
             if row is not None:

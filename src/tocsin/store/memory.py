@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from tocsin.core.result import CheckResult
 from tocsin.store.tail import Seen, Tail
+from tocsin.store.transport import Numbering
 
 _SPANS = 15
 
@@ -41,6 +42,8 @@ class Memory:
     newest: dict[tuple[int, int], Newest] = field(default_factory=dict[tuple[int, int], Newest])
     tail: Tail = field(default_factory=Tail)
 
+    numbering: Numbering | None = None
+    """How this instance's own results are numbered, in a cluster."""
     following: bool = False
     """Whether this is an instance of a cluster that another one leads."""
 

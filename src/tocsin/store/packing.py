@@ -114,10 +114,14 @@ def status_of(flags: int) -> Status:
     return STATUSES[flags & 3]
 
 
-def error_of(flags: int) -> CheckError | None:
-    """What of an error is in a row's flags: its kind stands for its message."""
-    error = _error(flags, None)
-    return None if error is None else CheckError(error.type, error.type.replace("_", " "), error.phase)
+def error_of(flags: int, kept: bytes | None) -> CheckError | None:
+    """The error that a row's flags name, with the message that its evidence has; without one its kind stands for it."""
+    if _error(flags, None) is None:
+        return None
+    error = _error(flags, None if kept is None else open_evidence(kept))
+    if error is None or error.message:
+        return error
+    return CheckError(error.type, error.type.replace("_", " "), error.phase)
 
 
 class StoredResult(Struct, frozen=True, kw_only=True):

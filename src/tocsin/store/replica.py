@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncGenerator, Callable
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,9 +20,10 @@ from sqlalchemy import Connection
 from tocsin.clock import Clock
 from tocsin.core.result import micros
 from tocsin.errors import Conflict
-from tocsin.store import applying, control, drafts, images, installing, snapshot
+from tocsin.store import applying, carrying, control, drafts, images, installing, snapshot, transport
 from tocsin.store.applying import Applied
 from tocsin.store.capture import Carrier, Following, Leading, raw_of
+from tocsin.store.carrying import Portion
 from tocsin.store.control import Entry, Position, Save, State
 from tocsin.store.drafts import Draft
 from tocsin.store.images import Key, Reseal
@@ -32,7 +34,7 @@ from tocsin.store.session import Session
 from tocsin.store.snapshot import Snapshot
 from tocsin.store.sqlite import SQLiteDatabase
 
-__all__ = ["Applied", "Carrier", "Draft", "Entry", "Position", "Replica", "Save", "Snapshot", "State"]
+__all__ = ["Applied", "Carrier", "Draft", "Entry", "Portion", "Position", "Replica", "Save", "Snapshot", "State"]
 
 T = TypeVar("T")
 KEEP_BYTES = 64 << 20
@@ -60,8 +62,11 @@ class Replica:
 
     async def resume(self) -> None:
         """After a start: follow nobody, if it belongs to a cluster."""
+        for left in self._folder.glob("*.snapshot"):
+            left.unlink()
         found = await self.state()
         if found is not None:
+            await self.own(lambda s: transport.begin(s, None))
             self._use(self._seal.open_bytes(found.cluster_key, _KEY))
 
     async def found(self, standing: bytes) -> bytes:
@@ -82,6 +87,7 @@ class Replica:
 
     async def leave(self) -> None:
         """Stand alone again, with the tables as they are. Only with nobody left to follow or lead."""
+        await self.own(transport.finish)
         await self._write(lambda connection: control.end(raw_of(connection)))
         self._shift(None)
         self._database.appended = lambda entry: None
@@ -239,6 +245,11 @@ class Replica:
     def _drafts(self) -> Path:
         return self._folder / "rejected"
 
+    @property
+    def transport(self) -> Transport:
+        """Results on their way to and from other instances."""
+        return Transport(self)
+
     def _reseal(self) -> Reseal:
         if self._inwards is None:
             raise Conflict("this instance does not belong to a cluster")
@@ -248,6 +259,24 @@ class Replica:
     async def _write(self, work: Callable[[Connection], T]) -> T:
         return await self._database.bring(lambda connection, undo: work(connection), unbound=False)
 
+    def now(self) -> datetime:
+        """What time it is."""
+        return self._clock.now()
+
+    async def own(self, work: Callable[[Session], T]) -> T:
+        """What work on what is this instance's own gives, once that is committed here."""
+        now = self._clock.now()
+
+        def on(connection: Connection, undo: Undo) -> T:
+            return work(Session(connection, self._memory, self._seal, None, "tocsin", now, undo=undo))
+
+        return await self._database.write(on, local=True)
+
+    async def read(self, work: Callable[[Session], T]) -> T:
+        """What work that only reads gives."""
+        now = self._clock.now()
+        return await self._database.read(lambda c: work(Session(c, self._memory, self._seal, None, "tocsin", now)))
+
     async def _bring(self, work: Callable[[Session], T]) -> T:
         now = self._clock.now()
 
@@ -255,3 +284,42 @@ class Replica:
             return work(Session(connection, self._memory, self._seal, None, "tocsin", now, undo=undo))
 
         return await self._database.bring(on)
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """Results between instances; see store.transport. Made by its Replica."""
+
+    _replica: Replica
+
+    async def number_as(self, source: str) -> None:
+        """Number this instance's own results as of this source from now on (also after a start)."""
+        await self._replica.own(lambda s: transport.begin(s, source))
+
+    async def ends(self) -> dict[str, int]:
+        """Up to which number everything of each source is here (or was, and grew old): the cumulative receipt."""
+        return await self._replica.read(transport.ends)
+
+    async def held(self) -> dict[str, list[transport.Range]]:
+        """Which numbers are here, by source, in ranges: what is offered to the primary of a new epoch."""
+        return await self._replica.read(transport.held)
+
+    async def read(self, source: str, after: int, upto: int | None = None, limit: int = 500) -> Portion:
+        """What is here of a source after a number, at most so many results; `upto` None: up to the first gap."""
+        return await self._replica.read(lambda s: carrying.portion(s, source, after, upto, limit))
+
+    async def take_in(self, portion: Portion) -> int:
+        """Keep what another instance has, without judging it: up to which number everything of its source is here now.
+        Nothing is kept while this instance's tables are behind the sender's: it may not know the monitors yet."""
+        return await self._replica.own(lambda s: carrying.take_in(s, portion))
+
+    async def advance(self, portion: Portion) -> int:
+        """The same for results that were taken in and judged already (each with its `numbered`)."""
+        return await self._replica.own(lambda s: transport.advance(s, portion.source, portion.after, portion.upto))
+
+    async def expire(self) -> int:
+        """How many numbers were forgotten because they are a day old: call it once an hour."""
+        gone, before = 0, self._replica.now() - transport.KEPT
+        while some := await self._replica.own(lambda s: transport.expire(s, before)):
+            gone += some
+        return gone

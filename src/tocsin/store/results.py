@@ -10,8 +10,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from tocsin.core.result import CheckError, CheckResult, Status, from_micros, micros
+from tocsin.core.result import CheckError, CheckResult, Numbered, Status, from_micros, micros
+from tocsin.core.ticks import Look
 from tocsin.store.cursor import read_cursor, write_cursor
+from tocsin.store.letters import letters
 from tocsin.store.memory import Newest
 from tocsin.store.packing import (
     COLUMNS,
@@ -21,10 +23,12 @@ from tocsin.store.packing import (
     evidence_of,
     pack,
     result_json,
+    seat_of,
     status_of,
-    unpack,
 )
+from tocsin.store.stored import whole
 from tocsin.store.tail import not_moved, tail_rows
+from tocsin.store.transport import Spot, number
 
 if TYPE_CHECKING:
     from tocsin.store.session import Session
@@ -39,8 +43,6 @@ _EVIDENCE = (
 _NEWEST = "SELECT at, location, attempt, flags FROM results WHERE monitor = ? ORDER BY at DESC LIMIT ?"
 _FEW = 20
 """Of so many monitors the tail is read by their row numbers, of more in one sweep."""
-_ALONE = "usd."
-"""The letter of a slot with one result, by its status."""
 _BITS = {"up": 0, "degraded": 1, "down": 2, "invalid": 3}
 
 
@@ -57,6 +59,7 @@ class Results:
         rows: list[Packed] = []
         proof: list[tuple[int, int, int, int, int, bytes]] = []
         late: list[tuple[CheckResult, Packed]] = []
+        carried: list[tuple[Numbered, Spot]] = []
         places, newest = self._s.places, self._s.memory.newest
         for result in results:
             place = places.find(result.monitor_id)
@@ -66,6 +69,8 @@ class Results:
             at = micros(result.scheduled_at)
             seat = None if result.substitute_for is None else places.location(result.substitute_for)
             row = pack(result, at, place.monitor, location, place.workspace, seat)
+            if result.numbered is not None:
+                carried.append((result.numbered, row[:4]))
             spot = place.monitor, location
             known = newest.get(spot)
             if known is not None and (at < known.at or (at == known.at and result.attempt <= known.attempt)):
@@ -83,6 +88,8 @@ class Results:
                 proof.append((*row[:5], evidence_of(result)))
         self._append(rows)
         self._s.many(_EVIDENCE, proof)
+        if self._s.memory.numbering is not None or carried:
+            number(self._s, [row[:4] for one, row in zip(fresh, rows, strict=True) if one.numbered is None], carried)
         return fresh
 
     def _append(self, rows: Sequence[Packed]) -> None:
@@ -146,24 +153,47 @@ class Results:
             values += [at, at, spot, spot, attempt]
         rows = self._both(where, values, limit + 1)
         last = rows[limit - 1] if len(rows) > limit else None
-        return self._whole(rows[:limit]), None if last is None else write_cursor(last[1], last[2], last[3])
+        return whole(s, list(rows[:limit])), None if last is None else write_cursor(last[1], last[2], last[3])
 
     def statuses(
         self, monitor_id: str, start: datetime, end: datetime, limit: int
     ) -> list[tuple[datetime, str, int, Status, CheckError | None]]:
-        """(slot, location, attempt, status, error without its words) of start ≤ slot < end, oldest first; of more than
-        `limit` the last ones."""
+        """(slot, location, attempt, status, error) of start ≤ slot < end, oldest first; of more than `limit` the last
+        ones. An error whose evidence is gone has its kind for a message."""
         s, place = self._s, self._s.places.of(monitor_id)
         where, values = "monitor = ? AND workspace = ? AND at >= ? AND at < ?", [
             place.monitor, place.workspace, micros(start), micros(end)
         ]  # fmt: skip
         rows = self._both(where, values, limit)
         names = s.places.location_names()
+        proofs = s.rows(
+            "SELECT at, location, attempt, data FROM evidence WHERE monitor = ? AND at >= ? AND at < ?",
+            place.monitor, micros(start), micros(end),
+        )  # fmt: skip
+        kept = {(p[0], p[1], p[2]): p[3] for p in proofs}
         return [
-            (from_micros(row[1]), names[row[2]], row[3], status_of(row[5]), error_of(row[5]))
+            (from_micros(row[1]), names[row[2]], row[3], status_of(row[5]), error_of(row[5], kept.get(row[1:4])))
             for row in sorted(rows, key=lambda row: (row[1], row[3], row[2]))
             if row[2] in names
         ]
+
+    def looks(self, monitor_id: str, start: datetime, end: datetime, limit: int) -> list[Look]:
+        """What each result of start ≤ slot < end says in short, newest first, at most `limit`."""
+        s, place = self._s, self._s.places.of(monitor_id)
+        where, values = "monitor = ? AND workspace = ? AND at >= ? AND at < ?", [
+            place.monitor, place.workspace, micros(start), micros(end)
+        ]  # fmt: skip
+        names, found = s.places.location_names(), list[Look]()
+        for row in self._both(where, values, limit):
+            location, seat = names.get(row[2], ""), seat_of(row[7])
+            found.append(
+                Look(
+                    at=from_micros(row[1]), attempt=row[3], location=location,
+                    seat=location if seat is None else names.get(seat, location), status=status_of(row[5]),
+                    total_ms=None if row[6] is None else row[6] / 100,
+                )
+            )  # fmt: skip
+        return found
 
     def latest(self, monitor_id: str) -> list[StoredResult]:
         """The newest result of each location, by location's name, with everything that was seen."""
@@ -184,7 +214,7 @@ class Results:
             known = s.memory.newest.get((row[0], row[2]))
             if known is not None and known.result is not None and (known.at, known.attempt) == (row[1], row[3]):
                 kept[row[:4]] = evidence_of(known.result)
-        return sorted(self._whole(rows, kept), key=lambda r: r.location)
+        return sorted(whole(s, rows, kept), key=lambda r: r.location)
 
     def recent(self, monitor_ids: Sequence[str], n: int = 90) -> dict[str, str]:
         """The last `n` slots of each monitor as letters, oldest first: u up, s degraded, p some locations down, d down,
@@ -200,7 +230,7 @@ class Results:
                 if limit < 16 * n and len(main) == limit and len({row[0] for row in main}) <= n:
                     again.append(monitor)
                 else:
-                    found[keys[monitor]] = _letters([*main, *tail.get(monitor, ())], n)
+                    found[keys[monitor]] = letters([*main, *tail.get(monitor, ())], n)
             waiting = again
         return found
 
@@ -278,27 +308,6 @@ class Results:
         rows.sort(key=lambda r: (r[1], r[2], r[3]), reverse=True)
         return rows[:limit]
 
-    def _whole(self, rows: Sequence[Packed], kept: dict[tuple[int, ...], bytes] | None = None) -> list[StoredResult]:
-        """The stored results of these rows, each with its evidence if that was kept."""
-        s = self._s
-        names = s.places.location_names()
-        ids: dict[int, tuple[str, str, str]] = {}
-        found: list[StoredResult] = []
-        for row in rows:
-            if row[0] not in ids:
-                of = s.row("SELECT id, workspace_id, type FROM monitors WHERE key = ?", row[0])
-                if of is None:
-                    continue
-                ids[row[0]] = of[0], of[1], of[2]
-            data = None if kept is None else kept.get(row[:4])
-            if data is None:
-                proof = s.row(
-                    "SELECT data FROM evidence WHERE monitor = ? AND at = ? AND location = ? AND attempt = ?", *row[:4]
-                )
-                data = None if proof is None else proof[0]
-            found.append(unpack(row, ids[row[0]], names, data))
-        return found
-
     # Leaving --------------------------------------------------------------------------------------------------------
     def expire(self, before: datetime, limit: int = 5000) -> int:
         """How many results older than this went, at most about `limit` at once: call again until it gives 0. Results of
@@ -351,23 +360,3 @@ def _telling(result: CheckResult, before: str | None) -> bool:
 
 def _packed(r: Any) -> Packed:
     return (r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7])
-
-
-def _letters(rows: Sequence[tuple[Any, ...]], n: int) -> str:
-    if len({row[0] for row in rows}) == len(rows):  # one location, no repeats: nearly all monitors
-        return "".join([_ALONE[row[3] & 3] for row in sorted(rows)[-n:]])
-    slots: dict[int, dict[int, tuple[int, int]]] = {}
-    for at, location, attempt, flags in rows:
-        votes = slots.setdefault(at, {})
-        if location not in votes or votes[location][0] < attempt:
-            votes[location] = attempt, flags
-    return "".join(_letter([flags for _, flags in slots[at].values()]) for at in sorted(slots)[-n:])
-
-
-def _letter(flags: Sequence[int]) -> str:
-    seen = {status_of(f) for f in flags} - {"invalid"}
-    if not seen:
-        return "."
-    if "down" in seen:
-        return "d" if seen == {"down"} else "p"
-    return "s" if "degraded" in seen else "u"

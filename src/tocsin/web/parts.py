@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tocsin.cluster.instance import Cluster
     from tocsin.net import Net
     from tocsin.pipeline.corridor import Corridor
+    from tocsin.probe.link import Links
     from tocsin.settings import Settings
     from tocsin.store import Store
 
@@ -21,7 +22,7 @@ class Parts:
     """The running parts of one server. `cluster` is None while it stands alone. `setup_token` is None when setup
     needs none (listening on loopback only);
     `is_set_up`: it had its first account when it started. `memory` is what the edge itself remembers between calls (limits,
-    tickets, sign-ins)."""
+    tickets, sign-ins). `links`: the probes that have called us."""
 
     settings: Settings
     clock: Clock
@@ -32,6 +33,7 @@ class Parts:
     signing_key: bytes = field(repr=False)
     setup_token: str | None = field(repr=False)
     is_set_up: bool = False
+    links: Links | None = None
     memory: Memory = field(init=False)
 
     def __post_init__(self) -> None:
@@ -40,4 +42,14 @@ class Parts:
             logins_per_minute=self.settings["LOGIN_ATTEMPTS_PER_MINUTE"],
         )
         if self.cluster is not None:
-            self.cluster.forget = self.memory.forget
+            self.cluster.forget, self.cluster.followed = self.memory.forget, self._followed
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Where people and probes reach this server and, if there are several, the others: the primary first."""
+        return (self.cluster.web_urls if self.cluster is not None else ()) or (self.settings.base_url,)
+
+    async def _followed(self, primary: str) -> None:
+        """Another instance leads: probes that have called here go there."""
+        if self.links is not None:
+            await self.links.moved(primary, self.urls)

@@ -11,7 +11,8 @@ from typing import Any
 
 from tocsin import telemetry
 from tocsin.clock import new_id
-from tocsin.web import live, openapi, pages, site
+from tocsin.probe.join import LINK_PATH
+from tocsin.web import live, openapi, pages, probe_door, site
 from tocsin.web.answer import Asked, answer, failed
 from tocsin.web.api import ROUTES as API
 from tocsin.web.call import Reply, Route
@@ -28,7 +29,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
-_DESCRIBED: list[Route] = [*API, *HEALTH, *MONITORING, *SITE_STATS, *PUSH]
+_DESCRIBED: list[Route] = [*API, *HEALTH, *MONITORING, *SITE_STATS, *PUSH, *probe_door.ROUTES]
 ROUTES: list[Route] = [*_DESCRIBED, *openapi.routes(_DESCRIBED), *pages.ROUTES]
 LIVE = "/api/v1/live"
 
@@ -79,13 +80,17 @@ def _not_found(parts: Parts, asked: Asked, error: Refused) -> Reply:
 
 
 async def _websocket(parts: Parts, scope: Scope, receive: Receive, send: Send) -> None:
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    client = scope["client"]
+    peer = client[0] if client else ""
+    if scope["path"] == LINK_PATH and parts.links is not None:
+        await probe_door.link(parts, headers, peer, receive, send)
+        return
     if scope["path"] != LIVE:
         await receive()  # websocket.connect
         await send({"type": "websocket.close", "code": 1008, "reason": "there is nothing at this URL"})
         return
-    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-    client = scope["client"]
-    asked = live.Asked(headers, scope["query_string"], client[0] if client else "", scope["scheme"])
+    asked = live.Asked(headers, scope["query_string"], peer, scope["scheme"])
     await live.serve(parts, asked, receive, send)
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tocsin.core import wording
 from tocsin.web.pages import plain_words, words
 from tocsin.web.pages.headline import standing
 from tocsin.web.pages.look import tally
@@ -13,10 +14,18 @@ from tocsin.web.pages.look import tally
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0 s"), (59.9, "59 s"), (60, "1 min"), (3600, "1 h"), (3661, "1 h 1 min"), (86_400, "1 day"), (2e5, "2 days")],
+    [
+        (0, "0 s"),
+        (59.9, "1 min"),
+        (848, "14 min 8 s"),
+        (3600, "1 h"),
+        (3661, "1 h 1 min"),
+        (86_400, "1 d"),
+        (2e5, "2 d 7 h"),
+    ],
 )
-def test_spans(seconds: float, text: str) -> None:
-    assert words.span(seconds) == text
+def test_spans_on_pages_are_those_of_messages(seconds: float, text: str) -> None:
+    assert words.span(seconds) == wording.span(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -83,7 +92,7 @@ def test_the_form_is_said_back_in_sentences() -> None:
             10,
             "A first failure is checked again after 10 s, 2 times; if all of them fail too, it is down: about 20 s",
         ),
-        (4, 1, 15, "when 4 in a row have failed, it is down: about 1 min after"),
+        (4, 1, 15, "when 4 in a row have failed, it is down: about 1 min 15 s after"),
         (2, 0, 15, "When 2 checks in a row have failed, it is down: about 1 min after the first failure."),
         (3, 0, 15, "about 2 min after the first failure."),
     ],

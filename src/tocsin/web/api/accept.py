@@ -9,6 +9,7 @@ from tocsin.core.access import Principal, may
 from tocsin.core.dependency import circle
 from tocsin.core.monitor import Monitor
 from tocsin.core.plain import MAX_PROBLEMS, as_list, found
+from tocsin.core.probe import LOCAL
 from tocsin.errors import Invalid, NotFound, Problem
 from tocsin.web.api.monitor_data import once, read_config
 from tocsin.web.api.reach import refused
@@ -53,7 +54,7 @@ def _unknown(parts: Parts, who: Principal, data: dict[str, Any], old: Monitor | 
     policy = data.get("escalation_policy")
     if isinstance(policy, str) and watchlist.telling(who.workspace_id).policy(policy) is None:
         problems.append(Problem("escalation_policy", "an escalation policy of this workspace", found(policy)))
-    known = known_locations(parts)
+    known = known_locations(parts, who.workspace_id)
     for where, place in _names(data, "locations"):
         if place not in known:
             problems.append(Problem(where, "one of " + ", ".join(known), found(place)))
@@ -66,9 +67,12 @@ def _names(data: dict[str, Any], field: str) -> list[tuple[str, str]]:
     return [(f"{field}[{i}]", item) for i, item in enumerate(items) if isinstance(item, str)]
 
 
-def known_locations(parts: Parts) -> list[str]:
-    """The places that can check."""
-    return list(parts.corridor.runner.locations)
+def known_locations(parts: Parts, workspace_id: str) -> list[str]:
+    """The places that can check a workspace's monitors: this server, also as `local`, other instances, and
+    the workspace's own."""
+    own = [post.probe.code for post in parts.corridor.watchlist.roster.of(workspace_id)]
+    runner = parts.corridor.runner
+    return list(dict.fromkeys((*runner.locations, LOCAL, *runner.others, *own)))
 
 
 def _wrong_parents(parts: Parts, who: Principal, data: dict[str, Any], old: Monitor | None) -> list[Problem]:

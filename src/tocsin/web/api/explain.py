@@ -79,6 +79,7 @@ def vote_json(vote: Vote) -> dict[str, Any]:
         "location": vote.location, "vote": vote.vote, "at": iso(vote.at),
         "age_s": None if vote.age_s is None else round(vote.age_s, 3), "fresh": vote.fresh,
         "quarantined": vote.quarantined, "failure_domain": vote.failure_domain, "reason": error_json(vote.reason),
+        "stand_in": vote.stand_in,
     }  # fmt: skip
 
 

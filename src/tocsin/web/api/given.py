@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -84,6 +84,15 @@ def _place(value: Any) -> Any:
 def _upgrade(before: Any, now: Any) -> bool:
     """Whether it is the same host, by https now."""
     return isinstance(before, str) and before.startswith("http://") and now == before.replace("http", "https", 1)
+
+
+def twice(where: str, values: Sequence[Hashable]) -> list[Problem]:
+    """What is wrong with values of which some are there more than once: the later ones."""
+    return [
+        Problem(f"{where}[{n}]", "each of them once", found(value))
+        for n, value in enumerate(values)
+        if value in values[:n]
+    ]
 
 
 def some_of(names: Sequence[str], most: int = 5) -> str:

@@ -15,6 +15,8 @@ from tocsin.core.shape import Help
 from tocsin.core.wording import headline
 from tocsin.web.parts import Parts
 
+GONE = "A deleted monitor"
+
 
 class HintOut(Struct, frozen=True, kw_only=True):
     """Something it shares with others of its time, or that had changed."""
@@ -38,19 +40,20 @@ class RelatedOut(Struct, frozen=True, kw_only=True):
 
 
 def name_of(parts: Parts, who: Principal, incident: Incident) -> str:
-    """What it is about, for people: its monitor, and its rule where it is one's; the subject where both are gone."""
+    """What it is about, for people: its monitor, and its rule where it is one's, as they were called last where they are
+    gone."""
     watched = parts.corridor.watchlist.find(incident.monitor_id)
     ours = watched is not None and watched.monitor.workspace_id == who.workspace_id
-    monitor = watched.monitor.name if watched is not None and ours else ""
+    monitor = watched.monitor.name if watched is not None and ours else incident.name
     if incident.subject == coverage.SUBJECT:
         return coverage.NAME
     if incident.subject.startswith(quarantine.SUBJECT):
         return f"Location {incident.subject.removeprefix(quarantine.SUBJECT)}"
     if incident.rule_id is None:
-        return monitor or ("A deleted monitor" if incident.monitor_id else incident.subject)
+        return monitor or (GONE if incident.monitor_id else incident.subject)
     rules = parts.corridor.watchlist.telling(who.workspace_id).rules
-    rule = next((rule.name for rule in rules if rule.id == incident.rule_id), "a deleted rule")
-    return f"{monitor} ({rule})" if monitor else rule
+    rule = next((rule.name for rule in rules if rule.id == incident.rule_id), incident.rule)
+    return f"{monitor or GONE} ({rule or 'a deleted rule'})"
 
 
 def link_of(parts: Parts, who: Principal, incident: Incident) -> str:

@@ -16,7 +16,7 @@ from tocsin.core.shape import Help, Length, Name, Range
 from tocsin.errors import Invalid, NotFound, Problem
 from tocsin.settings import Settings
 from tocsin.web import tokens
-from tocsin.web.api.given import check_kept_secrets
+from tocsin.web.api.given import check_kept_secrets, twice
 
 Number = int | float
 Id = Annotated[str, Length(1, 64)]
@@ -64,7 +64,7 @@ class MonitorIn(Struct, frozen=True, kw_only=True):
 
 
 class LocationOut(Struct, frozen=True, kw_only=True):
-    """What one location says."""
+    """What one location says. `stand_in`: who looked in its place, because it was lost."""
 
     location: str
     vote: str | None
@@ -73,6 +73,7 @@ class LocationOut(Struct, frozen=True, kw_only=True):
     at: str | None
     since: str | None
     reason: dict[str, Any] | None
+    stand_in: str | None
 
 
 class MonitorOut(MonitorIn, frozen=True, kw_only=True):
@@ -155,6 +156,9 @@ def read_config(
     fields = {name: getattr(wanted, name) for name in CONFIGURED}
     fields |= {"target": target, "assertions": assertions, "name": wanted.name.strip()}
     fields |= {"tags": tuple(dict.fromkeys(wanted.tags)), "parents": tidy(wanted.parents)}
+    for n, group in enumerate(wanted.parents):
+        problems += twice(f"parents[{n}]", () if isinstance(group, str) else group)
+    problems += twice("parents", wanted.parents)
     fields |= {"locations": tuple(dict.fromkeys(wanted.locations))}
     if "interval_s" not in wrong:
         fields |= _times(settings, wanted, problems)

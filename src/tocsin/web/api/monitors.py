@@ -125,10 +125,11 @@ def location_json(place: str, state: Any) -> dict[str, Any]:
             "at": None,
             "since": None,
             "reason": None,
+            "stand_in": None,
         }
     return {
         "location": place, "vote": state.vote, "suspect": state.suspect, "status": state.status, "at": iso(state.at),
-        "since": iso(state.since), "reason": error_json(state.reason),
+        "since": iso(state.since), "reason": error_json(state.reason), "stand_in": state.stand_in,
     }  # fmt: skip
 
 

@@ -28,6 +28,7 @@ class NoticeOut(Struct, frozen=True, kw_only=True):
     kind: str
     text: str
     channel_id: str | None
+    location: str | None
     at: str
     seen_at: str | None
 
@@ -43,6 +44,7 @@ def notice_json(notice: Notice) -> dict[str, Any]:
     """A notice as JSON data."""
     return {
         "id": notice.id, "kind": notice.kind, "text": notice.text, "channel_id": notice.channel_id,
+        "location": notice.location,
         "at": iso(notice.at), "seen_at": iso(notice.seen_at),
     }  # fmt: skip
 

@@ -23,7 +23,7 @@ from tocsin.errors import Conflict, Invalid, NotFound, Problem
 from tocsin.pipeline.telling import Telling
 from tocsin.store import Session
 from tocsin.web.api import records
-from tocsin.web.api.given import some_of
+from tocsin.web.api.given import some_of, twice
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.parts import Parts
 
@@ -173,8 +173,8 @@ def hole_words(schedule: OnCallSchedule, now: datetime) -> str | None:
     return f"nobody is on duty in “{schedule.name}” from {begins}{until} ({schedule.time_zone})"
 
 
-def read_schedule(parts: Parts, who: Principal, data: dict[str, Any]) -> ScheduleIn:
-    """A schedule from outside data; raises Invalid with everything wrong at once."""
+def read_schedule(parts: Parts, who: Principal, data: dict[str, Any], known: Sequence[Override] = ()) -> ScheduleIn:
+    """A schedule from outside data; raises Invalid with everything wrong at once. `known` overrides may be over."""
     wanted, people = shape.read(ScheduleIn, data), people_of(parts, who)
     problems: list[Problem] = []
     if not is_zone(wanted.time_zone):
@@ -182,9 +182,11 @@ def read_schedule(parts: Parts, who: Principal, data: dict[str, Any]) -> Schedul
     for n, rotation in enumerate(wanted.rotations):
         where = f"rotations[{n}]"
         problems += [_unknown(f"{where}.people[{i}]", p) for i, p in enumerate(rotation.people) if p not in people]
+        problems += twice(f"{where}.people", rotation.people)
         problems += _far(f"{where}.starts_at", rotation.starts_at)
     for n, override in enumerate(wanted.overrides):
-        problems += _odd(override, people, f"overrides[{n}].")
+        where, late = f"overrides[{n}].", override not in known
+        problems += _odd(override, people, where) or (_over(override, parts.clock.now(), where) if late else [])
     if problems:
         raise Invalid(*problems)
     return replace(wanted, name=wanted.name.strip())
@@ -196,6 +198,13 @@ def _odd(override: Override, people: dict[str, str], where: str) -> list[Problem
     if override.ends_at <= override.starts_at:
         problems.append(Problem(f"{where}ends_at", "later than starts_at", str(iso(override.ends_at))))
     return problems
+
+
+def _over(override: Override, now: datetime, where: str = "") -> list[Problem]:
+    """An override that would change nothing any more."""
+    if override.ends_at > now:
+        return []
+    return [Problem(f"{where}ends_at", "a time to come: what is over cannot be taken over", str(iso(override.ends_at)))]
 
 
 def _unknown(where: str, person: str) -> Problem:
@@ -222,7 +231,9 @@ async def change(parts: Parts, who: Principal, id: str, data: dict[str, Any]) ->
     """The schedule with the given fields changed."""
     old = schedule_of(parts, who, id)
     current = shape.dump(old)
-    wanted = read_schedule(parts, who, {name: current[name] for name in ScheduleIn.__struct_fields__} | data)
+    wanted = read_schedule(
+        parts, who, {name: current[name] for name in ScheduleIn.__struct_fields__} | data, old.overrides
+    )
     new = replace(
         old, name=wanted.name, time_zone=wanted.time_zone, rotations=wanted.rotations, overrides=wanted.overrides,
         updated_at=parts.clock.now(),
@@ -242,7 +253,7 @@ async def take_over(parts: Parts, who: Principal, id: str, wanted: TakeOver) -> 
     if person is None:
         raise Invalid(Problem("person", "the id of a member (a key is nobody)", "nothing"))
     override = Override(person=person, starts_at=wanted.starts_at, ends_at=wanted.ends_at)
-    problems = _odd(override, people_of(parts, who), "")
+    problems = _odd(override, people_of(parts, who), "") or _over(override, now)
     if problems:
         raise Invalid(*problems)
     kept = tuple(o for o in old.overrides if o.ends_at > now - timedelta(days=7))

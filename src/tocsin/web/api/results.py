@@ -246,8 +246,8 @@ async def backfill(parts: Parts, who: Principal, monitor_id: str, given: Backfil
             problems.append(Problem(f"results[{i}].at", "a time that has passed", iso(past.at) or ""))
         elif past.at < now - timedelta(seconds=_LONGEST_S):
             problems.append(Problem(f"results[{i}].at", "a time within the last ten years", iso(past.at) or ""))
-        if past.location is not None and past.location not in {*known_locations(parts), *w.assigned}:
-            known = ", ".join(known_locations(parts))
+        if past.location is not None and past.location not in {*known_locations(parts, who.workspace_id), *w.assigned}:
+            known = ", ".join(known_locations(parts, who.workspace_id))
             problems.append(Problem(f"results[{i}].location", f"one of {known}", found(past.location)))
         if len(problems) >= 100:
             break

@@ -60,7 +60,7 @@ async def _names(call: Call, changes: Iterable[Change]) -> audit_words.Names:
             with suppress(NotFound):  # incidents are forgotten in time, the log is not
                 incident = s.incidents.get(id)
                 place = incident.subject.removeprefix(SUBJECT)
-                known = monitors.get(incident.monitor_id or "", "a deleted monitor")
+                known = monitors.get(incident.monitor_id or "", incident.name or "a deleted monitor")
                 found[id] = known if place == incident.subject else f"location {place}"
         return found
 

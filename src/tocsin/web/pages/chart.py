@@ -18,9 +18,10 @@ MOST_LINES = 6
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
-    """How far back."""
+    """How far back, and from which location alone."""
 
     range: str = "3h"
+    location: str = ""
 
 
 def step_of(span_s: int, interval_s: int) -> int:
@@ -38,7 +39,9 @@ async def figures(call: Call) -> Reply:
     last = int(call.now.timestamp()) // step * step
     first = last - span // step * step
     start, end = datetime.fromtimestamp(first, UTC), datetime.fromtimestamp(last + step, UTC)
-    names, id = list(watched.assigned[:MOST_LINES]), watched.monitor.id
+    id, names = watched.monitor.id, list(watched.assigned[:MOST_LINES])
+    if wanted.location in watched.assigned:
+        names = [wanted.location]
 
     def read(s: Session) -> tuple[list[Any], Any]:
         return [s.rollups.series(id, start, end, step, name) for name in names], s.verdicts.intervals(id, start, end)

@@ -64,6 +64,7 @@ def _do(frame: view.Frame) -> list[Found]:
     made += [
         Found("/", "Go to overview", key="G O"),
         Found("/incidents", "Go to incidents", key="G I"),
+        Found("/locations", "Go to locations", key="G W"),
         Found("/on-call", "Go to on call", key="G D"),
         Found("/alert-rules", "Go to alert rules", key="G R"),
         Found("/channels", "Go to channels", key="G C"),
@@ -72,6 +73,8 @@ def _do(frame: view.Frame) -> list[Found]:
         Found("/settings/instances", "Go to instances", key="G N"),
         Found("/settings/system", "Go to system", key="G Y"),
     ]
+    if frame.can_admin:
+        made.append(Found("/locations/new", "Add a location"))
     return [*made, Found("/settings/audit", "Go to audit log", key="G L")] if frame.is_admin else made
 
 

@@ -54,7 +54,7 @@ async def index(call: Call) -> Reply:
         cursor=cursor,
         wanted=wanted,
         names=names,
-        only=_name_of(call, wanted.monitor) if wanted.monitor else "",
+        only=_name_of(call, wanted.monitor, found) if wanted.monitor else "",
         kept=_kept(wanted),
         verdict=_verdict(call),
     )
@@ -79,10 +79,11 @@ def _kept(wanted: Wanted) -> str:
     return "".join(f"&{name}={view.query(value)}" for name, value in said.items() if value)
 
 
-def _name_of(call: Call, monitor_id: str | None) -> str:
+def _name_of(call: Call, monitor_id: str, found: Sequence[Incident]) -> str:
     watched = call.parts.corridor.watchlist.find(monitor_id)
     ours = watched is not None and watched.monitor.workspace_id == call.who.workspace_id
-    return watched.monitor.name if watched is not None and ours else "A deleted monitor"
+    was = next((incident.name for incident in found if incident.name), context.GONE)
+    return watched.monitor.name if watched is not None and ours else was
 
 
 async def show(call: Call) -> Reply:

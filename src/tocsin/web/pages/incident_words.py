@@ -10,6 +10,7 @@ from typing import Any
 from tocsin.core.hints import Related
 from tocsin.core.incident import RECOVERED, Entry, Incident
 from tocsin.core.plain import as_list, as_map
+from tocsin.core.probe import SUBJECT as LOST
 from tocsin.core.quarantine import SUBJECT
 from tocsin.core.wording import headline
 from tocsin.pipeline.watchlist import Watched
@@ -94,7 +95,7 @@ class Line:
 def heading(incident: Incident, watched: Watched | None) -> str:
     """What the page is headed with, after the monitor's name: how it stands now, never better than it is."""
     verdict = watched.verdict if watched is not None else None
-    if incident.subject.startswith(SUBJECT):
+    if incident.subject.startswith((SUBJECT, LOST)):
         return f" is {incident.words}" if incident.open else " is heard again"
     if incident.open:
         where = f" from {verdict.d} of {verdict.n} locations" if verdict is not None and verdict.n > 1 else ""

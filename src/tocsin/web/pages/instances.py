@@ -14,7 +14,7 @@ from tocsin.web.pages import view, words
 
 _STATES = {
     "active": ("up", "Active"), "inactive": ("nodata", "Not heard"), "failed": ("down", "Lost"),
-    "promoting": ("pending", "Taking over"), "unknown": ("nodata", "Known to the primary"),
+    "promoting": ("pending", "Taking over"), "unknown": ("nodata", "Not known here"),
 }  # fmt: skip
 _KINDS = {"voter": "votes", "witness": "witness", "observer": "observes", "new": "joins now"}
 

@@ -14,6 +14,7 @@ from tocsin.core import fact_text
 from tocsin.core.consensus import Verdict
 from tocsin.core.incident import Incident
 from tocsin.core.result import CheckError
+from tocsin.core.ticks import Tick, ticks
 from tocsin.core.uptime import Uptime, uptime
 from tocsin.errors import Conflict, StoreUnavailable
 from tocsin.pipeline.watchlist import Watched
@@ -23,7 +24,7 @@ from tocsin.store.rollups import LatencyStats
 from tocsin.web.api import monitors, silences
 from tocsin.web.api.preferences import partial_is_up
 from tocsin.web.call import Call, Reply, Route
-from tocsin.web.pages import attempt, figures, incident_words, look, monitor_edit, phases, view, words
+from tocsin.web.pages import attempt, figures, incident_words, look, monitor_edit, phases, view, whence, words
 from tocsin.web.pages.figures import Vital
 
 DONE = {
@@ -41,10 +42,15 @@ CHANGES = 10
 """So many of the latest changes of verdict are shown with their votes."""
 
 
+ROUNDS = 10
+"""So many of the latest ticks are shown with what all locations saw."""
+
+
 class Shown(Struct, frozen=True, kw_only=True):
-    """What of the page is shown: the chart's range, and what has just been done."""
+    """What of the page is shown: the chart's range, one location alone, and what has just been done."""
 
     range: Literal["1h", "3h", "24h", "7d", "30d"] = "3h"
+    location: str = ""
     did: str = ""
 
 
@@ -59,6 +65,7 @@ class Told:
     stats: LatencyStats | None = None
     incidents: Sequence[Incident] = ()
     changes: Sequence[Verdict] = ()
+    ticks: Sequence[Tick] = ()
     failed: bool = False
 
 
@@ -80,7 +87,8 @@ async def show(call: Call) -> Reply:
     """The page of one monitor."""
     wanted: Shown = call.query or Shown()
     watched = monitors.watched(call.parts, call.who, call.path["id"])
-    told = await _told(call, watched)
+    only = wanted.location if wanted.location in watched.assigned else ""
+    told = await _told(call, watched, only)
     seen = look.look(watched)
     scale = max((r.timing.total or 0 for r in told.latest), default=0) or 1.0
     tls = next((r.outcome.seen.tls for r in watched.last.values() if r.outcome.seen.tls is not None), None)
@@ -95,6 +103,8 @@ async def show(call: Call) -> Reply:
         places=_places(watched, told, scale),
         ranges=RANGES,
         range=wanted.range,
+        only=only,
+        where=whence.badge(watched.assigned, call.parts.corridor.watchlist.home),
         done=DONE.get(wanted.did, ""),
         undo={"paused": "resume", "resumed": "pause"}.get(wanted.did),
         tls=tls,
@@ -113,14 +123,15 @@ async def show(call: Call) -> Reply:
     )
 
 
-async def _told(call: Call, watched: Watched) -> Told:
+async def _told(call: Call, watched: Watched, only: str) -> Told:
     id, now, as_up = watched.monitor.id, call.now, partial_is_up(call.parts, call.who.workspace_id)
+    day, month = now - timedelta(days=1), now - timedelta(days=30)
 
     def read(s: Session) -> Told:
-        results, latest = s.results.page(id, limit=20)[0], s.results.latest(id)
+        results, latest = s.results.page(id, location=only or None, limit=20)[0], s.results.latest(id)
+        looks = s.results.looks(id, day, now, ROUNDS * len(watched.assigned) * 3) if len(watched.assigned) > 1 else ()
         whole = {r.id: r for r in latest}  # what is kept of the newest only
         incidents, _ = s.incidents.list(monitor=id, limit=6)
-        day, month = now - timedelta(days=1), now - timedelta(days=30)
         return Told(
             [whole.get(r.id, r) for r in results],
             latest,
@@ -129,6 +140,7 @@ async def _told(call: Call, watched: Watched) -> Told:
             s.rollups.stats(id, day, now),
             incidents,
             s.verdicts.history(id, CHANGES),
+            ticks(watched.monitor, looks)[:ROUNDS],
         )
 
     store: Store = call.parts.store
@@ -162,13 +174,15 @@ _VOTES = {"up": ("up", "Up"), "degraded": ("slow", "Degraded"), "down": ("down",
 
 
 def _places(watched: Watched, told: Told, scale: float) -> list[Place]:
-    by = {r.location: r for r in told.latest}
+    by = {r.substitute_for or r.location: r for r in sorted(told.latest, key=lambda r: r.at)}
     made: list[Place] = []
     for n, name in enumerate(watched.assigned):
         state, result = watched.states.get(name), by.get(name)
         st, word = _VOTES[state.vote if state else None]
         if state is not None and state.suspect and st != "down":
             word += ", failing"
+        if state is not None and state.stand_in is not None:
+            word += f", by {state.stand_in}"
         timing = result.timing if result is not None else None
         last = (
             words.with_unit(timing.total)

@@ -15,7 +15,7 @@ from tocsin.core.shape import dump, fields, hide, keep_hidden, read
 from tocsin.errors import Conflict, Invalid, NotFound
 from tocsin.web.api import escalation, monitors
 from tocsin.web.call import Call, Reply, Route
-from tocsin.web.pages import address, assertions, attempt, depends, form, plain_words, view, words
+from tocsin.web.pages import address, assertions, attempt, depends, form, plain_words, view, whence, words
 from tocsin.web.pages.escalation import sentences as policy_sentences
 
 NUMBERS = (
@@ -61,6 +61,9 @@ def _start(call: Call, type_: str) -> dict[str, Any]:
         "assertions": [],
         "channels": None,
         "escalation_policy": None,
+        "monitoring_type": "local",
+        "locations": [],
+        "quorum": "majority",
         "notify_on_resolve": True,
         "flap_detection": True,
     }
@@ -91,7 +94,7 @@ def typed(call: Call, type_: str = "") -> dict[str, Any]:
     mode = view.first(call, "channels_mode", "default")
     data["channels"] = None if mode == "default" else [] if mode == "none" else view.every(call, "channels")
     data["escalation_policy"] = view.first(call, "escalation_policy") or None
-    return data
+    return data | whence.read_back(call)
 
 
 def of(monitor: Monitor) -> dict[str, Any]:
@@ -115,8 +118,9 @@ def words_of(call: Call, data: Mapping[str, Any], monitor: Monitor | None = None
     except (Invalid, NotFound):
         pass
     parents = depends.shown(data.get("parents") or (), _family(call)).splitlines()
+    extra = whence.sentences(call, data) + depends.sentences(parents)
     told = plain_words.sentences(whole, shown, _names(call, data.get("channels")))
-    return told + policy_sentences(call, data.get("escalation_policy")) + depends.sentences(parents)
+    return told + policy_sentences(call, data.get("escalation_policy")) + extra
 
 
 def _family(call: Call) -> dict[str, str]:
@@ -168,13 +172,14 @@ def _parts(call: Call, data: Mapping[str, Any], errors: Mapping[str, str]) -> di
         "assertion_ops": assertions.OPS,
         "fitting": assertion_terms.OPS,
         "settings": call.parts.settings,
+        **whence.shown(call, data, errors),
         **_inputs(data, errors),
     }
 
 
 def _on_page(path: str) -> bool:
     named = (*NUMBERS, "name", "tags", "channels", "escalation_policy")
-    return path.startswith(("target.", "assertions[", "parents")) or path in named
+    return path.startswith(("target.", "assertions[", "parents", "locations", "quorum", "monitoring")) or path in named
 
 
 def _inputs(data: Mapping[str, Any], errors: Mapping[str, str]) -> dict[str, Any]:

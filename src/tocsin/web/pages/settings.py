@@ -57,7 +57,7 @@ async def _page(
         made=made,
         key_name=key_name,
         did=did,
-        places=locations.visible(call.parts, call.who.workspace_id),
+        places=locations.visible(call.parts, call.who),
         partial_is_down=not preferences.partial_is_up(call.parts, call.who.workspace_id),
         roles=[r for r in ROLES if BY_ROLE[r] <= BY_ROLE[call.who.role]],
     )

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 from markupsafe import Markup
 
 from tocsin import __version__
-from tocsin.core import coverage, quarantine
+from tocsin.core import coverage, probe, quarantine
 from tocsin.core.access import may
 from tocsin.core.incident import Incident
 from tocsin.core.result import iso
@@ -108,9 +108,10 @@ def about(call: Call, incident: Incident) -> str:
     watched = call.parts.corridor.watchlist.find(incident.monitor_id)
     if watched is not None and watched.monitor.workspace_id == call.who.workspace_id:
         return watched.monitor.name
-    if incident.subject.startswith(quarantine.SUBJECT):
-        return f"Location {incident.subject.removeprefix(quarantine.SUBJECT)}"
-    return coverage.NAME if incident.subject == coverage.SUBJECT else "A deleted monitor"
+    for prefix in (quarantine.SUBJECT, probe.SUBJECT):
+        if incident.subject.startswith(prefix):
+            return f"Location {incident.subject.removeprefix(prefix)}"
+    return coverage.NAME if incident.subject == coverage.SUBJECT else incident.name or "A deleted monitor"
 
 
 @cache

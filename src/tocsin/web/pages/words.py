@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
 
 from markupsafe import Markup
+
+from tocsin.core import wording
+
+span = wording.span
+"""How long something lasted, in the words of messages."""
 
 _WORD = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*(?=[ ,;]|$)")
 """A word; what has a dot, a colon, a digit or a sign in it or behind it may be a name, and names keep their letters."""
@@ -55,19 +59,6 @@ def percent(share: float | None) -> str:
     return f"{shown:.2f}"
 
 
-def span(seconds: float) -> str:
-    """ "14 s", "14 min", "2 h 5 min", "3 days": how long something lasted."""
-    s = max(0, int(seconds))
-    if s < 60:
-        return f"{s} s"
-    if s < 3600:
-        return f"{s // 60} min"
-    if s < 86_400:
-        return f"{s // 3600} h {s % 3600 // 60} min" if s % 3600 >= 60 else f"{s // 3600} h"
-    days = s // 86_400
-    return f"{days} day{'' if days == 1 else 's'}"
-
-
 def every(seconds: float) -> str:
     """An interval: "60 s", "5 min", "1 h"."""
     if seconds >= 3600 and seconds % 3600 == 0:
@@ -75,11 +66,6 @@ def every(seconds: float) -> str:
     if seconds >= 120 and seconds % 60 == 0:
         return f"{seconds / 60:g} min"
     return f"{seconds:g} s"
-
-
-def since(at: datetime | None, now: datetime) -> str:
-    """How long ago that was, without "ago"."""
-    return "" if at is None else span((now - at) / timedelta(seconds=1))
 
 
 def clock(seconds: float) -> str:

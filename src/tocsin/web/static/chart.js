@@ -16,7 +16,7 @@ const ms = (v) => v == null ? "none" : v >= 10000 ? `${(v / 1000).toFixed(1)} s`
 let plot = null, data = null, range = box?.dataset.range;
 
 async function load() {
-  const reply = await fetch(`/monitors/${encodeURIComponent(box.dataset.monitor)}/chart?range=${range}`);
+  const reply = await fetch(`/monitors/${encodeURIComponent(box.dataset.monitor)}/chart?range=${range}&location=${encodeURIComponent(box.dataset.location ?? "")}`);
   if (!reply.ok) {
     box.textContent = "Response times could not be loaded. Checks and alerts go on.";
     plot = null;
@@ -128,7 +128,7 @@ if (box) {
     range = a.dataset.range;
     document.querySelectorAll("[data-range][aria-current]").forEach((o) => o.removeAttribute("aria-current"));
     a.setAttribute("aria-current", "true");
-    history.replaceState(null, "", `?range=${range}`);
+    history.replaceState(null, "", `?range=${range}${box.dataset.location ? `&location=${encodeURIComponent(box.dataset.location)}` : ""}`);
     load();
   });
   new ResizeObserver(() => { if (plot && plot.width !== box.clientWidth) plot.setSize({ width: box.clientWidth, height: 272 }); }).observe(box);

@@ -1,0 +1,118 @@
+"""Results on their way between instances. Whoever follows asks the primary again and again, at once when it has something:
+"here is what you lack of what I hold; this is how far I am", and gets the same back. So what was acknowledged is on two
+disks, a new primary is offered all that anybody holds, and the order of cuts and returns does not matter."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+
+import msgspec
+from msgspec import Struct
+
+from tocsin import telemetry
+from tocsin.errors import Invalid, Problem
+from tocsin.pipeline.corridor import Corridor
+from tocsin.store.carrying import Portion
+from tocsin.store.replica import Replica
+
+log = telemetry.logger("tocsin.cluster")
+
+EVERY_S = 1.0
+LEAST_S = 0.05
+PORTION = 500
+MOST_PORTIONS = 8
+EXPIRE_S = 3600.0
+
+
+class Exchange(Struct, frozen=True, kw_only=True):
+    """`portions`: results that the other side lacks, as far as is known. `ends`: up to which number of each source
+    everything is here. `more`: ask again at once."""
+
+    portions: tuple[Portion, ...] = ()
+    ends: dict[str, int] = {}
+    more: bool = False
+
+
+class Results:
+    """The results of one instance."""
+
+    def __init__(self, replica: Replica, corridor: Corridor, source: str) -> None:
+        self._transport, self._corridor, self._source = replica.transport, corridor, source
+        self._theirs: dict[str, int] = {}
+        self.stirred = asyncio.Event()
+        corridor.intake.kept = self.stirred.set
+
+    async def begin(self) -> None:
+        """Number what this instance stores from now on."""
+        await self._transport.number_as(self._source)
+
+    def forget(self) -> None:
+        """Another instance leads: how far it is will turn out."""
+        self._theirs = {}
+        self.stirred.set()
+
+    async def wait(self) -> None:
+        """Until there is something to say, or it is time to ask."""
+        await asyncio.sleep(LEAST_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(EVERY_S):
+                await self.stirred.wait()
+        self.stirred.clear()
+
+    async def offer(self) -> Exchange:
+        """As follower: what to say to the primary."""
+        ends = await self._transport.ends()
+        portions = await self._lacking(ends, self._theirs) if self._theirs else ()
+        return Exchange(portions=portions, ends=ends)
+
+    async def hear(self, said: Exchange) -> bool:
+        """As follower: take in what the primary answered. Whether to ask again at once."""
+        known, self._theirs = bool(self._theirs), said.ends or {"": 0}
+        for portion in said.portions:
+            await self._transport.take_in(portion)
+        ends = await self._transport.ends()
+        behind = any(said.ends.get(source, 0) < end for source, end in ends.items())
+        return said.more or (behind and not known)
+
+    async def answer(self, said: Exchange) -> Exchange:
+        """As primary: take in what a follower says, and give it what it lacks."""
+        for portion in said.portions:
+            await self._corridor.intake.take_in(portion.results)
+            await self._transport.advance(portion)
+        ends = await self._transport.ends()
+        portions = await self._lacking(ends, said.ends)
+        given = dict(said.ends)
+        given |= {portion.source: portion.upto for portion in portions}
+        more = any(given.get(source, 0) < end for source, end in ends.items())
+        return Exchange(portions=portions, ends=ends, more=more)
+
+    async def expire(self) -> None:
+        """Forget the numbers of results that are a day old."""
+        await self._transport.expire()
+
+    async def _lacking(self, ours: Mapping[str, int], theirs: Mapping[str, int]) -> tuple[Portion, ...]:
+        found: list[Portion] = []
+        for source, end in sorted(ours.items()):
+            after = theirs.get(source, 0)
+            while after < end and len(found) < MOST_PORTIONS:
+                portion = await self._transport.read(source, after, end, PORTION)
+                found.append(portion)
+                if portion.upto <= after:
+                    break
+                after = portion.upto
+        return tuple(found)
+
+
+def read(body: bytes) -> Exchange:
+    """An exchange from what came. Raises Invalid."""
+    try:
+        return msgspec.msgpack.decode(body, type=Exchange)
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise Invalid(Problem("", "results of another instance", str(error)[:200])) from None
+
+
+def write(said: Exchange) -> bytes:
+    """An exchange as it travels."""
+    return msgspec.msgpack.encode(said)

@@ -1,0 +1,141 @@
+"""An instance that is cut off from all others still looks, and tells what it sees, clearly marked as unconfirmed.
+
+Nothing of it is stored: who leads later judges from the results. It tells only of what was well when it was cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from tocsin import telemetry
+from tocsin.clock import Clock, new_id
+from tocsin.core.advance import advance
+from tocsin.core.alert import Message, about, rows_for
+from tocsin.core.alone import TELLS, together, unconfirmed
+from tocsin.core.consensus import Seat, Verdict, decide
+from tocsin.core.finding import finding_of
+from tocsin.core.incident import Incident
+from tocsin.core.maintenance import hush_of
+from tocsin.net import Net
+from tocsin.pipeline.attempt import attempt
+from tocsin.pipeline.judgement import Judgement
+from tocsin.pipeline.watched import Watched
+from tocsin.pipeline.watchlist import Watchlist
+from tocsin.secret import Secret
+
+log = telemetry.logger("tocsin.alone")
+
+LOOK_S = 1.0
+APART_S = 10.0
+"""A channel is told at most so often; what comes meanwhile is told together."""
+TRIES = 5
+SEND_S = 20.0
+AT_ONCE = 200
+
+_Waiting = tuple[str, str]
+
+
+class Alone:
+    """Looks while it is on: from `begin` to `end`."""
+
+    def __init__(
+        self, watchlist: Watchlist, judgement: Judgement, net: Net, clock: Clock, smtp_url: Secret | None
+    ) -> None:
+        self._watchlist, self._judgement = watchlist, judgement
+        self._net, self._clock, self._smtp_url = net, clock, smtp_url
+        self._task: asyncio.Task[None] | None = None
+        self._instance = self._place = ""
+        self._verdicts: dict[str, Verdict] = {}
+        self._incidents: dict[str, Incident] = {}
+        self._waiting: dict[_Waiting, deque[Message]] = {}
+        self._told_at: dict[_Waiting, float] = {}
+        self._tries: dict[_Waiting, int] = {}
+
+    @property
+    def on(self) -> bool:
+        """Whether it is."""
+        return self._task is not None
+
+    def begin(self, instance: str, place: str) -> None:
+        """This instance, which looks from there, is cut off."""
+        if self._task is None:
+            self._instance, self._place = instance, place
+            self._task = asyncio.create_task(self._look_on(), name="alone")
+            log.warning("alone.begun", instance=instance, place=place)
+
+    async def end(self) -> None:
+        """Others are there again."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._task = None
+        for known in (self._verdicts, self._incidents, self._waiting, self._told_at, self._tries):
+            known.clear()
+        log.warning("alone.ended")
+
+    async def look(self) -> None:
+        """Judge what is seen from here, and send what is due."""
+        now = self._clock.now()
+        for n, watched in enumerate(self._watchlist):
+            try:
+                self._judge(watched, now)
+            except Exception:
+                telemetry.faults.labels("alone").inc()
+                log.exception("alone.fault", monitor=watched.monitor.id)
+            if n % AT_ONCE == AT_ONCE - 1:
+                await asyncio.sleep(0)
+        await asyncio.gather(*(self._send(place) for place in tuple(self._waiting)))
+
+    def _judge(self, w: Watched, now: datetime) -> None:
+        state, id = w.states.get(self._place), w.monitor.id
+        if state is None or w.monitor.paused or w.gone or (w.incident is not None and w.incident.open):
+            return
+        fresh_s = w.monitor.fresh_s()
+        verdict = decide([Seat(location=self._place, state=state)], "any", fresh_s, self._verdicts.get(id), now)
+        self._verdicts[id] = verdict
+        if id not in self._incidents and verdict.value != "down":
+            return
+        telling = self._watchlist.telling(w.monitor.workspace_id)
+        terms = self._judgement.terms(w, telling, now)
+        hush = hush_of(telling.windows, w.monitor, now, telling.agenda)
+        step = advance(self._incidents.get(id), terms, finding_of(verdict), now, new_id=new_id(), hush=hush)
+        if step.incident is None:
+            return
+        self._incidents[id] = replace(step.incident, name=w.monitor.name)
+        told = replace(step, transitions=tuple(t for t in step.transitions if t.what in TELLS))
+        for row in rows_for(told, terms, about(w.monitor, verdict, w.shown), telling.hearers, now):
+            message = unconfirmed(row.message, self._instance, self._place)
+            self._waiting.setdefault((row.workspace_id, row.channel_id), deque()).append(message)
+
+    async def _send(self, to: _Waiting) -> None:
+        waiting, mono = self._waiting[to], self._clock.monotonic()
+        channel = self._watchlist.hearer(*to)
+        if not waiting or mono - self._told_at.get(to, -APART_S) < APART_S:
+            return
+        if channel is None or not channel.enabled:
+            waiting.clear()
+            return
+        some = tuple(waiting)
+        self._told_at[to] = mono
+        _, _, failure = await attempt(channel, together(some), self._net, self._smtp_url, SEND_S, None)
+        telemetry.notifications.labels(channel.type, "unconfirmed" if failure is None else "failed").inc()
+        self._tries[to] = 0 if failure is None else self._tries.get(to, 0) + 1
+        if failure is None or failure.permanent or self._tries[to] >= TRIES:
+            for _ in some:
+                waiting.popleft()
+        if failure is not None:
+            log.warning("alone.not_sent", channel=channel.id, error=str(failure))
+
+    async def _look_on(self) -> None:
+        while True:
+            await self._clock.sleep(LOOK_S)
+            try:
+                await self.look()
+            except Exception:
+                telemetry.faults.labels("alone").inc()
+                log.exception("alone.look_fault")

@@ -1,0 +1,58 @@
+"""An instance that is cut off from all others tells what it sees, marked as unconfirmed, and nothing twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from builders import a_channel, a_monitor, until
+from instances import Group
+from world import Web, webs
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[list[Web]]:
+    async with webs(2) as pair:
+        yield pair
+
+
+async def test_the_survivor_of_two_tells_unconfirmed_what_it_sees(group: Group, pair: list[Web]) -> None:
+    target, sink = pair
+    a, b = await group.gather("a", "b")
+    channel = a_channel(config={"url": sink.url})
+    monitor = a_monitor(
+        name="Shop",
+        target={"url": target.url},
+        interval_s=1,
+        timeout_s=0.8,
+        retries=0,
+        failure_threshold=2,
+        channels=(channel.id,),
+    )
+
+    def work(s) -> None:
+        s.channels.add(channel)
+        s.monitors.add(monitor)
+
+    await a.store.of("ws").write(work)
+    await a.corridor.channels_changed("ws")
+    await a.corridor.changed(monitor.id)
+    await until(lambda: b.corridor.watchlist.find(monitor.id) is not None, within_s=10)
+    await until(lambda: a.corridor.watchlist.get(monitor.id).verdict is not None, within_s=10)
+    await a.stop()
+    await until(lambda: b.corridor.alone.on, within_s=20)
+    target.status = 500
+    await until(lambda: sink.events == ["incident.opened"], within_s=20)
+    (told,) = sink.posts
+    assert told["monitor"]["name"] == "Shop"
+    assert told["reason"].endswith("(unconfirmed: seen from b alone)")
+    assert told["key"] == sink.calls[0][0]["idempotency-key"]
+    target.status = 200
+    await until(lambda: sink.events == ["incident.opened", "incident.resolved"], within_s=30)
+    await a.again()
+    await until(lambda: group.primary() is not None, within_s=20)
+    await until(lambda: not b.corridor.alone.on, within_s=10)
+    await asyncio.sleep(2)
+    assert sink.events == ["incident.opened", "incident.resolved"], "nobody confirms what was over"
