@@ -14,11 +14,12 @@ import msgspec
 
 from fuzz.parser import Parser, text
 from fuzz.pure import given
-from tocsin.cluster import api, disk, peers, proof, wire
+from tocsin.cluster import api, disk, peers, proof, results, wire, work
 from tocsin.cluster.routes import ROUTES
 from tocsin.core.boots import Boots
 from tocsin.core.membership import Member, Membership
-from tocsin.errors import Denied, Invalid
+from tocsin.core.result import Outcome
+from tocsin.errors import Denied, Invalid, PeerLost
 from tocsin.net.kept import Reply
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -55,6 +56,14 @@ def _bodies_hold(value: object) -> None:
 
 def _token(data: bytes) -> proof.Claims:
     return proof.claims_of(KEY, text(data), NOW)
+
+
+def _outcome(data: bytes) -> object:
+    return work.outcome_of(data)
+
+
+def _results(data: bytes) -> object:
+    return results.read(data)
 
 
 def _membership(data: bytes) -> Membership:
@@ -157,6 +166,11 @@ PARSERS = (
         ),
     ),
     Parser(name="tokens of instances", files=("cluster/proof.py",), read=_token, allowed=(Denied,), examples=_tokens),
+    Parser(name="results of an instance", files=("cluster/results.py",), read=_results, allowed=(Invalid,), examples=lambda: (results.write(results.Exchange()),)),
+    Parser(
+        name="outcomes of an instance", files=("cluster/work.py",), read=_outcome, allowed=(PeerLost,),
+        examples=lambda: (msgspec.msgpack.encode(Outcome(type="tcp", target="a:1", status="up", started_at=NOW)),),
+    ),
     Parser(name="memberships", files=("cluster/disk.py",), read=_membership, allowed=(Invalid,), examples=_memberships),
     Parser(
         name="refusals between instances", files=("cluster/peers.py",), read=_refusal, holds=_refusal_holds,
