@@ -34,7 +34,8 @@ class Web:
     `status` is what it answers; `script` (statuses, or (status, headers)) goes first. `hang` keeps callers waiting.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self.host = host
         self.status = 200
         self.script: deque[int | tuple[int, dict[str, str]]] = deque()
         self.hang: asyncio.Event | None = None
@@ -45,7 +46,7 @@ class Web:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/"
+        return f"http://{self.host}:{self.port}/"
 
     @property
     def posts(self) -> list[dict[str, Any]]:
@@ -57,7 +58,7 @@ class Web:
         return [post["event"] for post in self.posts]
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._serve, self.host, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

@@ -455,12 +455,22 @@ def test_terms_that_cannot_hold_are_refused() -> None:
         Terms(promise_factor=1.0)
     with pytest.raises(ValueError, match="beat_s"):
         Terms(beat_s=10)
+    with pytest.raises(ValueError, match="send_s"):
+        Terms(beat_s=1, lease_s=3)
 
 
 def test_a_snapshot_that_is_older_than_what_is_committed_is_refused() -> None:
     node, now = elected()
     with pytest.raises(ValueError, match="the snapshot goes to 0"):
-        node.step(now, SnapshotInstalled(position=Position(0, 0), membership=node.membership))
+        node.step(now, SnapshotInstalled(position=Position(7, 0), membership=node.membership))
+
+
+def test_what_is_committed_behind_a_snapshot_stays() -> None:
+    node, now = elected()
+    commit, last = node.commit, node.log.last
+    assert commit > 0
+    node.step(now, SnapshotInstalled(position=Position(0, 0), membership=node.membership))
+    assert (node.commit, node.log.last) == (commit, last)
 
 
 def test_how_long_nobody_was_heard_is_known() -> None:

@@ -36,9 +36,6 @@ log = telemetry.logger("tocsin.app")
 
 WHO_NOTE = "cluster:me"
 AGAIN_S = 5.0
-LEAST_BEAT_S = 5.0
-BEATS = 3
-"""Beats of a lease."""
 
 
 async def belongs(settings: Settings, store: Store) -> bool:
@@ -88,9 +85,13 @@ async def take_part(
 
 
 def terms_of(settings: Settings) -> Terms:
-    """The times of leases: a beat every 5 s, or as often as reports are set to."""
-    beat = min(LEAST_BEAT_S, float(settings["HEARTBEAT_INTERVAL_S"]))
-    return Terms(beat_s=beat, lease_s=BEATS * beat)
+    """The times of leases: a beat every 5 s, or as often as reports are set to; what fits into a lease shrinks with it."""
+    usual = Terms()
+    beat = min(usual.beat_s, float(settings["HEARTBEAT_INTERVAL_S"]))
+    share = beat / usual.beat_s
+    return Terms(
+        beat_s=beat, lease_s=usual.lease_s * share, send_s=usual.send_s * share, least_send_s=usual.least_send_s * share
+    )
 
 
 def _bound(settings: Settings) -> socket.socket:

@@ -102,6 +102,7 @@ class Beside:
         finally:
             path.unlink(missing_ok=True)
         if not self._of.torn:
+            self._of.settled.set()  # what came meanwhile is behind it in the log
             await self._of.hooks.applied(None)
             await self._say_where()
 

@@ -125,7 +125,7 @@ class Carrier:
 
     async def force(self) -> None:
         """Become primary alone: somebody states that all the others are off. Raises Conflict."""
-        await self._ask(lambda id: turn.Forced(id=id))
+        await self._ask(lambda id: turn.Forced(id=id, floor=int(time.time())))
 
     async def _ask(self, event: Callable[[str], turn.Event]) -> None:
         id, waiting = new_id(), asyncio.get_running_loop().create_future()

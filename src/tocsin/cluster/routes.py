@@ -59,7 +59,8 @@ async def snapshot(cluster: Cluster, ask: Ask) -> Any:
     replica = cluster.store.replica
     assert replica is not None
     await cluster.registry.must_belong(ask.who)
-    made = await replica.snapshot(disk.membership_bytes(cluster.carrier.node.membership))
+    kept = cluster.carrier.node.log
+    made = await replica.snapshot(lambda index: disk.membership_bytes(kept.membership_at(index)))
     path = Path(made.path)
     asyncio.get_running_loop().call_later(_SNAPSHOT_S, lambda: path.unlink(missing_ok=True))
     return {"id": path.stem, "size": made.size}

@@ -58,13 +58,14 @@ def follow(seat: Seat, sender: str, message: Append) -> None:
 
 
 def install(seat: Seat, event: SnapshotInstalled) -> None:
-    """Begin at the tables that were copied here. ValueError when they are older than what is committed here: what this
-    instance said it has must not go away."""
-    if event.position.index < seat.commit and not seat.diverged:
+    """Begin at the tables that were copied here; what the log holds behind them stays. ValueError when they are older than
+    what is committed here and not of this log: what this instance said it has must not go away."""
+    follows = seat.log.epoch_at(event.position.index) == event.position.epoch and not seat.diverged
+    if event.position.index < seat.commit and not (follows or seat.diverged):
         raise ValueError(f"the snapshot goes to {event.position.index}, but {seat.commit} entries are committed here")
     seat.diverged = False
     seat.log.replace(event.position, event.membership)
-    seat.commit = event.position.index
+    seat.commit = max(seat.commit, event.position.index) if follows else event.position.index
     kept = seat.log.last.index > event.position.index
     seat.write(cut=None if kept else event.position.index + 1, base=True)
 

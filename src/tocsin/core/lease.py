@@ -35,6 +35,8 @@ class Terms:
             raise ValueError(f"promise_factor must be at least {WORST_RATES:.4f}, not {self.promise_factor}")
         if not 0 < self.beat_s <= self.lease_s / 3:
             raise ValueError(f"beat_s must be above 0 and at most a third of lease_s, not {self.beat_s}")
+        if self.send_s >= self.lease_s - self.beat_s:  # no lease would ever outlast a message: nobody could be admitted
+            raise ValueError(f"send_s must be less than lease_s without beat_s, not {self.send_s}")
 
     @property
     def promise_s(self) -> float:
