@@ -12,7 +12,8 @@ from builders import ALICE, until
 from tocsin.clock import SystemClock
 from tocsin.cluster import disk, joining
 from tocsin.cluster.api import Api
-from tocsin.cluster.instance import PEERS_NOTE, Cluster, system_info
+from tocsin.cluster.instance import PEERS_NOTE, Cluster, Home
+from tocsin.cluster.machine import system_info
 from tocsin.cluster.routes import ROUTES
 from tocsin.core.account import User, Workspace
 from tocsin.core.instance import Instance
@@ -86,17 +87,23 @@ class One:
     async def join(self, url: str, secret: Secret = SECRET, **more: Any) -> None:
         await self.open()
         me = self.me(**more)
-        given, _pin = await joining.join(self.net, url, secret, registration(me))
+        try:
+            given, _pin = await joining.join(self.net, url, secret, registration(me))
+        except BaseException:
+            self.sock.close()
+            await self.net.close()
+            await self.store.close()
+            raise
         assert self.store.replica is not None
         await self.store.everything().write(lambda s: s.notes.set(PEERS_NOTE, [_plain(p) for p in given.peers]))
         await disk.enrol(self.store.replica, Me(id=me.id, incarnation=me.incarnation), given.clusterKey)
         await self.start(me)
 
     async def start(self, me: Instance | None = None) -> None:
-        self.cluster = await Cluster.begin(
-            me=me or self.me(), store=self.store, corridor=self.corridor, clock=self.clock, net=self.net, secret=SECRET,
-            folder=self.folder / "control", terms=TERMS, heartbeat_s=1.0,
-        )  # fmt: skip
+        home = Home(
+            store=self.store, corridor=self.corridor, clock=self.clock, net=self.net, folder=self.folder / "control"
+        )
+        self.cluster = await Cluster.begin(me or self.me(), home, secret=SECRET, terms=TERMS, heartbeat_s=1.0)
         await self.corridor.start(leads=False)
         config = configuration(None, per_address=0, grace_s=1)
         self.listening = Listening(Api(self.cluster, ROUTES), self.sock, self.context, config)
@@ -136,13 +143,14 @@ class One:
 def registration(me: Instance) -> dict[str, Any]:
     return {
         "instanceId": me.id, "instanceName": me.name, "location": me.location, "version": me.version,
-        "failoverOrder": me.failover_order, "publicEndpoint": me.sync_url or None, "systemInfo": system_info(),
+        "failoverOrder": me.failover_order, "publicEndpoint": me.sync_url or None, "webUrl": me.web_url,
+        "systemInfo": system_info(),
         "incarnation": me.incarnation, "fingerprint": me.fingerprint, "witness": me.witness,
     }  # fmt: skip
 
 
 def _plain(peer: Any) -> dict[str, str]:
-    return {"id": peer.id, "url": peer.url, "fingerprint": peer.fingerprint}
+    return {"id": peer.id, "url": peer.url, "fingerprint": peer.fingerprint, "web": peer.web}
 
 
 class Group:

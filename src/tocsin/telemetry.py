@@ -81,6 +81,12 @@ registrations = Counter(
     ["outcome"],
     registry=REGISTRY,
 )
+cluster_alarms = Counter(
+    "tocsin_cluster_alarms_total",
+    "What may be an attack, or an instance that runs twice, by kind",
+    ["kind"],
+    registry=REGISTRY,
+)
 sync_requests = Counter("tocsin_sync_requests_total", "Requests to the sync API", ["status"], registry=REGISTRY)
 stale_epochs = Counter("tocsin_cluster_stale_epochs_total", "Requests of an epoch that is over", registry=REGISTRY)
 store_errors = Counter("tocsin_store_errors_total", "Failed uses of the database", registry=REGISTRY)

@@ -45,7 +45,7 @@ async def test_what_the_primary_writes_everybody_has(group: Group) -> None:
         assert found.target["headers"] == {"Authorization": "secret"}
         with pytest.raises(NotPrimary) as refused:
             await add(one, name="Another")
-        assert refused.value.primary == "http://a.example"
+        assert refused.value.primary == "http://a.example"  # where people reach it, not its peers
 
 
 async def test_when_the_primary_is_lost_another_one_leads(group: Group) -> None:

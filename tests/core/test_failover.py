@@ -258,6 +258,7 @@ def test_an_office_is_handed_over_when_the_next_has_everything() -> None:
 def test_a_promotion_by_force_cuts_the_membership_to_one() -> None:
     node = a_node("b", members("a", "b"), epoch=3)
     effects = node.step(1.0, Forced(id="f"))
+    assert [done.id for done in found(Done, effects)] == ["f"]  # whoever asked is told
     assert (node.role, node.epoch, node.membership.voters()) == ("primary", 1003, ("b",))
     assert [(m.id, m.kind) for m in node.membership.members] == [("a", "observer"), ("b", "voter")]
     assert said(effects, "a") != [], "who is off hears of it when it is there again"

@@ -250,7 +250,7 @@ def _membership() -> Any:
     return Membership(user_id="charlie", workspace_id="ws", role="ADMIN")
 
 
-# Of no workspace: the first setup, people as such, instance facts, and rows already told apart by the move.
+# Of no workspace: the first setup, people as such, instances and their facts, and rows already told apart by the move.
 _OF_NO_WORKSPACE = {
     "accounts.setup_done", "accounts.create_first", "accounts.add_user", "notes.get", "notes.set",
     "rollups.roll", "results.newest_at", "instances.all", "instances.get", "instances.put", "instances.remove",

@@ -13,7 +13,8 @@ from tocsin import __version__, telemetry
 from tocsin.clock import Clock, new_id
 from tocsin.cluster import disk, joining
 from tocsin.cluster.api import Api
-from tocsin.cluster.instance import PEERS_NOTE, Cluster, system_info
+from tocsin.cluster.instance import PEERS_NOTE, Cluster, Home
+from tocsin.cluster.machine import system_info
 from tocsin.cluster.routes import ROUTES
 from tocsin.cluster.wire import SystemInfo
 from tocsin.core.instance import Instance
@@ -67,8 +68,8 @@ async def take_part(
     if state is None:
         me = await _begin(settings, store, replica, net, me)
     cluster = await Cluster.begin(
-        me=me, store=store, corridor=corridor, clock=clock, net=net, secret=settings["SYNC_SECRET"], folder=folder,
-        terms=terms_of(settings), heartbeat_s=float(settings["HEARTBEAT_INTERVAL_S"]),
+        me, Home(store=store, corridor=corridor, clock=clock, net=net, folder=folder),
+        secret=settings["SYNC_SECRET"], terms=terms_of(settings), heartbeat_s=float(settings["HEARTBEAT_INTERVAL_S"]),
     )  # fmt: skip
     api = Api(cluster, ROUTES)
     config = configuration(api, per_address=settings["CONNECTIONS_PER_ADDRESS"], grace_s=1)

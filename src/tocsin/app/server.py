@@ -26,6 +26,7 @@ from tocsin.app.local import local_of
 from tocsin.app.memory import settle_memory, share_heaps
 from tocsin.app.reach import Reaching
 from tocsin.clock import Clock, SystemClock
+from tocsin.cluster.instance import Cluster
 from tocsin.core.result import CheckResult
 from tocsin.net import Net
 from tocsin.net.egress import Egress
@@ -100,11 +101,7 @@ async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> t
     host: str = settings["HOST"]
     listening = port.bind(host, settings["PORT"])
     closing.callback(listening.close)
-    store = await Store.open(
-        settings.database_url, clock=clock, sealing_key=derive(master, "sealing"), spool_dir=data / "spool",
-        retry_attempts=settings["DB_RETRY_ATTEMPTS"], retry_delay_s=settings["DB_RETRY_DELAY_MS"] / 1000,
-    )  # fmt: skip
-    closing.push_async_callback(store.close)
+    store = await _store(settings, clock, derive(master, "sealing"), closing)
     several = await instance.belongs(settings, store)
     if not several:
         await begin_all(store, clock)
@@ -120,11 +117,7 @@ async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> t
     if several:
         reached = settings.reached_at(listening.getsockname()[1])
         cluster = await instance.take_part(settings, store, corridor, clock, reached, closing)
-    await corridor.start(leads=cluster is None)
-    closing.push_async_callback(corridor.stop)
-    if cluster is not None:
-        await cluster.start()
-        closing.push_async_callback(cluster.stop)
+    await _run(corridor, cluster, closing)
     is_set_up = await _is_set_up(store)
     token = None if port.only_loopback(host) or is_set_up else secrets.token_urlsafe(18)
     parts = Parts(
@@ -132,6 +125,27 @@ async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> t
         signing_key=derive(master, "signing"), setup_token=token, is_set_up=is_set_up,
     )  # fmt: skip
     return parts, listening
+
+
+async def _store(settings: Settings, clock: Clock, sealing_key: bytes, closing: AsyncExitStack) -> Store:
+    store = await Store.open(
+        settings.database_url,
+        clock=clock,
+        sealing_key=sealing_key,
+        spool_dir=settings.data_dir / "spool",
+        retry_attempts=settings["DB_RETRY_ATTEMPTS"],
+        retry_delay_s=settings["DB_RETRY_DELAY_MS"] / 1000,
+    )
+    closing.push_async_callback(store.close)
+    return store
+
+
+async def _run(corridor: Corridor, cluster: Cluster | None, closing: AsyncExitStack) -> None:
+    await corridor.start(leads=cluster is None)
+    closing.push_async_callback(corridor.stop)
+    if cluster is not None:
+        await cluster.start()
+        closing.push_async_callback(cluster.stop)
 
 
 def _corridor(

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from tocsin import telemetry
-from tocsin.cluster import wire
-from tocsin.cluster.peers import EPOCH
+from tocsin.cluster import watch, wire
+from tocsin.cluster.peers import BOOT, EPOCH
 from tocsin.cluster.proof import Claims
 from tocsin.core.limits import Attempts, TooMany
 from tocsin.errors import Conflict, Denied, Invalid, NotFound, NotPrimary, StoreUnavailable
@@ -24,6 +24,7 @@ log = telemetry.logger("tocsin.cluster")
 
 BODY_S = 30.0
 WRONG_PER_MINUTE = 30
+STRANGERS_PER_MINUTE = 60
 Who = Literal["anyone", "member", "sync", "report", "results"]
 """Who may call a route: anyone; who shows a token that a member signed; who shows one that was given out for this."""
 
@@ -66,7 +67,7 @@ class Api:
     def __init__(self, cluster: Cluster, routes: tuple[SyncRoute, ...]) -> None:
         self._cluster = cluster
         self._routes = [(tuple(filter(None, route.path.split("/"))), route) for route in routes]
-        self._wrong = Attempts(WRONG_PER_MINUTE)
+        self._wrong, self._strangers = Attempts(WRONG_PER_MINUTE), Attempts(STRANGERS_PER_MINUTE)
 
     async def __call__(
         self, scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
@@ -81,6 +82,9 @@ class Api:
             kind, body = ("application/octet-stream", data) if raw else ("application/json", wire.write(data))
         except Exception as error:
             status, said, headers = refusal(error)
+            if isinstance(error, NotPrimary):
+                carrier = self._cluster.carrier
+                said |= {"epoch": carrier.node.epoch, "urls": self._cluster.peers.urls(carrier.node.primary)}
             if status == 500:
                 log.exception("cluster.api_failed", path=scope["path"][:80])
             kind, body = "application/problem+json", wire.write(said)
@@ -114,22 +118,33 @@ class Api:
         raise NotFound("there is nothing at this URL" if not allowed else f"this URL takes {', '.join(allowed)} only")
 
     async def _let_in(self, route: SyncRoute, headers: Mapping[str, str], client: str) -> Claims | None:
+        now = asyncio.get_running_loop().time()
         if route.who == "anyone":
+            if route.method != "GET":
+                self._strangers.count(client, now)
             return None
         try:
-            if route.who == "member":
-                return self._cluster.registry.signed(headers)
-            return await self._cluster.registry.who(headers, route.who)
-        except Denied:
-            self._wrong.count(client, asyncio.get_running_loop().time())
+            if route.who != "member":
+                return await self._cluster.registry.who(headers, route.who)
+            claims = self._cluster.registry.signed(headers)
+        except Denied as denied:
+            try:
+                self._wrong.count(client, now)
+            except TooMany:
+                self._cluster.registry.refused(
+                    "token", f"{client} keeps asking the sync API with wrong tokens: {denied}"
+                )
+                raise
             raise
+        watch.must_be_alone(self._cluster, claims.instance, headers.get(BOOT, ""), client)
+        return claims
 
     def _fence(self, headers: Mapping[str, str]) -> None:
-        given = headers.get(EPOCH, "")
-        if not given.isdigit():
+        given = number(headers.get(EPOCH, ""))
+        if given is None:
             return
         carrier = self._cluster.carrier
-        if (stale := carrier.node.fence(int(given))) is not None:
+        if (stale := carrier.node.fence(given)) is not None:
             telemetry.stale_epochs.inc()
             raise NotPrimary(f"epoch {given} is over: this is epoch {stale.epoch}", primary=carrier.primary_url())
 
@@ -167,6 +182,11 @@ def refusal(error: Exception) -> tuple[int, dict[str, Any], dict[str, str]]:
             return 500, _problem(500, "a fault of this instance; its log says more"), {}
 
 
+def number(text: str) -> int | None:
+    """The whole number that these digits are, None when they are something else."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else None
+
+
 def _is_this_machine(address: str) -> bool:
     try:
         return ipaddress.ip_address(address).is_loopback
@@ -183,8 +203,8 @@ def _problem(status: int, detail: str) -> dict[str, Any]:
 
 
 async def _read(receive: Callable[[], Awaitable[Any]], headers: Mapping[str, str], most: int) -> bytes:
-    told = headers.get("content-length", "")
-    if told.isdigit() and int(told) > most:
+    told = number(headers.get("content-length", ""))
+    if told is not None and told > most:
         raise TooLarge(f"expected at most {most} bytes, found {told}")
     chunks: list[bytes] = []
     size = 0

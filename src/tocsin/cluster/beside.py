@@ -48,11 +48,11 @@ class Beside:
                 if standing.leads:
                     await self._of.replica.apply(self._of.node.commit)
                     await self._of.replica.lead(standing.epoch, self._of)
-                elif standing.role == "follower":
+                else:
                     self._said = self._of.peers.web(standing.primary)
                     await self._of.replica.follow(self._said)
-                else:
-                    continue
+                    if standing.role != "follower":
+                        continue
                 if standing == self._of.standing:
                     await self._of.hooks.turned(standing)
             except Exception:

@@ -337,7 +337,7 @@ class Carrier:
         self._commits = left
 
     def _not_primary(self) -> NotPrimary:
-        return NotPrimary(primary=self.primary_url(), retry_after_s=self.terms.lease_s, in_doubt=True)
+        return NotPrimary(primary=self.peers.web(self.node.primary), retry_after_s=self.terms.lease_s, in_doubt=True)
 
     async def _begin_again(self) -> None:
         """The disk may not be as the node believes: begin again from what is there."""

@@ -8,7 +8,7 @@ from msgspec import Struct
 from tocsin.core.control_log import MEMBERS, Entry, Position
 from tocsin.core.membership import Member, Membership
 from tocsin.core.turn import Disk, Me, Write
-from tocsin.errors import Conflict
+from tocsin.errors import Conflict, Invalid, Problem
 from tocsin.store.control import Entry as StoredEntry
 from tocsin.store.control import Position as StoredPosition
 from tocsin.store.replica import Replica, Save
@@ -83,6 +83,8 @@ def entry_of(entry: StoredEntry) -> Entry:
 
 def stored(entry: Entry) -> StoredEntry:
     """An entry as the store keeps it."""
+    if (entry.kind == MEMBERS) != (entry.membership is not None):
+        raise Invalid(Problem("entries", f"a membership in entries of kind {MEMBERS!r} only", entry.kind))
     payload = entry.payload if entry.membership is None else membership_bytes(entry.membership)
     return StoredEntry(epoch=entry.epoch, index=entry.index, kind=entry.kind, payload=payload)
 
@@ -93,8 +95,11 @@ def membership_bytes(membership: Membership) -> bytes:
 
 
 def membership_of(data: bytes) -> Membership:
-    """The membership again."""
-    return msgspec.msgpack.decode(data, type=Membership)
+    """The membership again. Invalid when it is none."""
+    try:
+        return msgspec.msgpack.decode(data, type=Membership)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Invalid(Problem("", "a membership as the store keeps it", str(error))) from None
 
 
 def _encoded(standing: Standing) -> bytes:

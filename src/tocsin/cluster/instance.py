@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import platform
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,17 @@ import msgspec
 
 from tocsin import __version__, telemetry
 from tocsin.clock import Clock
-from tocsin.cluster import results, wire
+from tocsin.cluster import results, watch, wire
+from tocsin.cluster.alarm import Alarm
 from tocsin.cluster.carrier import Carrier
+from tocsin.cluster.machine import usage
 from tocsin.cluster.peers import Peers
 from tocsin.cluster.registry import Registry
 from tocsin.cluster.results import EXPIRE_S, Results
 from tocsin.cluster.standing import Hooks, Standing
 from tocsin.cluster.wire import ConnectionStatus, Heartbeat, Peer, SystemMetrics
 from tocsin.cluster.work import POLL_S, Task, Tasks, Work, carry_out
+from tocsin.core.boots import Boots
 from tocsin.core.instance import Instance, InstanceRole
 from tocsin.core.lease import Terms
 from tocsin.core.probe import Health, Sign, heard
@@ -35,7 +38,7 @@ from tocsin.store.replica import Applied, Replica
 
 log = telemetry.logger("tocsin.cluster")
 
-ADMIT_S, LOOK_S = 1.0, 1.0
+ADMIT_S = LOOK_S = 1.0
 SILENT_S = POLL_S + 20.0
 """An instance that has asked for no work for so long is lost."""
 ALONE_LEASES = 2
@@ -51,6 +54,17 @@ class Heard:
 
     at: float
     said: Heartbeat
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Home:
+    """What an instance is made of besides: `folder` is where copies of tables are put."""
+
+    store: Store
+    corridor: Corridor
+    clock: Clock
+    net: Net
+    folder: Path
 
 
 async def _nobody(_: str) -> None:
@@ -72,8 +86,11 @@ class Cluster:
     peers: Peers
     heartbeat_s: float
     folder: Path
+    alarm: Alarm
+    boots: Boots
     results: Results
     heard: dict[str, Heard] = field(default_factory=dict[str, Heard])
+    names: dict[str, str] = field(default_factory=dict[str, str])
     forget: Callable[[], None] = lambda: None
     followed: Callable[[str], Awaitable[None]] = _nobody
     web_urls: tuple[str, ...] = ()
@@ -87,24 +104,27 @@ class Cluster:
 
     @classmethod
     async def begin(
-        cls, *, me: Instance, store: Store, corridor: Corridor, clock: Clock, net: Net, secret: Secret | None, folder: Path,
-        terms: Terms, heartbeat_s: float,
-    ) -> Cluster:  # fmt: skip
+        cls, me: Instance, home: Home, *, secret: Secret | None, terms: Terms, heartbeat_s: float
+    ) -> Cluster:
         """The cluster side of an instance that belongs to one already (`disk.found` or `disk.enrol` was done)."""
-        replica = _replica_of(store)
+        replica = _replica_of(home.store)
         key = await replica.cluster_key()
         hooks = Hooks()
-        peers = Peers(net, me.id)
-        carrier = await Carrier.begin(replica, peers, hooks, folder, terms)
-        registry = Registry(store, carrier, me, secret, key, clock)
+        peers = Peers(home.net, me.id)
+        carrier = await Carrier.begin(replica, peers, hooks, home.folder, terms)
+        registry = Registry(home.store, carrier, me, secret, key, home.clock)
         made = cls(
-            me=me, store=store, corridor=corridor, clock=clock, carrier=carrier, registry=registry, peers=peers,
-            heartbeat_s=heartbeat_s, folder=folder,
-            results=Results(replica, corridor, f"{me.id}:{me.incarnation}"),
+            me=me, store=home.store, corridor=home.corridor, clock=home.clock, carrier=carrier, registry=registry,
+            peers=peers, heartbeat_s=heartbeat_s, folder=home.folder,
+            alarm=Alarm(home.store, home.corridor.live, home.clock, carrier.may_write),
+            boots=Boots(2 * terms.beat_s, 12 * terms.beat_s),
+            results=Results(replica, home.corridor, f"{me.id}:{me.incarnation}"),
         )  # fmt: skip
         peers.token, registry.changed = registry.own_token, made.learn
+        registry.refused = lambda cause, text: made.alarm.ring("instance.refused", cause, text)
+        peers.other = partial(watch.shows_another, made)
         hooks.turned, hooks.applied = made.turned, made.applied
-        corridor.delivery.budget = carrier.may_send
+        home.corridor.delivery.budget = carrier.may_send
         await made.results.begin()
         await made.learn()
         return made
@@ -113,14 +133,9 @@ class Cluster:
         """Take part from now on."""
         self.carrier.start()
         loops = (
-            self._admit_on,
-            self._report_on,
-            self._work_on,
-            self._results_on,
-            self._expire_on,
-            self._alone_on,
-            self._look_on,
-        )
+            self._admit_on, self._report_on, self._work_on, self._results_on, self._expire_on, self._alone_on,
+            self._look_on, self._watch_on, self.alarm.tell,
+        )  # fmt: skip
         self._tasks = [asyncio.create_task(_ever(loop), name=f"cluster {loop.__name__}") for loop in loops]
 
     async def stop(self) -> None:
@@ -175,7 +190,7 @@ class Cluster:
         known = {one.id: one for one in await self.store.everything().read(lambda s: s.instances.all())}
         before = known.get(self.me.id)
         me = self.me if before is None else msgspec.structs.replace(
-            self.me, created_at=before.created_at, failover_order=before.failover_order
+            self.me, created_at=before.created_at, failover_order=before.failover_order, name=before.name
         )  # fmt: skip
         if before != me:
             await self.store.everything().write(lambda s: s.instances.put(me))
@@ -212,6 +227,7 @@ class Cluster:
             known = {peer.id for peer in peers if peer.url}
             peers += [peer for peer in first if peer.id not in known]
         self.peers.learn(peers)
+        self.names = {one.id: one.name for one in found}
         first = self.carrier.standing.primary
         self.web_urls = tuple(one.web_url for one in sorted(found, key=lambda one: one.id != first) if one.web_url)
         self.corridor.runner.others = self.work.locations(
@@ -228,7 +244,7 @@ class Cluster:
             timestamp=iso(self.clock.now()) or "",
             status="failing" if stalled else "degraded" if self.sync_errors > 3 else "healthy",
             uptime=status["uptime_s"],
-            systemMetrics=SystemMetrics(activeEndpoints=status["active"], **_usage(self.store)),
+            systemMetrics=SystemMetrics(activeEndpoints=status["active"], **usage()),
             connectionStatus=ConnectionStatus(primaryReachable=self.sync_errors == 0, syncErrors=self.sync_errors),
             version=__version__,
         )
@@ -250,6 +266,9 @@ class Cluster:
             self.sync_errors += 1
             log.warning("cluster.not_reported", error=str(error))
         await asyncio.sleep(min(self.heartbeat_s, 5.0 if self.sync_errors else self.heartbeat_s))
+
+    async def _watch_on(self) -> None:
+        await watch.tell_pages(self)
 
     async def _work_on(self) -> None:
         """Ask the primary what is to be checked besides the schedule, and do it."""
@@ -363,29 +382,3 @@ def _replica_of(store: Store) -> Replica:
     if store.replica is None:
         raise Conflict("several instances with disks of their own need SQLite")
     return store.replica
-
-
-def system_info() -> dict[str, Any]:
-    """The machine, for the registry."""
-    import os
-
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {
-        "platform": platform.system().lower(), "arch": platform.machine(),
-        "nodeVersion": f"Python {platform.python_version()}", "memory": memory, "cpu": os.cpu_count() or 1,
-    }  # fmt: skip
-
-
-def _usage(store: Store) -> dict[str, float]:
-    """Percent of processor, memory and disk in use."""
-    import os
-
-    load = os.getloadavg()[0] / (os.cpu_count() or 1) * 100
-    total, available = 1, 0
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            lines = dict(line.split(":", 1) for line in file)
-        total, available = (int(lines[name].split()[0]) for name in ("MemTotal", "MemAvailable"))
-    except (OSError, KeyError, ValueError):
-        pass
-    return {"cpuUsage": round(min(load, 100.0), 1), "memoryUsage": round((1 - available / total) * 100, 1)}

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from tocsin.clock import new_id
 from tocsin.cluster import wire
 from tocsin.cluster.wire import Answer, Peer, Said
 from tocsin.core.peer import Message
@@ -16,11 +17,11 @@ from tocsin.core.plain import as_map, clip, loads
 from tocsin.errors import Conflict, Denied, Invalid, NotFound, NotPrimary, PeerLost
 from tocsin.net import Net
 from tocsin.net import url as urls
-from tocsin.net.kept import Kept, Reply
+from tocsin.net.kept import Kept, OtherCertificate, Reply
 
 SAY_S = 4.0
 ASK_S = 15.0
-EPOCH = "x-tocsin-epoch"
+EPOCH, BOOT = "x-tocsin-epoch", "x-tocsin-boot"
 
 
 class Line:
@@ -37,7 +38,7 @@ class Line:
 
     async def ask(
         self, method: str, path: str, body: Any = None, *, token: str = "", epoch: int | None = None,
-        timeout_s: float = ASK_S,
+        boot: str = "", timeout_s: float = ASK_S,
     ) -> Reply:  # fmt: skip
         """The answer when it is a good one. Raises PeerLost, or what its problem says (see `raised`)."""
         headers = [("Content-Type", "application/json")]
@@ -45,6 +46,8 @@ class Line:
             headers.append(("Authorization", f"Bearer {token}"))
         if epoch is not None:
             headers.append((EPOCH, str(epoch)))
+        if boot:
+            headers.append((BOOT, boot))
         data = b"" if body is None else body if isinstance(body, bytes) else wire.write(body)
         reply = await self._kept.ask(method, path, headers, data, timeout_s=timeout_s)
         if not 200 <= reply.status < 300:
@@ -75,11 +78,14 @@ def raised(reply: Reply, url: str) -> Exception:
 
 
 class Peers:
-    """The book of addresses, and the lines that are open. `token` gives what this instance shows."""
+    """The book of addresses, and the lines that are open. `token` gives what this instance shows; `boot` names this process;
+    `other` hears of an instance (its id) that shows another certificate than it registered with."""
 
     def __init__(self, net: Net, me: str) -> None:
         self._net, self._me = net, me
         self.token: Callable[[], str] = lambda: ""
+        self.other: Callable[[str, str], None] = lambda of, why: None
+        self.boot = new_id()
         self._book: dict[str, Peer] = {}
         self._lines: dict[str, Line] = {}
 
@@ -110,6 +116,10 @@ class Peers:
         """Where that instance is reached, if it is known."""
         peer = self._book.get(of) if of is not None else None
         return peer.url if peer is not None else None
+
+    def urls(self, first: str | None) -> list[str]:
+        """Where all others are reached, that instance first."""
+        return [peer.url for peer in sorted(self._book.values(), key=lambda peer: (peer.id != first, peer.url))]
 
     def web(self, of: str | None) -> str | None:
         """Where people reach that instance, if it is known."""
@@ -143,7 +153,13 @@ class Peers:
         self, to: str, method: str, path: str, body: Any = None, *, epoch: int | None = None, timeout_s: float = ASK_S
     ) -> Reply:
         """A good answer of that instance; see Line.ask."""
-        return await self.line(to).ask(method, path, body, token=self.token(), epoch=epoch, timeout_s=timeout_s)
+        try:
+            return await self.line(to).ask(
+                method, path, body, token=self.token(), epoch=epoch, boot=self.boot, timeout_s=timeout_s
+            )
+        except OtherCertificate as other:
+            self.other(to, str(other))
+            raise
 
     async def snapshot(self, of: str, into: Path) -> Path:
         """A snapshot of that instance's tables, in a new file in this folder. Raises PeerLost."""

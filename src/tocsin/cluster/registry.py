@@ -6,7 +6,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -22,6 +22,7 @@ from tocsin.core.result import iso
 from tocsin.errors import Conflict, Denied, NotPrimary
 from tocsin.secret import Secret
 from tocsin.store import Store
+from tocsin.store.session import Session
 
 log = telemetry.logger("tocsin.cluster")
 
@@ -40,12 +41,13 @@ class Registry:
         self._secret, self._key, self._clock = secret, cluster_key, clock
         self._nonces: dict[str, float] = {}
         self.changed: Callable[[], Awaitable[None]] = _nothing
+        self.refused: Callable[[str, str], None] = lambda cause, text: None
 
     # Registration ----------------------------------------------------------------------------------------------------
     def hello(self, asked: Hello) -> Welcome:
         """What shows the joining side that it is right here. Denied where no shared secret is set."""
         secret = self._must_have_secret()
-        _must_understand(asked.wire)
+        must_understand(asked.wire)
         now = self._clock.monotonic()
         self._nonces = {nonce: until for nonce, until in self._nonces.items() if until > now}
         if len(self._nonces) >= MOST_NONCES:
@@ -54,32 +56,47 @@ class Registry:
         self._nonces[nonce] = now + NONCE_S
         return Welcome(nonce=nonce, proof=proof.of_server(secret, asked.nonce, nonce, self._me.fingerprint))
 
-    async def register(self, asked: Registration) -> Registered:
+    async def register(self, asked: Registration, client: str) -> Registered:
         """Take an instance in, or give one that is in a new token. Denied for a wrong or repeated proof, Conflict for a name
         or location that another one has, NotPrimary elsewhere."""
-        secret = self._must_have_secret()
-        _must_understand(asked.wire)
-        if self._nonces.pop(asked.nonce, 0.0) <= self._clock.monotonic():
-            self._refuse(
-                "nonce", asked, "expected the number this instance gave out a minute ago at most, found another"
-            )
-        if not proof.same(asked.proof, proof.of_joiner(secret, asked)):
-            self._refuse("secret", asked, "expected TOCSIN_SYNC_SECRET as it is set here, found another one")
+        self._must_be_proved(asked, client)
         if not self._carrier.standing.leads:
             raise NotPrimary(primary=self._carrier.primary_url())
         if asked.instanceId == self._me.id:
-            self._refuse(
-                "clone",
-                asked,
-                "expected another instance, found one with this one's identity: its data folder is a copy",
-            )
+            words = "expected another instance, found one with this one's identity: its data folder is a copy"
+            self._refuse("clone", asked, client, words)
         now = self._clock.now()
         instance = _instance_of(asked, now)
         token, claims = proof.token(self._key, asked.instanceId, MAY, now)
+        until = datetime.fromtimestamp(claims.expires_at, UTC)
+        try:
+            await self._keep(instance, proof.hash_of(claims.id), until)
+        except Conflict:
+            telemetry.registrations.labels("taken").inc()
+            raise
+        telemetry.registrations.labels("taken_in").inc()
+        await self.changed()
+        log.info("cluster.registered", instance=instance.id, name=instance.name, location=instance.location)
+        peers = await self.peers()
+        return Registered(
+            instanceId=instance.id, token=token, expiresAt=iso(until) or "", permissions=MAY, clusterKey=self._key,
+            primary=self._me.id, peers=peers, urls=tuple(peer.url for peer in peers if peer.url),
+        )  # fmt: skip
 
-        def keep(s: Any) -> None:
-            known = {one.id: one for one in s.instances.all()}
-            before = known.get(instance.id)
+    def _must_be_proved(self, asked: Registration, client: str) -> None:
+        secret = self._must_have_secret()
+        must_understand(asked.wire)
+        if self._nonces.pop(asked.nonce, 0.0) <= self._clock.monotonic():
+            words = "expected the number this instance gave out a minute ago at most, found another"
+            self._refuse("nonce", asked, client, words)
+        if not proof.same(asked.proof, proof.of_joiner(secret, asked)):
+            self._refuse("secret", asked, client, "expected TOCSIN_SYNC_SECRET as it is set here, found another one")
+
+    async def _keep(self, instance: Instance, token_hash: str, until: datetime) -> None:
+        """The row and its token, both or none. Conflict when another instance has its name or location."""
+
+        def work(s: Session) -> None:
+            before = next((one for one in s.instances.all() if one.id == instance.id), None)
             if instance.location == self._me.location:
                 raise Conflict(
                     f"location: expected a code of its own, found {instance.location!r}, which is the primary's"
@@ -89,22 +106,9 @@ class Registry:
             s.instances.put(
                 instance if before is None else msgspec.structs.replace(instance, created_at=before.created_at)
             )
-            s.instances.add_token(instance.id, proof.hash_of(claims.id), datetime.fromtimestamp(claims.expires_at, UTC))
+            s.instances.add_token(instance.id, token_hash, until)
 
-        try:
-            await self._store.everything(by=f"instance {asked.instanceName}").write(keep)
-        except Conflict as taken:
-            telemetry.registrations.labels("taken").inc()
-            raise Conflict(str(taken)) from None
-        telemetry.registrations.labels("taken_in").inc()
-        await self.changed()
-        log.info("cluster.registered", instance=instance.id, name=instance.name, location=instance.location)
-        peers = await self.peers()
-        return Registered(
-            instanceId=instance.id, token=token, expiresAt=iso(datetime.fromtimestamp(claims.expires_at, UTC)) or "",
-            permissions=MAY, clusterKey=self._key, primary=self._me.id, peers=peers,
-            urls=tuple(peer.url for peer in peers if peer.url),
-        )  # fmt: skip
+        await self._store.everything(by=f"instance {instance.name}").write(work)
 
     async def renew(self, claims: Claims) -> Renewed:
         """A new token for who shows one that still holds."""
@@ -152,6 +156,13 @@ class Registry:
             raise Denied(f"this token does not permit {may}")
         return claims
 
+    async def must_belong(self, id: str) -> None:
+        """Denied when that instance was removed: what it signs looks right for as long as it likes."""
+        if self._carrier.node.membership.member(id) is not None:
+            return
+        if id not in {one.id for one in await self._store.everything().read(lambda s: s.instances.all())}:
+            raise Denied("this instance does not belong to the cluster any more")
+
     def own_token(self) -> str:
         """A token for this instance itself, to show to its peers."""
         return proof.token(self._key, self._me.id, MAY, self._clock.now())[0]
@@ -187,9 +198,10 @@ class Registry:
             raise Denied("TOCSIN_SYNC_SECRET is not set here: nobody can register")
         return self._secret
 
-    def _refuse(self, cause: str, asked: Registration, words: str) -> None:
+    def _refuse(self, cause: str, asked: Registration, client: str, words: str) -> NoReturn:
         telemetry.registrations.labels(cause).inc()
         log.warning("cluster.registration_refused", cause=cause, name=asked.instanceName, instance=asked.instanceId)
+        self.refused(cause, f"{client} wanted to register as instance {asked.instanceName!r} and was refused: {words}")
         raise Denied(words)
 
 
@@ -212,7 +224,8 @@ def _member_of(one: Instance, kind: Any) -> Member:
     return Member(id=one.id, incarnation=one.incarnation, url=one.sync_url, order=one.failover_order, kind=kind)
 
 
-def _must_understand(version: int) -> None:
+def must_understand(version: int) -> None:
+    """Conflict with both numbers when that version of the wire is too far from ours."""
     if abs(version - wire.WIRE) > 1:
         raise Conflict(
             f"expected version {wire.WIRE} of the sync API (or one before or after), found {version}: this is"

@@ -10,10 +10,11 @@ import msgspec
 
 from tocsin import __version__
 from tocsin.cluster import disk, results, wire
-from tocsin.cluster.api import Ask, SyncRoute
+from tocsin.cluster.api import Ask, SyncRoute, number
+from tocsin.cluster.registry import must_understand
+from tocsin.cluster.roster import listed, urls_of
 from tocsin.cluster.wire import Answer, Heartbeat, Hello, Registration, Said
 from tocsin.cluster.work import Done
-from tocsin.core.instance import status_of
 from tocsin.core.result import iso
 from tocsin.errors import Conflict, Denied, NotFound, NotPrimary
 
@@ -35,7 +36,7 @@ async def hello(cluster: Cluster, ask: Ask) -> Any:
 
 async def register(cluster: Cluster, ask: Ask) -> Any:
     """Take an instance in."""
-    return await cluster.registry.register(wire.read(Registration, ask.body))
+    return await cluster.registry.register(wire.read(Registration, ask.body), ask.client)
 
 
 async def renew(cluster: Cluster, ask: Ask) -> Any:
@@ -49,6 +50,7 @@ async def message(cluster: Cluster, ask: Ask) -> Any:
     said = wire.read(Said, ask.body)
     if said.sender != ask.who:
         raise Denied(f"expected a message of {ask.who}, whose token it came with, found one of {said.sender}")
+    must_understand(said.wire)
     return Answer(message=await cluster.carrier.hear(said.sender, said.message))
 
 
@@ -56,6 +58,7 @@ async def snapshot(cluster: Cluster, ask: Ask) -> Any:
     """Make a snapshot of the tables: its id and size; it is kept for ten minutes."""
     replica = cluster.store.replica
     assert replica is not None
+    await cluster.registry.must_belong(ask.who)
     kept = cluster.carrier.node.log
     made = await replica.snapshot(lambda index: disk.membership_bytes(kept.membership_at(index)))
     path = Path(made.path)
@@ -65,14 +68,15 @@ async def snapshot(cluster: Cluster, ask: Ask) -> Any:
 
 async def piece(cluster: Cluster, ask: Ask) -> Any:
     """A piece of a snapshot, from an offset on."""
-    name, offset = ask.rest
+    await cluster.registry.must_belong(ask.who)
+    name, offset = ask.rest[0], number(ask.rest[1])
     path = cluster.folder / f"{name}.snapshot"
-    if not name.isalnum() or not offset.isdigit() or not path.is_file():
+    if not name.isalnum() or len(name) > 64 or offset is None or not path.is_file():
         raise NotFound("there is no such snapshot any more")
 
     def read() -> bytes:
         with path.open("rb") as file:
-            file.seek(int(offset))
+            file.seek(offset)
             return file.read(wire.PIECE)
 
     return await asyncio.to_thread(read)
@@ -115,7 +119,7 @@ async def endpoint(cluster: Cluster, ask: Ask) -> Any:
     return _endpoint(await cluster.store.everything().read(lambda s: s.monitors.get(ask.rest[0])))
 
 
-async def notification_services(cluster: Cluster, ask: Ask) -> Any:
+async def channels(cluster: Cluster, ask: Ask) -> Any:
     """The channels, without what is secret in them."""
     found = cluster.corridor.watchlist.every_channel()
     return {
@@ -182,41 +186,11 @@ ROUTES: tuple[SyncRoute, ...] = (
     SyncRoute("DELETE", "/sync/api/instances/*", "sync", remove),
     SyncRoute("GET", "/sync/api/endpoints", "sync", endpoints),
     SyncRoute("GET", "/sync/api/endpoints/*", "sync", endpoint),
-    SyncRoute("GET", "/sync/api/notification-services", "sync", notification_services),
+    SyncRoute("GET", "/sync/api/notification-services", "sync", channels),
     SyncRoute("GET", "/sync/api/failover-order", "sync", failover_order),
     SyncRoute("POST", "/sync/api/promote", "sync", promote, epoch=True),
     SyncRoute("POST", "/sync/api/demote/*", "sync", demote, epoch=True),
 )
-
-
-async def urls_of(cluster: Cluster) -> list[str]:
-    """Where the instances are reached, the primary first."""
-    return [peer.url for peer in await cluster.registry.peers() if peer.url]
-
-
-async def listed(cluster: Cluster) -> list[dict[str, Any]]:
-    """Every instance with its role and how it is, in failover order."""
-    found = await cluster.store.everything().read(lambda s: s.instances.all())
-    standing, membership, now = cluster.carrier.standing, cluster.carrier.node.membership, cluster.clock.monotonic()
-    rows: list[dict[str, Any]] = []
-    for one in found:
-        heard, member = cluster.heard.get(one.id), membership.member(one.id)
-        leads = standing.primary == one.id
-        here = one.id == cluster.me.id
-        ago = 0.0 if here else None if heard is None else now - heard.at
-        said = cluster.report() if here else None if heard is None else heard.said
-        rows.append(
-            {
-                "id": one.id, "name": one.name, "location": one.location, "role": "primary" if leads else "dependent",
-                "status": status_of(ago, cluster.heartbeat_s) if cluster.role == "primary" or here else "unknown",
-                "votes": member is not None and member.kind != "observer", "kind": member.kind if member else "new",
-                "failover_order": one.failover_order, "sync_url": one.sync_url or None, "version": one.version,
-                "system_info": one.system_info, "epoch": standing.epoch, "here": here,
-                "last_heartbeat_s": None if ago is None else round(ago, 1),
-                "report": None if said is None else msgspec.to_builtins(said), "created_at": iso(one.created_at),
-            }
-        )  # fmt: skip
-    return rows
 
 
 def _endpoint(monitor: Any) -> dict[str, Any]:

@@ -103,7 +103,10 @@ class Work:
         if waiting is None or waiting.done():
             return
         if said.outcome:
-            waiting.set_result(msgspec.msgpack.decode(said.outcome, type=Outcome))
+            try:
+                waiting.set_result(outcome_of(said.outcome))
+            except PeerLost as wrong:
+                waiting.set_exception(wrong)
         else:
             waiting.set_exception(PeerLost(said.why or "it gave no outcome"))
 
@@ -143,3 +146,11 @@ async def carry_out(corridor: Corridor, task: Task) -> Done:
     outcome = await corridor.runner.look(watched, task.slot, task.attempt)
     seen = msgspec.structs.replace(outcome.seen, body=b"")
     return Done(id=task.id, outcome=msgspec.msgpack.encode(msgspec.structs.replace(outcome, seen=seen)))
+
+
+def outcome_of(data: bytes) -> Outcome:
+    """An outcome from what came. PeerLost when it is none."""
+    try:
+        return msgspec.msgpack.decode(data, type=Outcome)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise PeerLost(f"what came is no outcome: {str(error)[:200]}") from None

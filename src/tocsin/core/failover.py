@@ -104,6 +104,14 @@ class Node:
         seat = self._seat
         return Stale(epoch=seat.epoch, primary=seat.primary) if election.is_stale(epoch, seat.epoch) else None
 
+    def acknowledged(self, now: float) -> dict[str, tuple[float, int | None]]:
+        """For each other member that answered this primary: seconds since what it answered was asked, and up to which
+        entry it has the log (None: not known). Empty elsewhere."""
+        office = self._seat.office
+        if office is None:
+            return {}
+        return {who: (now - stamp, office.stored.get(who)) for who, stamp in office.stamps.items()}
+
     def wakes_at(self) -> float:
         """When to hand in `Ticked` if nothing else happens before; infinity: never."""
         seat, office = self._seat, self._seat.office

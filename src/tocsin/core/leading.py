@@ -8,7 +8,7 @@ from tocsin.core.membership import Membership
 from tocsin.core.office import Drain, Office
 from tocsin.core.peer import Appended, TransferNow
 from tocsin.core.seat import Seat
-from tocsin.core.turn import ChangeAsked, Forced, HandedOver, PromoteAsked, Proposed, Reason, Refused
+from tocsin.core.turn import ChangeAsked, Done, Forced, HandedOver, PromoteAsked, Proposed, Reason, Refused
 
 FORCED_EPOCHS = 1000
 """A forced promotion begins an epoch so much later, out of reach of whatever the others do meanwhile."""
@@ -135,6 +135,11 @@ def force(seat: Seat, event: Forced) -> None:
     seat.write()
     entry = _members(seat, membership.alone(seat.membership, seat.me.id, seat.me.incarnation))
     standing.win(seat, (entry,))
+    office = seat.office
+    if office is not None and office.entered:  # alone it is a majority
+        seat.out.append(Done(id=event.id, position=seat.log.last))
+    elif office is not None:
+        office.waiting[office.begun_at] = event.id
 
 
 def _members(seat: Seat, members: Membership) -> Entry:

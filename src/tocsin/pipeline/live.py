@@ -91,6 +91,11 @@ class Live:
             if "workspace" in subscription.topics or topic in subscription.topics:
                 subscription.put(event)
 
+    def publish_to_all(self, event: dict[str, Any]) -> None:
+        """Hand an event that is about no workspace to everyone who looks at one."""
+        for workspace_id in tuple(self._subscribers):
+            self.publish(workspace_id, event)
+
     def close(self) -> None:
         """End every subscription."""
         for subscribers in tuple(self._subscribers.values()):

@@ -74,7 +74,7 @@ async def _see(call: Call) -> Reply:
 ROUTES = [
     Route(
         method="GET", path="/api/v1/notices", run=_index, permission="admin", query=Wanted, answer=NoticeList,
-        tag="channels", summary="What has to be known of channels: switched off, canary failed, fallback used, lost",
+        tag="channels", summary="What has to be known: a channel switched off, an instance that runs twice …",
     ),
     Route(
         method="POST", path="/api/v1/notices/{id}/seen", run=_see, permission="admin", status=204, tag="channels",

@@ -14,6 +14,7 @@ from tocsin.web.pages import (
     escalation,
     find,
     incident,
+    instances,
     join,
     locations,
     maintenance,
@@ -52,6 +53,7 @@ ROUTES: list[Route] = [
     *members.ROUTES,
     *join.ROUTES,
     *audit.ROUTES,
+    *instances.ROUTES,
     *system.ROUTES,
     *find.ROUTES,
 ]

@@ -70,10 +70,12 @@ def _do(frame: view.Frame) -> list[Found]:
         Found("/channels", "Go to channels", key="G C"),
         Found("/maintenance", "Go to maintenance", key="G M"),
         Found("/settings", "Go to settings", key="G S"),
+        Found("/settings/instances", "Go to instances", key="G N"),
         Found("/settings/system", "Go to system", key="G Y"),
     ]
-    admin = [Found("/settings/audit", "Go to audit log", key="G L"), Found("/locations/new", "Add a location")]
-    return [*made, *admin] if frame.can_admin else made
+    if frame.can_admin:
+        made.append(Found("/locations/new", "Add a location"))
+    return [*made, Found("/settings/audit", "Go to audit log", key="G L")] if frame.is_admin else made
 
 
 ROUTES = [

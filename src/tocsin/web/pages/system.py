@@ -28,7 +28,7 @@ async def index(call: Call) -> Reply:
     verdict = "The watch is awake." if not bad else f"{words.count(bad, 'thing needs', 'things need')} a look."
     settings = call.parts.settings
     shown: list[tuple[str, str, str]] = []
-    if view.frame(call).can_admin:
+    if view.frame(call).is_admin:
         shown = [(f"TOCSIN_{k}", _plain(settings.values[k]), s) for k, s in settings.sources.items() if s != "default"]
     return view.page(
         call,

@@ -30,8 +30,17 @@ _FOLDER = Path(__file__).parent.parent / "templates"
 
 
 @dataclass(frozen=True, slots=True)
+class Follows:
+    """That this server does not lead: who does ("" nobody is known), and where people reach that one."""
+
+    name: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class Frame:
-    """What every page of a signed-in person shows around its content. `incidents` are the open ones that ring;
+    """What every page of a signed-in person shows around its content. What somebody `can` do they can at an instance that
+    leads, or stands alone, only; `is_admin` counts for what is shown. `incidents` are the open ones that ring;
     `held_back` counts those of which nobody is told for now."""
 
     name: str
@@ -42,9 +51,12 @@ class Frame:
     can_write: bool
     can_operate: bool
     can_admin: bool
+    is_admin: bool
     last: datetime | None = None
     troubles: tuple[str, ...] = ()
     held_back: int = 0
+    several: bool = False
+    follows: Follows | None = None
 
     @property
     def open(self) -> int:
@@ -61,6 +73,7 @@ def frame(call: Call, section: str = "") -> Frame:
     who = call.who
     watched = list(call.parts.corridor.watchlist.of(who.workspace_id))
     known = call.parts.corridor.watchlist.open_of(who.workspace_id)
+    follows = _follows(call)
     incidents = sorted((i for i in known if not i.suppressed), key=lambda i: i.opened_at, reverse=True)
     return Frame(
         name=who.name,
@@ -68,13 +81,26 @@ def frame(call: Call, section: str = "") -> Frame:
         incidents=tuple(sorted(incidents, key=lambda i: i.acknowledged_at is not None)),
         monitors=len(watched),
         section=section,
-        can_write=may(who, "write"),
-        can_operate=may(who, "operate"),
-        can_admin=may(who, "admin"),
+        can_write=follows is None and may(who, "write"),
+        can_operate=follows is None and may(who, "operate"),
+        can_admin=follows is None and may(who, "admin"),
+        is_admin=may(who, "admin"),
         last=max((at for w in watched if (at := look.checked_at(w)) is not None), default=None),
         troubles=tuple(health.problems(call.parts)),
         held_back=len(known) - len(incidents),
+        several=call.parts.cluster is not None,
+        follows=follows,
     )
+
+
+def _follows(call: Call) -> Follows | None:
+    cluster = call.parts.cluster
+    if cluster is None or cluster.carrier.standing.leads:
+        return None
+    primary = cluster.carrier.standing.primary
+    if primary is None:
+        return Follows("", "")
+    return Follows(cluster.names.get(primary, "another one"), cluster.peers.web(primary) or "")
 
 
 def about(call: Call, incident: Incident) -> str:

@@ -1,0 +1,225 @@
+"""Instances: who leads, how each is, who stands first; handing over, removing, adding one, and the way out by force."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from msgspec import Struct
+
+from tocsin.errors import Conflict, Invalid
+from tocsin.web.api import instances
+from tocsin.web.call import Call, Reply, Route
+from tocsin.web.pages import view, words
+
+_STATES = {
+    "active": ("up", "Active"), "inactive": ("nodata", "Not heard"), "failed": ("down", "Lost"),
+    "promoting": ("pending", "Taking over"), "unknown": ("nodata", "Not known here"),
+}  # fmt: skip
+_KINDS = {"voter": "votes", "witness": "witness", "observer": "observes", "new": "joins now"}
+
+
+class Done(Struct, frozen=True, kw_only=True):
+    """What was done just before."""
+
+    did: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One instance as its row shows it."""
+
+    id: str
+    name: str
+    place: int
+    order: int
+    location: str
+    version: str
+    url: str
+    st: str
+    word: str
+    leads: bool
+    here: bool
+    kind: str
+    takes_over: bool
+    heard: str
+    entry: int | None
+    behind: int
+    report: dict[str, Any] | None
+    machine: str
+
+
+async def index(call: Call) -> Reply:
+    """The page."""
+    done: Done = call.query or Done()
+    did = {
+        "order": "Order changed.", "promoted": "Handed over.", "removed": "Removed.", "name": "Renamed.",
+        "forced": "This server leads alone now.",
+    }.get(done.did, "")  # fmt: skip
+    return await _page(call, did=did)
+
+
+async def _page(call: Call, *, did: str = "", said: str = "", error: str = "", status: int = 200) -> Reply:
+    items, cluster = await instances.visible(call.parts)
+    frame = view.frame(call)
+    lines = [_line(place, row, cluster) for place, row in enumerate(items)]
+    settings = call.parts.settings
+    return view.page(
+        call, "instances.html", section="instances", status=status, did=did, said=said, error=error, lines=lines,
+        cluster=cluster, says=_says(lines, cluster), lead=_lead(lines, cluster), stays=_stays(cluster),
+        drafts=instances.drafts(call.parts, call.who) if frame.is_admin else [],
+        here=next(line for line in lines if line.here), secret=settings["SYNC_SECRET"] is not None,
+        sync_url=next((row["sync_url"] for row in items if cluster and row["id"] == cluster["primary"]), None),
+    )  # fmt: skip
+
+
+def _line(place: int, row: dict[str, Any], cluster: dict[str, Any] | None) -> Line:
+    st, word = _STATES[row["status"]]
+    ago = row["last_heartbeat_s"]
+    if row["status"] in ("inactive", "failed") and ago is not None:
+        word = f"{word}, {words.span(ago)}"
+    info, entry = row["system_info"], row["entry"]
+    machine = ", ".join(
+        text
+        for text in (
+            " ".join(filter(None, (info.get("platform"), info.get("arch")))),
+            words.count(info["cpu"], "processor") if info.get("cpu") else "",
+            f"{info['memory'] / 2**30:.0f} GB" if info.get("memory") else "",
+            info.get("nodeVersion", ""),
+        )
+        if text
+    )
+    return Line(
+        id=row["id"], name=row["name"], place=place, order=row["failover_order"], location=row["location"],
+        version=row["version"], url=row["web_url"] or "", st=st, word=word, leads=row["role"] == "primary",
+        here=row["here"], kind=_KINDS[row["kind"]],
+        takes_over=row["kind"] == "voter" and row["status"] == "active", entry=entry,
+        heard="here" if row["here"] else "" if ago is None else words.span(ago), report=row["report"], machine=machine,
+        behind=0 if cluster is None or entry is None else max(0, cluster["entry"] - entry),
+    )  # fmt: skip
+
+
+def _says(lines: list[Line], cluster: dict[str, Any] | None) -> str:
+    if cluster is None:
+        return "This server stands alone."
+    leader = cluster["primary_name"]
+    if cluster["primary"] is None or leader is None:
+        return "Nobody leads just now."
+    agree = ""
+    if cluster["heard"] is not None:
+        agree = f" {cluster['heard']} of {words.count(cluster['voters'], 'voter')} {_agree(cluster['heard'])}."
+    return f"{leader} leads in epoch {cluster['epoch']}.{agree}"
+
+
+def _agree(number: int) -> str:
+    return "agrees" if number == 1 else "agree"
+
+
+def _lead(lines: list[Line], cluster: dict[str, Any] | None) -> str:
+    if cluster is None:
+        return (
+            "When it is lost nobody is told of anything. Three servers in three places go on when one of them is lost."
+        )
+    if cluster["standing"] != "primary":
+        here = next(line.name for line in lines if line.here)
+        return f"This is {here}. How the others are, the primary knows."
+    gone = [line.name for line in lines if line.st in ("down", "nodata")]
+    if gone:
+        return f"{words.listed(gone)} {'is' if len(gone) == 1 else 'are'} not heard: checking alone, if not off."
+    return "Everybody is heard."
+
+
+def _stays(cluster: dict[str, Any] | None) -> str:
+    """What happens when the primary is lost now."""
+    if cluster is None:
+        return "alerts stop"
+    voters, needed = cluster["voters"], cluster["needed"]
+    may_lose = voters - needed
+    if may_lose == 0:
+        return "nobody takes over by itself; by force only" if voters > 1 else "alerts stop"
+    return f"the next in order takes over; of {voters} voters {may_lose} may be lost"
+
+
+async def order(call: Call) -> Reply:
+    """Move one up or down, or take the order that was dragged."""
+    ids = view.every(call, "id")
+    for step, name in ((-1, "up"), (1, "down")):
+        moved = view.first(call, name)
+        if moved in ids:
+            at = ids.index(moved)
+            to = min(max(at + step, 0), len(ids) - 1)
+            ids.insert(to, ids.pop(at))
+    try:
+        await instances.order(call.parts, call.who, ids)
+    except (Invalid, Conflict) as error:
+        return await _page(call, said=words.sentence(error), status=409)
+    return view.see_other("/settings/instances?did=order")
+
+
+async def promote(call: Call) -> Reply:
+    """Hand the office over."""
+    try:
+        await instances.promote(call.parts, call.who, call.path["id"])
+    except Conflict as error:
+        return await _page(call, said=words.sentence(error), status=409)
+    return view.see_other("/settings/instances?did=promoted")
+
+
+async def demote(call: Call) -> Reply:
+    """Hand the office to the next in order."""
+    try:
+        await instances.demote(call.parts, call.who, call.path["id"])
+    except Conflict as error:
+        return await _page(call, said=words.sentence(error), status=409)
+    return view.see_other("/settings/instances?did=promoted")
+
+
+async def rename(call: Call) -> Reply:
+    """Give an instance another name."""
+    from tocsin.core import shape
+
+    try:
+        wanted = shape.read(instances.InstancePatch, {"name": view.first(call, "name")})
+        await instances.change(call.parts, call.who, call.path["id"], wanted)
+    except Invalid as error:
+        return await _page(call, said=" ".join(view.problems(error).values()), status=422)
+    except Conflict as error:
+        return await _page(call, said=words.sentence(error), status=409)
+    return view.see_other("/settings/instances?did=name")
+
+
+async def remove(call: Call) -> Reply:
+    """Take an instance out."""
+    try:
+        await instances.remove(call.parts, call.who, call.path["id"])
+    except Conflict as error:
+        return await _page(call, said=words.sentence(error), status=409)
+    return view.see_other("/settings/instances?did=removed")
+
+
+async def force(call: Call) -> Reply:
+    """Make this server primary alone."""
+    wanted = instances.Forced(name=view.first(call, "name"), others_are_off=view.ticked(call, "others_are_off"))
+    try:
+        await instances.force(call.parts, call.who, call.path["id"], wanted)
+    except Invalid as error:
+        return await _page(call, error=" ".join(view.problems(error).values()), status=422)
+    except Conflict as error:
+        return await _page(call, error=words.sentence(error), status=409)
+    return view.see_other("/settings/instances?did=forced")
+
+
+_ADMIN: dict[str, Any] = {"method": "POST", "kind": "page", "permission": "admin", "tag": "pages"}
+_HERE, _ONE = "/settings/instances", "/settings/instances/{id}"
+ROUTES = [
+    Route(
+        method="GET", path=_HERE, run=index, summary="Instances", query=Done, loose=True, kind="page",
+        permission="read", tag="pages",
+    ),
+    Route(path="/settings/failover-order", run=order, summary="Change the failover order", **_ADMIN),
+    Route(path=_ONE + "/promote", run=promote, summary="Hand the office over", **_ADMIN),
+    Route(path=_ONE + "/demote", run=demote, summary="Hand the office to the next in order", **_ADMIN),
+    Route(path=_ONE + "/name", run=rename, summary="Rename an instance", **_ADMIN),
+    Route(path=_ONE + "/remove", run=remove, summary="Remove an instance", **_ADMIN),
+    Route(path=_ONE + "/force", run=force, summary="Make this server primary alone", **_ADMIN),
+]  # fmt: skip
