@@ -148,6 +148,15 @@ async def test_a_postmortem_is_written_changed_and_taken_away(alice: Alice) -> N
     assert (await alice.api.patch(path, {"open": False})).status == 422
 
 
+async def test_the_overview_says_how_many_open_incidents_it_does_not_show(alice: Alice) -> None:
+    reader = await browser(alice)
+    for n in range(22):
+        await an_open(alice, f"Shop-{n}")
+        page = (await reader.get("/", **HTML)).text if n in (19, 21) else ""
+        assert ('<a href="/incidents?show=open">2 more open incidents</a>' in page) is (n == 21)
+        assert ("more open" in page) is (n == 21)
+
+
 async def test_incidents_are_filtered(alice: Alice) -> None:
     now = alice.house.parts.clock.now()
     shop = await an_open(alice, "Shop", incident={"acknowledged_by": "alice@example.org", "acknowledged_at": now})
