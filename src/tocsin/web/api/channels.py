@@ -249,7 +249,9 @@ def _told_by_it_alone(parts: Parts, workspace_id: str, channel_id: str) -> list[
     """What would tell nobody without this channel, in words."""
     watchlist, only = parts.corridor.watchlist, (channel_id,)
     telling = watchlist.telling(workspace_id)
-    found = [f"monitor “{w.monitor.name}”" for w in watchlist.of(workspace_id) if w.monitor.channels == only]
+    defaults = tuple(c.id for c in watchlist.channels(workspace_id) if c.default and c.enabled)
+    told = [(w.monitor.name, w.monitor.channels) for w in watchlist.of(workspace_id)]
+    found = [f"monitor “{name}”" for name, chosen in told if (defaults if chosen is None else chosen) == only]
     found += [f"alert rule “{rule.name}”" for rule in telling.rules if rule.channels == only]
     return found + [
         f"step {number} of escalation policy “{policy.name}”"
