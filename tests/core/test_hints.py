@@ -36,6 +36,17 @@ def test_the_same_host_whatever_the_port() -> None:
     )
 
 
+def test_a_host_that_is_named_by_its_address_is_said_once() -> None:
+    evidence = {"ip": "192.0.2.1"}
+    one, two = (
+        trouble("Shop", host="192.0.2.1:80", evidence=evidence),
+        trouble("Cart", host="192.0.2.1", evidence=evidence),
+    )
+    named = trouble("Mail", host="mail.example", evidence=evidence)
+    assert said(one, two) == [("host", "On the same host, 192.0.2.1: Cart.")]
+    assert said(one, two, named)[1] == ("host", "Behind the same address, 192.0.2.1: Cart and Mail.")
+
+
 def test_what_is_still_open_from_before_counts() -> None:
     old = trouble("Database", seconds=-3600, host="db.example")
     assert said(trouble("Shop", host="db.example"), old)[0][0] == "host"

@@ -64,6 +64,22 @@ async def texts(world: World, incident_id: str, kind: str) -> list[str]:
     return [entry.text for entry in timeline if entry.kind == kind]
 
 
+async def test_a_member_who_cannot_be_mailed_is_a_notice(tmp_path: Path) -> None:
+    async with webs(1) as (sink,), a_world(tmp_path) as world:
+        place = Place(world)
+        await world.tell(sink)
+        await write_down(world, a_schedule("alice"), EscalationStep(delay_s=60, schedules=("r",)))
+        await world.watch(
+            target={"url": "http://sick/"}, interval_s=10, timeout_s=5, escalation_policy="r", failure_threshold=1
+        )
+        await world.go(2)
+        place.status = "down"
+        await world.go(80)
+        (notice,) = await world.store.of("ws").read(lambda s: s.notices.list())
+        assert (notice.kind, notice.channel_id) == ("channel.given_up", "person:alice")
+        assert notice.text.startswith(f"{ALICE} did not get a message: no mail server is configured")
+
+
 async def test_who_is_on_duty_is_told_until_somebody_acknowledges(tmp_path: Path) -> None:
     box = Letters()
     async with mail_sink(box), webs(1) as (sink,):

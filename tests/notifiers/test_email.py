@@ -89,6 +89,19 @@ async def test_a_mail_arrives_in_plain_text_and_html(net: Net) -> None:
     assert box.mails[0].content.isascii()
 
 
+async def test_acknowledging_is_a_link_to_press(net: Net) -> None:
+    url = "https://watch.example/acknowledge/a&b"
+    async with mail_sink(Mailbox()) as box:
+        server = f"smtp://127.0.0.1:{box.port}"
+        await deliver(net, server, text=f"Down.\nAcknowledge: {url}", acknowledge_url=url)
+    plain, rich = parsed(box).get_body(("plain",)), parsed(box).get_body(("html",))
+    assert plain is not None
+    assert rich is not None
+    assert f"Acknowledge: {url}" in plain.get_content()
+    pressed = '<a href="https://watch.example/acknowledge/a&amp;b"><strong>Acknowledge</strong></a>'
+    assert f"Down.<br>\r\n{pressed}" in rich.get_content()
+
+
 async def test_the_operators_mail_server_stands_in(net: Net) -> None:
     async with mail_sink(Mailbox()) as box:
         channel = a_channel(type="email", config={"to": "ann@example.org", "from": "me@example.org"})

@@ -40,7 +40,7 @@ def test_a_kind_that_is_not_there_is_not_found() -> None:
         ("pigeon", {}, "there is no notifier"),
         ("webhook", {}, "configuration is wrong: url"),
         ("webhook", {"url": "http://127.0.0.1:1", "uri": "x"}, "did you mean"),
-        ("email", {"to": "ann@example.org"}, "no mail server is configured"),
+        ("email", {"to": "ann@example.org"}, "no mail server is configured: the operator can set TOCSIN_SMTP_URL"),
     ],
 )
 async def test_a_channel_that_cannot_work_fails_for_good(

@@ -63,6 +63,36 @@ async def test_a_channel_that_is_deleted_is_nobodys_fallback_any_more(alice: Ali
     assert (await alice.api.get(f"/api/v1/channels/{b}")).data["fallback"] is None
 
 
+async def test_the_only_default_channel_is_not_deleted_while_monitors_tell_it(alice: Alice) -> None:
+    a, b = [(await make(alice.api, name, default=True)).data["id"] for name in "AB"]
+    await alice.api.post("/api/v1/monitors", {"name": "Shop", "type": "http", "target": {"url": "http://127.0.0.1:9/"}})
+    assert (await alice.api.delete(f"/api/v1/channels/{a}")).status == 204
+    refused = await alice.api.delete(f"/api/v1/channels/{b}")
+    assert refused.status == 409
+    assert "nobody else is told by monitor “Shop”" in refused.data["detail"]
+
+
+async def test_what_stands_in_for_a_channel_that_died_is_not_deleted(alice: Alice) -> None:
+    parts = alice.house.parts
+    a, c = [(await make(alice.api, name)).data["id"] for name in "AC"]
+    b = (await make(alice.api, "B", fallback=a)).data["id"]
+    alive = parts.corridor.watchlist.channel(alice.workspace_id, b)
+    assert alive is not None
+    died = replace(alive, enabled=False, disabled_reason="HTTP 404")
+    await parts.store.of(alice.workspace_id).write(lambda s: s.channels.replace(died))
+    await parts.corridor.channels_changed(alice.workspace_id)
+    monitor = {"name": "Shop", "type": "http", "target": {"url": "http://127.0.0.1:9/"}, "channels": [b]}
+    shop = (await alice.api.post("/api/v1/monitors", monitor)).data["id"]
+    page = await (await browser(alice)).get(f"/monitors/{shop}", accept="text/html")
+    assert "Tell B (switched off)." in page.text
+    refused = await alice.api.delete(f"/api/v1/channels/{a}")
+    assert (refused.status, refused.data["detail"]) == (
+        409, "it stands in for “B”, switched off for good: choose another fallback there first",
+    )  # fmt: skip
+    assert (await alice.api.patch(f"/api/v1/channels/{b}", {"fallback": c, "enabled": False})).status == 200
+    assert (await alice.api.delete(f"/api/v1/channels/{a}")).status == 204
+
+
 async def test_the_only_channel_of_something_is_not_deleted_before_it_has_another(alice: Alice) -> None:
     a, b = [(await make(alice.api, name)).data["id"] for name in "AB"]
     monitor = {"name": "Shop", "type": "http", "target": {"url": "http://127.0.0.1:9/"}, "channels": [a]}

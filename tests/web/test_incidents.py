@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from builders import an_incident, records
+from builders import an_incident, an_outbox_row, records
 from tocsin.core.escalation import EscalationPolicy, EscalationStep
 from tocsin.core.incident import Entry, Incident
 from tocsin.store.batch import IncidentChange
@@ -100,6 +100,25 @@ async def test_the_timeline_is_filtered_without_javascript(alice: Alice) -> None
     assert (await reader.get(f"/incidents/{shop.id}?timeline=else", **HTML)).status == 422
 
 
+async def test_a_page_that_does_not_show_all_messages_says_so(alice: Alice) -> None:
+    parts, shop = alice.house.parts, await an_open(alice, "Shop")
+    channel = await alice.api.post(
+        "/api/v1/channels", {"name": "Hook", "type": "webhook", "config": {"url": "http://127.0.0.1:9/"}}
+    )
+    rows = [
+        an_outbox_row(
+            key=f"{n:032x}", workspace_id=alice.workspace_id, channel_id=channel.data["id"], incident_id=shop.id,
+            next_at=parts.clock.now() + timedelta(days=1),
+        )
+        for n in range(51)
+    ]  # fmt: skip
+    reader = await browser(alice)
+    for some, told in ((rows[:50], False), (rows[50:], True)):
+        await parts.store.of(alice.workspace_id).write(lambda s, some=some: [s.outbox.add(row) for row in some])
+        page = (await reader.get(f"/incidents/{shop.id}", **HTML)).text
+        assert ("Only the latest 50 messages are shown" in page) is told
+
+
 async def test_a_postmortem_is_written_changed_and_taken_away(alice: Alice) -> None:
     shop = await an_open(alice, "Shop")
     path = f"/api/v1/incidents/{shop.id}"
@@ -127,6 +146,15 @@ async def test_a_postmortem_is_written_changed_and_taken_away(alice: Alice) -> N
     ]
     assert (await alice.api.patch(path, {"postmortem": "x" * 50_001})).fields == ["postmortem"]
     assert (await alice.api.patch(path, {"open": False})).status == 422
+
+
+async def test_the_overview_says_how_many_open_incidents_it_does_not_show(alice: Alice) -> None:
+    reader = await browser(alice)
+    for n in range(22):
+        await an_open(alice, f"Shop-{n}")
+        page = (await reader.get("/", **HTML)).text if n in (19, 21) else ""
+        assert ('<a href="/incidents?show=open">2 more open incidents</a>' in page) is (n == 21)
+        assert ("more open" in page) is (n == 21)
 
 
 async def test_incidents_are_filtered(alice: Alice) -> None:

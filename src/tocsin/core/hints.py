@@ -49,6 +49,9 @@ def hints_of(one: Trouble, others: Sequence[Trouble]) -> list[Hint]:
     different from its last good check."""
     near = [other for other in others if _near(one.incident, other.incident)]
     found = [_shared(kind, of, says, one, near) for kind, of, says in _SHARED]
+    host, address, *_ = found
+    if host and address and _host(one) == _address(one) and set(address.incidents) <= set(host.incidents):
+        found.remove(address)  # a host that is named by its address: said already
     made = [hint for hint in (*found, _location(one, near), *_changed(one.incident)) if hint is not None]
     if not near and one.incident.monitor_id is not None:
         made.append(Hint(kind="alone", text="Nothing else opened within 5 minutes of it."))

@@ -151,7 +151,7 @@ def _lines(transition: Transition, incident: Incident, verdict: Verdict | None) 
         case "calm":
             return [why, f"Since {moment(began if incident.open else incident.trouble_to() or transition.at)}."]
         case "resolved":
-            held = f"It is still {incident.words}; nothing more is told until that was over." if incident.held else ""
+            held = f"It is still {incident.words}; nothing more is told until that is over." if incident.held else ""
             if incident.words in _SENTENCES:
                 held = "It is not over yet; nothing more is told until it changes." if incident.held else ""
             degraded = verdict.error.message if verdict is not None and verdict.error is not None else ""

@@ -135,7 +135,8 @@ def _server(parts: SplitResult, port: int | None) -> MailServer:
 async def send(config: Config, message: Message, way: Way) -> Receipt:
     """Send it: connect to the address the guard chose, STARTTLS when offered, sign in, hand the mail over."""
     if config.smtp_url is None and not way.smtp_url:
-        raise DeliveryFailed("no mail server is configured: set SMTP_URL or the channel's smtp_url", permanent=True)
+        said = "no mail server is configured: the operator can set TOCSIN_SMTP_URL, an e-mail channel may name its own"
+        raise DeliveryFailed(said, permanent=True)
     try:
         server = read_url(config.smtp_url or (way.smtp_url.reveal() if way.smtp_url else ""))
     except ValueError as error:
@@ -291,7 +292,7 @@ def _plain(message: Message) -> str:
 
 
 def _html(message: Message) -> str:
-    lines = "<br>\n".join(html.escape(line) for line in message.text.splitlines())
+    lines = "<br>\n".join(_html_line(line, message.acknowledge_url) for line in message.text.splitlines())
     url = html.escape(message.url)
     link = f'<p><a href="{url}">{link_words(message)}</a></p>\n' if message.url else ""
     items = "".join(_html_item(item) for item in message.items)
@@ -302,6 +303,13 @@ def _html(message: Message) -> str:
         f'<p style="font-size:1.15em"><strong>{html.escape(message.title)}</strong></p>\n<p>{lines}</p>\n{gathered}{link}'
         f'<p style="color:#667;font-size:.85em">{footer}</p>\n</body></html>\n'
     )
+
+
+def _html_line(line: str, acknowledge_url: str) -> str:
+    """A line of the text; that to acknowledge by is a link, as not every mail program makes links of addresses."""
+    if acknowledge_url and line == f"Acknowledge: {acknowledge_url}":
+        return f'<a href="{html.escape(acknowledge_url)}"><strong>Acknowledge</strong></a>'
+    return html.escape(line)
 
 
 def _html_item(item: Item) -> str:

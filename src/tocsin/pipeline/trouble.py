@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from tocsin import telemetry
 from tocsin.clock import Clock
-from tocsin.core.alert import Channel, OutboxRow
+from tocsin.core.alert import PERSON, Channel, OutboxRow
 from tocsin.core.digest import as_fallback
 from tocsin.core.notice import Notice, NoticeKind
 from tocsin.core.storm import CANARY, DIGEST
@@ -48,7 +48,11 @@ class Trouble:
 
     async def disable(self, used: Channel, reason: str, also: str = "") -> None:
         """Permanent trouble: stop using the channel, and say so, with what is done instead, in the place of what was said
-        of it before. Not when it was changed or deleted meanwhile: the trouble was that of what it had been."""
+        of it before. Not when it was changed or deleted meanwhile: the trouble was that of what it had been. A member is
+        not switched off: the next message is tried, and this one is said to be lost."""
+        if used.id.startswith(PERSON):
+            await self.say(used, "channel.given_up", f"{_named(used)} did not get a message: {reason}")
+            return
         now = self._clock.now()
         told = _notice(used, "channel.disabled", now, f"{_named(used)} was switched off for good: {reason}{also}")
 

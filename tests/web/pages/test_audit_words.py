@@ -10,7 +10,7 @@ from builders import START
 from tocsin.core.account import Change
 from tocsin.web.pages import audit_words
 
-NAMES = audit_words.Names({"m1": "Shop"}, {"c1": "Ops hook"}, {"i1": "Shop"})
+NAMES = audit_words.Names({"m1": "Shop"}, {"c1": "Ops hook", "person:p1": "ann@example.org"}, {"i1": "Shop"})
 
 
 def _said(noun: str, id: str, verb: str, before: dict[str, Any], after: dict[str, Any]) -> str | None:
@@ -39,6 +39,8 @@ def _said(noun: str, id: str, verb: str, before: dict[str, Any], after: dict[str
         ("outbox", "k", "changed", {"state": "pending"}, {"state": "sent"}, None),
         ("session", "s", "created", {}, {"agent": "x"}, None),
         ("user", "u", "changed", {"token_version": 1}, {"token_version": 2}, "Password changed, every other sign-in ended"),
+        ("outbox", "k", "created", {}, {"channel_id": "person:p1", "event": "digest"}, "Message to ann@example.org: digest"),
+        ("outbox", "k", "created", {}, {"channel_id": "person:p2", "event": "digest"}, "Message to a former member: digest"),
         ("incident", "i1", "created", {}, {"monitor_id": "m1"}, "Incident of Shop opened"),
         ("incident", "i1", "changed", {}, {"acknowledged_at": "now"}, "Incident of Shop acknowledged"),
         ("incident", "i1", "changed", {}, {"resolved_at": "now", "resolution": "recovered"}, "Incident of Shop over"),

@@ -219,11 +219,16 @@ async def change(parts: Parts, who: Principal, channel_id: str, data: dict[str, 
 
 async def delete(parts: Parts, who: Principal, channel_id: str) -> None:
     """Forget a channel; monitors and rules that name others too name it no longer. Conflict while it is all that a
-    monitor, a rule or a step of a policy tells: nobody would be told any more, and nobody would know."""
+    monitor, a rule or a step of a policy tells, or stands in for a channel that was switched off for good: nobody
+    would be told any more, and nobody would know."""
     channel_of(parts, who, channel_id)
     alone = _told_by_it_alone(parts, who.workspace_id, channel_id)
     if alone:
         raise Conflict(f"nobody else is told by {some_of(alone)}: give them another channel first")
+    if dead := [
+        f"“{c.name}”" for c in visible(parts, who) if c.fallback == channel_id and c.disabled_reason is not None
+    ]:
+        raise Conflict(f"it stands in for {some_of(dead)}, switched off for good: choose another fallback there first")
     now = parts.clock.now()
 
     def forget(s: Session) -> None:
@@ -244,7 +249,9 @@ def _told_by_it_alone(parts: Parts, workspace_id: str, channel_id: str) -> list[
     """What would tell nobody without this channel, in words."""
     watchlist, only = parts.corridor.watchlist, (channel_id,)
     telling = watchlist.telling(workspace_id)
-    found = [f"monitor “{w.monitor.name}”" for w in watchlist.of(workspace_id) if w.monitor.channels == only]
+    defaults = tuple(c.id for c in watchlist.channels(workspace_id) if c.default and c.enabled)
+    told = [(w.monitor.name, w.monitor.channels) for w in watchlist.of(workspace_id)]
+    found = [f"monitor “{name}”" for name, chosen in told if (defaults if chosen is None else chosen) == only]
     found += [f"alert rule “{rule.name}”" for rule in telling.rules if rule.channels == only]
     return found + [
         f"step {number} of escalation policy “{policy.name}”"

@@ -65,8 +65,9 @@ async def _names(call: Call, changes: Iterable[Change]) -> audit_words.Names:
         return found
 
     incidents = await call.parts.store.of(workspace).read(subjects) if wanted else {}
-    people = {c.id.removeprefix(PERSON): c.name for c in watchlist.telling(workspace).people}
-    return audit_words.Names(monitors, {c.id: c.name for c in watchlist.channels(workspace)}, incidents, people)
+    telling = watchlist.telling(workspace)
+    people = {c.id.removeprefix(PERSON): c.name for c in telling.people}
+    return audit_words.Names(monitors, {c.id: c.name for c in telling.hearers}, incidents, people)
 
 
 def _as_written(change: Change) -> str:

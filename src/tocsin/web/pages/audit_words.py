@@ -10,6 +10,7 @@ from typing import Any
 
 from tocsin.core.account import Change
 from tocsin.core.incident import RECOVERED
+from tocsin.web.pages import words
 
 _OURS = frozenset({"version", "updated_at", "token_version", "last_used_at", "id", "workspace_id", "created_at"})
 _NOUNS = {"api_key": "API key", "membership": "Member"}
@@ -108,7 +109,7 @@ def _incident(change: Change, names: Names) -> str:
 def _message(change: Change, names: Names) -> str:
     if change.verb == "created":
         event = str(change.after.get("event", "")).removeprefix("incident.")
-        return f"Message to {names.channels.get(str(change.after.get('channel_id')), 'a deleted channel')}: {event}"
+        return f"Message to {words.hearer(str(change.after.get('channel_id')), names.channels)}: {event}"
     told = _EVENTS.get(str(change.after.get("state")))
     if told is None or told == "delivered":
         return ""

@@ -93,7 +93,7 @@ async def show(call: Call) -> Reply:
 
 async def _page(call: Call, *, error: str = "", note: str = "", status: int = 200) -> Reply:
     incident, timeline = await incidents.whole(call.parts, call.who, call.path["id"])
-    log, _ = await notifications.select(call.parts, call.who, notifications.Filter(incident=incident.id, limit=50))
+    log, older = await notifications.select(call.parts, call.who, notifications.Filter(incident=incident.id, limit=50))
     watched = call.parts.corridor.watchlist.find(incident.monitor_id)
     name = context.name_of(call.parts, call.who, incident)
     hints, related = await context.around(call.parts, call.who, incident)
@@ -125,6 +125,7 @@ async def _page(call: Call, *, error: str = "", note: str = "", status: int = 20
         letters=figures.letters(watched) if watched else "",
         error=error,
         note=note,
+        older=older is not None,
         **_telling(call, timeline, log),
     )
 
@@ -133,9 +134,10 @@ def _telling(call: Call, timeline: Sequence[Entry], log: Sequence[Delivery]) -> 
     """What the page needs for its timeline and for who was told."""
     show = call.query.timeline if isinstance(call.query, Shown) else "all"
     hearers = call.parts.corridor.watchlist.telling(call.who.workspace_id).hearers
-    channels = {hearer.id: hearer.name for hearer in hearers}
+    known = {hearer.id: hearer.name for hearer in hearers}
+    channels = {d.row.channel_id: words.hearer(d.row.channel_id, known) for d in log}
     lines, hidden = incident_words.chosen(timeline, incident_words.told(log, channels), show)
-    waiting = sorted({channels.get(d.row.channel_id, "a deleted channel") for d in log if d.row.state == "pending"})
+    waiting = sorted({channels[d.row.channel_id] for d in log if d.row.state == "pending"})
     return {
         "log": log, "channels": channels, "timeline": lines, "hidden": hidden, "show": show,
         "next": words.listed(waiting),

@@ -194,7 +194,7 @@ def told(log: Sequence[Delivery], names: Mapping[str, str]) -> list[Line]:
     groups: dict[tuple[datetime, str, str], list[str]] = {}
     for one in log:
         if one.row.state in ("sent", "failed"):
-            name = names.get(one.row.channel_id, "a deleted channel")
+            name = words.hearer(one.row.channel_id, names)
             groups.setdefault((one.row.created_at, one.row.message.event, one.row.state), []).append(name)
     made: list[Line] = []
     for (at, event, state), some in sorted(groups.items(), reverse=True):

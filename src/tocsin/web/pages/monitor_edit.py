@@ -129,7 +129,8 @@ def _family(call: Call) -> dict[str, str]:
 
 def _names(call: Call, chosen: list[str] | None) -> list[str]:
     channels = call.parts.corridor.watchlist.channels(call.who.workspace_id)
-    return [c.name for c in channels if (c.default if chosen is None else c.id in chosen)]
+    told = [c for c in channels if (c.default if chosen is None else c.id in chosen)]
+    return [c.name if c.enabled else f"{c.name} (switched off)" for c in told]
 
 
 def _form(

@@ -26,6 +26,7 @@ from tocsin.web.pages.look import Look
 
 MOST_ROWS = 250
 _KEPT = 20_000
+_STRIPS = 20
 
 
 class Filter(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -137,6 +138,7 @@ async def show(call: Call) -> Reply:
         grouped=grouped,
         tagged=any(w.monitor.tags for w, _ in pairs),
         strips=_strips(call),
+        unshown=_unshown(view.frame(call)),
         notices=await _notices(call),
         failed=uptime.failed,
     )
@@ -206,7 +208,7 @@ class Strip:
 def _strips(call: Call) -> list[Strip]:
     made: list[Strip] = []
     watchlist = call.parts.corridor.watchlist
-    for incident in view.frame(call).incidents[:20]:
+    for incident in view.frame(call).incidents[:_STRIPS]:
         watched = watchlist.find(incident.monitor_id)
         name = view.about(call, incident)
         of_verdict = watched is not None and watched.subject == incident.subject
@@ -224,7 +226,12 @@ def _strips(call: Call) -> list[Strip]:
                 incident.acknowledged_by,
             )
         )
-    return made + [_quiet(w) for w in watchlist.of(call.who.workspace_id) if look.held(w)][:20]
+    return made + [_quiet(w) for w in watchlist.of(call.who.workspace_id) if look.held(w)][:_STRIPS]
+
+
+def _unshown(frame: view.Frame) -> int:
+    """How many open incidents have no strip."""
+    return max(0, len(frame.incidents) - _STRIPS)
 
 
 def _quiet(watched: Watched) -> Strip:
@@ -247,7 +254,9 @@ async def live(call: Call) -> Reply:
     frame, told = view.frame(call, "overview"), headline(pairs, len(figures.locations(pairs)))
     parts: dict[str, Any] = {
         "head": view.render("overview_head.html", headline=told),
-        "strips": view.render("overview_strips.html", strips=_strips(call), frame=frame, now=call.now),
+        "strips": view.render(
+            "overview_strips.html", strips=_strips(call), unshown=_unshown(frame), frame=frame, now=call.now
+        ),
         "vitals": view.render("vitals.html", vitals=figures.vitals(call, pairs, uptime)),
         "counts": _counts(pairs),
         "total": len(pairs),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from markupsafe import Markup
 
 from tocsin.core import wording
+from tocsin.core.alert import PERSON
 
 span = wording.span
 """How long something lasted, in the words of messages."""
@@ -24,6 +26,11 @@ def sentence(text: object) -> str:
     """The text with a capital first and a full stop last; the rest as it is (names and abbreviations keep theirs)."""
     said = capital(str(text))
     return said + ("" if said.endswith((".", "!", "?")) else ".")
+
+
+def hearer(id: str, names: Mapping[str, str]) -> str:
+    """What a channel, or a member who is mailed, is called; by its kind when it is gone."""
+    return names.get(id) or ("a former member" if id.startswith(PERSON) else "a deleted channel")
 
 
 def within(label: str) -> str:
