@@ -114,8 +114,10 @@ class One:
         if handing_over:
             await self.cluster.stop()
         else:
-            for task in self.cluster._tasks:
+            tasks = [*self.cluster._tasks, *self.cluster._doing]
+            for task in tasks:
                 task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self.cluster.carrier.stop()
             self.cluster.work.close()
             self.cluster.peers.close()

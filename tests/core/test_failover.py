@@ -188,6 +188,17 @@ def test_what_is_proposed_is_committed_when_a_majority_has_it() -> None:
     assert found(Done, effects) == [Done(id="p", position=node.log.last)]
 
 
+def test_a_message_carries_no_more_than_it_should() -> None:
+    node, now = elected()
+    large = tuple(Proposal(id=str(n), kind="config", payload=b"x" * 3_000_000) for n in range(3))
+    out = node.step(now, Proposed(proposals=large))
+    assert [len(m.entries) for m in said(out, "b") if isinstance(m, Append)] == [1]
+    for upto in (2, 3):
+        answer = Appended(epoch=1, stamp=now, ok=True, index=upto, incarnation="b1")
+        out = node.step(now, Received(sender="b", message=answer))
+        assert [e.index for m in said(out, "b") if isinstance(m, Append) for e in m.entries] == [upto + 1]
+
+
 def test_an_old_primary_follows_and_cuts_what_was_never_committed() -> None:
     node, now = elected()
     node.step(now + 1, Proposed(proposals=(Proposal(id="p", kind="config", payload=b"draft"),)))
@@ -248,8 +259,118 @@ def test_a_promotion_by_force_cuts_the_membership_to_one() -> None:
     node = a_node("b", members("a", "b"), epoch=3)
     effects = node.step(1.0, Forced(id="f"))
     assert (node.role, node.epoch, node.membership.voters()) == ("primary", 1003, ("b",))
+    assert [(m.id, m.kind) for m in node.membership.members] == [("a", "observer"), ("b", "voter")]
+    assert said(effects, "a") != [], "who is off hears of it when it is there again"
+    node.step(2.0, Forced(id="again", floor=1_800_000_000))
+    assert node.epoch == 1_800_000_000
     assert node.lease_left(1.0) == TERMS.lease_s
     assert [e.kind for c in found(Committed, effects) for e in c.entries] == ["membership", BEGIN]
+
+
+@pytest.mark.parametrize(("wish", "heir"), [("c", "c"), ("b", "b"), (None, "b")])
+def test_the_office_goes_to_who_was_named_or_to_the_next_in_order(wish: str | None, heir: str) -> None:
+    node, now = elected()
+    node.step(now + 1, PromoteAsked(id="h", to=wish))
+    out = heard(node, now + 1.1, "b") + heard(node, now + 1.2, "c")
+    assert found(HandedOver, out) == [HandedOver(id="h", to=heir)]
+
+
+def test_a_hand_over_that_cannot_be_is_refused_and_one_that_takes_too_long_is_given_up() -> None:
+    node, now = elected("a", members("a", "b", "w", w="witness"))
+    for wish in ("w", "a", "nobody"):
+        assert [r.reason for r in found(Refused, node.step(now, PromoteAsked(id="h", to=wish)))] == ["not_possible"]
+    node.step(now, PromoteAsked(id="h", to="b"))
+    assert [r.reason for r in found(Refused, node.step(now, PromoteAsked(id="i", to="b")))] == ["handing_over"]
+    assert (node.may_write(now), node.may_send(now)) == (False, 0.0)
+    out = node.step(now + TERMS.drain_s, Ticked())
+    assert [(r.id, r.reason) for r in found(Refused, out)] == [("h", "not_possible")]
+    assert node.may_write(now + TERMS.drain_s)
+
+
+def test_nobody_without_data_is_promoted_by_force() -> None:
+    blank = Node(Me(id="a", incarnation="a1"), Disk(), 0.0)
+    witness = Node(Me(id="w", incarnation="w1", witness=True), Disk(membership=members("a", "w", w="witness")), 0.0)
+    for node in (blank, witness):
+        assert [r.reason for r in found(Refused, node.step(1.0, Forced(id="f")))] == ["not_possible"]
+        assert node.epoch == 0
+
+
+def test_a_primary_that_is_promoted_by_force_leaves_what_waits_in_doubt() -> None:
+    node, now = elected()
+    node.step(now, Proposed(proposals=(Proposal(id="p", kind="config", payload=b"x"),)))
+    assert [(r.id, r.reason) for r in found(Refused, node.step(now, Forced(id="f")))] == [("p", "in_doubt")]
+    assert (node.role, node.commit) == ("primary", node.log.last.index)
+
+
+def test_an_observer_that_asks_is_told_even_if_it_does_not_know_the_epoch() -> None:
+    node, now = elected("a", members("a", "b", "c", "o", o="observer"))
+    asks = Appended(epoch=0, stamp=0.0, ok=False, index=1, incarnation="o1")
+    (append,) = said(node.step(now, Received(sender="o", message=asks)), "o")
+    assert isinstance(append, Append)
+    assert append.epoch == node.epoch
+    late = Appended(epoch=0, stamp=0.0, ok=False, index=1, incarnation="b1")
+    assert said(node.step(now, Received(sender="b", message=late))) == []
+
+
+def test_a_witness_keeps_no_payload_and_never_stands() -> None:
+    peers = members("a", "b", "w", w="witness")
+    node, now = elected("a", peers)
+    out = node.step(now, Proposed(proposals=(Proposal(id="p", kind="config", payload=b"secret"),)))
+    sent = [m for m in said(out, "w") if isinstance(m, Append)][-1]
+    assert [e.payload for e in sent.entries] == [b""]
+    witness = Node(Me(id="w", incarnation="w1", witness=True), Disk(membership=peers), 0.0)
+    full = Append(epoch=1, stamp=0.0, prev=Position(0, 0), commit=0, entries=node.log.slice(1, 2))
+    written = found(Write, witness.step(1.0, Received(sender="a", message=full)))[-1]
+    assert [e.payload for e in written.entries] == [b"", b""]
+    assert witness.wakes_at() == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("sender", "epoch", "last", "stands"),
+    [
+        ("a", 1, Position(1, 1), True),
+        ("a", 0, Position(1, 1), False),
+        ("c", 1, Position(1, 1), False),
+        ("a", 1, Position(1, 2), False),
+    ],
+)
+def test_only_who_the_primary_released_and_who_has_everything_stands_at_once(
+    sender: str, epoch: int, last: Position, stands: bool
+) -> None:
+    node = a_node("b")
+    begin = Entry(epoch=1, index=1, kind=BEGIN)
+    hello = Append(epoch=1, stamp=1.0, prev=Position(0, 0), commit=1, entries=(begin,))
+    node.step(1.0, Received(sender="a", message=hello))
+    node.step(2.0, Received(sender=sender, message=TransferNow(epoch=epoch, last=last)))
+    assert (node.role == "candidate") == stands
+    assert node.epoch == (2 if stands else 1)
+
+
+def test_an_observer_does_not_stand_even_when_it_is_told_to() -> None:
+    node = a_node("o", members("a", "b", "o", o="observer"))
+    hello = Append(epoch=1, stamp=1.0, prev=Position(0, 0), commit=0)
+    node.step(1.0, Received(sender="a", message=hello))
+    node.step(2.0, Received(sender="a", message=TransferNow(epoch=1, last=Position(0, 0))))
+    assert (node.role, node.epoch) == ("follower", 1)
+
+
+def test_who_was_elected_and_is_heard_by_nobody_gives_up_after_a_lease() -> None:
+    node = a_node()
+    now = node.wakes_at()
+    node.step(now, Ticked())
+    node.step(now, Received(sender="b", message=PreVoted(epoch=0, asked=1, granted=True, incarnation="b1", stamp=now)))
+    node.step(now, Received(sender="b", message=Voted(epoch=1, asked=1, granted=True, incarnation="b1")))
+    node.step(now + TERMS.lease_s - 0.1, Ticked())
+    assert node.role == "elect"
+    node.step(now + TERMS.lease_s, Ticked())
+    assert node.role == "follower"
+
+
+def test_many_small_entries_go_in_one_message() -> None:
+    node, now = elected()
+    few = tuple(Proposal(id=str(n), kind="config", payload=b"x") for n in range(3))
+    out = node.step(now, Proposed(proposals=few))
+    assert [len(m.entries) for m in said(out, "b") if isinstance(m, Append)] == [3]
 
 
 def test_a_single_voter_needs_nobody_and_waits_for_nobody() -> None:
@@ -284,6 +405,40 @@ def test_a_log_gives_back_the_membership_of_what_it_cut() -> None:
     assert (log.membership.voters(), log.changed_at, log.last) == (("a",), 0, Position(0, 0))
     with pytest.raises(ValueError, match="entry 1 was expected"):
         log.append([Entry(epoch=1, index=3, kind="config")])
+
+
+def test_a_log_that_is_cut_twice_keeps_the_membership_between() -> None:
+    log = Log(Position(0, 0), members("a"))
+    entries = [
+        Entry(epoch=1, index=1, kind="membership", membership=members("a", "b")),
+        Entry(epoch=1, index=2, kind="config"),
+        Entry(epoch=1, index=3, kind="membership", membership=members("a", "b", "c")),
+    ]
+    log.append(entries)
+    assert [e.index for e in log.cut(3)] == [3]
+    assert (log.membership.voters(), log.changed_at) == (("a", "b"), 1)
+    assert [log.membership_at(i).voters() for i in (0, 1, 2)] == [("a",), ("a", "b"), ("a", "b")]
+    log.compact(2)
+    assert (log.base, log.base_membership.voters(), log.slice(1, 9)) == (Position(1, 2), ("a", "b"), ())
+
+
+def test_of_a_log_only_what_follows_from_a_snapshot_is_kept() -> None:
+    entries = [Entry(epoch=1, index=n, kind="config") for n in (1, 2, 3)]
+    same, other = (Log(Position(0, 0), members("a"), entries) for _ in range(2))
+    same.replace(Position(1, 2), members("a", "b"))
+    assert (same.last, same.membership.voters()) == (Position(1, 3), ("a", "b"))
+    other.replace(Position(2, 2), members("a", "b"))
+    assert (other.last, other.slice(1, 9)) == (Position(2, 2), ())
+
+
+def test_who_has_not_heard_of_a_new_member_votes_for_it_only_when_its_log_is_newer() -> None:
+    def answer(last: Position) -> bool:
+        node = a_node("b", members("a", "b"), epoch=1, entries=(Entry(epoch=1, index=1, kind=BEGIN),))
+        out = said(node.step(20.0, Received(sender="d", message=Vote(epoch=2, last=last, incarnation="d1"))), "d")[0]
+        assert isinstance(out, Voted)
+        return out.granted
+
+    assert [answer(Position(1, 1)), answer(Position(1, 2))] == [False, True]
 
 
 def test_messages_travel_as_json() -> None:

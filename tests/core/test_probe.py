@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from builders import a_probe, at
+from builders import a_monitor, at
 from tocsin.core.probe import Health, Sign, heard, lost_finding, missed, month_of, stand_in
 
 
@@ -39,14 +39,20 @@ def test_who_stands_in_votes_in_one_seat_and_has_no_other(
 
 def test_the_message_names_what_it_watched() -> None:
     lost = missed(missed(heard(Health(), Sign(), at(0)), "no answer", at(30)), "no answer", at(60))
-    found = lost_finding(a_probe(), lost, ["Shop", "API"], at(60))
+    found = lost_finding(True, lost, ["Shop", "API"], at(60))
     assert found.standing == "trouble"
     assert found.reason == "not heard for 1 min (no answer); it watches Shop and API"
-    assert lost_finding(a_probe(), Health(), [], at(60)).standing == "open"
-    assert lost_finding(a_probe(), heard(lost, Sign(), at(90)), [], at(90)).standing == "over"
-    assert lost_finding(a_probe(enabled=False), lost, ["Shop"], at(90)).standing == "over"
+    assert lost_finding(True, Health(), [], at(60)).standing == "open"
+    assert lost_finding(True, heard(lost, Sign(), at(90)), [], at(90)).standing == "over"
+    assert lost_finding(False, lost, ["Shop"], at(90)).standing == "over"
     assert lost_finding(None, lost, ["Shop"], at(90)).standing == "over"
 
 
 def test_a_month_of_checks() -> None:
     assert month_of(60) == 43_200
+
+
+def test_this_server_may_be_named_local_whatever_it_is_called() -> None:
+    monitor = a_monitor(monitoring_type="global", locations=("local", "asia", "fra"))
+    assert monitor.assigned("fra") == ("fra", "asia")
+    assert a_monitor(locations=("asia",)).assigned("fra") == ("fra",)

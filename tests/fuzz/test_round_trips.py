@@ -66,9 +66,10 @@ def test_stored_results(
     seen: dict[str, Any] = {"timing": Timing(ttfb=ttfb, total=total), "status_code": code, "body_bytes": size}
     result = a_result(status, attempt=attempt, **seen)
     outcome = result.outcome
-    row = packing.pack(result, micros(result.scheduled_at), 1, 1, 1)
+    row = packing.pack(result, micros(result.scheduled_at), 1, 1, 1, 7)
     ids = (result.monitor_id, result.workspace_id, "http")
-    read = packing.unpack(row, ids, "local", packing.evidence_of(result))
+    read = packing.unpack(row, ids, {1: "local", 7: "lost"}, packing.evidence_of(result))
+    assert (read.location, read.substitute_for, packing.seat_of(row[7])) == ("local", "lost", 7)
     assert (read.status, read.status_code, read.body_bytes, read.attempt) == (status, code, size, attempt)
     assert (read.error, read.at, read.started_at) == (outcome.error, result.scheduled_at, outcome.started_at)
     assert read.timing.total == pytest.approx(total, abs=0.006)

@@ -9,8 +9,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from builders import FakeClock
+from builders import FakeClock, an_outcome
+from tocsin.app.server import take_late
 from tocsin.pipeline.watchlist import Watched
+from tocsin.probe.wire import Late
 from world import Place, Probes, Web, World, a_location, webs
 
 THREE = ("us-east", "europe", "asia")
@@ -51,6 +53,7 @@ async def test_one_that_fails_alone_is_partial_and_nobody_is_paged(tmp_path: Pat
         probes.status["europe"] = "down"
         await world.go(45)
         assert value(watched) == "partial"
+        assert bytes(watched.tally[-2:]) == b"pp"
         assert sink.events == []
 
 
@@ -71,7 +74,9 @@ async def test_all_look_in_the_same_slot_and_each_result_is_kept(tmp_path: Path)
     async with around_the_world(tmp_path, *THREE) as (world, probes, _, (watched,)):
         probes.runs.clear()
         probes.silence("asia")
+        ticks = len(watched.tally)
         await world.go(20)
+        assert bytes(watched.tally[ticks:]) == b"u"  # one letter for all of them
         slots = {slot for _, slot, attempt in probes.runs if attempt == 0}
         assert len(slots) == 1
         rows, _ = await world.store.of("ws").read(lambda s: s.results.page(watched.monitor.id))
@@ -136,6 +141,7 @@ async def test_a_lost_probe_is_one_message_and_somebody_stands_in(tmp_path: Path
         await world.go(75)
         told = [post for post in sink.posts if post["monitor"] is None]
         assert [post["event"] for post in told] == ["incident.opened", "incident.resolved"]
+        assert told[1]["title"].startswith("Location asia is heard again after ")
         assert all(v.stand_in is None for w in some for v in w.judge(world.clock.now()).votes)
         assert [value(w) for w in some] == ["up"] * 3
 
@@ -207,3 +213,20 @@ async def test_a_probe_that_doubts_itself_abstains(tmp_path: Path) -> None:
         await world.go(35)
         assert world.corridor.watchlist.quarantined("ws") == {"asia"}
         assert sink.posts[0]["reason"] == "its own self-test fails: it reaches none of its 3 anchors"
+
+
+async def test_a_result_that_comes_late_fills_history_if_it_may_come_from_there(tmp_path: Path) -> None:
+    async with around_the_world(tmp_path, *THREE) as (world, _, sink, (watched,)):
+        slot = world.clock.now()
+        await world.go(30)
+
+        def late(code: str, monitor_id: str = watched.monitor.id, workspace: str = "ws") -> Late:
+            outcome = an_outcome("down", at=slot, location=code)
+            return Late(who=(workspace, code), monitor_id=monitor_id, scheduled_at=slot, attempt=3, outcome=outcome)
+
+        for one in (late("asia"), late("us-west"), late("asia", "nobody"), late("asia", workspace="elsewhere")):
+            await take_late(world.corridor, one)
+        rows, _ = await world.store.of("ws").read(lambda s: s.results.page(watched.monitor.id, limit=100))
+        assert [(r.location, r.status) for r in rows if r.attempt == 3] == [("asia", "down")]
+        assert value(watched) == "up"
+        assert sink.events == []

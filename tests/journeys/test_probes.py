@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from probe.hub import listener
-from tocsin import settings
+from tocsin import settings, telemetry
 from tocsin.app import probe, server
 from tocsin.errors import PeerLost
 from tocsin.pipeline.roster import Roster
@@ -131,6 +131,11 @@ async def test_a_probe_that_the_server_calls(tmp_path: Path) -> None:
             assert "it watches Page" in incident["reason"]
 
 
+def denied(cause: str) -> float:
+    """How often somebody was not let in for that."""
+    return telemetry.probes_denied.labels(cause)._value.get()
+
+
 async def test_a_probe_that_joins_and_calls_the_server(tmp_path: Path) -> None:
     async with Web() as site, a_house(tmp_path / "server") as house:
         made = await house.call("POST", "/locations", {"code": "office", "mode": "pull"}, 201)
@@ -147,6 +152,12 @@ async def test_a_probe_that_joins_and_calls_the_server(tmp_path: Path) -> None:
                     pass
             (notice,) = (await house.call("GET", "/notices"))["items"]
             assert (notice["kind"], notice["location"]) == ("location.token", "office")
+            before = denied("token"), denied("token_used")
+            with pytest.raises(PeerLost, match="no such join token"):
+                async with a_probe(tmp_path / "thief", f"{house.running.url}#tpj_guessed"):
+                    pass
+            assert (denied("token"), denied("token_used")) == (before[0] + 1, before[1])
+            assert before[1] >= 1
 
             assert (await house.call("POST", f"/probes/{made['id']}/rotate-key", {}))["handed_over"]
             assert there.pull is not None

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -76,7 +77,7 @@ class Registry:
 class Hub:
     """The server's ends of joining and linking, on a port of this machine. `late` collects late results."""
 
-    def __init__(self, port: int = 0, registry: Registry | None = None) -> None:
+    def __init__(self, port: int = 0, registry: Registry | None = None, tls: ssl.SSLContext | None = None) -> None:
         self.clock = SystemClock()
         self.registry = registry or Registry(keys={KEY: Seat(who=WHO, probe_id="p1")})
         self.links = Links(self.clock)
@@ -84,6 +85,7 @@ class Hub:
         self.late: list[Late] = []
         self.late_fails = 0
         self.primary: str | None = None
+        self.asked = 0
         self.changes: list[Any] = []
         self.links.changed = self.changes.append
         self._sock = listener(port)
@@ -91,8 +93,8 @@ class Hub:
         self.urls: list[str] = [self.url]
         door = Door(probes=self.registry, links=self.links, urls=lambda: self.urls, primary=lambda: self.primary)
         self._listening = Listening(
-            partial(_application, door), self._sock, None,
-            configuration(partial(_application, door), per_address=0, grace_s=1, max_message=MAX_MESSAGE),
+            partial(_application, self, door), self._sock, tls,
+            configuration(partial(_application, self, door), per_address=0, grace_s=1, max_message=MAX_MESSAGE),
         )  # fmt: skip
 
     @property
@@ -113,7 +115,8 @@ class Hub:
         self.late.append(late)
 
 
-async def _application(door: Door, scope: Any, receive: Any, send: Any) -> None:
+async def _application(hub: Hub, door: Door, scope: Any, receive: Any, send: Any) -> None:
+    hub.asked += 1
     headers = {name.decode(): value.decode() for name, value in scope["headers"]}
     if scope["type"] == "websocket" and scope["path"] == LINK_PATH:
         await answer_link(headers, receive, send, door, scope["client"][0])
@@ -140,8 +143,8 @@ async def _application(door: Door, scope: Any, receive: Any, send: Any) -> None:
 
 
 @asynccontextmanager
-async def hub(port: int = 0, registry: Registry | None = None) -> AsyncIterator[Hub]:
-    made = Hub(port, registry)
+async def hub(port: int = 0, registry: Registry | None = None, tls: ssl.SSLContext | None = None) -> AsyncIterator[Hub]:
+    made = Hub(port, registry, tls)
     await made.start()
     try:
         yield made

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,10 +19,12 @@ from tocsin.core.result import Outcome
 from tocsin.errors import PeerLost
 from tocsin.net import Net
 from tocsin.net import url as urls
+from tocsin.net.certificate import fingerprint_of, own_certificate, server_context
 from tocsin.net.channel import Channel, NotOpened, open_channel
-from tocsin.probe import link, pull
-from tocsin.probe.enrol import Enrolled
+from tocsin.probe import link, pull, session
+from tocsin.probe.enrol import Enrolled, Offer
 from tocsin.probe.join import Seat
+from tocsin.probe.joining import ask_to_join
 from tocsin.probe.pull import Pull
 from tocsin.probe.wire import Health, Hello, Refused, Welcome, read_to_probe
 from tocsin.probe.work import Worker
@@ -34,6 +37,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits half a minute for a server that is gone."""
     monkeypatch.setattr(pull, "LONGEST_S", 0.3)
     monkeypatch.setattr(pull, "FIRST_S", 0.05)
+    monkeypatch.setattr(session, "TAKEN_S", 0.05)
 
 
 @asynccontextmanager
@@ -292,3 +296,37 @@ async def test_who_falls_silent_is_unlinked(monkeypatch: pytest.MonkeyPatch) -> 
         channel = await by_hand(net, server)
         await until(lambda: not linked(server))
         channel.abort()
+
+
+async def test_the_certificate_is_looked_at_before_the_key_leaves(tmp_path: Path) -> None:
+    cert, key = own_certificate(tmp_path, SystemClock().now())
+    async with Net() as net, hub(tls=server_context(cert, key)) as server:
+        place = urls.parse(f"https://127.0.0.1:{server.port}{pull.PATH}")
+        header = [("Authorization", f"Bearer {KEY}")]
+        with pytest.raises(PeerLost, match="another certificate"):
+            await open_channel(net, place, header, pin="0" * 64)
+        with pytest.raises(PeerLost, match="cannot be reached"):
+            await open_channel(net, place, header)
+        assert server.asked == 0
+        channel = await open_channel(net, place, header, pin=fingerprint_of(cert))
+        assert server.asked == 1
+        await channel.close()
+
+
+async def test_joining_follows_the_server_that_leads() -> None:
+    async with Net() as net, hub() as one, hub(registry=Registry(tokens={"t": "asia"})) as two:
+        one.primary = two.url
+        enrolled = await ask_to_join(net, one.url, Offer(token="t", name="here"))
+        assert (enrolled.location, enrolled.urls) == ("asia", (two.url,))
+        one.primary = None
+        with pytest.raises(PeerLost, match="no such token"):
+            await ask_to_join(net, one.url, Offer(token="t", name="here"))
+        with pytest.raises(PeerLost, match="used before"):
+            await ask_to_join(net, two.url, Offer(token="t", name="here"))
+
+
+async def test_a_fault_of_ours_does_not_end_the_calling(caplog: pytest.LogCaptureFixture) -> None:
+    async with Net() as net, hub() as server, a_worker(net) as worker:
+        async with calling(net, worker, "no url at all", server.url):
+            await until(lambda: linked(server))
+    assert "pull.failed" in caplog.text

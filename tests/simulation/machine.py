@@ -157,6 +157,10 @@ class Machine:
             self.stopped_at, self.steady = self.world.now, False
         self.world.after(seconds, self._resume, self.life)
 
+    def go_on(self) -> None:
+        """End a pause."""
+        self._resume(self.life)
+
     def thaw(self) -> None:
         """The clock goes on from where it stood."""
         if self.stopped_at is not None:

@@ -47,6 +47,20 @@ def half(registered: int) -> int:
     return max(registered // 2, 1)
 
 
+def reachable(real: Callable[..., float | None]) -> Callable[..., float | None]:
+    """Whoever cannot be reached does not count: alone, one is the majority of one."""
+
+    def lease_end(stamps: Any, me: str, voters: Any, now: float, terms: lease.Terms) -> float | None:
+        there = [v for v in voters if v == me or now - stamps.get(v, now - 99) < terms.lease_s]
+        return real(stamps, me, there, now, terms)
+
+    return lease_end
+
+
+def quite_alone(members: Membership, who: str, incarnation: str) -> Membership:
+    return Membership(version=members.version + 1, members=tuple(m for m in members.members if m.id == who))
+
+
 def outcomes_wait(entries: tuple[Entry, ...]) -> bool:
     return any(e.kind != "outcome" for e in entries)
 
@@ -100,6 +114,7 @@ MUTANTS = {
         Mutant("promise ignored", ((election, "promise_over", lambda promise, released, now: True),)),
         Mutant("promise shorter than the lease", ((lease, "promise_end", lambda at, terms: at + terms.lease_s / 2),)),
         Mutant("no wait after a restart", ((lease, "restart_end", lambda at, terms: at),)),
+        Mutant("lease of a majority of the reachable", ((lease, "lease_end", reachable(lease.lease_end)),)),
         Mutant("half is enough", ((lease, "majority", half), (membership, "majority", half))),
         Mutant("wiped voter votes", ((membership, "counts", counts_any_disk),)),
         Mutant("no anti-entropy", ((cursors, "to_offer", lambda held: {}),)),
@@ -134,6 +149,7 @@ MUTANTS = {
         ),
         Mutant("a change may cost the lease", ((lease, "outlasts", lambda end, now, terms: True),)),
         Mutant("office kept after it was handed over", ((Seat, "step_down", keeps_what_it_handed(Seat.step_down)),)),
+        Mutant("the others forgotten by a promotion by force", ((membership, "alone", quite_alone),)),
         Mutant("handed over to who has not everything", ((Office, "caught_up", lambda self, drain, log: True),)),
     )
 }

@@ -209,20 +209,24 @@ class Scene:
 
     def _rescue(self) -> None:
         """With a disk lost, too few may be left that vote: then one is promoted by force, after all the others are off."""
-        able = [m for m in self.machines.values() if m.up and not m.witness and m.node.membership.members]
+        able = [m for m in self.machines.values() if not m.witness and m.node.membership.members]
         if not able or not self.wiped:
             return
         best = max(able, key=lambda m: m.node.log.last)
         members = best.node.membership
         left = [m for m in self.machines.values() if has_vote(members, m.id, m.incarnation)]
-        newer = [m for m in self.machines.values() if m.witness and m.up and m.node.log.last > best.node.log.last]
-        if best.paused or (len(left) >= enough(members) and not newer):
+        newer = [m for m in left if m.node.log.last > best.node.log.last]
+        if not best.up or best.paused or (len(left) >= enough(members) and not newer):
             return
         for other in self.machines.values():
             if other is not best:
                 other.crash("switched off by the operator", 30.0)
-        self.world.truth.forgets(best)
-        self.ask(best, Forced(id="force"))
+        self.force(best)
+
+    def force(self, machine: Machine) -> None:
+        """Promote this machine by force."""
+        self.world.truth.forgets(machine)
+        self.ask(machine, Forced(id="force", floor=1_000_000 + int(self.world.now)))
 
     # The end
 
@@ -237,6 +241,7 @@ class Scene:
             channel.away, channel.slow_share = [], 0.0
         for machine in self.machines.values():
             machine.habits = Habits()
+            machine.go_on()
             machine.start()
 
     def finish(self) -> None:

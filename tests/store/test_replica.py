@@ -303,7 +303,7 @@ async def test_an_uncommitted_tail_is_cut_and_kept_as_a_draft(
     with pytest.raises(Conflict, match="expected a snapshot"):
         await replica_of(old).apply(2)
     with pytest.raises(Conflict):
-        await replica_of(old).snapshot(b"")
+        await replica_of(old).snapshot(lambda index: b"")
     with pytest.raises(Conflict):
         await replica_of(old).lead(3, courier)
     await take_snapshot(old, new)
@@ -477,7 +477,7 @@ async def test_only_a_whole_file_is_installed(pair: tuple[Store, Courier, Store]
     from tocsin.errors import Invalid
 
     primary, _, follower = pair
-    made = await replica_of(primary).snapshot(b"members")
+    made = await replica_of(primary).snapshot(lambda index: b"members")
     whole = Path(made.path).read_bytes()
     before = shared_rows(follower)
     await primary.of("ws").write(lambda s: s.channels.add(a_channel()))

@@ -101,10 +101,15 @@ class Carrier:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._release(lost=True)
+        for asked in self._events:
+            if asked.done is not None and not asked.done.done():
+                asked.done.set_result(None)
 
     # What others ask -------------------------------------------------------------------------------------------------
     async def hear(self, sender: str, message: Message) -> Message | None:
         """What this instance answers to a message of another (who it is was proved), if anything."""
+        if self._over:
+            return None
         done: asyncio.Future[Message | None] = asyncio.get_running_loop().create_future()
         self.put(Asked(turn.Received(sender=sender, message=message), sender, done))
         async with asyncio.timeout(ANSWER_S):
@@ -120,7 +125,7 @@ class Carrier:
 
     async def force(self) -> None:
         """Become primary alone: somebody states that all the others are off. Raises Conflict."""
-        await self._ask(lambda id: turn.Forced(id=id))
+        await self._ask(lambda id: turn.Forced(id=id, floor=int(time.time())))
 
     async def _ask(self, event: Callable[[str], turn.Event]) -> None:
         id, waiting = new_id(), asyncio.get_running_loop().create_future()

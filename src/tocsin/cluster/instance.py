@@ -6,6 +6,7 @@ import asyncio
 import platform
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from tocsin.cluster.wire import ConnectionStatus, Heartbeat, Peer, SystemMetrics
 from tocsin.cluster.work import POLL_S, Task, Tasks, Work, carry_out
 from tocsin.core.instance import Instance, InstanceRole
 from tocsin.core.lease import Terms
+from tocsin.core.probe import Health, Sign, heard
 from tocsin.core.result import iso
 from tocsin.errors import Conflict, Denied, Invalid, NotFound, NotPrimary, PeerLost, StoreUnavailable
 from tocsin.net import Net
@@ -33,7 +35,9 @@ from tocsin.store.replica import Applied, Replica
 
 log = telemetry.logger("tocsin.cluster")
 
-ADMIT_S = 1.0
+ADMIT_S, LOOK_S = 1.0, 1.0
+SILENT_S = POLL_S + 20.0
+"""An instance that has asked for no work for so long is lost."""
 ALONE_LEASES = 2
 """So many leases without anybody who leads make an instance alone: an election takes less."""
 PEERS_NOTE = "cluster:peers"
@@ -76,6 +80,7 @@ class Cluster:
     reached_at: float | None = None
     sync_errors: int = 0
     _lost_at: float | None = None
+    _leads_since: float | None = None
     work: Work = field(default_factory=Work)
     _doing: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     _tasks: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
@@ -107,7 +112,15 @@ class Cluster:
     async def start(self) -> None:
         """Take part from now on."""
         self.carrier.start()
-        loops = (self._admit_on, self._report_on, self._work_on, self._results_on, self._expire_on, self._alone_on)
+        loops = (
+            self._admit_on,
+            self._report_on,
+            self._work_on,
+            self._results_on,
+            self._expire_on,
+            self._alone_on,
+            self._look_on,
+        )
         self._tasks = [asyncio.create_task(_ever(loop), name=f"cluster {loop.__name__}") for loop in loops]
 
     async def stop(self) -> None:
@@ -286,6 +299,32 @@ class Cluster:
         """Forget numbers that are a day old."""
         await asyncio.sleep(EXPIRE_S)
         await self.results.expire()
+
+    async def _look_on(self) -> None:
+        """As primary, see who of the others is not heard any more: their locations are lost then, which is told once."""
+        await asyncio.sleep(LOOK_S)
+        others = self.corridor.watchlist.roster.others
+        if not self.carrier.standing.leads:
+            others.clear()
+            self._leads_since = None
+            return
+        mono, now = self.clock.monotonic(), self.clock.now()
+        self._leads_since = mono if self._leads_since is None else self._leads_since
+        found = await self.store.everything().read(lambda s: s.instances.all())
+        for gone in others.keys() - {one.location for one in found}:
+            del others[gone]
+        for one in found:
+            if one.id == self.me.id:
+                continue
+            ago = self.work.ago(one.id)
+            silent_s = mono - self._leads_since if ago is None else ago
+            before = others.get(one.location, Health())
+            if silent_s <= SILENT_S:
+                if ago is not None:
+                    others[one.location] = heard(before, Sign(version=one.version), now - timedelta(seconds=ago))
+            elif before.state != "lost":
+                why = f"instance {one.name} does not ask for work"
+                others[one.location] = Health(state="lost", since=now, heard_at=before.heard_at, looked_at=now, why=why)
 
     async def _alone_on(self) -> None:
         """While nobody leads for long, tell what is seen from here alone; marked as that."""

@@ -56,7 +56,8 @@ async def snapshot(cluster: Cluster, ask: Ask) -> Any:
     """Make a snapshot of the tables: its id and size; it is kept for ten minutes."""
     replica = cluster.store.replica
     assert replica is not None
-    made = await replica.snapshot(disk.membership_bytes(cluster.carrier.node.membership))
+    kept = cluster.carrier.node.log
+    made = await replica.snapshot(lambda index: disk.membership_bytes(kept.membership_at(index)))
     path = Path(made.path)
     asyncio.get_running_loop().call_later(_SNAPSHOT_S, lambda: path.unlink(missing_ok=True))
     return {"id": path.stem, "size": made.size}

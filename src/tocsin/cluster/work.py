@@ -87,6 +87,11 @@ class Work:
         tasks, desk.waiting = tuple(desk.waiting), []
         return Tasks(tasks=tasks)
 
+    def ago(self, instance: str) -> float | None:
+        """How many seconds ago this instance asked for work; None: it never did."""
+        desk = self._desks.get(instance)
+        return None if desk is None or not desk.asked_at else asyncio.get_running_loop().time() - desk.asked_at
+
     def close(self) -> None:
         """Let everybody go who waits for work."""
         for desk in self._desks.values():

@@ -50,9 +50,11 @@ def acknowledged(seat: Seat, sender: str, answer: Appended) -> None:
             seat.tell(sender)
         return
     if membership.counts(seat.membership, sender, answer.incarnation):
-        office.heard(sender, answer.stamp, answer.index if answer.ok else None)
+        stored = min(answer.index, seat.log.last.index) if answer.ok else None
+        office.heard(sender, min(answer.stamp, seat.now), stored)
     if answer.ok:
-        office.following[sender] = max(office.following.get(sender, 0), answer.index + 1)
+        known = min(answer.index, seat.log.last.index)
+        office.following[sender] = max(office.following.get(sender, 0), known + 1)
         seat.advance()
         if office.following[sender] <= seat.log.last.index:
             seat.tell(sender)
@@ -128,7 +130,8 @@ def force(seat: Seat, event: Forced) -> None:
         return
     if seat.office is not None:
         seat.step_down("it is promoted by force")
-    seat.epoch, seat.voted_for = seat.epoch + FORCED_EPOCHS, seat.me.id
+    seat.epoch = event.floor if event.floor > seat.epoch else seat.epoch + FORCED_EPOCHS
+    seat.voted_for = seat.me.id
     seat.write()
     entry = _members(seat, membership.alone(seat.membership, seat.me.id, seat.me.incarnation))
     standing.win(seat, (entry,))

@@ -108,7 +108,10 @@ def one_at_a_time(changed_at: int, commit: int, in_office: bool) -> bool:
 
 
 def alone(membership: Membership, who: str, incarnation: str) -> Membership:
-    """The membership after a forced promotion: nobody but this instance."""
+    """The membership after a forced promotion: nobody votes but this instance. The others are told of it as observers, so
+    that they follow as soon as they are there again, and do not go on by themselves."""
     member = membership.member(who) or Member(id=who, incarnation=incarnation)
     only = replace(member, incarnation=incarnation, kind="voter")
-    return Membership(version=membership.version + 1, members=(only,))
+    others = (replace(m, kind="observer") for m in membership.members if m.id != who)
+    ordered = tuple(sorted((only, *others), key=lambda m: (m.order, m.id)))
+    return Membership(version=membership.version + 1, members=ordered)

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from math import inf
 
 from tocsin.core import lease
-from tocsin.core.control_log import Log, header, stored_by
+from tocsin.core.control_log import Entry, Log, header, stored_by
 from tocsin.core.lease import Terms
 from tocsin.core.membership import Membership
 from tocsin.core.peer import Append
 
-MOST_ENTRIES = 500
-"""Entries that one message carries at most."""
+MOST_ENTRIES, MOST_BYTES = 500, 4_000_000
+"""Entries that one message carries at most, and bytes in them; the first one goes whatever its size."""
 
 
 @dataclass(slots=True)
@@ -81,9 +81,19 @@ class Office:
         prev = log.position(first - 1)
         if prev is None:
             return Append(epoch=self.epoch, stamp=now, prev=log.base, commit=commit, snapshot=True)
-        entries = log.slice(first, first + MOST_ENTRIES - 1)
+        entries = _bounded(log.slice(first, first + MOST_ENTRIES - 1))
         self.following[to] = first + len(entries)
         member = members.member(to)
         if member is not None and member.kind == "witness":
             entries = tuple(header(e) for e in entries)
         return Append(epoch=self.epoch, stamp=now, prev=prev, commit=commit, entries=entries)
+
+
+def _bounded(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    """As many of them, from the first on, as one message carries."""
+    size = 0
+    for count, entry in enumerate(entries):
+        size += len(entry.payload)
+        if size > MOST_BYTES and count:
+            return entries[:count]
+    return entries

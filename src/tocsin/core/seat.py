@@ -88,9 +88,12 @@ class Seat:
             self.out.append(Became(role=role, epoch=self.epoch, primary=primary, why=why))
 
     def enter(self, epoch: int, why: str) -> None:
-        """Follow into a later epoch, with no vote given in it. The caller writes."""
+        """Follow into a later epoch, with no vote given in it. The caller writes. Who votes alone, by a promotion by force
+        that is over, gives the primary of that epoch the time to be heard."""
         if self.office is not None:
             self.step_down(why)
+        if self.sole():
+            self.stand_at = max(self.stand_at, lease.promise_end(self.now, self.terms))
         self.epoch, self.voted_for, self.standing = epoch, None, None
         self.role, self.primary = "follower", None
         self.out.append(Became(role="follower", epoch=epoch, primary=None, why=why))

@@ -84,9 +84,11 @@ class PromoteAsked(Struct, frozen=True, kw_only=True):
 
 
 class Forced(Struct, frozen=True, kw_only=True):
-    """This instance shall be primary, alone: somebody states that all the others are off."""
+    """This instance shall be primary, alone: somebody states that all the others are off. The epoch is `floor` if that is
+    later: with the seconds of the wall clock, of two that were forced one after the other the later one is followed."""
 
     id: str
+    floor: int = 0
 
 
 class Compacted(Struct, frozen=True, kw_only=True):

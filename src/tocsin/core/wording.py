@@ -10,6 +10,8 @@ from tocsin.core.incident import RECOVERED, Incident, Transition
 TITLE_MAX = 200
 _NAME_MAX = 80
 CERTIFICATE, COVERAGE = "its certificate ends soon", "not all of it is seen"
+LOST = "lost"
+"""How a location whose probe does not answer is named."""
 _SENTENCES = {CERTIFICATE: "its certificate was renewed", COVERAGE: "every monitor is seen again"}
 """Trouble whose reason is a sentence of its own ("Shop: its certificate ends in 7 days"), and how its end is told."""
 
@@ -115,6 +117,8 @@ def _end(incident: Incident, name: str, verdict: Verdict | None, lasted: str) ->
     if incident.locations:
         say = "says" if len(incident.locations) == 1 else "say"
         return f"{name} is partly up again after {lasted}: {listed(incident.locations)} still {say} down"
+    if incident.words == LOST:
+        return f"{name} is heard again after {lasted}"
     if incident.words != "down":
         return f"{name} is no longer {incident.words} after {lasted}"
     degraded = ", but degraded" if verdict is not None and verdict.value == "degraded" else ""

@@ -48,6 +48,7 @@ class Kept:
     def __init__(self, net: Net, url: Url, *, pin: str | None = None, most_body: int = 1 << 20) -> None:
         self._net, self._url, self._pin, self._most = net, url, pin, most_body
         self._idle: list[tuple[Connection, float]] = []
+        self._closed = False
         self.fingerprint: str | None = None
 
     async def ask(
@@ -70,7 +71,8 @@ class Kept:
             raise PeerLost(f"{self._url.authority} cannot be asked: {clip(str(error), 200)}") from None
 
     def close(self) -> None:
-        """Hang up all."""
+        """Hang up all; what is under way is hung up when it ends."""
+        self._closed = True
         while self._idle:
             self._idle.pop()[0].close()
 
@@ -122,7 +124,7 @@ class Kept:
             reply = answer.whole(ended=not data)
             clean = answer.keeps
         finally:
-            if clean and len(self._idle) < MOST_IDLE:
+            if clean and not self._closed and len(self._idle) < MOST_IDLE:
                 self._idle.append((connection, time.monotonic()))
             else:
                 connection.close()

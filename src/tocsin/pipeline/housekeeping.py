@@ -86,7 +86,9 @@ class Housekeeping:
         if self.leads:
             gone += await everything.write(lambda s: s.outbox.expire(now - self._retention))
             gone += await everything.write(lambda s: s.notices.expire(now - self._retention))
-            gone += await everything.write(lambda s: s.invitations.expire(now - SIGN_INS))
+            gone += await everything.write(
+                lambda s: s.invitations.expire(now - SIGN_INS) + s.probes.expire(now - SIGN_INS)
+            )
             gone += await everything.write(lambda s: s.verdicts.expire(long_ago) + s.changes.expire(long_ago))
         if gone:
             log.info("housekeeping.forgotten", rows=gone)

@@ -41,8 +41,6 @@ RACES = 3
 SILENT_S = 30.0
 """Longer than this no result may wait while no round succeeds."""
 
-_LETTERS = {"up": "u", "degraded": "s", "down": "d", "invalid": "."}
-
 
 class Intake:
     """Takes results in. `stored` is called after each commit with its outbox rows and whether they went to the spool;
@@ -334,10 +332,7 @@ class Intake:
         if result.outcome.status in ("up", "degraded"):
             watched.good[result.seat] = result
         outcome, verdict = result.outcome, watched.verdict
-        letter = _LETTERS[outcome.status]
-        if letter == "d" and verdict is not None and verdict.value == "partial":
-            letter = "p"
-        watched.count(letter, again=last is not None and last.scheduled_at == result.scheduled_at)
+        watched.count(result)
         if self._live.wanted(result.workspace_id):
             error = outcome.error
             self._live.publish(

@@ -168,15 +168,18 @@ class Lookout:
         """Every location that is lost, or of which that was told."""
         roster, incidents = self._watchlist.roster, self._watchlist.incidents
         wanted = {(p.probe.workspace_id, p.probe.code) for p in roster if p.lost}
+        for w in self._watchlist if any(health.state == "lost" for health in roster.others.values()) else ():
+            lost = (place for place in w.assigned if place in roster.others and roster.others[place].state == "lost")
+            wanted |= {(w.monitor.workspace_id, place) for place in lost}
         wanted |= {
             (ws, s.removeprefix(SUBJECT)) for (ws, s), i in incidents.items() if i.open and s.startswith(SUBJECT)
         }
         for workspace_id, code in sorted(wanted):
             post = roster.find(workspace_id, code)
             names = [w.monitor.name for w in self._watchlist.of(workspace_id) if code in w.assigned]
-            finding = lost_finding(
-                None if post is None else post.probe, Health() if post is None else post.health, sorted(names), now
-            )
+            health = roster.others.get(code) if post is None else post.health
+            enabled = post.probe.enabled if post is not None else None if health is None else True
+            finding = lost_finding(enabled, health or Health(), sorted(names), now)
             yield _Found(code, lost_terms(workspace_id, code), finding)
 
     def _step(self, found: _Found, now: datetime) -> Step:

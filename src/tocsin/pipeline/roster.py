@@ -72,6 +72,8 @@ class Roster:
 
     def __init__(self, home: str, reach: Reach) -> None:
         self.home, self.reach = home, reach
+        self.others: dict[str, Health] = {}
+        """How the other instances are, by their locations: those belong to no workspace."""
         self._posts: dict[tuple[str, str], Post] = {}
 
     def __iter__(self) -> Iterator[Post]:

@@ -14,8 +14,10 @@ from tocsin.core.figures import Figure
 from tocsin.core.incident import Incident
 from tocsin.core.monitor import Monitor
 from tocsin.core.redaction import credentials
-from tocsin.core.result import CheckResult
+from tocsin.core.result import CheckResult, Status
+from tocsin.core.schedule import slot_at_or_before
 from tocsin.pipeline.known import TALLY
+from tocsin.store.letters import letter
 
 
 @dataclass(slots=True, eq=False)
@@ -31,6 +33,7 @@ class Watched:
     since then no call of its job was missed by us. `waiting`: since when the condition of a rule (by id) has held.
     `leans`: it is held back for the sake of what it depends on; `asks`: ids of those whose next result decides.
     `quarantined`: locations that abstain now; `domains`: their failure domains, by location.
+    `slot_at`, `slot_says`: the newest slot in the tally, and what each location saw in it.
     `failed_at`: the slot of each location's latest failure. `figures`: what the conditions of its rules look at, as far
     as it was read (pipeline.figures).
     """
@@ -63,6 +66,8 @@ class Watched:
     quarantined: frozenset[str] = frozenset()
     domains: Mapping[str, str] = field(default_factory=dict[str, str])
     figures: dict[Condition, Figure] = field(default_factory=dict[Condition, Figure])
+    slot_at: datetime | None = None
+    slot_says: dict[str, Status] = field(default_factory=dict[str, Status])
     failed_at: dict[str, datetime] = field(default_factory=dict[str, datetime])
     _secrets: tuple[Monitor, list[str]] | None = None
 
@@ -99,11 +104,24 @@ class Watched:
             for p in self.assigned
         ]
 
-    def count(self, letter: str, *, again: bool = False) -> None:
-        """Add a letter to the tally; `again` puts it in place of the latest (another attempt of that slot)."""
-        if again and self.tally:
-            self.tally[-1] = ord(letter)
+    def count(self, result: CheckResult) -> None:
+        """Add a result to the tally: a letter a slot, of what its locations saw in it (also asked again by each other). One
+        that comes after a newer slot has begun is left out."""
+        at = result.scheduled_at
+        if len(self.assigned) > 1:
+            at = slot_at_or_before(self.monitor.id, self.monitor.interval_s, at)
+        again = self.slot_at == at
+        if self.slot_at is not None and at < self.slot_at:
             return
-        self.tally.append(ord(letter))
+        if not again:
+            self.slot_at, self.slot_says = at, {}
+        self.slot_says[result.seat] = result.status
+        said = letter(self.slot_says.values())
+        if said == "d" and self.verdict is not None and self.verdict.value == "partial":
+            said = "p"
+        if again and self.tally:
+            self.tally[-1] = ord(said)
+            return
+        self.tally.append(ord(said))
         if len(self.tally) > TALLY:
             del self.tally[0]

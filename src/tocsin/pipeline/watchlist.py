@@ -244,7 +244,7 @@ class Watchlist:
                 if state.at is not None and state.at > now:
                     watched.states[place] = replace(state, at=now, attempt=0)
             watched.last = {place: r for place, r in watched.last.items() if r.scheduled_at <= now}
-            watched.calm = False
+            watched.calm, watched.slot_at = False, None
 
     def remove(self, monitor_id: str) -> Watched | None:
         """Forget a monitor; what was known of it."""

@@ -97,6 +97,9 @@ class Pull:
                 log.warning("pull.link_lost", server=url, reason=str(lost))
                 if self._clock.monotonic() - began > LONGEST_S:
                     failures, turn = 0, [url, *(u for u in self.enrolled.urls if u != url)]
+            except Exception:
+                telemetry.faults.labels("pull").inc()
+                log.exception("pull.failed", server=url)  # a fault of ours: a probe without a link is of no use
             failures += 1
 
     async def stop(self) -> None:
@@ -123,9 +126,12 @@ class Pull:
 
     def _pause_s(self, failures: int) -> float:
         """Longer and longer, and not the same for all probes of a server that was gone."""
-        seed = hashlib.sha256(f"{self.enrolled.probe_id}:{failures}".encode()).digest()
-        share = 0.5 + seed[0] / 510
+        share = 0.5 + self._share(failures) / 2
         return min(LONGEST_S, FIRST_S * 2 ** min(failures, 10)) * share
+
+    def _share(self, turn: int) -> float:
+        """A number from 0 to 1 that is this probe's own."""
+        return hashlib.sha256(f"{self.enrolled.probe_id}:{turn}".encode()).digest()[0] / 255
 
     # --- a link -----------------------------------------------------------------------------------------------------
 
@@ -190,6 +196,7 @@ class Pull:
         return True
 
     async def _beat(self, channel: Channel) -> None:
+        await self._clock.sleep(self._beat_s * self._share(0))  # not all probes at once, after a server's start
         while True:
             await self._clock.sleep(self._beat_s)
             try:

@@ -19,7 +19,8 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
 SEND_S = 10.0
-TAKEN_S = 0.05
+TAKEN_S = 3.0
+"""Results are acknowledged so late, many at once: a message of its own for each would cost as much as the order did."""
 REPLACED, GONE, MOVED = 4000, 4001, 4002
 """What a link is closed with: another one took its place, the probe is not wanted any more, another server leads."""
 

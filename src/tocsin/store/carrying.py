@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from tocsin.core.result import AssertionResult, CheckResult, Numbered, Observation, Outcome, TlsFacts
 from tocsin.store.packing import COLUMNS, Packed, StoredResult
-from tocsin.store.results import each_whole
+from tocsin.store.stored import each_whole
 from tocsin.store.tail import not_moved
 from tocsin.store.transport import Spot, advance, end_of
 

@@ -205,8 +205,9 @@ class Replica:
             if some.index >= upto:
                 return Applied(index=some.index, changed=changed, others=tuple(others))
 
-    async def snapshot(self, membership: bytes) -> Snapshot:
-        """The shared tables in a file, which the caller deletes. At a primary it returns when what is in it is settled
+    async def snapshot(self, membership_at: Callable[[int], bytes]) -> Snapshot:
+        """The shared tables in a file, which the caller deletes. `membership_at` gives the membership in force at an entry.
+        At a primary it returns when what is in it is settled
         (NotPrimary: that cannot be known any more). Conflict when the tables are torn."""
         gear, reseal = self.gear, self._database.capture.reseal
         if gear is None or reseal is None:
@@ -214,7 +215,7 @@ class Replica:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{os.urandom(8).hex()}.snapshot"
         try:
-            made = await self._database.read(lambda c: snapshot.write(raw_of(c), path, membership, reseal))
+            made = await self._database.read(lambda c: snapshot.write(raw_of(c), path, membership_at, reseal))
             if isinstance(gear, Leading):
                 await gear.carrier.committed(made.position.index)
         except BaseException:

@@ -6,13 +6,14 @@ changed; each location's latest is kept whole in memory and written with the mov
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from tocsin.core.result import CheckError, CheckResult, Numbered, Status, from_micros, micros
 from tocsin.core.ticks import Look
 from tocsin.store.cursor import read_cursor, write_cursor
+from tocsin.store.letters import letters
 from tocsin.store.memory import Newest
 from tocsin.store.packing import (
     COLUMNS,
@@ -24,8 +25,8 @@ from tocsin.store.packing import (
     result_json,
     seat_of,
     status_of,
-    unpack,
 )
+from tocsin.store.stored import whole
 from tocsin.store.tail import not_moved, tail_rows
 from tocsin.store.transport import Spot, number
 
@@ -42,8 +43,6 @@ _EVIDENCE = (
 _NEWEST = "SELECT at, location, attempt, flags FROM results WHERE monitor = ? ORDER BY at DESC LIMIT ?"
 _FEW = 20
 """Of so many monitors the tail is read by their row numbers, of more in one sweep."""
-_ALONE = "usd."
-"""The letter of a slot with one result, by its status."""
 _BITS = {"up": 0, "degraded": 1, "down": 2, "invalid": 3}
 
 
@@ -231,7 +230,7 @@ class Results:
                 if limit < 16 * n and len(main) == limit and len({row[0] for row in main}) <= n:
                     again.append(monitor)
                 else:
-                    found[keys[monitor]] = _letters([*main, *tail.get(monitor, ())], n)
+                    found[keys[monitor]] = letters([*main, *tail.get(monitor, ())], n)
             waiting = again
         return found
 
@@ -354,33 +353,6 @@ class Results:
         return gone
 
 
-def whole(s: Session, rows: list[Packed], kept: dict[tuple[int, ...], bytes] | None = None) -> list[StoredResult]:
-    """The stored results of these rows, each with its evidence if that was kept, without those of monitors that are gone."""
-    return [stored for stored in each_whole(s, rows, kept) if stored is not None]
-
-
-def each_whole(
-    s: Session, rows: list[Packed], kept: dict[tuple[int, ...], bytes] | None = None
-) -> Iterator[StoredResult | None]:
-    """`whole`, with None for each row of a monitor that is gone."""
-    names = s.places.location_names()
-    ids: dict[int, tuple[str, str, str]] = {}
-    for row in rows:
-        if row[0] not in ids:
-            of = s.row("SELECT id, workspace_id, type FROM monitors WHERE key = ?", row[0])
-            if of is None:
-                yield None
-                continue
-            ids[row[0]] = of[0], of[1], of[2]
-        data = None if kept is None else kept.get(row[:4])
-        if data is None:
-            proof = s.row(
-                "SELECT data FROM evidence WHERE monitor = ? AND at = ? AND location = ? AND attempt = ?", *row[:4]
-            )
-            data = None if proof is None else proof[0]
-        yield unpack(row, ids[row[0]], names, data)
-
-
 def _telling(result: CheckResult, before: str | None) -> bool:
     """Whether a result's evidence is kept: it failed, or its location's status changed."""
     return result.status in ("down", "degraded") or result.status != before
@@ -388,23 +360,3 @@ def _telling(result: CheckResult, before: str | None) -> bool:
 
 def _packed(r: Any) -> Packed:
     return (r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7])
-
-
-def _letters(rows: Sequence[tuple[Any, ...]], n: int) -> str:
-    if len({row[0] for row in rows}) == len(rows):  # one location, no repeats: nearly all monitors
-        return "".join([_ALONE[row[3] & 3] for row in sorted(rows)[-n:]])
-    slots: dict[int, dict[int, tuple[int, int]]] = {}
-    for at, location, attempt, flags in rows:
-        votes = slots.setdefault(at, {})
-        if location not in votes or votes[location][0] < attempt:
-            votes[location] = attempt, flags
-    return "".join(_letter([flags for _, flags in slots[at].values()]) for at in sorted(slots)[-n:])
-
-
-def _letter(flags: Sequence[int]) -> str:
-    seen = {status_of(f) for f in flags} - {"invalid"}
-    if not seen:
-        return "."
-    if "down" in seen:
-        return "d" if seen == {"down"} else "p"
-    return "s" if "degraded" in seen else "u"

@@ -51,7 +51,7 @@ class _Foot(Struct, frozen=True, kw_only=True):
     sum: bytes
 
 
-def write(raw: sqlite3.Connection, path: Path, membership: bytes, reseal: Reseal) -> Snapshot:
+def write(raw: sqlite3.Connection, path: Path, membership_at: Callable[[int], bytes], reseal: Reseal) -> Snapshot:
     """Write one of what this connection's transaction sees. Conflict when these tables are torn."""
     found = control.state(raw)
     if found is None or found.torn:
@@ -60,6 +60,7 @@ def write(raw: sqlite3.Connection, path: Path, membership: bytes, reseal: Reseal
     assert place is not None
     tables = shared_tables()
     counters = {name: seq for name, seq in raw.execute("SELECT name, seq FROM sqlite_sequence") if name in tables}
+    membership = membership_at(place.index)
     head = Head(head=HEAD, position=place, membership=membership, counters=counters)
     with path.open("wb") as file:
         os.fchmod(file.fileno(), 0o600)

@@ -64,6 +64,7 @@ def _do(frame: view.Frame) -> list[Found]:
     made += [
         Found("/", "Go to overview", key="G O"),
         Found("/incidents", "Go to incidents", key="G I"),
+        Found("/locations", "Go to locations", key="G W"),
         Found("/on-call", "Go to on call", key="G D"),
         Found("/alert-rules", "Go to alert rules", key="G R"),
         Found("/channels", "Go to channels", key="G C"),
@@ -71,7 +72,8 @@ def _do(frame: view.Frame) -> list[Found]:
         Found("/settings", "Go to settings", key="G S"),
         Found("/settings/system", "Go to system", key="G Y"),
     ]
-    return [*made, Found("/settings/audit", "Go to audit log", key="G L")] if frame.can_admin else made
+    admin = [Found("/settings/audit", "Go to audit log", key="G L"), Found("/locations/new", "Add a location")]
+    return [*made, *admin] if frame.can_admin else made
 
 
 ROUTES = [
