@@ -6,7 +6,7 @@ import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 
 from namespace import alone
 from needs import require
-from servers import QUIET, SHORT, Server, Servers, servers, until
+from servers import QUIET, SHORT, Server, Servers, servers, slow, until
 from world import Web
 
 FAILOVER_S = 60.0
@@ -233,6 +233,46 @@ def test_two_that_are_cut_apart_write_nothing_and_tell_unconfirmed(tmp_path: Pat
             await s.alike(a, b)
 
     alone(work, *QUIET)
+
+
+def test_the_side_with_the_witness_goes_on_and_the_witness_has_nothing(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with scene(tmp_path, network=True, **SHORT) as s:
+            for name, more in (("a", {}), ("b", {}), ("w", {"TOCSIN_WITNESS": "true"})):
+                s.group.one(name, **more)
+            a, b, w = await s.begin("a", "b", "w", locations=["place-a", "place-b"])
+            s.group.cut(a, b, w)
+            assert await s.next_primary(b, w) is b
+            await until(lambda: _follows(a), 10, "the one that is cut off to step down")
+            s.group.cut(a, b, w, heal=True)
+            await until(lambda: s.group.primary([b]), 20, "one primary")
+            await s.alike(a, b)
+            w.kill()
+            assert await s.group.writes(b)
+            await w.start()
+            b.kill()
+            assert await s.next_primary(a, w) is a
+            assert not await w.leads()
+            assert w.rows("monitors") == w.rows("users") == w.rows("results") == 0
+            assert w.rows("control_log", "length(payload) > 0 AND kind = 'rows'") == 0
+
+    alone(work, *QUIET)
+
+
+def test_a_slow_link_deposes_nobody(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with AsyncExitStack() as lines, scene(tmp_path) as s:
+            for name in ("a", "b", "c"):
+                one = s.group.one(name)
+                one.reached_at = f"https://127.0.0.1:{await lines.enter_async_context(slow(one.sync_port, 0.3))}"
+            a, b, c = await s.begin("a", "b", "c")
+            await asyncio.sleep(20)
+            assert await a.leads()
+            assert epochs(a, b, c) == {1}
+            a.kill()
+            assert await s.next_primary(b, c)
+
+    asyncio.run(work())
 
 
 def test_a_clock_that_is_an_hour_wrong_deposes_nobody(tmp_path: Path) -> None:

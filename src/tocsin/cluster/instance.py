@@ -20,7 +20,7 @@ from tocsin.cluster.peers import Peers
 from tocsin.cluster.registry import Registry
 from tocsin.cluster.results import EXPIRE_S, Results
 from tocsin.cluster.standing import Hooks, Standing
-from tocsin.cluster.wire import ConnectionStatus, Heartbeat, Peer, SystemMetrics
+from tocsin.cluster.wire import ConnectionStatus, Heartbeat, Peer, SystemMetrics, Taken
 from tocsin.cluster.work import POLL_S, Task, Tasks, Work, carry_out
 from tocsin.core.instance import Instance, InstanceRole
 from tocsin.core.lease import Terms
@@ -80,6 +80,7 @@ class Cluster:
     reached_at: float | None = None
     sync_errors: int = 0
     _lost_at: float | None = None
+    _noted: tuple[Peer, ...] = ()
     _leads_since: float | None = None
     work: Work = field(default_factory=Work)
     _doing: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
@@ -113,14 +114,9 @@ class Cluster:
         """Take part from now on."""
         self.carrier.start()
         loops = (
-            self._admit_on,
-            self._report_on,
-            self._work_on,
-            self._results_on,
-            self._expire_on,
-            self._alone_on,
+            self._report_on, self._admit_on, self._work_on, self._results_on, self._expire_on, self._alone_on,
             self._look_on,
-        )
+        )[: 1 if self.me.witness else None]  # fmt: skip
         self._tasks = [asyncio.create_task(_ever(loop), name=f"cluster {loop.__name__}") for loop in loops]
 
     async def stop(self) -> None:
@@ -213,9 +209,10 @@ class Cluster:
             peers += [peer for peer in first if peer.id not in known]
         self.peers.learn(peers)
         first = self.carrier.standing.primary
-        self.web_urls = tuple(one.web_url for one in sorted(found, key=lambda one: one.id != first) if one.web_url)
+        data = [one for one in sorted(found, key=lambda one: one.id != first) if not one.witness]
+        self.web_urls = tuple(one.web_url for one in data if one.web_url)
         self.corridor.runner.others = self.work.locations(
-            {one.location: one.id for one in found if one.id != self.me.id}
+            {one.location: one.id for one in data if one.id != self.me.id}
         )
 
     # Reports ---------------------------------------------------------------------------------------------------------
@@ -244,12 +241,24 @@ class Cluster:
             await asyncio.sleep(1.0)
             return
         try:
-            await self.peers.ask(leader, "PUT", "/sync/api/heartbeat", self.report(), epoch=self.carrier.node.epoch)
+            epoch = self.carrier.node.epoch
+            reply = await self.peers.ask(leader, "PUT", "/sync/api/heartbeat", self.report(), epoch=epoch)
+            if self.me.witness:
+                await self._note_peers(reply.body)
             self.sync_errors, self.reached_at = 0, self.clock.monotonic()
         except (PeerLost, Denied, Conflict, NotFound, NotPrimary) as error:
             self.sync_errors += 1
             log.warning("cluster.not_reported", error=str(error))
         await asyncio.sleep(min(self.heartbeat_s, 5.0 if self.sync_errors else self.heartbeat_s))
+
+    async def _note_peers(self, said: bytes) -> None:
+        """As a witness, which has no table of them, remember who there is."""
+        peers = wire.read(Taken, said).peers
+        if peers != self._noted:
+            plain = [msgspec.to_builtins(peer) for peer in peers]
+            await self.store.everything().write(lambda s: s.notes.set(PEERS_NOTE, plain), local=True)
+            self._noted = peers
+            await self.learn()
 
     async def _work_on(self) -> None:
         """Ask the primary what is to be checked besides the schedule, and do it."""
@@ -314,7 +323,7 @@ class Cluster:
         for gone in others.keys() - {one.location for one in found}:
             del others[gone]
         for one in found:
-            if one.id == self.me.id:
+            if one.id == self.me.id or one.witness:
                 continue
             ago = self.work.ago(one.id)
             silent_s = mono - self._leads_since if ago is None else ago

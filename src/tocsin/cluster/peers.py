@@ -10,7 +10,9 @@ from typing import Any
 import msgspec
 
 from tocsin.cluster import wire
-from tocsin.cluster.wire import Answer, Peer, Said
+from tocsin.cluster.wire import Answer, Peer, Place, Said
+from tocsin.core.control_log import Position
+from tocsin.core.membership import Membership
 from tocsin.core.peer import Message
 from tocsin.core.plain import as_map, clip, loads
 from tocsin.errors import Conflict, Denied, Invalid, NotFound, NotPrimary, PeerLost
@@ -144,6 +146,15 @@ class Peers:
     ) -> Reply:
         """A good answer of that instance; see Line.ask."""
         return await self.line(to).ask(method, path, body, token=self.token(), epoch=epoch, timeout_s=timeout_s)
+
+    async def place(self, of: str) -> tuple[Position, Membership]:
+        """Where the log of that instance may be begun, and who belonged to the cluster there. Raises PeerLost."""
+        try:
+            said = await self.ask(of, "POST", "/sync/api/place", {})
+            place = wire.read(Place, said.body)
+        except (Denied, Conflict, NotFound, NotPrimary, Invalid) as refused:
+            raise PeerLost(str(refused)) from refused
+        return place.position, place.membership
 
     async def snapshot(self, of: str, into: Path) -> Path:
         """A snapshot of that instance's tables, in a new file in this folder. Raises PeerLost."""
