@@ -84,6 +84,8 @@ class Registry:
                 raise Conflict(
                     f"location: expected a code of its own, found {instance.location!r}, which is the primary's"
                 )
+            if instance.location in {probe.code for probe in s.probes.list()}:
+                raise Conflict(f"location: expected a code of its own, found {instance.location!r}, which a probe has")
             s.instances.put(
                 instance if before is None else msgspec.structs.replace(instance, created_at=before.created_at)
             )

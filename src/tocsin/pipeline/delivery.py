@@ -76,7 +76,6 @@ class Delivery:
         self._behind: set[Place] = set()
         self._rests: dict[Place, datetime] = {}
         self._waiting: tuple[int, datetime | None] = (0, None)
-        self._known_places: list[tuple[Place, datetime]] = []
         self._count_at = datetime.min.replace(tzinfo=UTC)
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -200,21 +199,22 @@ class Delivery:
 
     async def _serve_stored(self, now: datetime) -> None:
         """Decide for each channel that something waits for in the database, then claim and begin."""
+        await self._serve(tuple(self._fresh), now)  # what was just handed over does not wait for what waits already
+        if now < self._count_at:
+            return
         store = self._store.everything()
-        if now >= self._count_at:  # many messages make many looks, and the figures need not be that fresh
-            await self._serve(dict.fromkeys(self._fresh), now)  # nor does what was just handed over wait for them
-            found = await store.read(lambda s: (s.outbox.pending_count(), s.outbox.oldest(), s.outbox.places()))
-            self._waiting, self._known_places = (found[0], found[1]), found[2]
-            if not (found[0] or self._sending or self._fresh or self.afloat.owns):
-                self.afloat.clear()
-            self._count_at = now + timedelta(seconds=LOOK_S)
+        found = await store.read(lambda s: (s.outbox.pending_count(), s.outbox.oldest(), s.outbox.places()))
+        self._waiting = found[0], found[1]
+        if not (found[0] or self._sending or self._fresh or self.afloat.owns):
+            self.afloat.clear()
+        self._count_at = now + timedelta(seconds=LOOK_S)
         now = self._clock.now()  # later than what was handed over meanwhile
-        await self._serve(dict.fromkeys([*self._fresh, *(place for place, at in self._known_places if at <= now)]), now)
+        await self._serve([*self._fresh, *(place for place, at in found[2] if at <= now)], now)
 
     async def _serve(self, due: Iterable[Place], now: datetime) -> None:
         """Decide for these channels what they are told now, claim it and begin."""
         store = self._store.everything()
-        wanted = [p for p in due if self._rests.get(p, now) <= now and self.pacing.free(p) > 0][:PLACES]
+        wanted = [p for p in dict.fromkeys(due) if self._rests.get(p, now) <= now and self.pacing.free(p) > 0][:PLACES]
         if not wanted:
             return
         self._fresh.difference_update(wanted)

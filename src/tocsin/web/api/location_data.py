@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from tocsin.core import shape
 from tocsin.core.plain import found
-from tocsin.core.probe import LOCAL, SUGGESTIONS, Probe, Suggestion
+from tocsin.core.probe import LOCAL, SUGGESTIONS, Health, Probe, Suggestion
 from tocsin.core.result import iso
 from tocsin.core.shape import Help, Hidden, Length, Name, Pattern, Range
 from tocsin.errors import Invalid, Problem
@@ -64,7 +64,7 @@ class LocationOut(Struct, frozen=True, kw_only=True):
     code: str
     name: str
     region_code: str
-    kind: Literal["home", "probe"]
+    kind: Literal["home", "instance", "probe"]
     id: str | None
     mode: Literal["push", "pull"] | None
     endpoint_url: Annotated[str | None, Help("for callers who may administer; null for others")]
@@ -136,6 +136,14 @@ def home_json(code: str, region_code: str) -> dict[str, Any]:
         "code": code, "name": code, "region_code": region_code, "kind": "home", "enabled": True, "cost": 0.0,
         "state": "well", "is_healthy": True,
     }  # fmt: skip
+
+
+def instance_json(code: str, health: Health) -> dict[str, Any]:
+    """Another instance's location."""
+    known = {"since": iso(health.since), "last_health_check": iso(health.looked_at), "heard_at": iso(health.heard_at)}
+    told = {"version": health.sign.version, "why": health.why or None, "state": health.state}
+    well = health.state == "well" if health.state != "new" else None
+    return home_json(code, "") | known | told | {"kind": "instance", "is_healthy": well}
 
 
 def post_json(post: Post, *, admin: bool) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from tocsin.clock import new_id
 from tocsin.core import shape
 from tocsin.core.access import Principal, may
 from tocsin.core.account import Preferences
-from tocsin.core.probe import JOIN_S, SUGGESTIONS, Probe
+from tocsin.core.probe import JOIN_S, SUGGESTIONS, Health, Probe
 from tocsin.core.result import iso
 from tocsin.errors import Conflict, Invalid, NotFound, PeerLost, Problem
 from tocsin.secret import Secret
@@ -31,6 +31,7 @@ from tocsin.web.api.location_data import (
     LocationOut,
     SuggestionList,
     home_json,
+    instance_json,
     post_json,
     read_location,
 )
@@ -53,6 +54,8 @@ def visible(parts: Parts, who: Principal) -> list[dict[str, Any]]:
     domains = corridor.watchlist.telling(ws).preferences.failure_domains
     admin = may(who, "admin")
     rows = [home_json(code, parts.settings["REGION_CODE"]) for code in corridor.runner.locations]
+    others = corridor.watchlist.roster.others
+    rows += [instance_json(code, others.get(code, Health())) for code in corridor.runner.others]
     rows += [post_json(post, admin=admin) for post in corridor.watchlist.roster.of(ws)]
     for row in rows:
         code = row["code"]
@@ -92,6 +95,8 @@ async def create(parts: Parts, who: Principal, data: dict[str, Any]) -> tuple[Pr
     probe = Probe(id=id, workspace_id=who.workspace_id, keys=keys, created_at=now, updated_at=now, **fields)
     if parts.corridor.watchlist.roster.find(who.workspace_id, probe.code) is not None:
         raise Conflict(f"there is a location {probe.code} already")
+    if probe.code in parts.corridor.runner.others:
+        raise Conflict(f"location {probe.code} is another instance's")
     await _check_way(parts, probe, asked=given is not None)
     await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.probes.add(probe))
     if (domain := data.get("failure_domain")) is not None:

@@ -207,7 +207,7 @@ async def change(call: Call) -> Reply:
     code = call.path["code"]
     row = locations.one(call.parts, call.who, code)
     data = typed(call, old=True) | {"code": code}
-    if row["kind"] == "home":
+    if row["kind"] != "probe":
         data = {"failure_domain": data.get("failure_domain")}
     try:
         await locations.change(call.parts, call.who, code, data)
