@@ -39,7 +39,7 @@ AGAIN_S = 5.0
 
 async def belongs(settings: Settings, store: Store) -> bool:
     """Whether this server is one of several, or is told to become one. Raises SettingsError where it cannot."""
-    wanted = settings["ENABLE_SYNC_API"] or settings["PRIMARY_SYNC_URL"]
+    wanted = settings["ENABLE_SYNC_API"] or settings["PRIMARY_SYNC_URL"] or settings["WITNESS"]
     if store.replica is None:
         if wanted:
             raise SettingsError(
