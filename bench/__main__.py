@@ -19,6 +19,7 @@ ALL = (
     "disk",
     "capture",
     "kill",
+    "failover",
     "outage",
     "storm",
     "bad_channel",

@@ -96,7 +96,9 @@ class One:
             raise
         assert self.store.replica is not None
         await self.store.everything().write(lambda s: s.notes.set(PEERS_NOTE, [_plain(p) for p in given.peers]))
-        await disk.enrol(self.store.replica, Me(id=me.id, incarnation=me.incarnation), given.clusterKey)
+        await disk.enrol(
+            self.store.replica, Me(id=me.id, incarnation=me.incarnation, witness=me.witness), given.clusterKey
+        )
         await self.start(me)
 
     async def start(self, me: Instance | None = None) -> None:
@@ -133,11 +135,11 @@ class One:
         await self.net.close()
         await self.store.close()
 
-    async def again(self) -> None:
+    async def again(self, **more: Any) -> None:
         """Start anew from its disk, at the same address."""
         self.sock = socket.create_server(("127.0.0.1", self.port))
         await self.open()
-        await self.start()
+        await self.start(self.me(**more))
 
 
 def registration(me: Instance) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import sqlite3
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -173,6 +174,11 @@ class Server:
         with contextlib.closing(sqlite3.connect(f"file:{self.folder / 'tocsin.db'}?mode=ro", uri=True)) as db:
             return db.execute("SELECT epoch FROM control").fetchone()[0]
 
+    def rows(self, table: str, where: str = "1 = 1") -> int:
+        """How many rows of a table are on its disk."""
+        with contextlib.closing(sqlite3.connect(f"file:{self.folder / 'tocsin.db'}?mode=ro", uri=True)) as db:
+            return db.execute(f"SELECT count(*) FROM {table} WHERE {where}").fetchone()[0]
+
     async def sign_in(self) -> int:
         """The status of signing in here as the first account."""
         given = {name: FIRST[name] for name in ("email", "password")}
@@ -314,6 +320,56 @@ async def servers(folder: Path, *, network: bool = False, **more: str) -> AsyncI
         raise
     finally:
         made.stop()
+
+
+@asynccontextmanager
+async def slow(port: int, delay_s: float) -> AsyncIterator[int]:
+    """A port that passes all on to this one of loopback and back, each piece so much later."""
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        pieces: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+
+        async def write() -> None:
+            data = b"-"
+            while data:
+                at, data = await pieces.get()
+                await asyncio.sleep(max(0.0, at - time.monotonic()))
+                writer.write(data)
+            writer.close()
+
+        async with asyncio.TaskGroup() as both:
+            both.create_task(write())
+            data = b"-"
+            while data:
+                try:
+                    data = await reader.read(65_536)
+                except OSError:
+                    data = b""
+                pieces.put_nowait((time.monotonic() + delay_s, data))
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            there, back = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            writer.close()
+            return
+        running.add(asyncio.current_task())
+        try:
+            await asyncio.gather(pass_on(reader, back), pass_on(there, writer), return_exceptions=True)
+        finally:
+            for one in (writer, back):
+                one.transport.abort()
+
+    running: set[Any] = set()
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await asyncio.sleep(0)  # what was hung up on is let go
 
 
 async def until(condition: Callable[[], Awaitable[Any]], within_s: float, what: str) -> Any:

@@ -81,6 +81,7 @@ SETTINGS: tuple[Setting, ...] = (
     _s("PRIMARY_SYNC_URL", "text", "", "Where the sync API of an instance is that lets this one in, such as https://watch.example.org:3002. Used once: later the stored membership counts", "PRIMARY_SYNC_URL"),
     _s("SYNC_SECRET", "secret", None, "What instances show each other when one registers: the same at all of them, at least 16 characters", "SYNC_SECRET"),
     _s("SYNC_URL", "text", "", "Where the others reach the sync API of this server. Without it this server only observes: it never votes and cannot become primary"),
+    _s("WITNESS", "bool", False, "Whether this server only votes: it keeps no data, checks nothing and is never primary. Set before it joins"),
     _s("INSTANCE_NAME", "text", "", "Name of this server among several. Default: its host name", "INSTANCE_NAME"),
     _s("FAILOVER_ORDER", "int", 99, "Who stands first when the primary is lost: the least", "FAILOVER_ORDER", low=0, high=9999),
     _s("HEARTBEAT_INTERVAL_S", "int", 60, "How often an instance reports how it is, seconds. Leases beat every 5 s, or as often as this", "HEARTBEAT_INTERVAL", low=1, high=3600),

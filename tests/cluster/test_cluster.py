@@ -9,6 +9,7 @@ import pytest
 
 from builders import a_monitor, until
 from instances import Group, One
+from tocsin.core import turn
 from tocsin.core.monitor import Monitor
 from tocsin.errors import NotPrimary
 from world import Web, webs
@@ -60,6 +61,25 @@ async def test_when_the_primary_is_lost_another_one_leads(group: Group) -> None:
     await until(lambda: len(a.corridor.watchlist) == 2, within_s=20)
     assert not a.cluster.carrier.standing.leads
     assert sorted(await names(a)) == ["Second", "Shop"]
+
+
+async def test_a_witness_takes_up_a_log_that_begins_late_without_any_tables(group: Group) -> None:
+    a, _ = await group.gather("a", "b")
+    await add(a, name="Shop")
+    node = a.cluster.carrier.node
+    a.cluster.carrier.hand(turn.Compacted(index=node.commit))
+    await until(lambda: node.log.base.index > 0, within_s=5)
+    w = group.one("w")
+    await w.join(a.url, witness=True)
+    await until(lambda: "instance-w" in node.membership.voters(), within_s=20)
+    assert node.membership.member("instance-w").kind == "witness"
+    await add(a, name="Second")
+    await until(lambda: w.cluster.carrier.node.commit == node.commit, within_s=10)
+    assert w.cluster.carrier.node.log.base.index > 0
+    assert await names(w) == []
+    await w.stop()
+    await w.again(witness=True)
+    await until(lambda: w.cluster.carrier.node.commit == node.commit, within_s=10)
 
 
 async def test_two_never_elect_one_of_them(group: Group) -> None:

@@ -40,7 +40,7 @@ AGAIN_S = 5.0
 
 async def belongs(settings: Settings, store: Store) -> bool:
     """Whether this server is one of several, or is told to become one. Raises SettingsError where it cannot."""
-    wanted = settings["ENABLE_SYNC_API"] or settings["PRIMARY_SYNC_URL"]
+    wanted = settings["ENABLE_SYNC_API"] or settings["PRIMARY_SYNC_URL"] or settings["WITNESS"]
     if store.replica is None:
         if wanted:
             raise SettingsError(
@@ -65,7 +65,9 @@ async def take_part(
     net = Net(egress=Egress("private", own=set()), http=HttpEngine())
     me = await _me(settings, store, clock, fingerprint_of(cert), web_url)
     state = await replica.state()
-    if state is None:
+    if state is not None:
+        await _must_be_as_before(replica, settings)
+    else:
         me = await _begin(settings, store, replica, net, me)
     cluster = await Cluster.begin(
         me, Home(store=store, corridor=corridor, clock=clock, net=net, folder=folder),
@@ -94,6 +96,15 @@ def terms_of(settings: Settings) -> Terms:
     )
 
 
+async def _must_be_as_before(replica: Replica, settings: Settings) -> None:
+    stands = (await disk.read(replica))[0]
+    if stands.witness != settings["WITNESS"]:
+        was = str(stands.witness).lower()
+        raise SettingsError(
+            f"TOCSIN_WITNESS: expected {was}, as when this server joined, found {str(not stands.witness).lower()}"
+        )
+
+
 def _bound(settings: Settings) -> socket.socket:
     host, port = settings["SYNC_HOST"] or settings["HOST"], settings["SYNC_API_PORT"]
     try:
@@ -115,7 +126,8 @@ async def _me(settings: Settings, store: Store, clock: Clock, fingerprint: str, 
         id=known["id"], incarnation=known["incarnation"], name=settings["INSTANCE_NAME"] or socket.gethostname(),
         location=location, sync_url=settings["SYNC_URL"].rstrip("/"), web_url=web_url,
         fingerprint=fingerprint,
-        failover_order=settings["FAILOVER_ORDER"], version=__version__, capabilities=("checks", "vote"),
+        failover_order=settings["FAILOVER_ORDER"], version=__version__, witness=settings["WITNESS"],
+        capabilities=("vote",) if settings["WITNESS"] else ("checks", "vote"),
         system_info=system_info(), created_at=clock.now(),
     )  # fmt: skip
 
@@ -123,6 +135,11 @@ async def _me(settings: Settings, store: Store, clock: Clock, fingerprint: str, 
 async def _begin(settings: Settings, store: Store, replica: Replica, net: Net, me: Instance) -> Instance:
     """Begin a cluster, or join the one that is named. It waits for that one as long as it takes."""
     url, secret = settings["PRIMARY_SYNC_URL"].rstrip("/"), settings["SYNC_SECRET"]
+    if me.witness and not (url and me.sync_url):
+        raise SettingsError(
+            "TOCSIN_WITNESS: expected TOCSIN_PRIMARY_SYNC_URL (whom to join) and TOCSIN_SYNC_URL (where it is asked), found "
+            + ("no TOCSIN_SYNC_URL" if url else "no TOCSIN_PRIMARY_SYNC_URL")
+        )
     if not url:
         member = Member(id=me.id, incarnation=me.incarnation, url=me.sync_url, order=me.failover_order)
         await disk.found(replica, member)

@@ -71,6 +71,8 @@ class Beside:
         while True:
             await self._of.settled.wait()
             self._of.settled.clear()
+            if self._of.node.me.witness:
+                continue  # it has no tables
             if self._of.torn and self._of.node.primary not in (None, self._of.node.me.id):
                 self.copy(self._of.node.primary)
             if self._of.torn or self._of.node.role == "primary":
@@ -92,6 +94,9 @@ class Beside:
 
     async def _fetch(self, sender: str) -> None:
         try:
+            if self._of.node.me.witness:
+                await self._of.begin_behind(*await self._of.peers.place(sender))
+                return
             path = await self._of.peers.snapshot(sender, self._of.folder)
         except PeerLost as lost:
             log.warning("cluster.no_snapshot", peer=sender, error=str(lost))
@@ -111,8 +116,10 @@ class Beside:
         while True:
             await asyncio.sleep(COMPACT_EVERY_S)
             try:
-                edge = await self._of.replica.spare(max(0, self._of.node.commit - KEEP_ENTRIES))
-                if edge is not None:
+                held = max(0, self._of.node.commit - KEEP_ENTRIES)
+                if self._of.node.me.witness:
+                    self._of.hand(turn.Compacted(index=held))
+                elif (edge := await self._of.replica.spare(held)) is not None:
                     self._of.hand(turn.Compacted(index=edge.index))
             except Exception:
                 log.exception("cluster.not_compacted")

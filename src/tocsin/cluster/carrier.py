@@ -21,12 +21,14 @@ from tocsin.cluster import disk
 from tocsin.cluster.beside import AGAIN_S, Beside
 from tocsin.cluster.standing import Hooks, Peers, Standing
 from tocsin.core import turn
+from tocsin.core.control_log import Position
 from tocsin.core.failover import Node
 from tocsin.core.lease import Terms
-from tocsin.core.membership import Change
+from tocsin.core.membership import Change, Membership
 from tocsin.core.peer import Appended, Message, PreVote, PreVoted, Vote, Voted
 from tocsin.errors import Conflict, Invalid, NotPrimary, PeerLost
 from tocsin.store.control import Entry as StoredEntry
+from tocsin.store.control import Position as StoredPosition
 from tocsin.store.replica import Replica
 
 log = telemetry.logger("tocsin.cluster")
@@ -204,6 +206,12 @@ class Carrier:
         self.put(Asked(turn.Ticked(), done=done, snapshot=path))
         await done
 
+    async def begin_behind(self, position: Position, membership: Membership) -> None:
+        """As a witness: let the log begin there, where others have tables; returns when it does."""
+        done: asyncio.Future[Message | None] = asyncio.get_running_loop().create_future()
+        self.put(Asked(turn.SnapshotInstalled(position=position, membership=membership), done=done))
+        await done
+
     def hand(self, event: turn.Event) -> None:
         """Hand this in when its turn comes."""
         self.put(Asked(event))
@@ -256,6 +264,9 @@ class Carrier:
     async def _do(self, asked: Asked) -> None:
         if asked.snapshot is not None:
             asked.event = await self._install(asked.snapshot)
+        elif isinstance(asked.event, turn.SnapshotInstalled):
+            position, membership = asked.event.position, disk.membership_bytes(asked.event.membership)
+            await self.replica.rebase(StoredPosition(position.epoch, position.index), membership)
         now = boottime()
         for effect in self.node.step(now, asked.event):
             match effect:
@@ -277,7 +288,7 @@ class Carrier:
         self._release(lost=self.node.role != "primary")
 
     async def _write(self, write: turn.Write, asked: Asked) -> None:
-        if asked.snapshot is not None:
+        if isinstance(asked.event, turn.SnapshotInstalled):
             return  # it is written: with the snapshot
         torn = await disk.write(self.replica, write)
         self.torn = self.torn or torn

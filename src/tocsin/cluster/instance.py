@@ -22,7 +22,7 @@ from tocsin.cluster.peers import Peers
 from tocsin.cluster.registry import Registry
 from tocsin.cluster.results import EXPIRE_S, Results
 from tocsin.cluster.standing import Hooks, Standing
-from tocsin.cluster.wire import ConnectionStatus, Heartbeat, Peer, SystemMetrics
+from tocsin.cluster.wire import ConnectionStatus, Heartbeat, Peer, SystemMetrics, Taken
 from tocsin.cluster.work import POLL_S, Task, Tasks, Work, carry_out
 from tocsin.core.boots import Boots
 from tocsin.core.instance import Instance, InstanceRole
@@ -97,6 +97,7 @@ class Cluster:
     reached_at: float | None = None
     sync_errors: int = 0
     _lost_at: float | None = None
+    _noted: tuple[Peer, ...] = ()
     _leads_since: float | None = None
     work: Work = field(default_factory=Work)
     _doing: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
@@ -133,9 +134,9 @@ class Cluster:
         """Take part from now on."""
         self.carrier.start()
         loops = (
-            self._admit_on, self._report_on, self._work_on, self._results_on, self._expire_on, self._alone_on,
+            self._report_on, self._admit_on, self._work_on, self._results_on, self._expire_on, self._alone_on,
             self._look_on, self._watch_on, self.alarm.tell,
-        )  # fmt: skip
+        )[: 1 if self.me.witness else None]  # fmt: skip
         self._tasks = [asyncio.create_task(_ever(loop), name=f"cluster {loop.__name__}") for loop in loops]
 
     async def stop(self) -> None:
@@ -229,9 +230,10 @@ class Cluster:
         self.peers.learn(peers)
         self.names = {one.id: one.name for one in found}
         first = self.carrier.standing.primary
-        self.web_urls = tuple(one.web_url for one in sorted(found, key=lambda one: one.id != first) if one.web_url)
+        data = [one for one in sorted(found, key=lambda one: one.id != first) if not one.witness]
+        self.web_urls = tuple(one.web_url for one in data if one.web_url)
         self.corridor.runner.others = self.work.locations(
-            {one.location: one.id for one in found if one.id != self.me.id}
+            {one.location: one.id for one in data if one.id != self.me.id}
         )
 
     # Reports ---------------------------------------------------------------------------------------------------------
@@ -260,7 +262,10 @@ class Cluster:
             await asyncio.sleep(1.0)
             return
         try:
-            await self.peers.ask(leader, "PUT", "/sync/api/heartbeat", self.report(), epoch=self.carrier.node.epoch)
+            epoch = self.carrier.node.epoch
+            reply = await self.peers.ask(leader, "PUT", "/sync/api/heartbeat", self.report(), epoch=epoch)
+            if self.me.witness:
+                await self._note_peers(reply.body)
             self.sync_errors, self.reached_at = 0, self.clock.monotonic()
         except (PeerLost, Denied, Conflict, NotFound, NotPrimary) as error:
             self.sync_errors += 1
@@ -269,6 +274,15 @@ class Cluster:
 
     async def _watch_on(self) -> None:
         await watch.tell_pages(self)
+
+    async def _note_peers(self, said: bytes) -> None:
+        """As a witness, which has no table of them, remember who there is."""
+        peers = wire.read(Taken, said).peers
+        if peers != self._noted:
+            plain = [msgspec.to_builtins(peer) for peer in peers]
+            await self.store.everything().write(lambda s: s.notes.set(PEERS_NOTE, plain), local=True)
+            self._noted = peers
+            await self.learn()
 
     async def _work_on(self) -> None:
         """Ask the primary what is to be checked besides the schedule, and do it."""
@@ -333,7 +347,7 @@ class Cluster:
         for gone in others.keys() - {one.location for one in found}:
             del others[gone]
         for one in found:
-            if one.id == self.me.id:
+            if one.id == self.me.id or one.witness:
                 continue
             ago = self.work.ago(one.id)
             silent_s = mono - self._leads_since if ago is None else ago

@@ -11,7 +11,9 @@ import msgspec
 
 from tocsin.clock import new_id
 from tocsin.cluster import wire
-from tocsin.cluster.wire import Answer, Peer, Said
+from tocsin.cluster.wire import Answer, Peer, Place, Said
+from tocsin.core.control_log import Position
+from tocsin.core.membership import Membership
 from tocsin.core.peer import Message
 from tocsin.core.plain import as_map, clip, loads
 from tocsin.errors import Conflict, Denied, Invalid, NotFound, NotPrimary, PeerLost
@@ -160,6 +162,15 @@ class Peers:
         except OtherCertificate as other:
             self.other(to, str(other))
             raise
+
+    async def place(self, of: str) -> tuple[Position, Membership]:
+        """Where the log of that instance may be begun, and who belonged to the cluster there. Raises PeerLost."""
+        try:
+            said = await self.ask(of, "POST", "/sync/api/place", {})
+            place = wire.read(Place, said.body)
+        except (Denied, Conflict, NotFound, NotPrimary, Invalid) as refused:
+            raise PeerLost(str(refused)) from refused
+        return place.position, place.membership
 
     async def snapshot(self, of: str, into: Path) -> Path:
         """A snapshot of that instance's tables, in a new file in this folder. Raises PeerLost."""

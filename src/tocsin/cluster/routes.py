@@ -12,7 +12,7 @@ from tocsin import __version__
 from tocsin.cluster import disk, results, wire
 from tocsin.cluster.api import Ask, SyncRoute, number
 from tocsin.cluster.registry import must_understand
-from tocsin.cluster.roster import listed, urls_of
+from tocsin.cluster.roster import listed
 from tocsin.cluster.wire import Answer, Heartbeat, Hello, Registration, Said
 from tocsin.cluster.work import Done
 from tocsin.core.result import iso
@@ -66,6 +66,16 @@ async def snapshot(cluster: Cluster, ask: Ask) -> Any:
     return {"id": path.stem, "size": made.size}
 
 
+async def place(cluster: Cluster, ask: Ask) -> Any:
+    """Where a witness may begin its log: at what is committed."""
+    _must_lead(cluster)
+    node = cluster.carrier.node
+    position = node.log.position(node.commit)
+    if position is None:
+        raise Conflict("the log does not hold what is committed")
+    return wire.Place(position=position, membership=node.log.membership_at(position.index))
+
+
 async def piece(cluster: Cluster, ask: Ask) -> Any:
     """A piece of a snapshot, from an offset on."""
     await cluster.registry.must_belong(ask.who)
@@ -89,7 +99,9 @@ async def heartbeat(cluster: Cluster, ask: Ask) -> Any:
         raise Denied(f"expected a report of {ask.who}, whose token it came with, found one of {said.instanceId}")
     _must_lead(cluster)
     cluster.hear(said)
-    return {"accepted": True, "epoch": cluster.carrier.node.epoch, "urls": await urls_of(cluster)}
+    peers = await cluster.registry.peers()
+    urls = [peer.url for peer in peers if peer.url]
+    return {"accepted": True, "epoch": cluster.carrier.node.epoch, "urls": urls, "peers": peers}
 
 
 async def instances(cluster: Cluster, ask: Ask) -> Any:
@@ -178,6 +190,7 @@ ROUTES: tuple[SyncRoute, ...] = (
     SyncRoute("POST", "/sync/api/message", "member", message, most=wire.MOST_BODY),
     SyncRoute("POST", "/sync/api/snapshot", "member", snapshot, most=4096),
     SyncRoute("GET", "/sync/api/snapshot/*/*", "member", piece),
+    SyncRoute("POST", "/sync/api/place", "member", place, most=4096),
     SyncRoute("PUT", "/sync/api/heartbeat", "member", heartbeat, epoch=True),
     SyncRoute("POST", "/sync/api/results", "member", exchange, most=wire.MOST_BODY, epoch=True),
     SyncRoute("GET", "/sync/api/work", "member", wanted, epoch=True),

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Protocol
 
 from tocsin.core import turn
+from tocsin.core.control_log import Position
+from tocsin.core.membership import Membership
 from tocsin.core.peer import Message
 from tocsin.store.replica import Applied
 
@@ -29,6 +31,10 @@ class Peers(Protocol):
 
     async def say(self, to: str, message: Message) -> Message | None:
         """What that instance answers, if anything. Raises PeerLost."""
+        ...
+
+    async def place(self, of: str) -> tuple[Position, Membership]:
+        """Where the log of that instance may be begun, and who belonged to the cluster there. Raises PeerLost."""
         ...
 
     async def snapshot(self, of: str, into: Path) -> Path:

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from tocsin.core.control_log import Position
+from tocsin.core.membership import Membership
 from tocsin.core.peer import Message
 from tocsin.errors import Invalid, Problem
 
@@ -136,6 +138,12 @@ class Heartbeat(Struct, frozen=True, kw_only=True):
     version: Short = ""
 
 
+class Taken(Struct, frozen=True, kw_only=True):
+    """The answer to a report, as far as a witness needs it: who there is."""
+
+    peers: tuple[Peer, ...] = ()
+
+
 class Said(Struct, frozen=True, kw_only=True):
     """A message of the protocol of core.failover, from that instance."""
 
@@ -148,6 +156,13 @@ class Answer(Struct, frozen=True, kw_only=True):
     """What was answered to it, if anything."""
 
     message: Message | None = None
+
+
+class Place(Struct, frozen=True, kw_only=True):
+    """A committed place of the log, and who belonged to the cluster there."""
+
+    position: Position
+    membership: Membership
 
 
 def read(type_: type[T], body: bytes) -> T:

@@ -215,6 +215,11 @@ def moved(raw: sqlite3.Connection, applied: int) -> None:
     raw.execute("UPDATE control SET applied = ?", (applied,))
 
 
+def tear(raw: sqlite3.Connection) -> None:
+    """The tables are not those of the log."""
+    raw.execute("UPDATE control SET torn = 1")
+
+
 def rebase(raw: sqlite3.Connection, place: Position, membership: bytes) -> None:
     """The tables are those of a snapshot taken at this place: the log begins after it. What follows that very entry here
     stays, for others count on it; anything else is of another history. Conflict when the tables are further already."""

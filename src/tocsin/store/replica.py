@@ -238,6 +238,15 @@ class Replica:
 
         return await self._bring(work)
 
+    async def rebase(self, place: Position, membership: bytes) -> None:
+        """For a witness, which has no tables: the log begins after this place. Conflict when it is further already."""
+
+        def work(connection: Connection) -> None:
+            control.rebase(raw_of(connection), place, membership)
+            control.tear(raw_of(connection))
+
+        await self._write(work)
+
     def drafts(self) -> list[Draft]:
         """What was written here and no majority took, the latest first."""
         return drafts.kept(self._drafts)
