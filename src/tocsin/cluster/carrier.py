@@ -125,9 +125,9 @@ class Carrier:
         """Hand the office to that instance (None: the next in order). Raises Conflict or NotPrimary."""
         await self._ask(lambda id: turn.PromoteAsked(id=id, to=to))
 
-    async def force(self) -> None:
-        """Become primary alone: somebody states that all the others are off. Raises Conflict."""
-        await self._ask(lambda id: turn.Forced(id=id, floor=int(time.time())))
+    async def force(self, floor: int) -> None:
+        """Become primary alone, in an epoch not before `floor`: somebody states that all others are off. Raises Conflict."""
+        await self._ask(lambda id: turn.Forced(id=id, floor=floor))
 
     async def _ask(self, event: Callable[[str], turn.Event]) -> None:
         id, waiting = new_id(), asyncio.get_running_loop().create_future()

@@ -185,7 +185,7 @@ async def force(cluster: Cluster, id: str, typed: str, by: str, workspace_id: st
         )
     if cluster.carrier.torn:
         raise Conflict("this instance has not got the tables yet: it has nothing to be primary with")
-    await cluster.carrier.force()
+    await cluster.carrier.force(int(cluster.clock.now().timestamp()))  # later than any other one forced before
     if not await _comes_true(lambda: cluster.carrier.standing.leads and cluster.corridor.leads, LEADS_S):
         raise Conflict("it was forced, and does not lead yet: look again in a moment")
     before, after = {"name": name, "primary": "nobody"}, {"name": name, "primary": f"{name}, by force"}
