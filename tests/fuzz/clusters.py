@@ -12,13 +12,13 @@ from typing import Any, cast
 
 import msgspec
 
+from builders import an_outcome
 from fuzz.parser import Parser, text
 from fuzz.pure import given
 from tocsin.cluster import api, disk, peers, proof, results, wire, work
 from tocsin.cluster.routes import ROUTES
 from tocsin.core.boots import Boots
 from tocsin.core.membership import Member, Membership
-from tocsin.core.result import Outcome
 from tocsin.errors import Denied, Invalid, PeerLost
 from tocsin.net.kept import Reply
 
@@ -169,7 +169,7 @@ PARSERS = (
     Parser(name="results of an instance", files=("cluster/results.py",), read=_results, allowed=(Invalid,), examples=lambda: (results.write(results.Exchange()),)),
     Parser(
         name="outcomes of an instance", files=("cluster/work.py",), read=_outcome, allowed=(PeerLost,),
-        examples=lambda: (msgspec.msgpack.encode(Outcome(type="tcp", target="a:1", status="up", started_at=NOW)),),
+        examples=lambda: (msgspec.msgpack.encode(an_outcome("up", at=NOW)),),
     ),
     Parser(name="memberships", files=("cluster/disk.py",), read=_membership, allowed=(Invalid,), examples=_memberships),
     Parser(
