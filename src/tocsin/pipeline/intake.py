@@ -32,6 +32,8 @@ WAIT_S = 0.25
 """How long steady results wait: a commit writes some 10 KB however few its results."""
 FULL = 1000
 """A round takes no more, so that the loop is not held up; so many steady results start one without waiting longer."""
+CHANGING = 100
+"""A round takes no more of those that may change something."""
 KEPT = 50_000
 """Results kept while nothing can be stored; older ones are dropped and counted."""
 AGAIN_S = 1.0
@@ -179,7 +181,7 @@ class Intake:
 
     async def _round(self) -> bool:
         """Take in what is first in line; whether all of it is done with."""
-        results = self._line.take(FULL)
+        results = self._line.take(self._worth())
         try:
             await self._take(results)
         except StoreUnavailable as error:
@@ -190,6 +192,16 @@ class Intake:
         self._pass(len(results))
         telemetry.intake_seconds.observe(max(0.0, self._clock.monotonic() - self._first))
         return True
+
+    def _worth(self) -> int:
+        """How many results one round takes: those that change something cost so much more that the loop would be held up."""
+        changing = 0
+        for count, result in enumerate(self._line.first(FULL), 1):
+            watched = self._watchlist.find(result.monitor_id)
+            changing += watched is not None and not _steady(watched, result)
+            if changing >= CHANGING:
+                return count
+        return FULL
 
     async def _take(self, results: Sequence[CheckResult]) -> None:
         async with self._turn:

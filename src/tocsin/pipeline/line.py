@@ -37,6 +37,10 @@ class Line:
         self.given += len(results)
         return first
 
+    def first(self, limit: int) -> list[CheckResult]:
+        """The same as `take` gives; they stay."""
+        return self._results[:limit]
+
     def take(self, limit: int) -> list[CheckResult]:
         """So many results of the front at most."""
         taken = self._results[:limit]
