@@ -79,6 +79,8 @@ async def test_nothing_is_told_again_after_turning_there_and_back(world: World, 
         await world.corridor.lead("here")
         await world.go(15)
     assert sink.events == ["incident.opened"]
+    delivery = world.corridor.delivery
+    assert delivery.trouble._afloat is delivery.afloat, "both know the same messages after a turn too"
     place.status = "up"
     await world.go(15)
     assert sink.events == ["incident.opened", "incident.resolved"]

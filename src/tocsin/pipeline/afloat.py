@@ -57,6 +57,10 @@ class Afloat:
         self._carries: dict[str, tuple[str, ...]] = {}
         self._done: OrderedDict[str, OutboxOutcome] = OrderedDict()
 
+    def forget(self) -> None:
+        """Know of nothing any more, as at the beginning (whoever holds on to this one sees that too)."""
+        self.__init__()
+
     def __len__(self) -> int:
         return len(self._known)
 

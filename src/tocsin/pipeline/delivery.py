@@ -106,8 +106,10 @@ class Delivery:
 
     def renew(self) -> None:
         """Begin again after a stop, while which others may have sent: nothing in memory counts any more."""
-        self.afloat, self.pacing, self._stopping = Afloat(), Pacing(), False
+        self.pacing, self._stopping = Pacing(), False
+        self.afloat.forget()
         self._fresh.clear()
+        self._behind.clear()
         self._rests.clear()
         self.start()
 
