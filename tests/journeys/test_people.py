@@ -64,12 +64,14 @@ async def texts(world: World, incident_id: str, kind: str) -> list[str]:
     return [entry.text for entry in timeline if entry.kind == kind]
 
 
-async def test_a_member_who_cannot_be_mailed_is_a_notice(tmp_path: Path) -> None:
-    async with webs(1) as (sink,), a_world(tmp_path) as world:
+async def test_a_member_who_cannot_be_mailed_is_a_notice_and_the_next_step_comes_at_once(tmp_path: Path) -> None:
+    async with webs(2) as (sink, boss), a_world(tmp_path) as world:
         place = Place(world)
         await world.tell(sink)
-        await write_down(world, a_schedule("alice"), EscalationStep(delay_s=60, schedules=("r",)))
-        await world.watch(
+        other = await world.tell(boss, name="Boss", default=False)
+        steps = EscalationStep(delay_s=60, schedules=("r",)), EscalationStep(delay_s=3600, channels=(other.id,))
+        await write_down(world, a_schedule("alice"), *steps)
+        watched = await world.watch(
             target={"url": "http://sick/"}, interval_s=10, timeout_s=5, escalation_policy="r", failure_threshold=1
         )
         await world.go(2)
@@ -78,6 +80,20 @@ async def test_a_member_who_cannot_be_mailed_is_a_notice(tmp_path: Path) -> None
         (notice,) = await world.store.of("ws").read(lambda s: s.notices.list())
         assert (notice.kind, notice.channel_id) == ("channel.given_up", "person:alice")
         assert notice.text.startswith(f"{ALICE} did not get a message: no mail server is configured")
+        assert boss.events == ["incident.escalated"]
+        assert watched.incident is not None
+        assert watched.incident.told_channels is not None
+        assert "person:alice" not in watched.incident.told_channels
+        first, second = await texts(world, watched.incident.id, "escalated")
+        assert first == (
+            f"Escalated: step 1 reached nobody ({ALICE} cannot be mailed: this server has no mail server (its operator "
+            "can set TOCSIN_SMTP_URL))"
+        )
+        assert second == "Escalated: step 2, to Boss"
+        place.status = "up"
+        await world.go(30)
+        told = (await world.store.of("ws").read(lambda s: s.outbox.list()))[0]
+        assert [d.row.message.event for d in told if d.row.channel_id == "person:alice"] == ["incident.escalated"]
 
 
 async def test_who_is_on_duty_is_told_until_somebody_acknowledges(tmp_path: Path) -> None:
