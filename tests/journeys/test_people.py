@@ -155,6 +155,41 @@ async def test_every_message_that_asks_somebody_has_a_link_of_its_own(tmp_path: 
             assert "acknowledge_url" not in sink.posts[-1]
 
 
+async def test_each_line_of_a_digest_that_asks_somebody_has_a_link_of_its_own(tmp_path: Path) -> None:
+    async with webs(2) as (sink, boss), a_world(tmp_path, link_key=b"l" * 32) as world:
+        place = Place(world)
+        await world.tell(sink)
+        other = await world.tell(boss, default=False)
+        await write_down(world, a_schedule("alice"), EscalationStep(delay_s=60, channels=(other.id,)))
+        more: dict[str, Any] = {"failure_threshold": 1, "retries": 0, "interval_s": 20, "timeout_s": 5}
+        watched = [await world.watch(escalation_policy="r", **more) for _ in range(12)]
+        await world.go(60)
+        place.status = "down"
+        await world.go(100)
+        escalated = [item for post in boss.posts for item in post.get("items", ())]
+        assert {item["event"] for item in escalated} == {"incident.escalated"}
+        known = {w.incident.id: w for w in watched if w.incident is not None}
+        opened = [item for post in sink.posts for item in post.get("items", ())]
+        for item, channel in [(i, other.id) for i in escalated] + [(i, None) for i in opened]:
+            link = world.corridor.delivery.links.read(item["acknowledge_url"].rpartition("/")[2])
+            assert link is not None
+            assert link.incident_id == item["incident_id"]
+            assert channel in (None, link.who)
+        link = world.corridor.delivery.links.read(escalated[0]["acknowledge_url"].rpartition("/")[2])
+        assert link is not None
+        await world.corridor.response.acknowledge("ws", link.incident_id, "a link", as_of=link.moment)
+        incident = known[link.incident_id].incident
+        assert incident is not None
+        assert incident.acknowledged_by == "a link"
+        stored = await world.store.of("ws").read(lambda s: s.outbox.list()[0])
+        assert not any(item.acknowledge_url for d in stored for item in d.row.message.items)
+        place.status = "up"
+        await world.go(100)
+        over = [i for p in boss.posts + sink.posts for i in p.get("items", ()) if i["event"] == "incident.resolved"]
+        assert over
+        assert not any("acknowledge_url" in item for item in over)
+
+
 async def test_a_step_without_anybody_on_duty_gives_way_to_the_next(tmp_path: Path) -> None:
     box = Letters()
     async with mail_sink(box), a_world(tmp_path, smtp_url=Secret(f"smtp://127.0.0.1:{box.port}")) as world:
