@@ -23,7 +23,8 @@ Permission = Literal[
 
 class Principal(Struct, frozen=True, kw_only=True):
     """Who calls. `kind`: a person's session or an API key. There is no such thing as an absent
-    workspace or role: who has none is not a Principal."""
+    workspace or role: who has none is not a Principal. `workspaces`: (id, name) of all that a person belongs to, where
+    that are several."""
 
     kind: Literal["session", "api_key"]
     workspace_id: str
@@ -33,6 +34,7 @@ class Principal(Struct, frozen=True, kw_only=True):
     session_id: str | None = None
     key_id: str | None = None
     scopes: tuple[str, ...] = ()
+    workspaces: tuple[tuple[str, str], ...] = ()
 
 
 _READS = frozenset[Permission](("public", "self", "read", "metrics"))
