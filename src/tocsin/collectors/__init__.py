@@ -24,6 +24,7 @@ from tocsin.net import Net
 # One line a kind: its name and the module that is imported when it is first used.
 REGISTRY: dict[str, str] = {
     "system": "tocsin.collectors.system",
+    "systemd": "tocsin.collectors.systemd",
 }
 
 
