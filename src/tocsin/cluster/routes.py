@@ -15,8 +15,10 @@ from tocsin.cluster.registry import must_understand
 from tocsin.cluster.roster import listed
 from tocsin.cluster.wire import Answer, Heartbeat, Hello, Registration, Said
 from tocsin.cluster.work import Done
+from tocsin.core.instance import Certificate
 from tocsin.core.result import iso
 from tocsin.errors import Conflict, Denied, NotFound, NotPrimary
+from tocsin.net.mutual import read_shown
 
 if TYPE_CHECKING:
     from tocsin.cluster.instance import Cluster
@@ -36,7 +38,8 @@ async def hello(cluster: Cluster, ask: Ask) -> Any:
 
 async def register(cluster: Cluster, ask: Ask) -> Any:
     """Take an instance in."""
-    return await cluster.registry.register(wire.read(Registration, ask.body), ask.client)
+    shown = None if ask.certificate is None else Certificate(**msgspec.structs.asdict(read_shown(ask.certificate)))
+    return await cluster.registry.register(wire.read(Registration, ask.body), ask.client, shown)
 
 
 async def renew(cluster: Cluster, ask: Ask) -> Any:

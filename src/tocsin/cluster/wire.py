@@ -39,10 +39,12 @@ class Hello(Struct, frozen=True, kw_only=True):
 
 
 class Welcome(Struct, frozen=True, kw_only=True):
-    """`proof` shows that the other side knows the shared secret, and that it shows its own certificate."""
+    """`proof` shows that the other side knows the shared secret, and that it shows its own certificate; None: it has no
+    secret, and takes certificates of its authorities only. `before` is made with the secret that is being replaced."""
 
     nonce: Ident
-    proof: Hex
+    proof: Hex | None = None
+    before: Hex | None = None
     wire: int = WIRE
 
 
@@ -59,7 +61,7 @@ class SystemInfo(Struct, frozen=True, kw_only=True):
 class Registration(Struct, frozen=True, kw_only=True):
     """An instance that wants to join. `incarnation` names its disk, `fingerprint` the certificate of its sync API ("" for
     none), `publicEndpoint` is where its peers reach that; `proof` is made with the shared secret and `nonce`, the other
-    side's."""
+    side's; without it the certificate that the connection was opened with counts."""
 
     instanceId: Ident
     instanceName: Text
@@ -75,7 +77,7 @@ class Registration(Struct, frozen=True, kw_only=True):
     witness: bool = False
     wire: int = WIRE
     nonce: Ident
-    proof: Hex
+    proof: Hex | None = None
 
 
 class Peer(Struct, frozen=True, kw_only=True):
