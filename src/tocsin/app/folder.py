@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def master_key(settings: Settings) -> bytes:
 
 
 @contextmanager
-def kept_if_used(settings: Settings) -> Iterator[bytes]:
+def kept_if_used(settings: Settings) -> Generator[bytes]:
     """The same key; one that was made for it is taken away again when what needs it does not come about and left nothing
     that was sealed with it: a start that was refused leaves no key behind."""
     file = settings.data_dir / KEY_FILE

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from tocsin.core.access import Permission, Principal, may
+from tocsin.core.access import Permission, Principal, UserRole, may
 from tocsin.errors import Denied, NotFound, StoreUnavailable
 from tocsin.telemetry import logger
 from tocsin.web import agent_door, signin, tokens
@@ -136,7 +136,7 @@ def _look_up(
         return None
     if token_version is not None and user.token_version != token_version:
         return None
-    roles = {member.workspace_id: member.role for member in s.accounts.memberships(user_id)}
+    roles: dict[str, UserRole] = {member.workspace_id: member.role for member in s.accounts.memberships(user_id)}
     if workspace_id not in roles:
         return None
     known = s.accounts.workspaces() if len(roles) > 1 else []
