@@ -79,6 +79,8 @@ class Carrier:
         self.torn = False
         self._over = False
         self.standing = Standing(role="follower", epoch=node.epoch, primary=None)
+        self.chosen, self.unheard_s = "", 0.0
+        """Why this instance came into office last, and for how long no primary had been heard then."""
         self.first: str | None = None
         """The instance that let this one in, to be asked while no primary is known."""
 
@@ -321,6 +323,8 @@ class Carrier:
         self.standing = Standing(role=effect.role, epoch=effect.epoch, primary=effect.primary)
         if effect.role != "primary":
             self._until = 0.0
+        if effect.role == "elect":
+            self.chosen, self.unheard_s = effect.why, self.node.unheard_s(boottime())
         if before != self.standing:
             log.info("cluster.became", role=effect.role, epoch=effect.epoch, primary=effect.primary, why=effect.why)
             self.news.set()

@@ -14,7 +14,7 @@ import msgspec
 
 from tocsin import __version__, telemetry
 from tocsin.clock import Clock
-from tocsin.cluster import results, watch, wire
+from tocsin.cluster import history, results, watch, wire
 from tocsin.cluster.alarm import Alarm
 from tocsin.cluster.carrier import Carrier
 from tocsin.cluster.machine import usage
@@ -96,6 +96,7 @@ class Cluster:
     web_urls: tuple[str, ...] = ()
     reached_at: float | None = None
     sync_errors: int = 0
+    forced_by: str = ""
     _lost_at: float | None = None
     _noted: tuple[Peer, ...] = ()
     _leads_since: float | None = None
@@ -168,6 +169,7 @@ class Cluster:
             await self.corridor.alone.end()
         if standing.leads:
             await self._write_self()
+            await history.begin(self)
             await self.learn()
             await self.corridor.lead(self.me.location)
             return

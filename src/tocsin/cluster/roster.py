@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tocsin.cluster import history
 from tocsin.cluster.carrier import boottime
 from tocsin.core.instance import Instance, status_of
 from tocsin.core.membership import enough
@@ -90,9 +91,12 @@ async def hand_over(cluster: Cluster, to: str | None, by: str, workspace_id: str
     named = "the next in order" if to is None else (await find(cluster, to)).name
     before = {"name": cluster.me.name, "primary": cluster.me.name}
     after = {"name": cluster.me.name, "primary": f"to be handed to {named}"}
-    await cluster.store.everything(by=by).write(
-        lambda s: s.door.also("instance", cluster.me.id, workspace_id, before, after)
-    )
+
+    def work(s: Session) -> None:
+        s.door.also("instance", cluster.me.id, workspace_id, before, after)
+        history.ask(s, by, cluster.clock.now())
+
+    await cluster.store.everything(by=by).write(work)
     await cluster.carrier.promote(to)
     await _until_settled(cluster, to)
 
@@ -185,6 +189,7 @@ async def force(cluster: Cluster, id: str, typed: str, by: str, workspace_id: st
         )
     if cluster.carrier.torn:
         raise Conflict("this instance has not got the tables yet: it has nothing to be primary with")
+    cluster.forced_by = by
     await cluster.carrier.force(int(cluster.clock.now().timestamp()))  # later than any other one forced before
     if not await _comes_true(lambda: cluster.carrier.standing.leads and cluster.corridor.leads, LEADS_S):
         raise Conflict("it was forced, and does not lead yet: look again in a moment")
