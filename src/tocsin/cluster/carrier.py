@@ -296,8 +296,9 @@ class Carrier:
         self.torn = self.torn or torn
 
     def _send(self, to: str, message: Message, asked: Asked) -> None:
-        if asked.sender == to and isinstance(message, ANSWERS) and asked.done is not None and not asked.done.done():
-            asked.done.set_result(message)
+        waits = asked.sender == to and asked.done is not None and not asked.done.done()
+        if waits and asked.done is not None and (isinstance(message, ANSWERS) or not self.peers.reaches(to)):
+            asked.done.set_result(message)  # who has no address is told what it asked for in no other way
             return
         if self.torn and isinstance(message, PreVote | Vote):
             return  # its tables are not those of the log: it must not lead

@@ -40,10 +40,14 @@ def _row(cluster: Cluster, one: Instance) -> dict[str, Any]:
     ago = 0.0 if here else None if heard is None else cluster.clock.monotonic() - heard.at
     said = cluster.report() if here else None if heard is None else heard.said
     known = standing.leads or here
-    stored = node.log.last.index if here else node.acknowledged(boottime()).get(one.id, (0.0, None))[1]
+    acked, kept = node.acknowledged(boottime()).get(one.id, (None, None))
+    status = status_of(ago, cluster.heartbeat_s) if known else "unknown"
+    if status == "active" and acked is not None and acked > cluster.carrier.terms.lease_s and one.sync_url:
+        status = "inactive"  # its next report is not due yet, but it does not answer
+    stored = node.log.last.index if here else kept
     return {
         "id": one.id, "name": one.name, "location": one.location, "role": "primary" if leads else "dependent",
-        "status": status_of(ago, cluster.heartbeat_s) if known else "unknown",
+        "status": status,
         "votes": member is not None and member.kind != "observer",
         "kind": member.kind if member is not None else "new",
         "failover_order": one.failover_order, "sync_url": one.sync_url or None, "web_url": one.web_url or None,
