@@ -21,7 +21,7 @@ def _kernel(data: bytes) -> object:
         {f"disk/{n}/{what}": v for n, d in _proc.disks(said).items() for what, v in d.items() if "/" not in n}
     )
     _proc.words(said), _proc.pressure(said), _proc.variables(said), _proc.without_device(said), _proc.logged_in(data)
-    _proc.local_addresses(said, said), _proc.interfaces(said)
+    _proc.local_addresses(said, said), _proc.interfaces(said), _proc.process(said), _proc.owner(said), _proc.users(said)
     return made
 
 
@@ -48,6 +48,7 @@ PARSERS = (
             "cpu  10 1 5 100 3 0 1 2 0 0\nbtime 1700000000\n", "MemTotal: 100 kB\nMemAvailable: 50 kB\nSwapTotal: 7 kB\n", "0.1 0.2 0.3 1/2 3",
             " 8 0 sda 1 2 3 4 5 6 7 8 9 10 11\n", "  eth0: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n", "some avg10=0.00 avg60=1.25 avg300=0.50 total=1\n",
             "  |-- 10.0.0.5\n      /32 host LOCAL\n", "20010db8000000000000000000000001 02 40 00 80 eth0\n", 'PRETTY_NAME="Debian"\n',
+            "7 (a) R 1 7 7 0 -1 0 1 2 3 4 100 50 0 0 20 0 4 0 777 1000 25 1 0",
         ),
     ),
     Parser(
