@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fuzz import clusters, edge, hosts, probes, pure, spoken, windows
+from fuzz import agents, clusters, edge, hosts, probes, pure, spoken, windows
 
 PARSERS = (
     *pure.PARSERS,
@@ -12,6 +12,7 @@ PARSERS = (
     *probes.PARSERS,
     *clusters.PARSERS,
     *hosts.PARSERS,
+    *agents.PARSERS,
 )
 
 FOUND: tuple[tuple[str, bytes], ...] = (
