@@ -4,10 +4,18 @@
 
 from __future__ import annotations
 
+import json
+import zlib
+from collections.abc import Iterable
+
+from collectors.otlp import as_json, request
 from fuzz.parser import Parser, text
 from fuzz.pure import given
-from tocsin.collectors import _figures, _proc, _space
+from tocsin.collectors import _door, _figures, _otlp, _proc, _prometheus, _space, _statsd
+from tocsin.collectors._pushed import Fresh, Pushed
+from tocsin.core.plain import loads
 from tocsin.core.sample import parts
+from tocsin.errors import Invalid
 
 
 def _kernel(data: bytes) -> object:
@@ -27,6 +35,30 @@ def _kernel(data: bytes) -> object:
 
 def _mounts(data: bytes) -> list[_proc.Mount]:
     return _space.chosen(_proc.mounts(text(data)), frozenset(("tmpfs", "proc")), (), ())
+
+
+def _pushed(said: Iterable[Fresh | None]) -> dict[str, float]:
+    """What becomes of what was said, twice, ten seconds apart."""
+    whole, pushed = [fresh for fresh in said if fresh is not None], Pushed(500, 300)
+    made: dict[str, float] = {}
+    for at in (0.0, 10.0):
+        for fresh in whole:
+            pushed.take(fresh, at)
+        made |= pushed.look(at)
+    return made
+
+
+def _pushed_hold(made: dict[str, float]) -> None:
+    assert len(made) <= 500
+    for name, value in made.items():
+        assert parts(name)[0].startswith("custom.")
+        assert -1e18 <= value <= 1e23, name
+
+
+def _opened(data: bytes) -> bytes:
+    opened = _door._opened(data, "gzip")
+    assert len(opened) <= _door.MOST_BODY
+    return opened
 
 
 def _series_hold(made: dict[str, float]) -> None:
@@ -54,5 +86,33 @@ PARSERS = (
     Parser(
         name="mounts", files=(), read=_mounts, holds=_mounts_hold,
         examples=given("22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n", "23 1 8:2 / /a\\040b ro - xfs /dev/sdb1 rw\n"),
+    ),
+    Parser(
+        name="pushed JSON", files=("collectors/_door.py",), read=lambda data: _pushed(_door.read_json(data)), allowed=(Invalid,), holds=_pushed_hold,
+        examples=given('{"a.b": 1, "C-d": 2.5}', '{"metrics": [{"name": "x_total", "value": 5, "type": "counter", "labels": {"a": "b"}}]}'),
+    ),
+    Parser(
+        name="compressed body", files=("collectors/_door.py",), read=_opened, allowed=(_door.Refused,),
+        examples=lambda: (zlib.compress(b"{}" * 50), zlib.compress(b"0" * 2_000_000)),
+    ),
+    Parser(
+        name="Prometheus text", files=("collectors/_prometheus.py", "collectors/_pushed.py"), read=lambda data: _pushed(_prometheus.read_text(text(data))),
+        allowed=(ValueError,), holds=_pushed_hold,
+        examples=given(
+            '# TYPE a_total counter\na_total{b="c\\"d"} 5 1700000000\n', "# HELP x y\n# TYPE x histogram\nx_bucket{le=\"+Inf\"} 3\nx_sum 1.5\nx_count 3\n",
+            '# TYPE s summary\ns{quantile="0.5"} NaN\ns_sum 1e3\ns_count 7\n', "plain 1\nother -Inf\n",
+        ),
+    ),
+    Parser(
+        name="StatsD", files=("collectors/_statsd.py",), read=lambda data: _pushed(_statsd.read_datagram(data)), holds=_pushed_hold,
+        examples=given("a:1|c\nb:2.5|ms|@0.1|#x:y,z", "g:-3|g\ns:abc|s\nt:1:2:3|h", "_e{1,1}:a|b"),
+    ),
+    Parser(
+        name="OTLP in protobuf", files=("collectors/_otlp.py",), read=lambda data: _pushed(_otlp.read_protobuf(data)), allowed=(ValueError,), holds=_pushed_hold,
+        examples=lambda: (request(1), request(3)),
+    ),
+    Parser(
+        name="OTLP in JSON", files=("collectors/_otlp.py",), read=lambda data: _pushed(_otlp.read_plain(loads(data))), allowed=(ValueError, Invalid),
+        holds=_pushed_hold, examples=lambda: (json.dumps(as_json(request(1))).encode(), b'{"resourceMetrics": [{}]}'),
     ),
 )  # fmt: skip

@@ -26,6 +26,7 @@ REGISTRY: dict[str, str] = {
     "system": "tocsin.collectors.system",
     "systemd": "tocsin.collectors.systemd",
     "process": "tocsin.collectors.process",
+    "custom": "tocsin.collectors.custom",
 }
 
 
