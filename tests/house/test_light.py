@@ -58,6 +58,18 @@ def test_the_list_of_commands_imports_next_to_nothing() -> None:
     assert modules & (HEAVY | {"asyncio", "msgspec", "structlog", "pycurl"}) == set()
 
 
+STOPS = "import os, signal, threading; threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGTERM)).start()"
+
+
+@pytest.mark.untraced
+def test_an_agent_imports_nothing_heavy(tmp_path: Path) -> None:
+    file = tmp_path / "agent.yaml"
+    file.write_text(f"server_url: http://127.0.0.1:9\ndata_dir: {tmp_path / 'data'}\n")
+    code, _, modules = tocsin(["agent", "--config", str(file)], STOPS)
+    assert code == 0
+    assert modules & (HEAVY | {"joserfc", "pwdlib", "cryptography", "jsonschema_rs", "minijinja"}) == set()
+
+
 TOY = '''"""A toy check type, for the test that a kind is one file."""
 
 from __future__ import annotations

@@ -42,11 +42,13 @@ class OtherCertificate(PeerLost):
 
 
 class Kept:
-    """One peer and the connections to it. `pin` is the SHA-256 of the one certificate that is accepted; without it the usual
-    authorities count."""
+    """One peer and the connections to it. `pin` is the SHA-256 of the one certificate that is accepted; without it the
+    authorities in `ca` (PEM text) count, or the usual ones."""
 
-    def __init__(self, net: Net, url: Url, *, pin: str | None = None, most_body: int = 1 << 20) -> None:
-        self._net, self._url, self._pin, self._most = net, url, pin, most_body
+    def __init__(
+        self, net: Net, url: Url, *, pin: str | None = None, ca: str | None = None, most_body: int = 1 << 20
+    ) -> None:
+        self._net, self._url, self._pin, self._ca, self._most = net, url, pin, ca, most_body
         self._idle: list[tuple[Connection, float]] = []
         self._closed = False
         self.fingerprint: str | None = None
@@ -96,7 +98,7 @@ class Kept:
     async def _open(self) -> Connection:
         wish = None
         if self._url.scheme == "https":
-            wish = TlsWish(verify=self._pin is None, server_name=self._url.host, alpn=("http/1.1",))
+            wish = TlsWish(verify=self._pin is None, server_name=self._url.host, ca_file=self._ca, alpn=("http/1.1",))
         connecting = self._net.connect(self._url.host, self._url.port, tls=wish)
         connection = await connecting.__aenter__()
         if connection.tls is not None:
