@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fuzz import agents, clusters, edge, probes, pure, spoken, windows
+from fuzz import agent_end, agents, clusters, edge, hosts, probes, pure, spoken, windows
 
 PARSERS = (
     *pure.PARSERS,
@@ -11,7 +11,9 @@ PARSERS = (
     *windows.PARSERS,
     *probes.PARSERS,
     *clusters.PARSERS,
+    *hosts.PARSERS,
     *agents.PARSERS,
+    *agent_end.PARSERS,
 )
 
 FOUND: tuple[tuple[str, bytes], ...] = (

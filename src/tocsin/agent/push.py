@@ -201,7 +201,7 @@ def message(incarnation: str, rows: Sequence[tuple[int, Stored]]) -> Samples:
 def _fitting(taken: Sequence[tuple[int, bytes]]) -> list[tuple[int, Stored]]:
     """The first of them that fit in one message, one at least; none when the first cannot be read any more."""
     rows: list[tuple[int, Stored]] = []
-    size = 0
+    size, names = 0, set[str]()
     for seq, body in taken:
         try:
             plain = zlib.decompress(body)
@@ -209,7 +209,8 @@ def _fitting(taken: Sequence[tuple[int, bytes]]) -> list[tuple[int, Stored]]:
         except (zlib.error, msgspec.MsgspecError, UnicodeDecodeError):
             break
         size += len(plain) + 100
-        if rows and size > MOST_PLAIN:
+        names |= stored.values.keys()
+        if rows and (size > MOST_PLAIN or len(names) > MOST_SERIES):
             break
         rows.append((seq, stored))
     return rows

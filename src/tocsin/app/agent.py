@@ -93,6 +93,7 @@ async def _until_told(given: Settings, file: Path | None) -> int:
     manager = settings.variable("NOTIFY_SOCKET")
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # until there is something to read again
     agent = await start(given, file)
     loop.add_signal_handler(signal.SIGHUP, _reload, agent, manager)
     print(f"\n  Tocsin {__version__} agent for {agent.name}, file {file or given['AGENT_CONFIG']}\n", flush=True)  # noqa: T201

@@ -18,7 +18,7 @@ from tocsin.core.plain import clip
 from tocsin.core.sample import Reading
 
 Teller = Literal["", "server", "agent"]
-MOST_WHAT, MOST_WORDS = 300, 500
+MOST_WHAT, MOST_WORDS = 300, 400
 
 
 class Standing(Struct, frozen=True, kw_only=True, omit_defaults=True):
