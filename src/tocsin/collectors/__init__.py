@@ -27,6 +27,7 @@ REGISTRY: dict[str, str] = {
     "systemd": "tocsin.collectors.systemd",
     "process": "tocsin.collectors.process",
     "custom": "tocsin.collectors.custom",
+    "postgres": "tocsin.collectors.postgres",
 }
 
 

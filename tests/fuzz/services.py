@@ -1,0 +1,67 @@
+"""Parsers of what servers on a host answer to its agent."""
+
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fuzz.parser import Parser, text
+from fuzz.pure import given
+from tocsin.collectors import _pg, postgres
+from tocsin.core.plain import as_map, loads
+from tocsin.core.sample import Service, parts
+from tocsin.errors import Invalid
+
+
+def sound(seen: tuple[dict[str, float], list[Service]]) -> None:
+    """What was made of it can be kept and shown."""
+    values, services = seen
+    for name, value in values.items():
+        parts(name)
+        assert abs(value) < 1e30, name
+    names = [(s.kind, s.name) for s in services]
+    assert len(set(names)) == len(names)
+    for service in services:
+        assert 1 <= len(service.name) <= 200
+        assert service.name.isprintable()
+        assert 1 <= len(service.state) <= 100
+        assert len(service.detail) <= 400
+
+
+def told(data: bytes) -> dict[Any, Any]:
+    """The object that an answer is."""
+    found = as_map(loads(data))
+    if found is None:
+        raise Invalid
+    return found
+
+
+def _connection(data: bytes) -> object:
+    return postgres.where(text(data))
+
+
+def _statistics(data: bytes) -> tuple[dict[str, float], list[Service]]:
+    seen = told(data)
+    values = _pg.connections(seen, seen, seen, "a:5432")
+    values |= _pg.of_databases(seen, dict(_pg.counters(seen)), "a:5432")
+    made, services = _pg.replicas(seen, "a:5432")
+    more, own = _pg.reception(seen, "a:5432")
+    return values | made | more, services + own
+
+
+_STATISTICS = json.dumps(
+    {
+        "total": 5, "active": 1, "max": 100, "longest_query_s": 0.5, "waiting": 0, "backends": 6, "up_s": 100.5,
+        "databases": [{"name": "shop", "connections": 2, "commits": 10, "hits": 5, "reads": 1, "deadlocks": 0}],
+        "ages": [{"name": "shop", "age": 700}], "receives": 1, "paused": False, "caught_up": True, "from": True,
+        "replicas": [{"name": "standby", "address": "10.0.0.2", "state": "streaming", "lag_s": 0.1, "lag_bytes": 5}],
+        "slots": [{"name": "standby", "type": "physical", "active": True, "wal_status": "reserved", "retained": 5}],
+    }
+)  # fmt: skip
+
+PARSERS = (
+    Parser(name="connections to PostgreSQL", files=("collectors/postgres.py",), read=_connection, allowed=(ValueError,), examples=given("postgres://a%40b:p@[::1]:5432/shop?sslmode=require")),
+    Parser(name="statistics of PostgreSQL", files=("collectors/_pg.py",), read=_statistics, allowed=(Invalid,), examples=given(_STATISTICS), holds=sound),
+)  # fmt: skip
