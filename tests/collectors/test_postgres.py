@@ -1,6 +1,5 @@
 """A real PostgreSQL with a real standby; roles that see less; servers that answer something else."""
 
-
 from __future__ import annotations
 
 import asyncio

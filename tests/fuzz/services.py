@@ -9,10 +9,10 @@ from typing import Any
 
 from fuzz.parser import Parser, text
 from fuzz.pure import given
-from tocsin.collectors import _pg, postgres
+from tocsin.collectors import _answer, _containers, _pg, postgres
 from tocsin.core.plain import as_map, loads
 from tocsin.core.sample import Service, parts
-from tocsin.errors import Invalid
+from tocsin.errors import CheckFailed, Invalid
 
 
 def sound(seen: tuple[dict[str, float], list[Service]]) -> None:
@@ -51,6 +51,24 @@ def _statistics(data: bytes) -> tuple[dict[str, float], list[Service]]:
     return values | made | more, services + own
 
 
+def _container(data: bytes) -> tuple[dict[str, float], list[Service]]:
+    seen = as_map(_answer.read_json(data, "a container")) or {}
+    name = _containers.name_of(seen) or "a"
+    services = [_containers.seen(name, seen, named=named, lately=0) for named in (True, False)]
+    values = _containers.memory(name, seen, seen) | _containers.rates(_containers.counters(name, seen))
+    return values | _containers.room(seen), services[:1]
+
+
+_CONTAINER = json.dumps(
+    {
+        "Id": "ab" * 32, "Names": ["/shop"], "RestartCount": 1, "Config": {"Image": "shop:1.2"}, "LayersSize": 5,
+        "State": {"Status": "exited", "OOMKilled": False, "ExitCode": 2, "Error": "", "StartedAt": "2026-01-02T03:04:05.6Z",
+                  "FinishedAt": "2026-01-02T03:04:05Z", "Health": {"Status": "unhealthy", "Log": [{"Output": "a\nb"}]}},
+        "HostConfig": {"Memory": 1000, "RestartPolicy": {"Name": "always"}}, "Images": [{"Size": 5}],
+        "memory_stats": {"usage": 990, "stats": {"inactive_file": 30}}, "networks": {"eth0": {"rx_bytes": 5, "tx_bytes": 5}},
+        "cpu_stats": {"cpu_usage": {"total_usage": 5}}, "Volumes": [{"UsageData": {"Size": 30}}],
+    }
+)  # fmt: skip
 _STATISTICS = json.dumps(
     {
         "total": 5, "active": 1, "max": 100, "longest_query_s": 0.5, "waiting": 0, "backends": 6, "up_s": 100.5,
@@ -62,6 +80,7 @@ _STATISTICS = json.dumps(
 )  # fmt: skip
 
 PARSERS = (
+    Parser(name="containers of an engine", files=("collectors/_answer.py", "collectors/_containers.py"), read=_container, allowed=(CheckFailed,), examples=given(_CONTAINER), holds=sound),
     Parser(name="connections to PostgreSQL", files=("collectors/postgres.py",), read=_connection, allowed=(ValueError,), examples=given("postgres://a%40b:p@[::1]:5432/shop?sslmode=require")),
     Parser(name="statistics of PostgreSQL", files=("collectors/_pg.py",), read=_statistics, allowed=(Invalid,), examples=given(_STATISTICS), holds=sound),
 )  # fmt: skip

@@ -28,6 +28,7 @@ REGISTRY: dict[str, str] = {
     "process": "tocsin.collectors.process",
     "custom": "tocsin.collectors.custom",
     "postgres": "tocsin.collectors.postgres",
+    "docker": "tocsin.collectors.docker",
 }
 
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
+import os
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from tocsin.core.plain import clip, without_control
 from tocsin.core.sample import MAX_SERIES, Reading, Service, series
 from tocsin.errors import CheckFailed, CheckInvalid, EgressRefused
+from tocsin.net import Net
+
+if TYPE_CHECKING:
+    from tocsin.core.result import Observation
+    from tocsin.net.http import Login
 
 MOST_LABEL = 60
 _AWAY = (CheckFailed, OSError)
@@ -63,3 +71,58 @@ async def asked(
         why = clip(str(error) or type(error).__name__, 300)
     away = Service(kind=kind, name=name[:200], state="does not answer", ok=False, detail=why, facts=dict(facts or {}))
     return Reading(services=(away,), trouble=clip(f"{name}: {why}", 400))
+
+
+def find_socket(path: str) -> None:
+    """Return when there is a socket that we may open. CheckFailed when nobody made one, CheckInvalid when it is not for
+    us."""
+    if not os.path.exists(path):
+        raise CheckFailed("connection_refused", f"there is no socket {path}")
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise CheckInvalid(f"the user that the agent runs as may not open {path} (is it in the group of the socket?)")
+
+
+def read_json(body: bytes, what: str) -> Any:
+    """The value that an answer is. CheckFailed when it is none: what programs printed is in it, control characters too, so
+    nothing of it is shown before it went through `word`."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        why = "another answer" if body else "nothing"
+        raise CheckFailed("protocol", f"expected {what} as JSON, found {why}") from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """How a server is asked over HTTP: where it is, and what every request to it has."""
+
+    base: str
+    socket: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    login: Login | None = None
+    verify_tls: bool = True
+    ca: str | None = None
+    timeout_s: float = 5.0
+
+    async def get(self, net: Net, path: str, *, max_body: int = 4 << 20) -> Observation:
+        """What it answers, whatever the status. Raises CheckFailed, CheckInvalid, EgressRefused."""
+        from tocsin.net.http import HttpRequest  # libcurl, for those who use it
+
+        request = HttpRequest(
+            url=self.base.rstrip("/") + path, headers=self.headers, login=self.login, follow_redirects=False,
+            verify_tls=self.verify_tls, ca_file=self.ca, unix_socket=self.socket, timeout_s=self.timeout_s,
+            max_body=max_body,
+        )  # fmt: skip
+        return await net.http.fetch(request)
+
+    async def body(self, net: Net, path: str, *, max_body: int = 4 << 20) -> bytes:
+        """The body of a 200. CheckFailed for every other status, and for more than `max_body` bytes."""
+        seen = await self.get(net, path, max_body=max_body)
+        where = path.partition("?")[0]
+        if seen.status_code in (401, 403):
+            raise CheckFailed("protocol", f"{where} is refused with status {seen.status_code}: who asks may not see it")
+        if seen.status_code != 200:
+            raise CheckFailed("protocol", f"{where} answered with status {seen.status_code}")
+        if seen.truncated:
+            raise CheckFailed("protocol", f"{where} answered with more than {max_body} bytes")
+        return seen.body
