@@ -5,14 +5,17 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 from fuzz.parser import Parser, text
 from fuzz.pure import given
-from tocsin.collectors import _answer, _containers, _pg, postgres
+from tocsin.collectors import _answer, _containers, _pg, postgres, tailscale
 from tocsin.core.plain import as_map, loads
 from tocsin.core.sample import Service, parts
 from tocsin.errors import CheckFailed, Invalid
+
+NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
 
 def sound(seen: tuple[dict[str, float], list[Service]]) -> None:
@@ -69,6 +72,21 @@ _CONTAINER = json.dumps(
         "cpu_stats": {"cpu_usage": {"total_usage": 5}}, "Volumes": [{"UsageData": {"Size": 30}}],
     }
 )  # fmt: skip
+
+
+def _tailnet(data: bytes) -> tuple[dict[str, float], list[Service]]:
+    seen = as_map(_answer.read_json(data, "a state")) or {}
+    assert all(len(name) > 1 for name in tailscale.counters(seen))
+    return tailscale.figures(seen, NOW), tailscale.standing(seen, ("web-*", "db"))
+
+
+_TAILNET = json.dumps(
+    {
+        "Version": "1.80.0", "BackendState": "Running", "Health": ["a"], "Self": {"HostName": "a", "Online": True, "KeyExpiry": "2026-06-02T09:00:00Z"},
+        "Peer": {"nodekey:1": {"HostName": "web-1", "DNSName": "web-1.tail.ts.net.", "Online": True, "LastHandshake": "2026-03-02T08:59:00.5Z", "RxBytes": 5, "TxBytes": 5, "CurAddr": "", "Relay": "fra"}},
+        "ExitNodeStatus": {"Online": True, "TailscaleIPs": ["100.64.0.2/32"]},
+    }
+)  # fmt: skip
 _STATISTICS = json.dumps(
     {
         "total": 5, "active": 1, "max": 100, "longest_query_s": 0.5, "waiting": 0, "backends": 6, "up_s": 100.5,
@@ -80,6 +98,7 @@ _STATISTICS = json.dumps(
 )  # fmt: skip
 
 PARSERS = (
+    Parser(name="state of a tailnet", files=("collectors/tailscale.py",), read=_tailnet, allowed=(CheckFailed,), examples=given(_TAILNET), holds=sound),
     Parser(name="containers of an engine", files=("collectors/_answer.py", "collectors/_containers.py"), read=_container, allowed=(CheckFailed,), examples=given(_CONTAINER), holds=sound),
     Parser(name="connections to PostgreSQL", files=("collectors/postgres.py",), read=_connection, allowed=(ValueError,), examples=given("postgres://a%40b:p@[::1]:5432/shop?sslmode=require")),
     Parser(name="statistics of PostgreSQL", files=("collectors/_pg.py",), read=_statistics, allowed=(Invalid,), examples=given(_STATISTICS), holds=sound),

@@ -32,6 +32,7 @@ REGISTRY: dict[str, str] = {
     "custom": "tocsin.collectors.custom",
     "postgres": "tocsin.collectors.postgres",
     "docker": "tocsin.collectors.docker",
+    "tailscale": "tocsin.collectors.tailscale",
     "http": "tocsin.collectors.http",
     "nagios": "tocsin.collectors.nagios",
 }

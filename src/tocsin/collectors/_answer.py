@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tocsin.core.plain import clip, without_control
@@ -71,6 +72,18 @@ async def asked(
         why = clip(str(error) or type(error).__name__, 300)
     away = Service(kind=kind, name=name[:200], state="does not answer", ok=False, detail=why, facts=dict(facts or {}))
     return Reading(services=(away,), trouble=clip(f"{name}: {why}", 400))
+
+
+def moment(value: object) -> datetime | None:
+    """The time that a text says by RFC 3339, None for none and for the years that stand for never."""
+    if not isinstance(value, str) or not 19 <= len(value) <= 40:
+        return None
+    try:
+        read = datetime.fromisoformat(value)
+        read = read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+    return read if 1971 < read.year < 9000 else None
 
 
 def find_socket(path: str) -> None:

@@ -4,10 +4,9 @@ Docker Engine API, version 1.41 and later: https://docs.docker.com/reference/api
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
-from tocsin.collectors._answer import labelled, number, word
+from tocsin.collectors._answer import labelled, moment, number, word
 from tocsin.collectors._units import LOOP_RESTARTS
 from tocsin.core.plain import as_list, as_map
 from tocsin.core.sample import Service
@@ -47,7 +46,7 @@ def seen(name: str, told: dict[Any, Any], *, named: bool, lately: int) -> Servic
     if status != "running" and code is not None:
         facts["exit_code"] = int(code)
     shown = health if status == "running" and health in ("unhealthy", "starting") else status
-    since = _moment(state.get("StartedAt" if status == "running" else "FinishedAt"))
+    since = moment(state.get("StartedAt" if status == "running" else "FinishedAt"))
     return Service(kind="container", name=name, state=shown, ok=ok, since=since, detail=detail, facts=facts)
 
 
@@ -82,15 +81,6 @@ def _last_words(state: dict[Any, Any]) -> str:
     output = (as_map(log[-1]) or {}).get("Output") if log else None
     lines = output.strip().splitlines() if isinstance(output, str) else []
     return word(lines[-1], 200) if lines else ""
-
-
-def _moment(value: object) -> datetime | None:
-    if not isinstance(value, str) or len(value) < 19 or value.startswith("0001"):
-        return None
-    try:
-        return datetime.strptime(value[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
-    except ValueError:
-        return None
 
 
 def counters(name: str, stats: dict[Any, Any]) -> dict[str, float]:
