@@ -203,7 +203,11 @@ class Source:
         if self._woken is None:
             loop = asyncio.get_running_loop()
             left = max(0.0, self._looked_at + QUIET_S - loop.time())
-            self._woken = loop.call_later(left, self._facility.wake)
+            self._woken = loop.call_later(left, self._wake)
+
+    def _wake(self) -> None:
+        self._quiet()  # what is heard from now on asks anew, whether the look comes or not
+        self._facility.wake()
 
     def _quiet(self) -> None:
         if self._woken is not None:
