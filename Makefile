@@ -55,8 +55,8 @@ coverage: $(VENV)/.for-development ## the same tests, and how much of the code t
 	@$(SCRATCH) $(BIN)/coverage run -m pytest -ra -m "not soak and not untraced" $(SPREAD) $(ARGS)
 	@$(BIN)/coverage combine -q && $(BIN)/coverage report
 
-soak: $(VENV)/.for-development ## the long tests: faults, seeds, fuzz
-	@$(BIN)/python -m pytest -m soak --timeout=3600 -ra $(ARGS)
+soak: $(VENV)/.for-development ## the long tests: faults, seeds, fuzz, the storm; run again, it goes on where it was stopped
+	@$(SCRATCH) $(BIN)/python -m pytest -m soak --timeout=3600 -ra --resume .soak $(ARGS)
 
 simulate: $(VENV)/.for-development ## clusters in worlds with faults, SEEDS=10000 of them (ARGS="--story 7" tells one)
 	@PYTHONPATH=tests $(BIN)/python -m simulation --seeds $(or $(SEEDS),500) $(ARGS)
@@ -72,4 +72,4 @@ docs: $(VENV)/.for-development ## write the generated parts of docs/
 	@$(BIN)/python docs/generate.py
 
 clean: ## remove .venv and caches (never data/)
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.*
+	rm -rf $(VENV) .soak .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.*
