@@ -234,7 +234,7 @@ async def test_what_is_done_while_the_spool_is_read_anew_is_not_overwritten(
         return known
 
     monkeypatch.setattr(watchlist, "read_known", read_slowly)
-    monkeypatch.setattr(Corridor, "_receive", lambda _: None)
+    monkeypatch.setattr(Corridor, "receive", lambda _: None)
     catching_up = asyncio.create_task(world.corridor._catch_up())
     await until(reading.is_set)
     response = world.corridor.response
