@@ -16,6 +16,7 @@ from tocsin.core.monitor import Assertion
 from tocsin.core.uptime import uptime
 from tocsin.pipeline import watchlist
 from tocsin.pipeline.backfill import _verdicts
+from tocsin.pipeline.catching_up import catch_up
 from tocsin.pipeline.corridor import Corridor
 from world import Place, World, database_locked, webs
 
@@ -235,7 +236,7 @@ async def test_what_is_done_while_the_spool_is_read_anew_is_not_overwritten(
 
     monkeypatch.setattr(watchlist, "read_known", read_slowly)
     monkeypatch.setattr(Corridor, "receive", lambda _: None)
-    catching_up = asyncio.create_task(world.corridor._catch_up())
+    catching_up = asyncio.create_task(catch_up(world.corridor))
     await until(reading.is_set)
     response = world.corridor.response
     acknowledged = asyncio.create_task(response.acknowledge("ws", watched.incident.id, "bob@example.org"))
