@@ -126,11 +126,12 @@ async def test_results_are_moved_and_forgotten_in_time(world: World) -> None:
     assert await housekeeping.move() == 0
     assert await housekeeping.forget() == 0
     world.clock.jump(91 * 86_400)
+    recent = world.clock.now() - timedelta(days=1)
     forgetting = asyncio.create_task(housekeeping.forget())
     await until(forgetting.done, clock=world.clock)
     assert forgetting.result() >= 2
     stored, _ = await world.store.of("ws").read(lambda s: s.results.page(watched.monitor.id))
-    assert stored == []
+    assert [one for one in stored if one.at < recent] == []  # a check of now may be there already
 
 
 async def test_explain_shows_the_votes_of_now(world: World) -> None:
