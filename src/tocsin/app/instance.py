@@ -14,7 +14,9 @@ from tocsin.clock import Clock, new_id
 from tocsin.cluster import disk, joining
 from tocsin.cluster.api import Api
 from tocsin.cluster.instance import PEERS_NOTE, Cluster, Home
+from tocsin.cluster.joining import Shows
 from tocsin.cluster.machine import system_info
+from tocsin.cluster.proof import Accepts
 from tocsin.cluster.routes import ROUTES
 from tocsin.cluster.wire import SystemInfo
 from tocsin.core.instance import Instance
@@ -27,6 +29,7 @@ from tocsin.net.certificate import fingerprint_of, own_certificate, server_conte
 from tocsin.net.egress import Egress
 from tocsin.net.http import HttpEngine
 from tocsin.net.listen import Listening, configuration
+from tocsin.net.mutual import ask_for_certificates, client_pair
 from tocsin.pipeline.corridor import Corridor
 from tocsin.settings import Settings
 from tocsin.store import Store
@@ -71,12 +74,15 @@ async def take_part(
         me = await _begin(settings, store, replica, net, me)
     cluster = await Cluster.begin(
         me, Home(store=store, corridor=corridor, clock=clock, net=net, folder=folder),
-        secret=settings["SYNC_SECRET"], terms=terms_of(settings), heartbeat_s=float(settings["HEARTBEAT_INTERVAL_S"]),
+        accepts=accepts_of(settings), terms=terms_of(settings), heartbeat_s=float(settings["HEARTBEAT_INTERVAL_S"]),
     )  # fmt: skip
     api = Api(cluster, ROUTES)
     config = configuration(api, per_address=settings["CONNECTIONS_PER_ADDRESS"], grace_s=1)
     config.load()
-    listening = Listening(api, sock, server_context(cert, key), config)
+    context = server_context(cert, key)
+    if settings["SYNC_CLIENT_CA"] is not None:
+        ask_for_certificates(context, settings["SYNC_CLIENT_CA"], cluster.registry.not_accepted)
+    listening = Listening(api, sock, context, config)
     await listening.start()
     closing.push_async_callback(listening.stop)
     if not me.sync_url:
@@ -84,6 +90,29 @@ async def take_part(
             "cluster.observes_only", remedy="set TOCSIN_SYNC_URL to where the others reach this server's sync API"
         )
     return cluster
+
+
+def accepts_of(settings: Settings) -> Accepts:
+    """What lets another instance register here."""
+    secrets = tuple(settings[key] for key in ("SYNC_SECRET", "SYNC_SECRET_BEFORE") if settings[key] is not None)
+    return Accepts(secrets=secrets, certificates=settings["SYNC_CLIENT_CA"] is not None)
+
+
+def shows_of(settings: Settings) -> Shows:
+    """What this server shows when it registers. Raises SettingsError where that cannot be read, or is not enough."""
+    pair = None
+    if settings["SYNC_CLIENT_CERT"] is not None:
+        pair = client_pair(settings["SYNC_CLIENT_CERT"], settings["SYNC_CLIENT_KEY"])
+    expects = settings["PRIMARY_SYNC_FINGERPRINT"].replace(":", "").lower()
+    secrets = accepts_of(settings).secrets
+    if not secrets and pair is None:
+        raise SettingsError("TOCSIN_SYNC_SECRET: expected the secret of the instance to join, found nothing")
+    if not secrets and not expects:
+        raise SettingsError(
+            "TOCSIN_PRIMARY_SYNC_FINGERPRINT: expected the SHA-256 of the certificate that the instance to join shows, since"
+            " no TOCSIN_SYNC_SECRET tells that it is the right one, found nothing"
+        )
+    return Shows(secrets=secrets, certificate=pair, expects=expects)
 
 
 def terms_of(settings: Settings) -> Terms:
@@ -134,7 +163,7 @@ async def _me(settings: Settings, store: Store, clock: Clock, fingerprint: str, 
 
 async def _begin(settings: Settings, store: Store, replica: Replica, net: Net, me: Instance) -> Instance:
     """Begin a cluster, or join the one that is named. It waits for that one as long as it takes."""
-    url, secret = settings["PRIMARY_SYNC_URL"].rstrip("/"), settings["SYNC_SECRET"]
+    url = settings["PRIMARY_SYNC_URL"].rstrip("/")
     if me.witness and not (url and me.sync_url):
         raise SettingsError(
             "TOCSIN_WITNESS: expected TOCSIN_PRIMARY_SYNC_URL (whom to join) and TOCSIN_SYNC_URL (where it is asked), found "
@@ -145,8 +174,7 @@ async def _begin(settings: Settings, store: Store, replica: Replica, net: Net, m
         await disk.found(replica, member)
         log.info("cluster.begun", instance=me.id, name=me.name)
         return me
-    if secret is None:
-        raise SettingsError("TOCSIN_SYNC_SECRET: expected the secret of the instance to join, found nothing")
+    shows = shows_of(settings)
     mine = await store.everything().read(lambda s: len(s.monitors.all()))
     if mine:
         raise SettingsError(
@@ -156,7 +184,7 @@ async def _begin(settings: Settings, store: Store, replica: Replica, net: Net, m
     asked = registration(me)
     while True:
         try:
-            given, _ = await joining.join(net, url, secret, asked)
+            given, _ = await joining.join(net, url, shows, asked)
             break
         except PeerLost as lost:
             log.warning("cluster.not_joined_yet", at=url, error=str(lost))

@@ -16,6 +16,7 @@ from tocsin.cluster.peers import BOOT, EPOCH
 from tocsin.cluster.proof import Claims
 from tocsin.core.limits import Attempts, TooMany
 from tocsin.errors import Conflict, Denied, Invalid, NotFound, NotPrimary, StoreUnavailable
+from tocsin.net.gate import CLIENT_CERTIFICATE
 
 if TYPE_CHECKING:
     from tocsin.cluster.instance import Cluster
@@ -31,13 +32,15 @@ Who = Literal["anyone", "member", "sync", "report", "results"]
 
 @dataclass(slots=True, kw_only=True)
 class Ask:
-    """One request, already let in. `rest` are the words of the path after the route's."""
+    """One request, already let in. `rest` are the words of the path after the route's; `certificate` (DER) is what the
+    caller showed when it opened the connection, and an authority of ours vouches for."""
 
     headers: Mapping[str, str]
     body: bytes
     rest: tuple[str, ...]
     claims: Claims | None
     client: str
+    certificate: bytes | None = None
 
     @property
     def who(self) -> str:
@@ -105,7 +108,10 @@ class Api:
         if route.epoch:
             self._fence(headers)
         body = await _read(receive, headers, route.most)
-        return await route.run(self._cluster, Ask(headers=headers, body=body, rest=rest, claims=claims, client=client))
+        extensions: dict[str, Any] = scope.get("extensions") or {}
+        shown: bytes | None = extensions.get(CLIENT_CERTIFICATE)
+        ask = Ask(headers=headers, body=body, rest=rest, claims=claims, client=client, certificate=shown)
+        return await route.run(self._cluster, ask)
 
     def _find(self, method: str, path: str) -> tuple[SyncRoute, tuple[str, ...]]:
         words = tuple(filter(None, path.split("/")))

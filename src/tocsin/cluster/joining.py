@@ -6,12 +6,14 @@ import secrets
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from tocsin.cluster import proof, wire
 from tocsin.cluster.peers import Line
 from tocsin.cluster.wire import Hello, Registered, Registration, Welcome
 from tocsin.errors import Conflict, Denied, Invalid, NotFound, NotPrimary, PeerLost, SettingsError
 from tocsin.net import Net
+from tocsin.net.kept import CertificateRefused
 from tocsin.secret import Secret
 
 
@@ -19,14 +21,23 @@ class NotTaken(SettingsError):
     """The cluster refuses this instance for good, and says why."""
 
 
-async def join(net: Net, url: str, secret: Secret, me: dict[str, Any]) -> tuple[Registered, str]:
+class Shows(Struct, frozen=True, kw_only=True):
+    """What the joining instance has to show: the shared secret (two while one replaces the other), a certificate and its key
+    (PEM), or both; and the SHA-256 of the certificate that it expects there ("": the secret tells)."""
+
+    secrets: tuple[Secret, ...] = ()
+    certificate: tuple[str, str] | None = None
+    expects: str = ""
+
+
+async def join(net: Net, url: str, shows: Shows, me: dict[str, Any]) -> tuple[Registered, str]:
     """What the primary gives (the primary's certificate is pinned by the second). Nothing secret leaves before the other
-    side has shown that it knows the secret and shows its own certificate.
+    side has shown that it knows the secret and shows its own certificate, or the one that is expected.
 
     Raises PeerLost when it cannot be asked now; NotTaken when it refuses."""
     for _ in range(3):
         try:
-            return await _join(net, url, secret, me)
+            return await _join(net, url, shows, me)
         except NotPrimary as elsewhere:
             if not elsewhere.primary or elsewhere.primary == url:
                 raise PeerLost("there is no primary just now") from None
@@ -34,26 +45,52 @@ async def join(net: Net, url: str, secret: Secret, me: dict[str, Any]) -> tuple[
     raise PeerLost("every instance names another primary")
 
 
-async def _join(net: Net, url: str, secret: Secret, me: dict[str, Any]) -> tuple[Registered, str]:
+async def _join(net: Net, url: str, shows: Shows, me: dict[str, Any]) -> tuple[Registered, str]:
     first = await shown_at(net, url)
-    line = Line(net, url, first)
+    if shows.expects and first != shows.expects:
+        raise NotTaken(
+            f"TOCSIN_PRIMARY_SYNC_FINGERPRINT: expected {shows.expects} at {url}, found {first or 'no TLS'} there (or"
+            " somebody stands in between)"
+        )
+    line = Line(net, url, first, shows.certificate)
     try:
         nonce = secrets.token_urlsafe(16)
         welcome = wire.read(Welcome, (await line.ask("POST", "/sync/api/hello", Hello(nonce=nonce))).body)
-        if not proof.same(welcome.proof, proof.of_server(secret, nonce, welcome.nonce, first)):
+        secret = _shared(shows, welcome, nonce, first)
+        if secret is None and not _by_certificate(shows):
             raise NotTaken(
-                f"TOCSIN_SYNC_SECRET: expected the secret of the instance at {url}, found another one there (or somebody"
-                " stands in between)"
+                f"TOCSIN_SYNC_SECRET: expected the secret of the instance at {url}, found "
+                + ("another one there (or somebody stands in between)" if welcome.proof else "that none is set there")
             )
-        asked = Registration(**me, nonce=welcome.nonce, proof="0" * 64)
-        asked = msgspec.structs.replace(asked, proof=proof.of_joiner(secret, asked))
+        asked = Registration(**me, nonce=welcome.nonce, proof=None if secret is None else "0" * 64)
+        if secret is not None:
+            asked = msgspec.structs.replace(asked, proof=proof.of_joiner(secret, asked))
         return wire.read(Registered, (await line.ask("POST", "/sync/api/register", asked)).body), first
+    except CertificateRefused as refused:
+        raise NotTaken(f"TOCSIN_SYNC_CLIENT_CERT: {refused}") from None
     except (Denied, Conflict, NotFound) as refused:
         raise NotTaken(f"TOCSIN_PRIMARY_SYNC_URL: {url} does not take this instance in: {refused}") from None
     except Invalid as wrong:
         raise NotTaken(f"TOCSIN_PRIMARY_SYNC_URL: expected a sync API of Tocsin at {url}, found: {wrong}") from None
     finally:
         line.close()
+
+
+def _by_certificate(shows: Shows) -> bool:
+    """Whether it may register by its certificate: only with whom it was told to expect."""
+    return shows.certificate is not None and bool(shows.expects)
+
+
+def _shared(shows: Shows, welcome: Welcome, nonce: str, first: str) -> Secret | None:
+    """The secret that the other side has shown to know, of those that are set here; None with a certificate in its place,
+    or when there is none."""
+    if _by_certificate(shows):
+        return None
+    given = [made for made in (welcome.proof, welcome.before) if made is not None]
+    for secret in shows.secrets:
+        if any(proof.same(made, proof.of_server(secret, nonce, welcome.nonce, first)) for made in given):
+            return secret
+    return None
 
 
 async def shown_at(net: Net, url: str) -> str:

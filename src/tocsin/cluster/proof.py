@@ -20,6 +20,14 @@ from tocsin.secret import Secret
 _ISSUER, _AUDIENCE, _LARGEST = "tocsin", "instance", 4096
 
 
+class Accepts(Struct, frozen=True, kw_only=True):
+    """What lets an instance register: one of these secrets (the first is the one that counts, another one counts while it
+    is being replaced), or a certificate that was accepted when the connection was opened."""
+
+    secrets: tuple[Secret, ...] = ()
+    certificates: bool = False
+
+
 class Claims(Struct, frozen=True, kw_only=True):
     """What a token says: which instance, what it may, until when; `id` names the token."""
 

@@ -14,13 +14,12 @@ from tocsin import __version__, telemetry
 from tocsin.clock import Clock
 from tocsin.cluster import proof, wire
 from tocsin.cluster.carrier import Carrier
-from tocsin.cluster.proof import Claims
+from tocsin.cluster.proof import Accepts, Claims
 from tocsin.cluster.wire import Hello, Peer, Permission, Registered, Registration, Renewed, Welcome
-from tocsin.core.instance import Instance
+from tocsin.core.instance import Certificate, Instance
 from tocsin.core.membership import Change, Member
 from tocsin.core.result import iso
 from tocsin.errors import Conflict, Denied, NotPrimary
-from tocsin.secret import Secret
 from tocsin.store import Store
 from tocsin.store.session import Session
 
@@ -35,18 +34,21 @@ class Registry:
     """Of one instance; only the primary takes others in."""
 
     def __init__(
-        self, store: Store, carrier: Carrier, me: Instance, secret: Secret | None, cluster_key: bytes, clock: Clock
+        self, store: Store, carrier: Carrier, me: Instance, accepts: Accepts, cluster_key: bytes, clock: Clock
     ) -> None:
         self._store, self._carrier, self._me = store, carrier, me
-        self._secret, self._key, self._clock = secret, cluster_key, clock
+        self._accepts, self._key, self._clock = accepts, cluster_key, clock
         self._nonces: dict[str, float] = {}
+        self.known: tuple[Instance, ...] = ()
+        """Every registered instance, by failover order: as they were read when one of them was last written."""
         self.changed: Callable[[], Awaitable[None]] = _nothing
         self.refused: Callable[[str, str], None] = lambda cause, text: None
 
     # Registration ----------------------------------------------------------------------------------------------------
     def hello(self, asked: Hello) -> Welcome:
-        """What shows the joining side that it is right here. Denied where no shared secret is set."""
-        secret = self._must_have_secret()
+        """What shows the joining side that it is right here. Denied where nobody can register."""
+        if not (self._accepts.secrets or self._accepts.certificates):
+            raise Denied("neither TOCSIN_SYNC_SECRET nor TOCSIN_SYNC_CLIENT_CA is set here: nobody can register")
         must_understand(asked.wire)
         now = self._clock.monotonic()
         self._nonces = {nonce: until for nonce, until in self._nonces.items() if until > now}
@@ -54,19 +56,23 @@ class Registry:
             raise Conflict("too many instances want to register at once: try again in a minute")
         nonce = secrets.token_urlsafe(16)
         self._nonces[nonce] = now + NONCE_S
-        return Welcome(nonce=nonce, proof=proof.of_server(secret, asked.nonce, nonce, self._me.fingerprint))
+        made = [proof.of_server(secret, asked.nonce, nonce, self._me.fingerprint) for secret in self._accepts.secrets]
+        return Welcome(nonce=nonce, proof=made[0] if made else None, before=made[1] if len(made) > 1 else None)
 
-    async def register(self, asked: Registration, client: str) -> Registered:
-        """Take an instance in, or give one that is in a new token. Denied for a wrong or repeated proof, Conflict for a name
-        or location that another one has, NotPrimary elsewhere."""
-        self._must_be_proved(asked, client)
+    async def register(self, asked: Registration, client: str, shown: Certificate | None = None) -> Registered:
+        """Take an instance in, or give one that is in a new token. `shown`: the certificate that the connection was opened
+        with. Denied for a wrong or repeated proof, or without any, Conflict for a name or location that another one has,
+        NotPrimary elsewhere."""
+        self._must_be_proved(asked, client, shown)
+        certificate = shown if asked.proof is None else None
         if not self._carrier.standing.leads:
             raise NotPrimary(primary=self._carrier.primary_url())
         if asked.instanceId == self._me.id:
             words = "expected another instance, found one with this one's identity: its data folder is a copy"
             self._refuse("clone", asked, client, words)
         now = self._clock.now()
-        instance = _instance_of(asked, now)
+        self._must_be_its_certificate(asked, client, certificate)
+        instance = _instance_of(asked, certificate, now)
         token, claims = proof.token(self._key, asked.instanceId, MAY, now)
         until = datetime.fromtimestamp(claims.expires_at, UTC)
         try:
@@ -76,21 +82,49 @@ class Registry:
             raise
         telemetry.registrations.labels("taken_in").inc()
         await self.changed()
-        log.info("cluster.registered", instance=instance.id, name=instance.name, location=instance.location)
-        peers = await self.peers()
+        how = "secret" if certificate is None else certificate.subject
+        log.info("cluster.registered", instance=instance.id, name=instance.name, location=instance.location, by=how)
+        peers = self.peers()
         return Registered(
             instanceId=instance.id, token=token, expiresAt=iso(until) or "", permissions=MAY, clusterKey=self._key,
             primary=self._me.id, peers=peers, urls=tuple(peer.url for peer in peers if peer.url),
         )  # fmt: skip
 
-    def _must_be_proved(self, asked: Registration, client: str) -> None:
-        secret = self._must_have_secret()
+    def _must_be_proved(self, asked: Registration, client: str, shown: Certificate | None) -> None:
         must_understand(asked.wire)
         if self._nonces.pop(asked.nonce, 0.0) <= self._clock.monotonic():
             words = "expected the number this instance gave out a minute ago at most, found another"
             self._refuse("nonce", asked, client, words)
-        if not proof.same(asked.proof, proof.of_joiner(secret, asked)):
-            self._refuse("secret", asked, client, "expected TOCSIN_SYNC_SECRET as it is set here, found another one")
+        if asked.proof is None:
+            if shown is None:
+                self._refuse("certificate", asked, client, self._no_proof())
+            return
+        secrets = self._accepts.secrets
+        if not any(proof.same(asked.proof, proof.of_joiner(secret, asked)) for secret in secrets):
+            found = "found another one" if secrets else "which is not set"
+            self._refuse("secret", asked, client, f"expected TOCSIN_SYNC_SECRET as it is set here, {found}")
+
+    def _no_proof(self) -> str:
+        if not self._accepts.certificates:
+            return "expected a proof made with TOCSIN_SYNC_SECRET, found none; certificates are not taken here"
+        also = ", or a proof made with TOCSIN_SYNC_SECRET" if self._accepts.secrets else ""
+        return f"expected a certificate that TOCSIN_SYNC_CLIENT_CA here vouches for{also}, found none"
+
+    def _must_be_its_certificate(self, asked: Registration, client: str, shown: Certificate | None) -> None:
+        """A certificate speaks for the instance it first registered, and for new ones; not for another's identity."""
+        before = next((one for one in self.known if one.id == asked.instanceId), None)
+        if before is None or shown is None:
+            return
+        first = before.certificate.subject if before.certificate is not None else "the shared secret"
+        if first != shown.subject:
+            words = f"expected what instance {before.name} registered with first, {first}, found {shown.subject}"
+            self._refuse("certificate", asked, client, words)
+
+    def not_accepted(self, client: str, why: str) -> None:
+        """Somebody opened a connection with a certificate that is not accepted: counted, and told."""
+        telemetry.registrations.labels("certificate").inc()
+        log.warning("cluster.certificate_refused", address=client, why=why)
+        self.refused("certificate", f"{client} showed the sync API a certificate that is not accepted: {why}")
 
     async def _keep(self, instance: Instance, token_hash: str, until: datetime) -> None:
         """The row and its token, both or none. Conflict when another instance has its name or location."""
@@ -129,13 +163,12 @@ class Registry:
         await self._store.everything(by=by).write(lambda s: s.instances.remove(id))
         await self.changed()
 
-    async def peers(self) -> tuple[Peer, ...]:
+    def peers(self) -> tuple[Peer, ...]:
         """Where every instance is reached, the primary first, then by failover order."""
-        found = await self._store.everything().read(lambda s: s.instances.all())
         first = self._carrier.standing.primary or ""
         return tuple(
             Peer(id=one.id, url=one.sync_url, fingerprint=one.fingerprint, web=one.web_url)
-            for one in sorted(found, key=lambda one: (one.id != first, one.failover_order, one.name))
+            for one in sorted(self.known, key=lambda one: (one.id != first, one.failover_order, one.name))
         )
 
     # Tokens ----------------------------------------------------------------------------------------------------------
@@ -156,11 +189,11 @@ class Registry:
             raise Denied(f"this token does not permit {may}")
         return claims
 
-    async def must_belong(self, id: str) -> None:
+    def must_belong(self, id: str) -> None:
         """Denied when that instance was removed: what it signs looks right for as long as it likes."""
         if self._carrier.node.membership.member(id) is not None:
             return
-        if id not in {one.id for one in await self._store.everything().read(lambda s: s.instances.all())}:
+        if id not in {one.id for one in self.known}:
             raise Denied("this instance does not belong to the cluster any more")
 
     def own_token(self) -> str:
@@ -171,7 +204,7 @@ class Registry:
     async def admit(self) -> None:
         """One step towards the membership that the registered instances make: who is new observes, and votes once it has
         the log; who has a new disk goes first."""
-        found = await self._store.everything().read(lambda s: s.instances.all())
+        found = self.known
         membership = self._carrier.node.membership
         for one in found:
             known = membership.member(one.id)
@@ -193,11 +226,6 @@ class Registry:
                 await self._carrier.change(Change(remove=member.id))
                 return
 
-    def _must_have_secret(self) -> Secret:
-        if self._secret is None:
-            raise Denied("TOCSIN_SYNC_SECRET is not set here: nobody can register")
-        return self._secret
-
     def _refuse(self, cause: str, asked: Registration, client: str, words: str) -> NoReturn:
         telemetry.registrations.labels(cause).inc()
         log.warning("cluster.registration_refused", cause=cause, name=asked.instanceName, instance=asked.instanceId)
@@ -209,14 +237,14 @@ async def _nothing() -> None:
     """What hears of a change while nobody does."""
 
 
-def _instance_of(asked: Registration, now: datetime) -> Instance:
+def _instance_of(asked: Registration, certificate: Certificate | None, now: datetime) -> Instance:
     return Instance(
         id=asked.instanceId, name=asked.instanceName, location=asked.location,
         sync_url=(asked.publicEndpoint or "").rstrip("/"),
         web_url=asked.webUrl.rstrip("/"), fingerprint=asked.fingerprint,
         failover_order=asked.failoverOrder, version=asked.version,
         capabilities=asked.capabilities, system_info=msgspec.to_builtins(asked.systemInfo), incarnation=asked.incarnation,
-        witness=asked.witness, created_at=now,
+        witness=asked.witness, certificate=certificate, created_at=now,
     )  # fmt: skip
 
 

@@ -25,12 +25,12 @@ LEADS_S = 20.0
 
 async def urls_of(cluster: Cluster) -> list[str]:
     """Where the instances are reached, the primary first."""
-    return [peer.url for peer in await cluster.registry.peers() if peer.url]
+    return [peer.url for peer in cluster.registry.peers() if peer.url]
 
 
 async def listed(cluster: Cluster) -> list[dict[str, Any]]:
     """Every instance with its role and how it is, in failover order."""
-    return [_row(cluster, one) for one in await cluster.store.everything().read(lambda s: s.instances.all())]
+    return [_row(cluster, one) for one in cluster.registry.known]
 
 
 def _row(cluster: Cluster, one: Instance) -> dict[str, Any]:
@@ -52,6 +52,8 @@ def _row(cluster: Cluster, one: Instance) -> dict[str, Any]:
         "kind": member.kind if member is not None else "new",
         "failover_order": one.failover_order, "sync_url": one.sync_url or None, "web_url": one.web_url or None,
         "version": one.version, "system_info": one.system_info, "epoch": standing.epoch, "here": here,
+        "fingerprint": one.fingerprint or None,
+        "certificate": None if one.certificate is None else msgspec.to_builtins(one.certificate),
         "entry": stored, "last_heartbeat_s": None if ago is None else round(ago, 1),
         "report": None if said is None else msgspec.to_builtins(said), "created_at": iso(one.created_at),
     }  # fmt: skip

@@ -39,10 +39,12 @@ class Hello(Struct, frozen=True, kw_only=True):
 
 
 class Welcome(Struct, frozen=True, kw_only=True):
-    """`proof` shows that the other side knows the shared secret, and that it shows its own certificate."""
+    """`proof` shows that the other side knows the shared secret, and that it shows its own certificate; None: it has no
+    secret, and takes certificates of its authorities only. `before` is made with the secret that is being replaced."""
 
     nonce: Ident
-    proof: Hex
+    proof: Hex | None = None
+    before: Hex | None = None
     wire: int = WIRE
 
 
@@ -59,7 +61,7 @@ class SystemInfo(Struct, frozen=True, kw_only=True):
 class Registration(Struct, frozen=True, kw_only=True):
     """An instance that wants to join. `incarnation` names its disk, `fingerprint` the certificate of its sync API ("" for
     none), `publicEndpoint` is where its peers reach that; `proof` is made with the shared secret and `nonce`, the other
-    side's."""
+    side's; without it the certificate that the connection was opened with counts."""
 
     instanceId: Ident
     instanceName: Text
@@ -75,7 +77,7 @@ class Registration(Struct, frozen=True, kw_only=True):
     witness: bool = False
     wire: int = WIRE
     nonce: Ident
-    proof: Hex
+    proof: Hex | None = None
 
 
 class Peer(Struct, frozen=True, kw_only=True):
@@ -126,7 +128,8 @@ class ConnectionStatus(Struct, frozen=True, kw_only=True):
 
 
 class Heartbeat(Struct, frozen=True, kw_only=True):
-    """How an instance is. `monitoringResults` are taken by /sync/api/results (with ids); here they may be empty."""
+    """How an instance is. `monitoringResults` are taken by /sync/api/results (with ids); here they may be empty.
+    `monitorErrors`: what it has and cannot run, by monitor, with the reason."""
 
     instanceId: Ident
     timestamp: Short
@@ -136,6 +139,7 @@ class Heartbeat(Struct, frozen=True, kw_only=True):
     systemMetrics: SystemMetrics = SystemMetrics()
     connectionStatus: ConnectionStatus = ConnectionStatus()
     version: Short = ""
+    monitorErrors: dict[Short, Annotated[str, Meta(max_length=1000)]] = {}
 
 
 class Taken(Struct, frozen=True, kw_only=True):

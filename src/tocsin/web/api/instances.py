@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from msgspec import Struct, to_builtins
 
 from tocsin import __version__
-from tocsin.cluster import history, roster
+from tocsin.cluster import copies, history, roster
 from tocsin.core.access import Principal
 from tocsin.core.epoch import Epoch
 from tocsin.core.marks import Help, Name
@@ -22,9 +22,20 @@ if TYPE_CHECKING:
     from tocsin.cluster.instance import Cluster
 
 
+class CertificateOut(Struct, frozen=True, kw_only=True):
+    """What an instance registered with: whose certificate it is, who vouches for it, its SHA-256, its end."""
+
+    subject: str
+    issuer: str
+    fingerprint: str
+    not_after: str
+
+
 class InstanceOut(Struct, frozen=True, kw_only=True):
     """An instance. `kind`: voter, witness, observer, or new (registered just now); `entry`: up to where it has the control
-    log; `here`: it is the one that answers. Only the primary knows how the others are: elsewhere `status` is unknown."""
+    log; `here`: it is the one that answers. Only the primary knows how the others are: elsewhere `status` is unknown.
+    `fingerprint` is the SHA-256 of the certificate of its sync API; `certificate` what it registered with, null when it knew
+    the shared secret."""
 
     id: str
     name: str
@@ -40,6 +51,8 @@ class InstanceOut(Struct, frozen=True, kw_only=True):
     system_info: dict[str, Any]
     epoch: int
     here: bool
+    fingerprint: str | None
+    certificate: CertificateOut | None
     entry: int | None
     last_heartbeat_s: float | None
     report: dict[str, Any] | None
@@ -79,6 +92,28 @@ class ClusterOut(Struct, frozen=True, kw_only=True):
     entry: int
     waits_for_tables: bool
     epochs: list[EpochOut]
+
+
+class CopyOut(Struct, frozen=True, kw_only=True):
+    """One instance's copy of one monitor. `status`: synced, pending (it was not heard to have the monitor as it is now) or
+    error (`error_message`: what it cannot take in, or cannot run); `last_synced`: when it last said that it has this;
+    `config_hash` and `sync_version`: of the configuration that is meant."""
+
+    monitor_id: str
+    name: str
+    status: str
+    last_synced: str | None
+    config_hash: str
+    sync_version: int
+    error_message: str | None
+
+
+class CopyList(Struct, frozen=True, kw_only=True):
+    """The copies of every monitor, by name; there is no next page. `synced`: how many of them are."""
+
+    items: list[CopyOut]
+    next_cursor: str | None
+    synced: int
 
 
 class InstanceList(Struct, frozen=True, kw_only=True):
@@ -131,7 +166,8 @@ async def visible(parts: Parts) -> tuple[list[dict[str, Any]], dict[str, Any] | 
     alone: dict[str, Any] = {
         "id": "", "name": parts.settings["INSTANCE_NAME"] or "this server", "location": parts.settings["LOCATION"],
         "role": "standalone", "status": "active", "votes": True, "kind": "voter", "failover_order": 0, "sync_url": None,
-        "web_url": None, "version": __version__, "system_info": {}, "epoch": 0, "here": True, "entry": None,
+        "web_url": None, "version": __version__, "system_info": {}, "epoch": 0, "here": True, "fingerprint": None,
+        "certificate": None, "entry": None,
         "last_heartbeat_s": 0.0, "report": None, "created_at": None,
     }  # fmt: skip
     return [alone], None
@@ -173,6 +209,24 @@ async def change(parts: Parts, who: Principal, id: str, wanted: InstancePatch) -
     await roster.change(
         _cluster(parts), id, who.name, who.workspace_id, name=wanted.name, failover_order=wanted.failover_order
     )
+
+
+async def copies_of(parts: Parts, who: Principal, id: str) -> list[dict[str, Any]]:
+    """That instance's copies of the workspace's monitors, by name. The primary knows those of all, others their own."""
+    cluster = _cluster(parts)
+    one = await roster.find(cluster, id)
+    if id != cluster.me.id:
+        roster.must_lead(cluster)
+    monitors = sorted((w.monitor for w in parts.corridor.watchlist.of(who.workspace_id)), key=lambda m: (m.name, m.id))
+    found = await copies.copies(cluster, one, monitors)
+    return [
+        {
+            "monitor_id": monitor.id, "name": monitor.name, "status": copy.status, "last_synced": iso(copy.synced_at),
+            "config_hash": copy.config_hash, "sync_version": copy.version, "error_message": copy.error,
+        }
+        for monitor in monitors
+        for copy in (found[monitor.id],)
+    ]  # fmt: skip
 
 
 async def order(parts: Parts, who: Principal, ids: list[str]) -> None:
@@ -225,6 +279,12 @@ async def _index(call: Call) -> Reply:
     return Reply(data={"items": items, "next_cursor": None, "cluster": cluster})
 
 
+async def _copies(call: Call) -> Reply:
+    items = await copies_of(call.parts, call.who, call.path["id"])
+    synced = sum(item["status"] == "synced" for item in items)
+    return Reply(data={"items": items, "next_cursor": None, "synced": synced})
+
+
 async def _promote(call: Call) -> Reply:
     await promote(call.parts, call.who, call.path["id"])
     return await _one(call)
@@ -264,6 +324,10 @@ ROUTES = [
     Route(
         method="GET", path=_HERE + "/drafts", run=_drafts, permission="admin", answer=DraftList, tag="instances",
         summary="What this server wrote as primary and no majority took",
+    ),
+    Route(
+        method="GET", path=_HERE + "/{id}/monitors", run=_copies, permission="read", answer=CopyList, tag="instances",
+        summary="How an instance's copies of the monitors are",
     ),
     Route(method="POST", path=_HERE + "/{id}/promote", run=_promote, summary="Hand the office to an instance", **_ONE),
     Route(method="POST", path=_HERE + "/{id}/demote", run=_demote, summary="Hand the office to the next in order", **_ONE),

@@ -25,6 +25,19 @@ class Done(Struct, frozen=True, kw_only=True):
     did: str = ""
 
 
+MOST_COPIES = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copies:
+    """One instance's copies of the monitors: how many there are, how many are as they are now, the first of the others."""
+
+    name: str
+    all: int
+    synced: int
+    others: list[dict[str, Any]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """One instance as its row shows it."""
@@ -47,6 +60,7 @@ class Line:
     behind: int
     report: dict[str, Any] | None
     machine: str
+    proof: str
 
     @property
     def look(self) -> world.Look:
@@ -79,8 +93,11 @@ async def _page(call: Call, *, did: str = "", said: str = "", error: str = "", s
         chapters=epoch_words.chapters(await instances.past(call.parts)),
         dots=dots, links=links, legend="servers", map_says=world.sentence(dots),
         cluster=cluster, says=_says(lines, cluster), lead=_lead(lines, cluster), stays=_stays(cluster),
+        copies=await _copies(call, lines, cluster),
         drafts=instances.drafts(call.parts, call.who) if frame.is_admin else [],
         here=next(line for line in lines if line.here), secret=settings["SYNC_SECRET"] is not None,
+        certificates=settings["SYNC_CLIENT_CA"] is not None,
+        fingerprint=next((row["fingerprint"] for row in items if cluster and row["id"] == cluster["primary"]), None),
         sync_url=next((row["sync_url"] for row in items if cluster and row["id"] == cluster["primary"]), None),
     )  # fmt: skip
 
@@ -107,8 +124,36 @@ def _line(place: int, row: dict[str, Any], cluster: dict[str, Any] | None, now: 
         here=row["here"], kind=_KINDS[row["kind"]],
         takes_over=row["kind"] == "voter" and row["status"] == "active", entry=entry,
         heard_at=0 if ago is None else now - int(ago * 1000), report=row["report"], machine=machine,
+        proof=_proof(row["certificate"]),
         behind=0 if cluster is None or entry is None else max(0, cluster["entry"] - entry),
     )  # fmt: skip
+
+
+async def _copies(call: Call, lines: list[Line], cluster: dict[str, Any] | None) -> list[Copies]:
+    """How the instances' copies of the monitors are, where that is known: at the primary."""
+    if cluster is None or cluster["standing"] != "primary":
+        return []
+    found: list[Copies] = []
+    for line in lines:
+        if line.kind == _KINDS["witness"]:
+            continue
+        items = await instances.copies_of(call.parts, call.who, line.id)
+        others = [item for item in items if item["status"] != "synced"]
+        others.sort(key=lambda item: item["status"] != "error")
+        found.append(
+            Copies(name=line.name, all=len(items), synced=len(items) - len(others), others=others[:MOST_COPIES])
+        )
+    return found
+
+
+def _proof(certificate: dict[str, Any] | None) -> str:
+    """What an instance registered with, in words."""
+    if certificate is None:
+        return ""
+    return (
+        f"certificate {certificate['subject']} of {certificate['issuer']}, SHA-256 {certificate['fingerprint'][:16]}…,"
+        f" until {certificate['not_after'][:10]}"
+    )
 
 
 def _says(lines: list[Line], cluster: dict[str, Any] | None) -> str:
