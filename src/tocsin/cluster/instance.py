@@ -91,10 +91,10 @@ class Cluster:
     web_urls: tuple[str, ...] = ()
     reached_at: float | None = None
     sync_errors: int = 0
-    forced_by: str = ""
     lost_at: float | None = None
     leads_since: float | None = None
     told: dict[str, Told] = field(default_factory=dict[str, Told])
+    forced_by: str = ""
     _noted: tuple[Peer, ...] = ()
     work: Work = field(default_factory=Work)
     _doing: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
@@ -120,7 +120,7 @@ class Cluster:
         registry.refused = lambda cause, text: made.alarm.ring("instance.refused", cause, text)
         peers.other = partial(watch.shows_another, made)
         hooks.turned, hooks.applied = made.turned, made.applied
-        home.corridor.delivery.budget = carrier.may_send
+        home.corridor.delivery.one.budget = carrier.may_send
         await made.results.begin()
         await made.learn()
         return made
