@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+from tocsin.collectors._labelled import labelled
 from tocsin.collectors._proc import Mount
-from tocsin.core.sample import Service, series
+from tocsin.core.sample import Service
 
 MOST_MOUNTS = 64
 NETWORK = frozenset(
@@ -42,7 +43,7 @@ def chosen(mounts: Sequence[Mount], nodev: frozenset[str], only: Sequence[str], 
 def _has_a_name(where: str) -> bool:
     """Whether a series can carry its path."""
     try:
-        return bool(series("disk.inodes_used_percent", mount=where)) and where.isprintable()
+        return bool(labelled("disk.inodes_used_percent", "mount", where)) and where.isprintable()
     except ValueError:
         return False
 
@@ -70,15 +71,15 @@ def values(where: str, seen: os.statvfs_result) -> dict[str, float]:
     used = (seen.f_blocks - seen.f_bfree) * seen.f_frsize
     made: dict[str, float] = {}
     if size > 0:
-        made[series("disk.used_percent", mount=where)] = 100 * used / (used + left) if used + left > 0 else 100.0
-        made[series("disk.used_bytes", mount=where)] = used
-        made[series("disk.available_bytes", mount=where)] = left
-        made[series("disk.total_bytes", mount=where)] = size
+        made[labelled("disk.used_percent", "mount", where)] = 100 * used / (used + left) if used + left > 0 else 100.0
+        made[labelled("disk.used_bytes", "mount", where)] = used
+        made[labelled("disk.available_bytes", "mount", where)] = left
+        made[labelled("disk.total_bytes", "mount", where)] = size
     if seen.f_files > 0 and seen.f_ffree <= seen.f_files:
         of_us = seen.f_files - seen.f_ffree + seen.f_favail
         share = 100 * (seen.f_files - seen.f_ffree) / of_us if of_us > 0 else 100.0
-        made[series("disk.inodes_used_percent", mount=where)] = share
-        made[series("disk.inodes_available", mount=where)] = seen.f_favail
+        made[labelled("disk.inodes_used_percent", "mount", where)] = share
+        made[labelled("disk.inodes_available", "mount", where)] = seen.f_favail
     return made
 
 
