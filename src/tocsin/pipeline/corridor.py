@@ -40,6 +40,7 @@ from tocsin.pipeline.response import Response
 from tocsin.pipeline.roster import Reach
 from tocsin.pipeline.runner import Runner
 from tocsin.pipeline.scheduler import Scheduler
+from tocsin.pipeline.ticking import Ticking
 from tocsin.pipeline.watchdog import Watchdog
 from tocsin.pipeline.watchlist import Watched, Watchlist
 from tocsin.secret import Secret
@@ -134,7 +135,7 @@ class Corridor:
             alone=Alone(watchlist, judgement, net, clock, smtp_url),
             leaning=leaning,
             figures=figures,
-            housekeeping=Housekeeping(store, clock, retention_days=retention_days),
+            housekeeping=Housekeeping(store, clock, Ticking(store, watchlist, clock), retention_days=retention_days),
             lag=lag,
             self_test=self_test,
         )

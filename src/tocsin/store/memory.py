@@ -42,6 +42,9 @@ class Memory:
     newest: dict[tuple[int, int], Newest] = field(default_factory=dict[tuple[int, int], Newest])
     tail: Tail = field(default_factory=Tail)
 
+    touched: dict[int, tuple[int, int]] = field(default_factory=dict[int, tuple[int, int]])
+    """Between which slots results came, by monitor, since somebody last took this (pipeline.ticking)."""
+
     numbering: Numbering | None = None
     """How this instance's own results are numbered, in a cluster."""
     following: bool = False
