@@ -25,6 +25,7 @@ from tocsin.cluster.results import EXPIRE_S, Results
 from tocsin.cluster.standing import Hooks, Standing
 from tocsin.cluster.wire import ConnectionStatus, Heartbeat, Peer, SystemMetrics, Taken
 from tocsin.cluster.work import POLL_S, Task, Tasks, Work, carry_out
+from tocsin.core.account import Workspace
 from tocsin.core.boots import Boots
 from tocsin.core.instance import Instance, InstanceRole
 from tocsin.core.lease import Terms
@@ -159,11 +160,13 @@ class Cluster:
         self.forget()
         self.results.forget()
         self.told.clear()
+        self.leads_since = None
         if standing.primary is not None:
             await self.corridor.alone.end()
         if standing.leads:
             await self._write_self()
             await self.learn()
+            watch.expect(self)
             await self.corridor.lead(self.me.location)
             return
         await self.learn()
@@ -212,10 +215,12 @@ class Cluster:
     async def learn(self) -> None:
         """Where the others are reached, from the table; what the one said that let us in, while that is empty."""
 
-        def work(s: Any) -> tuple[list[Instance], Any]:
-            return list(s.instances.all()), s.notes.get(PEERS_NOTE)
+        def work(s: Any) -> tuple[list[Instance], Any, list[Workspace]]:
+            return list(s.instances.all()), s.notes.get(PEERS_NOTE), s.accounts.workspaces()
 
-        found, noted = await self.store.everything().read(work)
+        found, noted, workspaces = await self.store.everything().read(work)
+        first_of_all = min(workspaces, key=lambda one: (one.created_at, one.id), default=None)
+        self.corridor.watchlist.roster.keeper = "" if first_of_all is None else first_of_all.id
         self.registry.known = tuple(found)
         peers = [Peer(id=one.id, url=one.sync_url, fingerprint=one.fingerprint, web=one.web_url) for one in found]
         if noted:
