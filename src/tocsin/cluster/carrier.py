@@ -81,6 +81,8 @@ class Carrier:
         """Up to which entry the tables are and this instance works by them; why they do not go on, if they do not."""
         self._over = False
         self.standing = Standing(role="follower", epoch=node.epoch, primary=None)
+        self.own_url = ""
+        """Where this instance says that its peers reach it."""
         self.first: str | None = None
         """The instance that let this one in, to be asked while no primary is known."""
 
@@ -296,7 +298,11 @@ class Carrier:
         self.torn = self.torn or torn
 
     def _send(self, to: str, message: Message, asked: Asked) -> None:
-        if asked.sender == to and isinstance(message, ANSWERS) and asked.done is not None and not asked.done.done():
+        asks = isinstance(asked.event, turn.Received) and isinstance(
+            asked.event.message, Appended
+        )  # it cannot be reached
+        answers = asked.sender == to and (asks or isinstance(message, ANSWERS))
+        if answers and asked.done is not None and not asked.done.done():
             asked.done.set_result(message)
             return
         if self.torn and isinstance(message, PreVote | Vote):

@@ -97,7 +97,8 @@ class Cluster:
     told: dict[str, Told] = field(default_factory=dict[str, Told])
     _noted: tuple[Peer, ...] = ()
     work: Work = field(default_factory=Work)
-    _doing: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
+    moving: set[str] = field(default_factory=set[str])
+    doing: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     _tasks: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
 
     @classmethod
@@ -108,6 +109,7 @@ class Cluster:
         hooks = Hooks()
         peers = Peers(home.net, me.id)
         carrier = await Carrier.begin(replica, peers, hooks, home.folder, terms)
+        carrier.own_url = me.sync_url
         registry = Registry(home.store, carrier, me, accepts, key, home.clock)
         made = cls(
             me=me, store=home.store, corridor=home.corridor, clock=home.clock, carrier=carrier, registry=registry,
@@ -136,9 +138,9 @@ class Cluster:
 
     async def stop(self) -> None:
         """Take no part any more; a primary hands its office over first, if somebody can take it."""
-        for task in (*self._tasks, *self._doing):
+        for task in (*self._tasks, *self.doing):
             task.cancel()
-        await asyncio.gather(*self._tasks, *self._doing, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self.doing, return_exceptions=True)
         self.work.close()
         if self.carrier.standing.leads and len(self.carrier.node.membership.in_order()) > 1:
             try:
@@ -250,6 +252,8 @@ class Cluster:
             systemMetrics=SystemMetrics(activeEndpoints=status["active"], **usage()),
             connectionStatus=ConnectionStatus(primaryReachable=self.sync_errors == 0, syncErrors=self.sync_errors),
             version=__version__,
+            publicEndpoint=self.me.sync_url or None,
+            webUrl=self.me.web_url,
             monitorErrors=copies.unfit(self.corridor, self.me.location),
         )
 
@@ -303,8 +307,8 @@ class Cluster:
             return
         for task in tasks:
             doing = asyncio.create_task(self._carry_out(leader, task))
-            self._doing.add(doing)
-            doing.add_done_callback(self._doing.discard)
+            self.doing.add(doing)
+            doing.add_done_callback(self.doing.discard)
 
     async def _carry_out(self, leader: str, task: Task) -> None:
         try:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 NoticeKind = Literal[
     "channel.disabled", "channel.canary", "channel.fallback", "channel.given_up", "location.refused", "location.token",
-    "instance.refused", "instance.twice", "instance.certificate",
+    "instance.refused", "instance.twice", "instance.certificate", "instance.moved",
 ]  # fmt: skip
 
 
