@@ -83,6 +83,8 @@ class Carrier:
         self.standing = Standing(role="follower", epoch=node.epoch, primary=None)
         self.own_url = ""
         """Where this instance says that its peers reach it."""
+        self.chosen, self.unheard_s = "", 0.0
+        """Why this instance came into office last, and for how long no primary had been heard then."""
         self.first: str | None = None
         """The instance that let this one in, to be asked while no primary is known."""
 
@@ -298,12 +300,10 @@ class Carrier:
         self.torn = self.torn or torn
 
     def _send(self, to: str, message: Message, asked: Asked) -> None:
-        asks = isinstance(asked.event, turn.Received) and isinstance(
-            asked.event.message, Appended
-        )  # it cannot be reached
-        answers = asked.sender == to and (asks or isinstance(message, ANSWERS))
-        if answers and asked.done is not None and not asked.done.done():
-            asked.done.set_result(message)
+        asks = isinstance(asked.event, turn.Received) and isinstance(asked.event.message, Appended)
+        waits = asked.sender == to and asked.done is not None and not asked.done.done()
+        if waits and asked.done is not None and (asks or isinstance(message, ANSWERS)):
+            asked.done.set_result(message)  # who cannot be reached is told what it asked for in no other way
             return
         if self.torn and isinstance(message, PreVote | Vote):
             return  # its tables are not those of the log: it must not lead
@@ -329,6 +329,8 @@ class Carrier:
         self.standing = Standing(role=effect.role, epoch=effect.epoch, primary=effect.primary)
         if effect.role != "primary":
             self._until = 0.0
+        if effect.role == "elect":
+            self.chosen, self.unheard_s = effect.why, self.node.unheard_s(boottime())
         if before != self.standing:
             log.info("cluster.became", role=effect.role, epoch=effect.epoch, primary=effect.primary, why=effect.why)
             self.news.set()

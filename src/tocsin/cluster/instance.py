@@ -13,7 +13,7 @@ import msgspec
 
 from tocsin import __version__, telemetry
 from tocsin.clock import Clock
-from tocsin.cluster import copies, results, watch, wire
+from tocsin.cluster import copies, history, results, watch, wire
 from tocsin.cluster.alarm import Alarm
 from tocsin.cluster.carrier import Carrier
 from tocsin.cluster.copies import Told
@@ -95,6 +95,7 @@ class Cluster:
     lost_at: float | None = None
     leads_since: float | None = None
     told: dict[str, Told] = field(default_factory=dict[str, Told])
+    forced_by: str = ""
     _noted: tuple[Peer, ...] = ()
     work: Work = field(default_factory=Work)
     moving: set[str] = field(default_factory=set[str])
@@ -122,7 +123,7 @@ class Cluster:
         registry.refused = lambda cause, text: made.alarm.ring("instance.refused", cause, text)
         peers.other = partial(watch.shows_another, made)
         hooks.turned, hooks.applied = made.turned, made.applied
-        home.corridor.delivery.budget = carrier.may_send
+        home.corridor.delivery.one.budget = carrier.may_send
         await made.results.begin()
         await made.learn()
         return made
@@ -167,6 +168,7 @@ class Cluster:
             await self.corridor.alone.end()
         if standing.leads:
             await self._write_self()
+            await history.begin(self)
             await self.learn()
             watch.expect(self)
             await self.corridor.lead(self.me.location)

@@ -19,7 +19,7 @@ from tocsin.errors import NotFound
 from tocsin.pipeline.family import Family
 from tocsin.pipeline.known import TALLY, Known, read_known
 from tocsin.pipeline.roster import Nowhere, Reach, Roster
-from tocsin.pipeline.targets import host_of, settling_s, target_of
+from tocsin.pipeline.targets import target_of
 from tocsin.pipeline.telling import Telling, read_telling
 from tocsin.pipeline.tokens import Tokens
 from tocsin.pipeline.watched import Watched
@@ -31,10 +31,12 @@ class Watchlist:
 
     `incidents`: by (workspace, subject) the newest incident of every subject that is not a monitor's verdict. `family`:
     which of them depend on which. `roster`: the
-    workspaces' own locations."""
+    workspaces' own locations. `mails`: there is a mail server that reaches members."""
 
-    def __init__(self, store: Store, clock: Clock, home: str, reach: Reach | None = None) -> None:
-        self._store, self._clock, self.home = store, clock, home
+    def __init__(
+        self, store: Store, clock: Clock, home: str, reach: Reach | None = None, *, mails: bool = True
+    ) -> None:
+        self._store, self._clock, self.home, self._mails = store, clock, home, mails
         self.roster = Roster(home, reach or Nowhere())
         self._watched: dict[str, Watched] = {}
         self._telling: dict[str, Telling] = {}
@@ -99,7 +101,8 @@ class Watchlist:
         """Read everything from the store."""
         known, telling, others, probes = await self._store.everything().read(
             lambda s: (
-                read_known(s, s.monitors.all()), read_telling(s), s.incidents.latest_of_others(), s.probes.list()
+                read_known(s, s.monitors.all()), read_telling(s, mails=self._mails),
+                s.incidents.latest_of_others(), s.probes.list(),
             )
         )  # fmt: skip
         self.roster.put(probes)
@@ -146,7 +149,7 @@ class Watchlist:
     async def load_telling(self, workspace_id: str) -> None:
         """Read again what the workspace wrote down of telling; each of its monitors is judged anew when it is next
         heard of."""
-        telling = await self._store.of(workspace_id).read(read_telling)
+        telling = await self._store.of(workspace_id).read(lambda s: read_telling(s, mails=self._mails))
         self._telling[workspace_id] = telling.get(workspace_id, Telling())
         self._seat(self.of(workspace_id))
 
@@ -169,7 +172,7 @@ class Watchlist:
         if old.monitor.target != monitor.target:
             old.good = {}
         old.monitor, old.target, old.shown, old.host = monitor, fresh.target, fresh.shown, fresh.host
-        old.problem, old.assigned = fresh.problem, fresh.assigned
+        old.problem, old.breaks, old.assigned = fresh.problem, fresh.breaks, fresh.assigned
         old.states = {place: state for place, state in old.states.items() if place in fresh.assigned}
         if resumed:
             old.settled_at, old.gap_from, old.heard_from = fresh.settled_at, _gap(old, now), now
@@ -273,16 +276,17 @@ class Watchlist:
         for monitor_id, state in known.states:
             states.setdefault(monitor_id, {})[state.location] = state
         for monitor in known.monitors:
-            target, shown, problem = target_of(monitor)
+            aim = target_of(monitor, now)
             watched = Watched(
                 monitor=monitor,
-                target=target,
-                shown=shown,
-                problem=problem,
-                host=host_of(monitor, target),
+                target=aim.target,
+                shown=aim.shown,
+                problem=aim.problem,
+                breaks=aim.breaks,
+                host=aim.host,
                 assigned=self.roster.assigned(monitor),
                 heard_from=now,
-                settled_at=now + timedelta(seconds=settling_s(monitor, target, now)),
+                settled_at=now + timedelta(seconds=aim.settles_s),
                 states=states.get(monitor.id, {}),
                 verdict=known.verdicts.get(monitor.id),
                 incident=known.incidents.get(f"monitor:{monitor.id}"),

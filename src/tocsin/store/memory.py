@@ -44,6 +44,8 @@ class Memory:
 
     touched: dict[int, tuple[int, int]] = field(default_factory=dict[int, tuple[int, int]])
     """Between which slots results came, by monitor, since somebody last took this (pipeline.ticking)."""
+    series: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict[tuple[str, str], dict[str, int]])
+    """The numbers of the series of each host (workspace, id), by name."""
 
     numbering: Numbering | None = None
     """How this instance's own results are numbered, in a cluster."""
