@@ -83,8 +83,9 @@ def values(where: str, seen: os.statvfs_result) -> dict[str, float]:
     return made
 
 
-def state(mount: Mount, answer: Any) -> Service:
-    """The mount as a service: whether it answers, and whether the kernel gave it up. `answer` None: it hangs."""
+def state(mount: Mount, answer: Any, was_written: bool = False) -> Service:
+    """The mount as a service: whether it answers, and whether the kernel gave it up. `answer` None: it hangs. `was_written`:
+    it could be written to at an earlier look (in a sandbox every mount looks as if it were meant for reading only)."""
     facts: dict[str, str | float | int | bool | None] = {"type": mount.fstype, "source": mount.source}
     if answer is None:
         words = "asking for its size hangs"
@@ -94,15 +95,19 @@ def state(mount: Mount, answer: Any) -> Service:
     if isinstance(answer, OSError):
         words = answer.strerror or "it cannot be read"
         return Service(kind="mount", name=mount.where, state="broken", ok=False, detail=words, facts=facts)
-    if "rw" in mount.options and "ro" in mount.super_options and mount.fstype in _GIVES_UP:
-        words = "mounted for writing, and set to read-only by the kernel"
+    meant_for_writing = "rw" in mount.options or was_written
+    if meant_for_writing and "ro" in mount.super_options and mount.fstype in _GIVES_UP:
+        words = "it was mounted for writing, and is read-only now"
         return Service(kind="mount", name=mount.where, state="read-only", ok=False, detail=words, facts=facts)
     plain = "read-only" if "ro" in mount.options else "mounted"
     return Service(kind="mount", name=mount.where, state=plain, ok=True, facts=facts)
 
 
-def all_values(mounts: Sequence[Mount], answers: Mapping[str, Any]) -> tuple[dict[str, float], list[Service]]:
-    """Series and services of those mounts, from what asking gave (a mount that is missing there hangs; None: no folder)."""
+def all_values(
+    mounts: Sequence[Mount], answers: Mapping[str, Any], written: set[str]
+) -> tuple[dict[str, float], list[Service]]:
+    """Series and services of those mounts, from what asking gave (a mount that is missing there hangs; None: no folder).
+    `written` keeps from look to look which could be written to."""
     made: dict[str, float] = {}
     services: list[Service] = []
     for mount in mounts:
@@ -110,7 +115,9 @@ def all_values(mounts: Sequence[Mount], answers: Mapping[str, Any]) -> tuple[dic
         answer = answers.get(mount.where)
         if known and answer is None:
             continue
-        services.append(state(mount, answer))
+        services.append(state(mount, answer, mount.where in written))
+        if "rw" in mount.super_options:
+            written.add(mount.where)
         if isinstance(answer, os.statvfs_result):
             made |= values(mount.where, answer)
     return made, services

@@ -90,6 +90,7 @@ class Source:
         self._facts_at = self._zombies_at = float("-inf")
         self._zombies: dict[str, float] = {}
         self._looked = False
+        self._written: set[str] = set()
         self._mounted: tuple[str, list[_proc.Mount]] = ("", [])
 
     async def collect(self) -> Reading:
@@ -164,7 +165,7 @@ class Source:
             calls.append(("sensors", lambda: temperatures(self._kernel.root)))
         answers = await self._patience.ask(calls)
         warm: Any = answers.get("sensors")
-        values, services = _space.all_values(mounts, answers)
+        values, services = _space.all_values(mounts, answers, self._written)
         values |= warm if isinstance(warm, dict) else {}
         hang = [name for name, _ in calls if name not in answers]
         return values, services, f"asking hangs: {', '.join(hang)[:200]}" if hang else ""
