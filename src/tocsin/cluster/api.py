@@ -25,8 +25,9 @@ log = telemetry.logger("tocsin.cluster")
 BODY_S = 30.0
 WRONG_PER_MINUTE = 30
 STRANGERS_PER_MINUTE = 60
-Who = Literal["anyone", "member", "sync", "report", "results"]
-"""Who may call a route: anyone; who shows a token that a member signed; who shows one that was given out for this."""
+Who = Literal["anyone", "member", "joining", "sync", "report", "results"]
+"""Who may call a route: anyone; who shows a token that a member signed, or that it signed for a server that joins; who shows
+one that was given out for this."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -124,6 +125,8 @@ class Api:
                 self._strangers.count(client, now)
             return None
         try:
+            if route.who == "joining":
+                return self._cluster.registry.signed(headers, adopting=True)
             if route.who != "member":
                 return await self._cluster.registry.who(headers, route.who)
             claims = self._cluster.registry.signed(headers)

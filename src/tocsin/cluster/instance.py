@@ -98,7 +98,7 @@ class Cluster:
     sync_errors: int = 0
     _lost_at: float | None = None
     _noted: tuple[Peer, ...] = ()
-    _leads_since: float | None = None
+    _seen: dict[str, float] = field(default_factory=dict[str, float])
     work: Work = field(default_factory=Work)
     _doing: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     _tasks: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
@@ -339,10 +339,9 @@ class Cluster:
         others = self.corridor.watchlist.roster.others
         if not self.carrier.standing.leads:
             others.clear()
-            self._leads_since = None
+            self._seen.clear()
             return
         mono, now = self.clock.monotonic(), self.clock.now()
-        self._leads_since = mono if self._leads_since is None else self._leads_since
         found = await self.store.everything().read(lambda s: s.instances.all())
         for gone in others.keys() - {one.location for one in found}:
             del others[gone]
@@ -350,7 +349,7 @@ class Cluster:
             if one.id == self.me.id or one.witness:
                 continue
             ago = self.work.ago(one.id)
-            silent_s = mono - self._leads_since if ago is None else ago
+            silent_s = mono - self._seen.setdefault(one.id, mono) if ago is None else ago
             before = others.get(one.location, Health())
             if silent_s <= SILENT_S:
                 if ago is not None:

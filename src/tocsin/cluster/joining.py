@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -13,6 +14,8 @@ from tocsin.cluster.wire import Hello, Registered, Registration, Welcome
 from tocsin.errors import Conflict, Denied, Invalid, NotFound, NotPrimary, PeerLost, SettingsError
 from tocsin.net import Net
 from tocsin.secret import Secret
+
+T = TypeVar("T")
 
 
 class NotTaken(SettingsError):
@@ -24,9 +27,23 @@ async def join(net: Net, url: str, secret: Secret, me: dict[str, Any]) -> tuple[
     side has shown that it knows the secret and shows its own certificate.
 
     Raises PeerLost when it cannot be asked now; NotTaken when it refuses."""
+
+    async def register(line: Line, nonce: str) -> tuple[Registered, str]:
+        asked = Registration(**me, nonce=nonce, proof="0" * 64)
+        asked = msgspec.structs.replace(asked, proof=proof.of_joiner(secret, asked))
+        return wire.read(Registered, (await line.ask("POST", "/sync/api/register", asked)).body), line.fingerprint
+
+    return await at_primary(net, url, secret, register)
+
+
+async def at_primary(net: Net, url: str, secret: Secret, ask: Callable[[Line, str], Awaitable[T]]) -> T:
+    """What is answered where this instance, or the one that it names, leads. It is asked over a line to it, with the number
+    to prove the secret with.
+
+    Raises PeerLost when that cannot be now; NotTaken when it refuses."""
     for _ in range(3):
         try:
-            return await _join(net, url, secret, me)
+            return await _met(net, url, secret, ask)
         except NotPrimary as elsewhere:
             if not elsewhere.primary or elsewhere.primary == url:
                 raise PeerLost("there is no primary just now") from None
@@ -34,7 +51,7 @@ async def join(net: Net, url: str, secret: Secret, me: dict[str, Any]) -> tuple[
     raise PeerLost("every instance names another primary")
 
 
-async def _join(net: Net, url: str, secret: Secret, me: dict[str, Any]) -> tuple[Registered, str]:
+async def _met(net: Net, url: str, secret: Secret, ask: Callable[[Line, str], Awaitable[T]]) -> T:
     first = await shown_at(net, url)
     line = Line(net, url, first)
     try:
@@ -45,9 +62,7 @@ async def _join(net: Net, url: str, secret: Secret, me: dict[str, Any]) -> tuple
                 f"TOCSIN_SYNC_SECRET: expected the secret of the instance at {url}, found another one there (or somebody"
                 " stands in between)"
             )
-        asked = Registration(**me, nonce=welcome.nonce, proof="0" * 64)
-        asked = msgspec.structs.replace(asked, proof=proof.of_joiner(secret, asked))
-        return wire.read(Registered, (await line.ask("POST", "/sync/api/register", asked)).body), first
+        return await ask(line, welcome.nonce)
     except (Denied, Conflict, NotFound) as refused:
         raise NotTaken(f"TOCSIN_PRIMARY_SYNC_URL: {url} does not take this instance in: {refused}") from None
     except Invalid as wrong:

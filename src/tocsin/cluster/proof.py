@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from tocsin.clock import new_id
-from tocsin.cluster.wire import TOKEN_S, Permission, Registration
+from tocsin.cluster.wire import TOKEN_S, Offer, Permission, Registration
 from tocsin.errors import Denied
 from tocsin.secret import Secret
 
@@ -34,10 +34,15 @@ def of_server(secret: Secret, theirs: str, ours: str, fingerprint: str) -> str:
     return _digest(secret, "server", theirs, ours, fingerprint)
 
 
-def of_joiner(secret: Secret, asked: Registration) -> str:
+def of_joiner(secret: Secret, asked: Registration | Offer) -> str:
     """Shows the cluster that who joins knows the secret; covers all that it says of itself."""
     bare = msgspec.json.encode(msgspec.structs.replace(asked, proof="0" * 64))
     return _digest(secret, "joiner", hashlib.sha256(bare).hexdigest())
+
+
+def key_of_loads(secret: Secret) -> bytes:
+    """What secrets are sealed with on their way from a server that joins: it has no other key of the cluster yet."""
+    return hmac.digest(secret.reveal().encode(), b"tocsin data of a server that joins", "sha256")
 
 
 def same(left: str, right: str) -> bool:

@@ -15,7 +15,7 @@ from tocsin.clock import Clock
 from tocsin.cluster import proof, wire
 from tocsin.cluster.carrier import Carrier
 from tocsin.cluster.proof import Claims
-from tocsin.cluster.wire import Hello, Peer, Permission, Registered, Registration, Renewed, Welcome
+from tocsin.cluster.wire import Hello, Offer, Peer, Permission, Registered, Registration, Renewed, Welcome
 from tocsin.core.instance import Instance
 from tocsin.core.membership import Change, Member
 from tocsin.core.result import iso
@@ -59,12 +59,10 @@ class Registry:
     async def register(self, asked: Registration, client: str) -> Registered:
         """Take an instance in, or give one that is in a new token. Denied for a wrong or repeated proof, Conflict for a name
         or location that another one has, NotPrimary elsewhere."""
-        self._must_be_proved(asked, client)
+        self.must_be_proved(asked, client)
         if not self._carrier.standing.leads:
             raise NotPrimary(primary=self._carrier.primary_url())
-        if asked.instanceId == self._me.id:
-            words = "expected another instance, found one with this one's identity: its data folder is a copy"
-            self._refuse("clone", asked, client, words)
+        self.must_be_another(asked, client)
         now = self._clock.now()
         instance = _instance_of(asked, now)
         token, claims = proof.token(self._key, asked.instanceId, MAY, now)
@@ -83,7 +81,14 @@ class Registry:
             primary=self._me.id, peers=peers, urls=tuple(peer.url for peer in peers if peer.url),
         )  # fmt: skip
 
-    def _must_be_proved(self, asked: Registration, client: str) -> None:
+    def must_be_another(self, asked: Registration | Offer, client: str) -> None:
+        """Denied for who has this instance's identity."""
+        if asked.instanceId == self._me.id:
+            words = "expected another instance, found one with this one's identity: its data folder is a copy"
+            self._refuse("clone", asked, client, words)
+
+    def must_be_proved(self, asked: Registration | Offer, client: str) -> None:
+        """Denied for who does not show that it knows the shared secret."""
         secret = self._must_have_secret()
         must_understand(asked.wire)
         if self._nonces.pop(asked.nonce, 0.0) <= self._clock.monotonic():
@@ -139,12 +144,15 @@ class Registry:
         )
 
     # Tokens ----------------------------------------------------------------------------------------------------------
-    def signed(self, headers: Mapping[str, str]) -> Claims:
-        """Who asks, by a token that a member of this cluster signed. Denied."""
+    def signed(self, headers: Mapping[str, str], *, adopting: bool = False) -> Claims:
+        """Who asks, by a token that a member of this cluster signed (`adopting`: for a server that joins). Denied."""
         given = headers.get("authorization", "")
         if not given.startswith("Bearer "):
             raise Denied("expected an instance's token as Authorization: Bearer …, found none", authenticated=False)
-        return proof.claims_of(self._key, given.removeprefix("Bearer ").strip(), self._clock.now())
+        claims = proof.claims_of(self._key, given.removeprefix("Bearer ").strip(), self._clock.now())
+        if ("adopt" in claims.permissions) != adopting:
+            raise Denied(f"this token is for {'other things' if adopting else 'the data of a server that joins'}")
+        return claims
 
     async def who(self, headers: Mapping[str, str], may: Permission) -> Claims:
         """Who asks, by a token that was given out, was not taken back, and lets its bearer do this. Denied."""
@@ -193,12 +201,20 @@ class Registry:
                 await self._carrier.change(Change(remove=member.id))
                 return
 
+    def adopting_token(self, instance: str) -> str:
+        """A token for the data of a server that joins, and for nothing else."""
+        return proof.token(self._key, instance, ("adopt",), self._clock.now())[0]
+
+    def key_of_loads(self) -> bytes:
+        """What secrets in that data are sealed with."""
+        return proof.key_of_loads(self._must_have_secret())
+
     def _must_have_secret(self) -> Secret:
         if self._secret is None:
             raise Denied("TOCSIN_SYNC_SECRET is not set here: nobody can register")
         return self._secret
 
-    def _refuse(self, cause: str, asked: Registration, client: str, words: str) -> NoReturn:
+    def _refuse(self, cause: str, asked: Registration | Offer, client: str, words: str) -> NoReturn:
         telemetry.registrations.labels(cause).inc()
         log.warning("cluster.registration_refused", cause=cause, name=asked.instanceName, instance=asked.instanceId)
         self.refused(cause, f"{client} wanted to register as instance {asked.instanceName!r} and was refused: {words}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tocsin import __version__
-from tocsin.cluster import disk, results, wire
+from tocsin.cluster import adoption, disk, results, wire
 from tocsin.cluster.api import Ask, SyncRoute, number
 from tocsin.cluster.registry import must_understand
 from tocsin.cluster.roster import listed
@@ -186,6 +186,8 @@ ROUTES: tuple[SyncRoute, ...] = (
     SyncRoute("GET", "/health", "anyone", health),
     SyncRoute("POST", "/sync/api/hello", "anyone", hello, most=4096),
     SyncRoute("POST", "/sync/api/register", "anyone", register, most=65_536),
+    SyncRoute("POST", "/sync/api/adoption", "anyone", adoption.offer, most=4 << 20),
+    SyncRoute("PUT", "/sync/api/adoption", "joining", adoption.take, most=wire.MOST_BODY),
     SyncRoute("POST", "/sync/api/token", "sync", renew, most=4096),
     SyncRoute("POST", "/sync/api/message", "member", message, most=wire.MOST_BODY),
     SyncRoute("POST", "/sync/api/snapshot", "member", snapshot, most=4096),
