@@ -13,7 +13,9 @@ from tocsin.clock import SystemClock
 from tocsin.cluster import disk, joining
 from tocsin.cluster.api import Api
 from tocsin.cluster.instance import PEERS_NOTE, Cluster, Home
+from tocsin.cluster.joining import Shows
 from tocsin.cluster.machine import system_info
+from tocsin.cluster.proof import Accepts
 from tocsin.cluster.routes import ROUTES
 from tocsin.core.account import User, Workspace
 from tocsin.core.instance import Instance
@@ -25,6 +27,7 @@ from tocsin.net.certificate import fingerprint_of, own_certificate, server_conte
 from tocsin.net.egress import Egress
 from tocsin.net.http import HttpEngine
 from tocsin.net.listen import Listening, configuration
+from tocsin.net.mutual import ask_for_certificates
 from tocsin.pipeline.corridor import Corridor
 from tocsin.secret import Secret
 from tocsin.store import Store
@@ -45,6 +48,8 @@ class One:
         self.clock = SystemClock()
         self.cluster: Cluster
         self.running = False
+        self.accepts = Accepts(secrets=(SECRET,))
+        self.authorities: Path | None = None
 
     @property
     def url(self) -> str:
@@ -84,11 +89,12 @@ class One:
         )
         await self.start()
 
-    async def join(self, url: str, secret: Secret = SECRET, **more: Any) -> None:
+    async def join(self, url: str, shows: Shows | Secret = SECRET, **more: Any) -> None:
         await self.open()
         me = self.me(**more)
+        shows = Shows(secrets=(shows,)) if isinstance(shows, Secret) else shows
         try:
-            given, _pin = await joining.join(self.net, url, secret, registration(me))
+            given, _pin = await joining.join(self.net, url, shows, registration(me))
         except BaseException:
             self.sock.close()
             await self.net.close()
@@ -105,7 +111,9 @@ class One:
         home = Home(
             store=self.store, corridor=self.corridor, clock=self.clock, net=self.net, folder=self.folder / "control"
         )
-        self.cluster = await Cluster.begin(me or self.me(), home, secret=SECRET, terms=TERMS, heartbeat_s=1.0)
+        self.cluster = await Cluster.begin(me or self.me(), home, accepts=self.accepts, terms=TERMS, heartbeat_s=1.0)
+        if self.authorities is not None:
+            ask_for_certificates(self.context, self.authorities, self.cluster.registry.not_accepted)
         await self.corridor.start(leads=False)
         config = configuration(None, per_address=0, grace_s=1)
         self.listening = Listening(Api(self.cluster, ROUTES), self.sock, self.context, config)

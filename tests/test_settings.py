@@ -187,3 +187,15 @@ def test_any_environment_is_read_or_refused_by_name(environment: dict[str, str])
         assert re.search(r"^\w+: expected .+, found ", refusal, re.S)
     else:
         assert set(found.values) == {s.key for s in SETTINGS}
+
+
+def test_what_lets_an_instance_register_is_sound() -> None:
+    for env, words in (
+        ({"TOCSIN_SYNC_SECRET": "short"}, "TOCSIN_SYNC_SECRET: expected at least 16 characters"),
+        ({"TOCSIN_SYNC_SECRET_BEFORE": "x" * 16}, "TOCSIN_SYNC_SECRET_BEFORE: expected TOCSIN_SYNC_SECRET beside it"),
+        ({"TOCSIN_SYNC_CLIENT_KEY": "/k.pem"}, "TOCSIN_SYNC_CLIENT_KEY: expected TOCSIN_SYNC_CLIENT_CERT beside it"),
+        ({"TOCSIN_PRIMARY_SYNC_FINGERPRINT": "abc"}, "TOCSIN_PRIMARY_SYNC_FINGERPRINT: expected 64 hexadecimal digits"),
+    ):
+        with pytest.raises(SettingsError, match=words):
+            settings.read(env)
+    settings.read({"TOCSIN_PRIMARY_SYNC_FINGERPRINT": ":".join(["Ab"] * 32)})

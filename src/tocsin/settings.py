@@ -80,6 +80,11 @@ SETTINGS: tuple[Setting, ...] = (
     _s("SYNC_HOST", "text", "", "Address that the sync API listens on. Default: TOCSIN_HOST"),
     _s("PRIMARY_SYNC_URL", "text", "", "Where the sync API of an instance is that lets this one in, such as https://watch.example.org:3002. Used once: later the stored membership counts", "PRIMARY_SYNC_URL"),
     _s("SYNC_SECRET", "secret", None, "What instances show each other when one registers: the same at all of them, at least 16 characters", "SYNC_SECRET"),
+    _s("SYNC_SECRET_BEFORE", "secret", None, "The secret that TOCSIN_SYNC_SECRET takes the place of: it counts too until all have the new one and this is taken away"),
+    _s("SYNC_CLIENT_CA", "path", None, "Authorities (PEM) whose certificates let an instance register, beside the shared secret or in its place. Read at the start"),
+    _s("SYNC_CLIENT_CERT", "path", None, "Certificate (PEM, with its chain) that this server shows when it registers with another one"),
+    _s("SYNC_CLIENT_KEY", "path", None, "Private key of that certificate (PEM), when it is not in the same file"),
+    _s("PRIMARY_SYNC_FINGERPRINT", "text", "", "SHA-256 of the certificate that the instance to join shows, as its page Instances says it. Needed when there is no shared secret"),
     _s("SYNC_URL", "text", "", "Where the others reach the sync API of this server. Without it this server only observes: it never votes and cannot become primary"),
     _s("WITNESS", "bool", False, "Whether this server only votes: it keeps no data, checks nothing and is never primary. Set before it joins"),
     _s("INSTANCE_NAME", "text", "", "Name of this server among several. Default: its host name", "INSTANCE_NAME"),
@@ -302,6 +307,16 @@ def _agree(values: dict[str, Any], names: dict[str, str]) -> Iterator[tuple[str,
     key = values["SECRET_KEY"]
     if key is not None and len(key.reveal()) < 32:
         yield wrong("SECRET_KEY", "at least 32 characters", "fewer")
+    for key in ("SYNC_SECRET", "SYNC_SECRET_BEFORE"):
+        if values[key] is not None and len(values[key].reveal()) < 16:
+            yield wrong(key, "at least 16 characters", "fewer")
+    if values["SYNC_SECRET_BEFORE"] is not None and values["SYNC_SECRET"] is None:
+        yield wrong("SYNC_SECRET_BEFORE", f"{names['SYNC_SECRET']} beside it", "the one before alone")
+    pin = values["PRIMARY_SYNC_FINGERPRINT"].replace(":", "").lower()
+    if pin and (len(pin) != 64 or not set(pin) <= set("0123456789abcdef")):
+        yield wrong("PRIMARY_SYNC_FINGERPRINT", "64 hexadecimal digits", repr(values["PRIMARY_SYNC_FINGERPRINT"]))
+    if values["SYNC_CLIENT_KEY"] and not values["SYNC_CLIENT_CERT"]:
+        yield wrong("SYNC_CLIENT_KEY", f"{names['SYNC_CLIENT_CERT']} beside it", "a key alone")
     url = values["DATABASE_URL"]
     if url is not None and not url.reveal().startswith(("postgresql://", "postgres://", "sqlite:")):
         yield wrong("DATABASE_URL", "postgresql://… or sqlite:///path", "another scheme")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,9 @@ BOB = {"email": "bob@example.org", "password": "another long sentence", "workspa
 pytestmark = pytest.mark.timeout(300)
 
 
-async def set_up(one: Server, account: dict[str, str]) -> None:
+async def set_up(one: Server, account: dict[str, str], *, alone: bool = True) -> None:
     """Start a server that stands alone, with its first account; it is called with a key of that from then on."""
-    one.first, one.more = None, one.more | ALONE
+    one.first, one.more = None, one.more | (ALONE if alone else {})
     await one.start()
     one.token = (await one.call("POST", "/api/v1/setup", account))["access_token"]
     one.token = (await one.call("POST", "/api/v1/api-keys", {"name": "tests"}))["key"]
@@ -150,3 +151,76 @@ async def test_a_server_joins_with_all_it_has(tmp_path: Path) -> None:
 
 async def led_by(*ones: Server) -> bool:
     return any([await one.leads() for one in ones])
+
+
+async def test_it_is_killed_in_the_middle_and_joins_all_the_same(tmp_path: Path) -> None:
+    async with servers(tmp_path) as group, webs() as (target, sink):
+        a = group.one("a")
+        await set_up(a, FIRST, alone=False)
+        b = group.one("b")
+        await set_up(b, FIRST | {"workspace": "Second"})
+        monitor = await watch(b, target, sink, "Shop")
+        await put_in(b, monitor, 20_000)
+        known = b.rows("results") + b.rows("results_tail")
+        end(b)
+
+        refused = await joining(b, a)
+        assert refused.returncode == 1
+        assert "alice@example.org has an account in the cluster too" in refused.stdout
+        b.begin()
+        assert b.process is not None
+        await asyncio.to_thread(b.process.wait, 60)
+        assert b.process.returncode == 2, "not without the operator's word"
+        assert "`tocsin join` shows what" in b.said()
+        assert (await joining(b, a, "--same-person", "alice@example.org")).returncode == 0
+
+        b.begin()
+        await until(lambda: came(a, 5000), 60, "some of it to be there")
+        b.kill()
+        assert not a.rows("memberships", "workspace_id IN (SELECT id FROM workspaces WHERE name = 'Second')")
+        assert a.rows("monitors", "paused = 0") == 0, "nothing runs before all is there"
+        a.kill()  # and the primary comes back, too
+        await a.start()
+        await b.start()
+        await until(lambda: group.voting(2), 60, "both to vote")
+        for one in (a, b):
+            one.token = b.token
+            assert len(await one.results(monitor)) >= known
+        assert a.rows("users", "email = 'alice@example.org'") == 1
+        assert a.rows("memberships", "user_id = (SELECT id FROM users WHERE email = 'alice@example.org')") == 2
+
+
+async def put_in(one: Server, monitor: str, count: int) -> None:
+    """Results of the past, as many as it takes to be some time on the way."""
+    newest = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
+    for first in range(0, count, 1000):
+        rows = [
+            {"at": (newest - timedelta(minutes=n)).isoformat(), "status": "up", "total_ms": 5}
+            for n in range(first, first + 1000)
+        ]
+        status, said = await one.ask("POST", f"/api/v1/monitors/{monitor}/results", {"results": rows}, within_s=60)
+        assert status == 200, said
+
+
+async def came(one: Server, count: int) -> bool:
+    return one.rows("results") >= count
+
+
+async def test_a_server_that_nobody_answers_goes_on_alone_and_joins_later(tmp_path: Path) -> None:
+    async with servers(tmp_path) as group, webs() as (target, sink):
+        a = group.one("a")
+        await set_up(a, FIRST, alone=False)
+        b = group.one("b")
+        await set_up(b, BOB)
+        monitor = await watch(b, target, sink, "Shop")
+        end(b)
+        assert (await joining(b, a)).returncode == 0
+        a.kill()
+        await b.start()
+        assert await shows(b, monitor, "up"), "as before"
+        assert "cluster.goes_on_alone" in b.said()
+        end(b)
+        await a.start()
+        await until(a.leads, 30, "it to lead")
+        await b.start()
+        await until(lambda: group.voting(2), 60, "both to vote")

@@ -51,6 +51,21 @@ def test_what_came_of_them_is_gathered_with_them_while_the_storm_lasts() -> None
     assert decide(over, Pace(openings=0), at(60)) == Decision(single=3)
 
 
+def test_more_ends_than_five_in_half_a_minute_are_gathered_a_little_later() -> None:
+    over = waiting(1, openings=0, ends=1)
+    assert decide(over, Pace(ends=BURST - 1), START) == Decision(single=1)
+    assert decide(over, Pace(ends=BURST), START) == Decision(at=START + EVERY)
+    assert decide(over, Pace(ends=BURST), START + EVERY) == Decision(gather=True)
+    assert decide(waiting(2, openings=1, ends=1), Pace(ends=BURST), START + GATHER) == Decision(gather=True)
+    assert decide(waiting(BURST + 1, openings=0, ends=BURST + 1), Pace(), START) == Decision(at=START + EVERY)
+
+
+def test_ends_that_are_written_into_the_messages_of_their_openings_do_not_ring_and_are_not_gathered() -> None:
+    over = waiting(BURST + 1, openings=0, ends=BURST + 1)
+    assert decide(over, Pace(edits=True), START) == Decision(single=AT_ONCE)
+    assert decide(over, Pace(edits=True, ends=BURST), START + EVERY) == Decision(gather=True)
+
+
 def test_the_next_digest_follows_after_a_pause_or_when_it_is_full() -> None:
     pace = Pace(openings=BURST + 1, digest_at=START)
     assert decide(waiting(50), pace, at(3)) == Decision(at=START + EVERY)

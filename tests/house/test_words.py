@@ -11,7 +11,7 @@ EMPTY = {
     "manager", "service", "services", "helper", "helpers", "util", "utils", "utility", "handler", "handlers",
     "processor", "processors", "common", "base", "misc", "stuff",
 }  # fmt: skip
-MEANT = {"base_url"}
+MEANT = {"base_url", "Service", "OnService"}
 """Names where such a word is the thing itself."""
 
 

@@ -64,12 +64,14 @@ async def texts(world: World, incident_id: str, kind: str) -> list[str]:
     return [entry.text for entry in timeline if entry.kind == kind]
 
 
-async def test_a_member_who_cannot_be_mailed_is_a_notice(tmp_path: Path) -> None:
-    async with webs(1) as (sink,), a_world(tmp_path) as world:
+async def test_a_member_who_cannot_be_mailed_is_a_notice_and_the_next_step_comes_at_once(tmp_path: Path) -> None:
+    async with webs(2) as (sink, boss), a_world(tmp_path) as world:
         place = Place(world)
         await world.tell(sink)
-        await write_down(world, a_schedule("alice"), EscalationStep(delay_s=60, schedules=("r",)))
-        await world.watch(
+        other = await world.tell(boss, name="Boss", default=False)
+        steps = EscalationStep(delay_s=60, schedules=("r",)), EscalationStep(delay_s=3600, channels=(other.id,))
+        await write_down(world, a_schedule("alice"), *steps)
+        watched = await world.watch(
             target={"url": "http://sick/"}, interval_s=10, timeout_s=5, escalation_policy="r", failure_threshold=1
         )
         await world.go(2)
@@ -78,6 +80,20 @@ async def test_a_member_who_cannot_be_mailed_is_a_notice(tmp_path: Path) -> None
         (notice,) = await world.store.of("ws").read(lambda s: s.notices.list())
         assert (notice.kind, notice.channel_id) == ("channel.given_up", "person:alice")
         assert notice.text.startswith(f"{ALICE} did not get a message: no mail server is configured")
+        assert boss.events == ["incident.escalated"]
+        assert watched.incident is not None
+        assert watched.incident.told_channels is not None
+        assert "person:alice" not in watched.incident.told_channels
+        first, second = await texts(world, watched.incident.id, "escalated")
+        assert first == (
+            f"Escalated: step 1 reached nobody ({ALICE} cannot be mailed: this server has no mail server (its operator "
+            "can set TOCSIN_SMTP_URL))"
+        )
+        assert second == "Escalated: step 2, to Boss"
+        place.status = "up"
+        await world.go(30)
+        told = (await world.store.of("ws").read(lambda s: s.outbox.list()))[0]
+        assert [d.row.message.event for d in told if d.row.channel_id == "person:alice"] == ["incident.escalated"]
 
 
 async def test_who_is_on_duty_is_told_until_somebody_acknowledges(tmp_path: Path) -> None:
@@ -137,6 +153,41 @@ async def test_every_message_that_asks_somebody_has_a_link_of_its_own(tmp_path: 
             place.status = "up"
             await until(lambda: sink.events[-1] == "incident.resolved", clock=world.clock)
             assert "acknowledge_url" not in sink.posts[-1]
+
+
+async def test_each_line_of_a_digest_that_asks_somebody_has_a_link_of_its_own(tmp_path: Path) -> None:
+    async with webs(2) as (sink, boss), a_world(tmp_path, link_key=b"l" * 32) as world:
+        place = Place(world)
+        await world.tell(sink)
+        other = await world.tell(boss, default=False)
+        await write_down(world, a_schedule("alice"), EscalationStep(delay_s=60, channels=(other.id,)))
+        more: dict[str, Any] = {"failure_threshold": 1, "retries": 0, "interval_s": 20, "timeout_s": 5}
+        watched = [await world.watch(escalation_policy="r", **more) for _ in range(12)]
+        await world.go(60)
+        place.status = "down"
+        await world.go(100)
+        escalated = [item for post in boss.posts for item in post.get("items", ())]
+        assert {item["event"] for item in escalated} == {"incident.escalated"}
+        known = {w.incident.id: w for w in watched if w.incident is not None}
+        opened = [item for post in sink.posts for item in post.get("items", ())]
+        for item, channel in [(i, other.id) for i in escalated] + [(i, None) for i in opened]:
+            link = world.corridor.delivery.links.read(item["acknowledge_url"].rpartition("/")[2])
+            assert link is not None
+            assert link.incident_id == item["incident_id"]
+            assert channel in (None, link.who)
+        link = world.corridor.delivery.links.read(escalated[0]["acknowledge_url"].rpartition("/")[2])
+        assert link is not None
+        await world.corridor.response.acknowledge("ws", link.incident_id, "a link", as_of=link.moment)
+        incident = known[link.incident_id].incident
+        assert incident is not None
+        assert incident.acknowledged_by == "a link"
+        stored = await world.store.of("ws").read(lambda s: s.outbox.list()[0])
+        assert not any(item.acknowledge_url for d in stored for item in d.row.message.items)
+        place.status = "up"
+        await world.go(100)
+        over = [i for p in boss.posts + sink.posts for i in p.get("items", ()) if i["event"] == "incident.resolved"]
+        assert over
+        assert not any("acknowledge_url" in item for item in over)
 
 
 async def test_a_step_without_anybody_on_duty_gives_way_to_the_next(tmp_path: Path) -> None:

@@ -46,4 +46,11 @@ def many(count: int, title: str = "Monitor <{}> & Co is down: HTTP 503 where 200
     )
 
 
-digests = st.lists(st.builds(Item, title=texts, severity=st.just("down"), url=st.sampled_from(["", URL])), max_size=50)
+digests = st.lists(
+    st.builds(
+        Item, title=texts, severity=st.just("down"), url=st.sampled_from(["", URL]),
+        acknowledge_url=st.sampled_from(["", "https://watch.example/acknowledge/" + "ab-_" * 40]),
+        event=st.sampled_from(["incident.opened", "incident.escalated"]),
+    ),
+    max_size=50,
+)  # fmt: skip

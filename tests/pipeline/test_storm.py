@@ -12,7 +12,7 @@ from builders import a_message, an_outbox_row, until
 from tocsin import notifiers
 from tocsin.core.alert import Channel, OutboxRow
 from tocsin.core.digest import gather
-from tocsin.core.storm import MOST_A_MINUTE
+from tocsin.core.storm import BURST, MOST_A_MINUTE
 from tocsin.pipeline.delivery import LEASE_S
 from tocsin.store import sqlite
 from tocsin.store.batch import Batch
@@ -119,6 +119,45 @@ async def test_an_opening_is_told_before_its_end_also_when_a_digest_tells_it(wor
         assert len({post["key"] for post in sink.posts[:3]}) == 1, "the same digest, tried again"
         events = [[i["event"] for i in post["items"]] for post in sink.posts[2:]]
         assert events == [["incident.opened"] * 30, ["incident.resolved"] * 30]
+
+
+@pytest.mark.parametrize("apart_s", [1, 4])
+async def test_ends_that_come_one_after_the_other_are_gathered_too(world: World, apart_s: int) -> None:
+    async with webs(1) as (sink,):
+        channel = await world.tell(sink)
+        begun = await tell(world, rows_of(world, channel, *names(12)))
+        await world.go(120)
+        before = len(sink.posts)
+        ends: list[OutboxRow] = []
+        for name in names(12):
+            ends += await tell(world, rows_of(world, channel, name, event="incident.resolved", order=2))
+            await world.go(apart_s)
+        await world.go(40)
+        rings = sink.posts[before:]
+        assert [post["event"] for post in rings[:BURST]] == ["incident.resolved"] * BURST
+        assert {post["event"] for post in rings[BURST:]} == {"digest"}
+        assert len(rings) <= BURST + 2
+        assert sorted(told(sink)) == sorted(row.key for row in (*begun, *ends))
+        (row,) = await tell(world, rows_of(world, channel, "m0", event="incident.reopened", order=3))
+        await world.go(3)
+        assert told(sink)[-1] == row.key, "trouble does not wait for what else ends"
+
+
+async def test_an_opening_that_is_put_off_leaves_before_the_digest_of_ends(world: World) -> None:
+    async with webs(1) as (sink,):
+        channel = await world.tell(sink)
+        for name in names(12):
+            await tell(world, rows_of(world, channel, name))
+            await world.go(31)
+        sink.script.extend([500, 500, 500])
+        late = await tell(world, rows_of(world, channel, "late"))
+        await world.go(1)
+        ends = await tell(world, rows_of(world, channel, *names(12), event="incident.resolved", order=2))
+        late += await tell(world, rows_of(world, channel, "late", event="incident.resolved", order=2))
+        await world.go(60)
+        assert set(told(sink)) >= {row.key for row in (*late, *ends)}
+        taken = [key for key in dict.fromkeys(reversed(told(sink))) if key in {row.key for row in late}]
+        assert taken == [late[1].key, late[0].key]
 
 
 async def test_never_more_than_twenty_a_minute_whatever_comes(world: World) -> None:

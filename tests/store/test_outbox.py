@@ -157,7 +157,7 @@ async def test_the_latest_name_of_a_message_on_the_other_side_is_kept_for_its_in
     await store.settle([outcome(second.key, "sent", 2, ok=True, ref="4.56")])
     assert await ws.read(lambda s: s.outbox.earlier_ref(second)) == "4.56"
     assert await ws.read(lambda s: s.outbox.earlier_ref(replace(second, incident_id="i2"))) is None
-    assert await ws.read(lambda s: s.outbox.left_since(at(1.5))) == [(PLACE, at(2), True)]
+    assert await ws.read(lambda s: s.outbox.left_since(at(1.5))) == [(PLACE, at(2), "incident.opened")]
     await ws.write(lambda s: s.outbox.expire(at(9)))
     assert await ws.read(lambda s: s.outbox.earlier_ref(second)) is None
 

@@ -104,6 +104,7 @@ async def servers(tmp_path: Path) -> AsyncGenerator[Callable[..., Any]]:
             location="local",
             base_url="http://tocsin.test",
             link_key=b"l" * 32,
+            smtp_url=known["SMTP_URL"],
             reach=reach,
         )
         await corridor.start()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from tocsin.core.result import iso
-from web.conftest import Alice
+from tocsin.pipeline.telling import UNMAILED
+from web.conftest import Alice, set_up
 
 POLICIES, SCHEDULES = "/api/v1/escalation-policies", "/api/v1/on-call-schedules"
 MONDAY = "2026-03-02T08:00:00Z"
@@ -39,7 +41,7 @@ async def test_a_schedule_says_who_is_on_duty(alice: Alice) -> None:
     hers = await her_id(alice)
     rotation = {"people": [hers, bob.id], "starts_at": MONDAY, "unit": "day"}
     made = await a_schedule(alice, time_zone="Europe/Berlin", rotations=[rotation])
-    assert made["warnings"] == []
+    assert made["warnings"] == [f"alice@example.org and bob@example.org {UNMAILED}"]
     stretch = "from=2026-03-02T08:00:00Z&to=2026-03-04T08:00:00Z"
     shown = (await alice.api.get(f"{SCHEDULES}/{made['id']}/shifts?{stretch}")).data["items"]
     assert [(s["email"], s["starts_at"], s["rotation"]) for s in shown] == [
@@ -47,18 +49,45 @@ async def test_a_schedule_says_who_is_on_duty(alice: Alice) -> None:
     ]  # fmt: skip
     now = (await alice.api.get(f"{SCHEDULES}/{made['id']}/now")).data
     assert now["email"] in ("alice@example.org", "bob@example.org")
+    assert now["warning"] == f"{now['email']} {UNMAILED}"
     assert now["person"] == (await alice.api.get(SCHEDULES)).data["items"][0]["on_duty"]
 
 
 async def test_a_hole_in_a_schedule_is_warned_of(alice: Alice) -> None:
     rotation = {"people": [await her_id(alice)], "starts_at": MONDAY, "from_time": "09:00", "until_time": "17:00"}
     made = await a_schedule(alice, rotations=[rotation])
-    (warning,) = made["warnings"]
+    warning, mute = made["warnings"]
+    assert mute == f"alice@example.org {UNMAILED}"
     assert warning.startswith("nobody is on duty in “Primary” from ")
     assert warning.endswith("(UTC)")
     policy = await a_policy(alice, {"delay_s": 0, "schedules": [made["id"]]})
-    assert policy["warnings"][0] == f"step 1: {warning}"
-    assert policy["warnings"][1].startswith("members cannot be reached: this server has no mail server")
+    assert policy["warnings"] == [f"step 1: {warning}", f"step 1: {mute}"]
+
+
+async def test_who_left_the_workspace_is_on_duty_nowhere(alice: Alice) -> None:
+    bob, _ = await alice.house.person("bob@example.org", "USER", alice.workspace_id)
+    await alice.house.parts.corridor.telling_changed(alice.workspace_id)
+    made = await a_schedule(alice, rotations=[{"people": [bob.id], "starts_at": MONDAY}])
+    assert made["on_duty"] == bob.id
+    assert (await alice.api.delete(f"/api/v1/members/{bob.id}")).status == 204
+    (shown,) = (await alice.api.get(SCHEDULES)).data["items"]
+    assert shown["on_duty"] is None
+    hole, gone = shown["warnings"]
+    assert hole.startswith("nobody is on duty in “Primary” from ")
+    assert gone == "1 of its people is no member any more"
+    now = (await alice.api.get(f"{SCHEDULES}/{made['id']}/now")).data
+    assert (now["person"], now["email"]) == (None, None)
+    assert now["warning"] == "whose turn it is, is no member any more"
+    ahead = (await alice.api.get(f"{SCHEDULES}/{made['id']}/shifts")).data["items"]
+    assert {shift["person"] for shift in ahead} == {None}
+
+
+async def test_with_a_mail_server_everybody_is_reached(build: Callable[..., Any]) -> None:
+    alice = await set_up(await build(SMTP_URL="smtp://127.0.0.1:25"))
+    made = await a_schedule(alice)
+    policy = await a_policy(alice, {"delay_s": 60, "schedules": [made["id"]]})
+    assert (made["warnings"], policy["warnings"]) == ([], [])
+    assert (await alice.api.get(f"{SCHEDULES}/{made['id']}/now")).data["warning"] is None
 
 
 async def test_somebody_takes_over_for_a_while(alice: Alice) -> None:

@@ -19,6 +19,7 @@ from tocsin.net.certificate import fingerprint_of, own_certificate, server_conte
 from tocsin.net.egress import Egress
 from tocsin.net.http import HttpEngine
 from tocsin.net.listen import Listening, configuration
+from tocsin.net.mutual import ask_for_certificates
 from tocsin.pipeline.corridor import Corridor
 from tocsin.settings import Settings
 from tocsin.store import Store
@@ -65,12 +66,15 @@ async def take_part(
         return None
     cluster = await Cluster.begin(
         me, Home(store=store, corridor=corridor, clock=clock, net=net, folder=folder),
-        secret=settings["SYNC_SECRET"], terms=terms_of(settings), heartbeat_s=float(settings["HEARTBEAT_INTERVAL_S"]),
+        accepts=joining.accepts_of(settings), terms=terms_of(settings), heartbeat_s=float(settings["HEARTBEAT_INTERVAL_S"]),
     )  # fmt: skip
     api = Api(cluster, ROUTES)
     config = configuration(api, per_address=settings["CONNECTIONS_PER_ADDRESS"], grace_s=1)
     config.load()
-    listening = Listening(api, sock, server_context(cert, key), config)
+    context = server_context(cert, key)
+    if settings["SYNC_CLIENT_CA"] is not None:
+        ask_for_certificates(context, settings["SYNC_CLIENT_CA"], cluster.registry.not_accepted)
+    listening = Listening(api, sock, context, config)
     await listening.start()
     closing.push_async_callback(listening.stop)
     if not me.sync_url:

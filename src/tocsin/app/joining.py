@@ -13,14 +13,16 @@ from tocsin import __version__, telemetry
 from tocsin.clock import Clock, new_id
 from tocsin.cluster import adoption, disk, joining
 from tocsin.cluster.instance import PEERS_NOTE
+from tocsin.cluster.joining import Shows
 from tocsin.cluster.machine import system_info
+from tocsin.cluster.proof import Accepts
 from tocsin.cluster.wire import Offered, SystemInfo
 from tocsin.core.instance import Instance
 from tocsin.core.membership import Member
 from tocsin.core.turn import Me
 from tocsin.errors import PeerLost, SettingsError
 from tocsin.net import Net
-from tocsin.secret import Secret
+from tocsin.net.mutual import client_pair
 from tocsin.settings import Settings
 from tocsin.store import Store, parting
 from tocsin.store.parting import Belongings
@@ -63,7 +65,7 @@ async def this_one(settings: Settings, store: Store, clock: Clock, fingerprint: 
 async def begin(settings: Settings, store: Store, replica: Replica, net: Net, me: Instance) -> bool:
     """Begin a cluster, or join the one that is named, with what this server has. Who has nothing waits for it as long as it
     takes; False where nobody answered who has something, and goes on alone. Raises SettingsError where it is refused."""
-    url, secret = settings["PRIMARY_SYNC_URL"].rstrip("/"), settings["SYNC_SECRET"]
+    url = settings["PRIMARY_SYNC_URL"].rstrip("/")
     if me.witness and not (url and me.sync_url):
         raise SettingsError(
             "TOCSIN_WITNESS: expected TOCSIN_PRIMARY_SYNC_URL (whom to join) and TOCSIN_SYNC_URL (where it is asked), found "
@@ -75,8 +77,7 @@ async def begin(settings: Settings, store: Store, replica: Replica, net: Net, me
         await disk.found(replica, member)
         log.info("cluster.begun", instance=me.id, name=me.name)
         return True
-    if secret is None:
-        raise SettingsError("TOCSIN_SYNC_SECRET: expected the secret of the instance to join, found nothing")
+    shows = shows_of(settings)
     has = await store.everything().read(parting.belongings)
     if has.workspaces and me.witness:
         raise SettingsError(
@@ -85,14 +86,14 @@ async def begin(settings: Settings, store: Store, replica: Replica, net: Net, me
     if has.workspaces:
         agreed = await _must_be_agreed(store, url, has)
         try:
-            url = await _hand_over(net, store, url, secret, me, agreed)
+            url = await _hand_over(net, store, url, shows, me, agreed)
         except PeerLost as lost:
             log.error("cluster.goes_on_alone", at=url, error=str(lost), remedy="start again once it answers")  # noqa: TRY400
             return False
     asked = registration(me)
     while True:
         try:
-            given, _ = await joining.join(net, url, secret, asked)
+            given, _ = await joining.join(net, url, shows, asked)
             break
         except PeerLost as lost:
             log.warning("cluster.not_joined_yet", at=url, error=str(lost))
@@ -102,6 +103,29 @@ async def begin(settings: Settings, store: Store, replica: Replica, net: Net, me
     await disk.enrol(replica, Me(id=me.id, incarnation=me.incarnation, witness=me.witness), given.clusterKey)
     log.info("cluster.joined", instance=me.id, at=url)
     return True
+
+
+def accepts_of(settings: Settings) -> Accepts:
+    """What lets another instance register here."""
+    secrets = tuple(settings[key] for key in ("SYNC_SECRET", "SYNC_SECRET_BEFORE") if settings[key] is not None)
+    return Accepts(secrets=secrets, certificates=settings["SYNC_CLIENT_CA"] is not None)
+
+
+def shows_of(settings: Settings) -> Shows:
+    """What this server shows when it registers. Raises SettingsError where that cannot be read, or is not enough."""
+    pair = None
+    if settings["SYNC_CLIENT_CERT"] is not None:
+        pair = client_pair(settings["SYNC_CLIENT_CERT"], settings["SYNC_CLIENT_KEY"])
+    expects = settings["PRIMARY_SYNC_FINGERPRINT"].replace(":", "").lower()
+    secrets = accepts_of(settings).secrets
+    if not secrets and pair is None:
+        raise SettingsError("TOCSIN_SYNC_SECRET: expected the secret of the instance to join, found nothing")
+    if not secrets and not expects:
+        raise SettingsError(
+            "TOCSIN_PRIMARY_SYNC_FINGERPRINT: expected the SHA-256 of the certificate that the instance to join shows, since"
+            " no TOCSIN_SYNC_SECRET tells that it is the right one, found nothing"
+        )
+    return Shows(secrets=secrets, certificate=pair, expects=expects)
 
 
 def registration(me: Instance) -> dict[str, Any]:
@@ -117,13 +141,13 @@ def registration(me: Instance) -> dict[str, Any]:
 
 # With what it has ---------------------------------------------------------------------------------------------------------
 async def look(
-    net: Net, store: Store, url: str, secret: Secret, me: Instance, same: tuple[str, ...]
+    net: Net, store: Store, url: str, shows: Shows, me: Instance, same: tuple[str, ...]
 ) -> tuple[Belongings, Offered]:
     """What this server has, and what the cluster says would come of it; nothing is changed on either side. Raises PeerLost
     when it cannot be asked now, SettingsError where it refuses."""
     has = await store.everything().read(parting.belongings)
     offer = adoption.offer_of(registration(me), has, await _attempt(store), same)
-    return has, await adoption.look(net, url, secret, offer)
+    return has, await adoption.look(net, url, shows, offer)
 
 
 async def agree(store: Store, agreed: Agreed) -> None:
@@ -164,7 +188,7 @@ async def _must_be_agreed(store: Store, url: str, has: Belongings) -> Agreed:
     return agreed
 
 
-async def _hand_over(net: Net, store: Store, url: str, secret: Secret, me: Instance, agreed: Agreed) -> str:
+async def _hand_over(net: Net, store: Store, url: str, shows: Shows, me: Instance, agreed: Agreed) -> str:
     """Bring everything to the cluster: the URL of an instance of it. Raises PeerLost when nobody answered and all is as it
     was; SettingsError when it was refused."""
     await _settle(store)
@@ -174,7 +198,7 @@ async def _hand_over(net: Net, store: Store, url: str, secret: Secret, me: Insta
     async def last() -> None:
         await _set(store, HANDED_NOTE, url)
 
-    handing = adoption.Handing(net, store, secret, offer, last)
+    handing = adoption.Handing(net, store, shows, offer, last)
     handing.in_doubt = await _get(store, HANDED_NOTE) is not None
     try:
         at = await handing.hand(url, PATIENCE_S)

@@ -23,16 +23,16 @@ from tocsin.store import Store
 async def look(settings: Settings, same: tuple[str, ...], *, agree: bool) -> tuple[list[str], Offered]:
     """What this server has, in words, and what the cluster says of it; `agree`: the operator's word for it is kept when
     nothing stands in the way. Raises PeerLost when the cluster cannot be asked now, SettingsError where it refuses."""
-    url, secret = settings["PRIMARY_SYNC_URL"].rstrip("/"), settings["SYNC_SECRET"]
-    if not url or secret is None:
-        key = "SYNC_SECRET" if url else "PRIMARY_SYNC_URL"
-        raise SettingsError(f"TOCSIN_{key}: expected that of the server to join, found nothing")
+    url = settings["PRIMARY_SYNC_URL"].rstrip("/")
+    if not url:
+        raise SettingsError("TOCSIN_PRIMARY_SYNC_URL: expected where the server to join is reached, found nothing")
+    shows = joining.shows_of(settings)
     async with _alone(settings) as store:
         net = Net(egress=Egress("private", own=set()), http=HttpEngine())
         await net.start()
         try:
             me = await joining.this_one(settings, store, SystemClock(), "", "")
-            has, offered = await joining.look(net, store, url, secret, me, same)
+            has, offered = await joining.look(net, store, url, shows, me, same)
         finally:
             await net.close()
         if agree and not offered.conflicts:

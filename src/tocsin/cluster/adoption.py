@@ -13,7 +13,7 @@ import msgspec
 
 from tocsin import telemetry
 from tocsin.cluster import proof, wire
-from tocsin.cluster.joining import NotTaken, at_primary
+from tocsin.cluster.joining import NotTaken, Shows, at_primary
 from tocsin.cluster.peers import Line
 from tocsin.cluster.wire import Offer, Offered
 from tocsin.errors import Conflict, NotPrimary, PeerLost
@@ -41,10 +41,12 @@ LOAD_S = 60.0
 async def offer(cluster: Cluster, ask: Ask) -> Any:
     """What would come of it, or (`begin`) that it is begun, and where it goes on."""
     said = wire.read(Offer, ask.body)
-    cluster.registry.must_be_proved(said, ask.client)
+    shown = ask.shown()
+    cluster.registry.must_be_proved(said, ask.client, shown)
     if not cluster.carrier.standing.leads:
         raise NotPrimary(primary=cluster.carrier.primary_url())
     cluster.registry.must_be_another(said, ask.client)
+    await cluster.registry.must_be_its_certificate(said, ask.client, shown if said.proof is None else None)
     asked = Joining(
         instance=said.instanceId, name=said.instanceName, location=said.location, adoption=said.adoption, head=said.head,
         workspaces=said.workspaces, people=said.people, codes=said.codes, same=said.same,
@@ -58,9 +60,9 @@ async def offer(cluster: Cluster, ask: Ask) -> Any:
     if not said.begin or looked.conflicts:
         return Offered(conflicts=looked.conflicts, changes=looked.changes, urls=urls)
     begun = await everything.write(lambda s: adopting.begin(s, asked))
-    token = cluster.registry.adopting_token(said.instanceId)
+    token, key = cluster.registry.adopting_token(said.instanceId), cluster.registry.key_of_loads(said.instanceId)
     return Offered(
-        changes=looked.changes, token=token, next=begun.next, cursor=begun.cursor, done=begun.done, urls=urls
+        changes=looked.changes, token=token, key=key, next=begun.next, cursor=begun.cursor, done=begun.done, urls=urls
     )
 
 
@@ -69,7 +71,7 @@ async def take(cluster: Cluster, ask: Ask) -> Any:
     if not cluster.carrier.standing.leads:
         raise NotPrimary(primary=cluster.carrier.primary_url())
     load = await asyncio.to_thread(parting.decode, ask.body)
-    transfer, instance = Seal(cluster.registry.key_of_loads()), ask.who
+    transfer, instance = Seal(cluster.registry.key_of_loads(ask.who)), ask.who
 
     def work(s: Session) -> Progress:
         return adopting.take(s, instance, load, resealing(transfer, s.seal))
@@ -102,16 +104,15 @@ def offer_of(who: dict[str, Any], has: Belongings, adoption: str, same: tuple[st
     )  # fmt: skip
 
 
-async def look(net: Net, url: str, secret: Secret, offer: Offer) -> Offered:
+async def look(net: Net, url: str, shows: Shows, offer: Offer) -> Offered:
     """What the primary says would come of it; nothing is changed there.
 
     Raises PeerLost when it cannot be asked now; NotTaken when it refuses."""
-    return await at_primary(net, url, secret, lambda line, nonce: _offer(line, nonce, secret, offer))
+    return await at_primary(net, url, shows, lambda line, nonce, secret: _offer(line, nonce, secret, offer))
 
 
-async def _offer(line: Line, nonce: str, secret: Secret, offer: Offer) -> Offered:
-    said = msgspec.structs.replace(offer, nonce=nonce, proof="0" * 64)
-    said = msgspec.structs.replace(said, proof=proof.of_joiner(secret, said))
+async def _offer(line: Line, nonce: str, secret: Secret | None, offer: Offer) -> Offered:
+    said = proof.proved(msgspec.structs.replace(offer, nonce=nonce, proof="0" * 64), secret)
     return wire.read(Offered, (await line.ask("POST", "/sync/api/adoption", said, timeout_s=LOAD_S)).body)
 
 
@@ -119,12 +120,9 @@ class Handing:
     """This server's data on its way to the cluster. `last` runs before the last load goes: from then on only the cluster
     knows whether it has everything. `patience_s`: how long nobody may answer before that."""
 
-    def __init__(
-        self, net: Net, store: Store, secret: Secret, offer: Offer, last: Callable[[], Awaitable[None]]
-    ) -> None:
-        self._net, self._store, self._secret, self._last = net, store, secret, last
+    def __init__(self, net: Net, store: Store, shows: Shows, offer: Offer, last: Callable[[], Awaitable[None]]) -> None:
+        self._net, self._store, self._shows, self._last = net, store, shows, last
         self._offer = msgspec.structs.replace(offer, begin=True)
-        self._transfer = Seal(proof.key_of_loads(secret))
         self.in_doubt = False
         self.loads = 0
 
@@ -135,7 +133,7 @@ class Handing:
         while True:
             for one in tuple(urls):
                 try:
-                    urls = list(dict.fromkeys([*await at_primary(self._net, one, self._secret, self._all), *urls]))
+                    urls = list(dict.fromkeys([*await at_primary(self._net, one, self._shows, self._all), *urls]))
                 except PeerLost as lost:
                     log.warning("cluster.not_handed_over_yet", at=one, error=str(lost))
                     continue
@@ -146,14 +144,14 @@ class Handing:
                 raise PeerLost(f"nobody at {url} answered for {patience_s:g} s")
             await asyncio.sleep(AGAIN_S)
 
-    async def _all(self, line: Line, nonce: str) -> tuple[str, ...]:
-        begun = await _offer(line, nonce, self._secret, self._offer)
+    async def _all(self, line: Line, nonce: str, secret: Secret | None) -> tuple[str, ...]:
+        begun = await _offer(line, nonce, secret, self._offer)
         if begun.conflicts:
             self.in_doubt = False
             raise NotTaken("\n".join(f"TOCSIN_PRIMARY_SYNC_URL: {line.url}: {one}" for one in begun.conflicts))
-        urls, token = begun.urls, begun.token
+        urls, token, key = begun.urls, begun.token, begun.key
         while not begun.done:
-            said = await self._load(begun)
+            said = await self._load(begun, Seal(key))
             try:
                 answer = await line.ask("PUT", "/sync/api/adoption", said, token=token, timeout_s=LOAD_S)
             except Conflict:
@@ -163,9 +161,9 @@ class Handing:
             self.loads += 1
         return urls
 
-    async def _load(self, begun: Offered) -> bytes:
+    async def _load(self, begun: Offered, transfer: Seal) -> bytes:
         def work(s: Session) -> parting.Load:
-            reseal = resealing(s.seal, self._transfer)
+            reseal = resealing(s.seal, transfer)
             return parting.load(s, self._offer.adoption, begun.next, begun.cursor, reseal)
 
         found = await self._store.everything().read(work)

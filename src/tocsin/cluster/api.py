@@ -14,8 +14,11 @@ from tocsin import telemetry
 from tocsin.cluster import watch, wire
 from tocsin.cluster.peers import BOOT, EPOCH
 from tocsin.cluster.proof import Claims
+from tocsin.core.instance import Certificate
 from tocsin.core.limits import Attempts, TooMany
 from tocsin.errors import Conflict, Denied, Invalid, NotFound, NotPrimary, StoreUnavailable
+from tocsin.net.gate import CLIENT_CERTIFICATE
+from tocsin.net.mutual import read_shown
 
 if TYPE_CHECKING:
     from tocsin.cluster.instance import Cluster
@@ -32,13 +35,19 @@ one that was given out for this."""
 
 @dataclass(slots=True, kw_only=True)
 class Ask:
-    """One request, already let in. `rest` are the words of the path after the route's."""
+    """One request, already let in. `rest` are the words of the path after the route's; `certificate` (DER) is what the
+    caller showed when it opened the connection, and an authority of ours vouches for."""
 
     headers: Mapping[str, str]
     body: bytes
     rest: tuple[str, ...]
     claims: Claims | None
     client: str
+    certificate: bytes | None = None
+
+    def shown(self) -> Certificate | None:
+        """That certificate, read."""
+        return None if self.certificate is None else Certificate(**msgspec.structs.asdict(read_shown(self.certificate)))
 
     @property
     def who(self) -> str:
@@ -106,7 +115,10 @@ class Api:
         if route.epoch:
             self._fence(headers)
         body = await _read(receive, headers, route.most)
-        return await route.run(self._cluster, Ask(headers=headers, body=body, rest=rest, claims=claims, client=client))
+        extensions: dict[str, Any] = scope.get("extensions") or {}
+        shown: bytes | None = extensions.get(CLIENT_CERTIFICATE)
+        ask = Ask(headers=headers, body=body, rest=rest, claims=claims, client=client, certificate=shown)
+        return await route.run(self._cluster, ask)
 
     def _find(self, method: str, path: str) -> tuple[SyncRoute, tuple[str, ...]]:
         words = tuple(filter(None, path.split("/")))

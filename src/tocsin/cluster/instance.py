@@ -19,6 +19,7 @@ from tocsin.cluster.alarm import Alarm
 from tocsin.cluster.carrier import Carrier
 from tocsin.cluster.machine import usage
 from tocsin.cluster.peers import Peers
+from tocsin.cluster.proof import Accepts
 from tocsin.cluster.registry import Registry
 from tocsin.cluster.results import EXPIRE_S, Results
 from tocsin.cluster.standing import Hooks, Standing
@@ -32,7 +33,6 @@ from tocsin.core.result import iso
 from tocsin.errors import Conflict, Denied, Invalid, NotFound, NotPrimary, PeerLost, StoreUnavailable
 from tocsin.net import Net
 from tocsin.pipeline.corridor import Corridor
-from tocsin.secret import Secret
 from tocsin.store import Store
 from tocsin.store.replica import Applied, Replica
 
@@ -104,16 +104,14 @@ class Cluster:
     _tasks: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
 
     @classmethod
-    async def begin(
-        cls, me: Instance, home: Home, *, secret: Secret | None, terms: Terms, heartbeat_s: float
-    ) -> Cluster:
+    async def begin(cls, me: Instance, home: Home, *, accepts: Accepts, terms: Terms, heartbeat_s: float) -> Cluster:
         """The cluster side of an instance that belongs to one already (`disk.found` or `disk.enrol` was done)."""
         replica = _replica_of(home.store)
         key = await replica.cluster_key()
         hooks = Hooks()
         peers = Peers(home.net, me.id)
         carrier = await Carrier.begin(replica, peers, hooks, home.folder, terms)
-        registry = Registry(home.store, carrier, me, secret, key, home.clock)
+        registry = Registry(home.store, carrier, me, accepts, key, home.clock)
         made = cls(
             me=me, store=home.store, corridor=home.corridor, clock=home.clock, carrier=carrier, registry=registry,
             peers=peers, heartbeat_s=heartbeat_s, folder=home.folder,
@@ -191,7 +189,8 @@ class Cluster:
         known = {one.id: one for one in await self.store.everything().read(lambda s: s.instances.all())}
         before = known.get(self.me.id)
         me = self.me if before is None else msgspec.structs.replace(
-            self.me, created_at=before.created_at, failover_order=before.failover_order, name=before.name
+            self.me, created_at=before.created_at, failover_order=before.failover_order, name=before.name,
+            certificate=before.certificate,
         )  # fmt: skip
         if before != me:
             await self.store.everything().write(lambda s: s.instances.put(me))

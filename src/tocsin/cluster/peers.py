@@ -27,11 +27,12 @@ EPOCH, BOOT = "x-tocsin-epoch", "x-tocsin-boot"
 
 
 class Line:
-    """One address with the certificate that is expected there ("" none: the usual authorities count)."""
+    """One address with the certificate that is expected there ("" none: the usual authorities count), and the one that is
+    shown there."""
 
-    def __init__(self, net: Net, url: str, fingerprint: str) -> None:
+    def __init__(self, net: Net, url: str, fingerprint: str, shows: tuple[str, str] | None = None) -> None:
         self.url, self.fingerprint = url, fingerprint
-        self._kept = Kept(net, urls.parse(url), pin=fingerprint or None, most_body=wire.MOST_BODY)
+        self._kept = Kept(net, urls.parse(url), pin=fingerprint or None, most_body=wire.MOST_BODY, shows=shows)
 
     @property
     def shown(self) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -17,7 +17,16 @@ from tocsin.cluster.wire import TOKEN_S, Offer, Permission, Registration
 from tocsin.errors import Denied
 from tocsin.secret import Secret
 
+P = TypeVar("P", Registration, Offer)
 _ISSUER, _AUDIENCE, _LARGEST = "tocsin", "instance", 4096
+
+
+class Accepts(Struct, frozen=True, kw_only=True):
+    """What lets an instance register: one of these secrets (the first is the one that counts, another one counts while it
+    is being replaced), or a certificate that was accepted when the connection was opened."""
+
+    secrets: tuple[Secret, ...] = ()
+    certificates: bool = False
 
 
 class Claims(Struct, frozen=True, kw_only=True):
@@ -40,9 +49,16 @@ def of_joiner(secret: Secret, asked: Registration | Offer) -> str:
     return _digest(secret, "joiner", hashlib.sha256(bare).hexdigest())
 
 
-def key_of_loads(secret: Secret) -> bytes:
-    """What secrets are sealed with on their way from a server that joins: it has no other key of the cluster yet."""
-    return hmac.digest(secret.reveal().encode(), b"tocsin data of a server that joins", "sha256")
+def key_of_loads(cluster_key: bytes, instance: str) -> bytes:
+    """What secrets are sealed with on their way from a server that joins."""
+    return hmac.digest(cluster_key, b"tocsin data of a server that joins " + instance.encode(), "sha256")
+
+
+def proved(asked: P, secret: Secret | None) -> P:
+    """The same with the proof that is made with this secret; None: with none, a certificate speaks for it."""
+    if secret is None:
+        return msgspec.structs.replace(asked, proof=None)
+    return msgspec.structs.replace(asked, proof=of_joiner(secret, asked))
 
 
 def same(left: str, right: str) -> bool:

@@ -14,13 +14,12 @@ from tocsin import __version__, telemetry
 from tocsin.clock import Clock
 from tocsin.cluster import proof, wire
 from tocsin.cluster.carrier import Carrier
-from tocsin.cluster.proof import Claims
+from tocsin.cluster.proof import Accepts, Claims
 from tocsin.cluster.wire import Hello, Offer, Peer, Permission, Registered, Registration, Renewed, Welcome
-from tocsin.core.instance import Instance
+from tocsin.core.instance import Certificate, Instance
 from tocsin.core.membership import Change, Member
 from tocsin.core.result import iso
 from tocsin.errors import Conflict, Denied, NotPrimary
-from tocsin.secret import Secret
 from tocsin.store import Store
 from tocsin.store.session import Session
 
@@ -35,18 +34,19 @@ class Registry:
     """Of one instance; only the primary takes others in."""
 
     def __init__(
-        self, store: Store, carrier: Carrier, me: Instance, secret: Secret | None, cluster_key: bytes, clock: Clock
+        self, store: Store, carrier: Carrier, me: Instance, accepts: Accepts, cluster_key: bytes, clock: Clock
     ) -> None:
         self._store, self._carrier, self._me = store, carrier, me
-        self._secret, self._key, self._clock = secret, cluster_key, clock
+        self._accepts, self._key, self._clock = accepts, cluster_key, clock
         self._nonces: dict[str, float] = {}
         self.changed: Callable[[], Awaitable[None]] = _nothing
         self.refused: Callable[[str, str], None] = lambda cause, text: None
 
     # Registration ----------------------------------------------------------------------------------------------------
     def hello(self, asked: Hello) -> Welcome:
-        """What shows the joining side that it is right here. Denied where no shared secret is set."""
-        secret = self._must_have_secret()
+        """What shows the joining side that it is right here. Denied where nobody can register."""
+        if not (self._accepts.secrets or self._accepts.certificates):
+            raise Denied("neither TOCSIN_SYNC_SECRET nor TOCSIN_SYNC_CLIENT_CA is set here: nobody can register")
         must_understand(asked.wire)
         now = self._clock.monotonic()
         self._nonces = {nonce: until for nonce, until in self._nonces.items() if until > now}
@@ -54,17 +54,21 @@ class Registry:
             raise Conflict("too many instances want to register at once: try again in a minute")
         nonce = secrets.token_urlsafe(16)
         self._nonces[nonce] = now + NONCE_S
-        return Welcome(nonce=nonce, proof=proof.of_server(secret, asked.nonce, nonce, self._me.fingerprint))
+        made = [proof.of_server(secret, asked.nonce, nonce, self._me.fingerprint) for secret in self._accepts.secrets]
+        return Welcome(nonce=nonce, proof=made[0] if made else None, before=made[1] if len(made) > 1 else None)
 
-    async def register(self, asked: Registration, client: str) -> Registered:
-        """Take an instance in, or give one that is in a new token. Denied for a wrong or repeated proof, Conflict for a name
-        or location that another one has, NotPrimary elsewhere."""
-        self.must_be_proved(asked, client)
+    async def register(self, asked: Registration, client: str, shown: Certificate | None = None) -> Registered:
+        """Take an instance in, or give one that is in a new token. `shown`: the certificate that the connection was opened
+        with. Denied for a wrong or repeated proof, or without any, Conflict for a name or location that another one has,
+        NotPrimary elsewhere."""
+        self.must_be_proved(asked, client, shown)
+        certificate = shown if asked.proof is None else None
         if not self._carrier.standing.leads:
             raise NotPrimary(primary=self._carrier.primary_url())
         self.must_be_another(asked, client)
         now = self._clock.now()
-        instance = _instance_of(asked, now)
+        await self.must_be_its_certificate(asked, client, certificate)
+        instance = _instance_of(asked, certificate, now)
         token, claims = proof.token(self._key, asked.instanceId, MAY, now)
         until = datetime.fromtimestamp(claims.expires_at, UTC)
         try:
@@ -74,7 +78,8 @@ class Registry:
             raise
         telemetry.registrations.labels("taken_in").inc()
         await self.changed()
-        log.info("cluster.registered", instance=instance.id, name=instance.name, location=instance.location)
+        how = "secret" if certificate is None else certificate.subject
+        log.info("cluster.registered", instance=instance.id, name=instance.name, location=instance.location, by=how)
         peers = await self.peers()
         return Registered(
             instanceId=instance.id, token=token, expiresAt=iso(until) or "", permissions=MAY, clusterKey=self._key,
@@ -87,15 +92,46 @@ class Registry:
             words = "expected another instance, found one with this one's identity: its data folder is a copy"
             self._refuse("clone", asked, client, words)
 
-    def must_be_proved(self, asked: Registration | Offer, client: str) -> None:
-        """Denied for who does not show that it knows the shared secret."""
-        secret = self._must_have_secret()
+    def must_be_proved(self, asked: Registration | Offer, client: str, shown: Certificate | None) -> None:
+        """Denied for who shows neither that it knows the shared secret, nor a certificate that is taken."""
         must_understand(asked.wire)
         if self._nonces.pop(asked.nonce, 0.0) <= self._clock.monotonic():
             words = "expected the number this instance gave out a minute ago at most, found another"
             self._refuse("nonce", asked, client, words)
-        if not proof.same(asked.proof, proof.of_joiner(secret, asked)):
-            self._refuse("secret", asked, client, "expected TOCSIN_SYNC_SECRET as it is set here, found another one")
+        if asked.proof is None:
+            if shown is None:
+                self._refuse("certificate", asked, client, self._no_proof())
+            return
+        secrets = self._accepts.secrets
+        if not any(proof.same(asked.proof, proof.of_joiner(secret, asked)) for secret in secrets):
+            found = "found another one" if secrets else "which is not set"
+            self._refuse("secret", asked, client, f"expected TOCSIN_SYNC_SECRET as it is set here, {found}")
+
+    def _no_proof(self) -> str:
+        if not self._accepts.certificates:
+            return "expected a proof made with TOCSIN_SYNC_SECRET, found none; certificates are not taken here"
+        also = ", or a proof made with TOCSIN_SYNC_SECRET" if self._accepts.secrets else ""
+        return f"expected a certificate that TOCSIN_SYNC_CLIENT_CA here vouches for{also}, found none"
+
+    async def must_be_its_certificate(
+        self, asked: Registration | Offer, client: str, shown: Certificate | None
+    ) -> None:
+        """A certificate speaks for the instance it first registered, and for new ones; not for another's identity."""
+        before = await self._store.everything().read(
+            lambda s: next((one for one in s.instances.all() if one.id == asked.instanceId), None)
+        )
+        if before is None or shown is None:
+            return
+        first = before.certificate.subject if before.certificate is not None else "the shared secret"
+        if first != shown.subject:
+            words = f"expected what instance {before.name} registered with first, {first}, found {shown.subject}"
+            self._refuse("certificate", asked, client, words)
+
+    def not_accepted(self, client: str, why: str) -> None:
+        """Somebody opened a connection with a certificate that is not accepted: counted, and told."""
+        telemetry.registrations.labels("certificate").inc()
+        log.warning("cluster.certificate_refused", address=client, why=why)
+        self.refused("certificate", f"{client} showed the sync API a certificate that is not accepted: {why}")
 
     async def _keep(self, instance: Instance, token_hash: str, until: datetime) -> None:
         """The row and its token, both or none. Conflict when another instance has its name or location."""
@@ -205,14 +241,9 @@ class Registry:
         """A token for the data of a server that joins, and for nothing else."""
         return proof.token(self._key, instance, ("adopt",), self._clock.now())[0]
 
-    def key_of_loads(self) -> bytes:
-        """What secrets in that data are sealed with."""
-        return proof.key_of_loads(self._must_have_secret())
-
-    def _must_have_secret(self) -> Secret:
-        if self._secret is None:
-            raise Denied("TOCSIN_SYNC_SECRET is not set here: nobody can register")
-        return self._secret
+    def key_of_loads(self, instance: str) -> bytes:
+        """What secrets in that data are sealed with on their way; every instance gives the same."""
+        return proof.key_of_loads(self._key, instance)
 
     def _refuse(self, cause: str, asked: Registration | Offer, client: str, words: str) -> NoReturn:
         telemetry.registrations.labels(cause).inc()
@@ -225,14 +256,14 @@ async def _nothing() -> None:
     """What hears of a change while nobody does."""
 
 
-def _instance_of(asked: Registration, now: datetime) -> Instance:
+def _instance_of(asked: Registration, certificate: Certificate | None, now: datetime) -> Instance:
     return Instance(
         id=asked.instanceId, name=asked.instanceName, location=asked.location,
         sync_url=(asked.publicEndpoint or "").rstrip("/"),
         web_url=asked.webUrl.rstrip("/"), fingerprint=asked.fingerprint,
         failover_order=asked.failoverOrder, version=asked.version,
         capabilities=asked.capabilities, system_info=msgspec.to_builtins(asked.systemInfo), incarnation=asked.incarnation,
-        witness=asked.witness, created_at=now,
+        witness=asked.witness, certificate=certificate, created_at=now,
     )  # fmt: skip
 
 

@@ -47,6 +47,8 @@ def _row(cluster: Cluster, one: Instance) -> dict[str, Any]:
         "kind": member.kind if member is not None else "new",
         "failover_order": one.failover_order, "sync_url": one.sync_url or None, "web_url": one.web_url or None,
         "version": one.version, "system_info": one.system_info, "epoch": standing.epoch, "here": here,
+        "fingerprint": one.fingerprint or None,
+        "certificate": None if one.certificate is None else msgspec.to_builtins(one.certificate),
         "entry": stored, "last_heartbeat_s": None if ago is None else round(ago, 1),
         "report": None if said is None else msgspec.to_builtins(said), "created_at": iso(one.created_at),
     }  # fmt: skip

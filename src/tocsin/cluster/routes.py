@@ -36,7 +36,7 @@ async def hello(cluster: Cluster, ask: Ask) -> Any:
 
 async def register(cluster: Cluster, ask: Ask) -> Any:
     """Take an instance in."""
-    return await cluster.registry.register(wire.read(Registration, ask.body), ask.client)
+    return await cluster.registry.register(wire.read(Registration, ask.body), ask.client, ask.shown())
 
 
 async def renew(cluster: Cluster, ask: Ask) -> Any:

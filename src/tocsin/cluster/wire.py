@@ -39,10 +39,12 @@ class Hello(Struct, frozen=True, kw_only=True):
 
 
 class Welcome(Struct, frozen=True, kw_only=True):
-    """`proof` shows that the other side knows the shared secret, and that it shows its own certificate."""
+    """`proof` shows that the other side knows the shared secret, and that it shows its own certificate; None: it has no
+    secret, and takes certificates of its authorities only. `before` is made with the secret that is being replaced."""
 
     nonce: Ident
-    proof: Hex
+    proof: Hex | None = None
+    before: Hex | None = None
     wire: int = WIRE
 
 
@@ -59,7 +61,7 @@ class SystemInfo(Struct, frozen=True, kw_only=True):
 class Registration(Struct, frozen=True, kw_only=True):
     """An instance that wants to join. `incarnation` names its disk, `fingerprint` the certificate of its sync API ("" for
     none), `publicEndpoint` is where its peers reach that; `proof` is made with the shared secret and `nonce`, the other
-    side's."""
+    side's; without it the certificate that the connection was opened with counts."""
 
     instanceId: Ident
     instanceName: Text
@@ -75,7 +77,7 @@ class Registration(Struct, frozen=True, kw_only=True):
     witness: bool = False
     wire: int = WIRE
     nonce: Ident
-    proof: Hex
+    proof: Hex | None = None
 
 
 class Offer(Struct, frozen=True, kw_only=True):
@@ -95,16 +97,18 @@ class Offer(Struct, frozen=True, kw_only=True):
     begin: bool = False
     wire: int = WIRE
     nonce: Ident
-    proof: Hex
+    proof: Hex | None = None
 
 
 class Offered(Struct, frozen=True, kw_only=True):
-    """The answer: what stands in the way, what will be otherwise; when it was begun, a token for the loads, the number of
-    the next one, and where it begins. `urls`: where the instances are reached, the primary first."""
+    """The answer: what stands in the way, what will be otherwise; when it was begun, a token for the loads, the key for the
+    secrets in them, the number of the next one, and where it begins. `urls`: where the instances are reached, the primary
+    first."""
 
     conflicts: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
     token: str = ""
+    key: bytes = b""
     next: int = 0
     cursor: tuple[str | int, ...] = ()
     done: bool = False

@@ -62,7 +62,7 @@ class Channel(Struct, frozen=True, kw_only=True):
 
 class Item(Struct, frozen=True, kw_only=True):
     """One line of a digest: where one subject stands. `url` is its page, or empty; `event` is that of its latest message,
-    `keys` are those of all its messages, oldest first."""
+    made `at` that moment, `keys` are those of all its messages, oldest first; `acknowledge_url` as a message has it."""
 
     title: str
     severity: str
@@ -71,6 +71,8 @@ class Item(Struct, frozen=True, kw_only=True):
     monitor_id: str | None = None
     incident_id: str | None = None
     keys: tuple[str, ...] = ()
+    at: datetime | None = None
+    acknowledge_url: str = ""
 
 
 class Message(Struct, frozen=True, kw_only=True):
@@ -315,8 +317,13 @@ def message_json(message: Message) -> dict[str, Any]:
     if message.late_s is not None:
         shown["late_s"] = round(message.late_s, 3)
     if message.items:
-        shown["items"] = [to_builtins(item) for item in message.items]
+        shown["items"] = [_item_json(item) for item in message.items]
     return shown
+
+
+def _item_json(item: Item) -> dict[str, Any]:
+    shown = to_builtins(item) | {"at": iso(item.at)}
+    return shown if item.acknowledge_url else {name: shown[name] for name in shown if name != "acknowledge_url"}
 
 
 def _message(transition: Transition, incident: Incident, what: About, now: datetime, *, base_url: str) -> Message:

@@ -101,7 +101,7 @@ def _line(messages: Sequence[Message]) -> Line:
             title=one_line(title, _LINE_MAX), severity=severity, url=last.url, event=last.event,
             monitor_id=str(last.monitor["id"]) if last.monitor else None,
             incident_id=str(last.incident["id"]) if last.incident else None,
-            keys=tuple(m.key for m in messages),
+            keys=tuple(m.key for m in messages), at=last.at,
         ),
         down=not over,
     )  # fmt: skip

@@ -22,11 +22,13 @@ class EscalationStep(Struct, frozen=True, kw_only=True):
 
 class Reach(Struct, frozen=True, kw_only=True):
     """Whom a step tells at a moment: ids of channels (a person is one too) and what people call them. `lacks` says in
-    words what of the step reaches nobody then."""
+    words what of the step reaches nobody then; `vain` are ids that are sent it all the same, so that the log and a notice
+    say why it did not arrive."""
 
     ids: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
+    vain: tuple[str, ...] = ()
 
 
 class EscalationPolicy(Struct, frozen=True, kw_only=True):

@@ -11,9 +11,19 @@ InstanceRole = Literal["standalone", "primary", "dependent"]
 InstanceStatus = Literal["active", "inactive", "failed", "promoting"]
 
 
+class Certificate(Struct, frozen=True, kw_only=True):
+    """What an instance showed when it registered: whose certificate it is, who vouches for it, its SHA-256, its end."""
+
+    subject: str
+    issuer: str
+    fingerprint: str
+    not_after: datetime
+
+
 class Instance(Struct, frozen=True, kw_only=True):
     """One full server. `sync_url` is where its peers reach it ("": they do not, and it never votes); `fingerprint` is that
-    of the certificate it shows there; `incarnation` names its disk."""
+    of the certificate it shows there; `incarnation` names its disk; `certificate` is what it registered with (None: it
+    knew the shared secret, or is the first one)."""
 
     id: str
     name: str
@@ -27,6 +37,7 @@ class Instance(Struct, frozen=True, kw_only=True):
     system_info: dict[str, Any] = {}
     incarnation: str = ""
     witness: bool = False
+    certificate: Certificate | None = None
     created_at: datetime
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -90,9 +90,13 @@ def shifts(schedule: OnCallSchedule, start: datetime, end: datetime) -> list[Shi
     return found
 
 
-def first_hole(schedule: OnCallSchedule, start: datetime, end: datetime) -> Shift | None:
-    """The first stretch from `start` to `end` in which nobody is on duty, None when there is none."""
-    return next((shift for shift in shifts(schedule, start, end) if shift.person is None), None)
+def first_hole(
+    schedule: OnCallSchedule, start: datetime, end: datetime, people: Container[str] | None = None
+) -> Shift | None:
+    """The first stretch from `start` to `end` in which nobody (of `people`, if given) is on duty, None when there is
+    none."""
+    ahead = shifts(schedule, start, end)
+    return next((s for s in ahead if s.person is None or (people is not None and s.person not in people)), None)
 
 
 def _answer(schedule: OnCallSchedule, now: datetime, zone: ZoneInfo) -> tuple[str | None, int | None]:

@@ -36,7 +36,8 @@ FIELDS = (
     "event", "title", "text", "severity", "verdict", "reason", "at", "url", "lasted", "key", "items",
     "acknowledge_url", *(f"monitor.{name}" for name in _MONITOR), *(f"incident.{name}" for name in _INCIDENT),
 )  # fmt: skip
-"""What a template may name; `items` is a list of {title, severity, url}."""
+"""What a template may name; `items` is a list of _ITEM."""
+_ITEM = ("title", "severity", "url", "acknowledge_url")
 
 
 def render(template: Template, message: Message) -> tuple[str, str]:
@@ -98,7 +99,7 @@ def _values(message: Message) -> dict[str, Any]:
         "verdict": message.verdict or "", "reason": message.reason, "at": moment(message.at), "url": message.url,
         "lasted": span(duration) if isinstance(duration, int | float) else "", "key": message.key,
         "acknowledge_url": message.acknowledge_url,
-        "items": [{"title": i.title, "severity": i.severity, "url": i.url} for i in message.items],
+        "items": [{name: getattr(item, name) for name in _ITEM} for item in message.items],
         "monitor": {name: _shown(monitor.get(name)) for name in _MONITOR},
         "incident": {name: _shown(incident.get(name)) for name in _INCIDENT},
     }  # fmt: skip

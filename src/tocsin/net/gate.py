@@ -15,6 +15,10 @@ from typing import ClassVar
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tocsin.core import limits
+from tocsin.net.mutual import shown_by
+
+CLIENT_CERTIFICATE = "tocsin.client_certificate"
+"""In a scope's `extensions`: the certificate (DER) that the caller showed and that was accepted."""
 
 
 class Gate(HttpToolsProtocol):
@@ -31,12 +35,14 @@ class Gate(HttpToolsProtocol):
     loopback_too: ClassVar[bool] = False
 
     _deadline: asyncio.TimerHandle | None = None
+    _shown: bytes | None = None  # the certificate of who calls
     _in_head = True
     _heads = 0  # begun on this connection
     _lines = _parsed = _waiting = 0  # of this head: header lines, bytes of them and the URL, bytes since it began
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         super().connection_made(transport)
+        self._shown = shown_by(transport.get_extra_info("ssl_object"))
         if self._one_too_many():
             self._refuse(HTTPStatus.TOO_MANY_REQUESTS)
         else:
@@ -76,6 +82,8 @@ class Gate(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         self._expect(None)
+        if self._shown is not None:
+            self.scope["extensions"] = {CLIENT_CERTIFICATE: self._shown}  # pyright: ignore[reportGeneralTypeIssues]
         super().on_headers_complete()
         if self.parser is not None and not self.parser.should_upgrade():
             self._expect(self.body_s)

@@ -41,12 +41,25 @@ class OtherCertificate(PeerLost):
     """What answers shows another certificate than the pinned one."""
 
 
+class CertificateRefused(PeerLost):
+    """What answers does not accept the certificate that we show."""
+
+
 class Kept:
     """One peer and the connections to it. `pin` is the SHA-256 of the one certificate that is accepted; without it the usual
-    authorities count."""
+    authorities count. `shows` is our own certificate and its key (PEM), for who asks for one."""
 
-    def __init__(self, net: Net, url: Url, *, pin: str | None = None, most_body: int = 1 << 20) -> None:
+    def __init__(
+        self,
+        net: Net,
+        url: Url,
+        *,
+        pin: str | None = None,
+        most_body: int = 1 << 20,
+        shows: tuple[str, str] | None = None,
+    ) -> None:
         self._net, self._url, self._pin, self._most = net, url, pin, most_body
+        self._shows = shows or (None, None)
         self._idle: list[tuple[Connection, float]] = []
         self._closed = False
         self.fingerprint: str | None = None
@@ -96,7 +109,14 @@ class Kept:
     async def _open(self) -> Connection:
         wish = None
         if self._url.scheme == "https":
-            wish = TlsWish(verify=self._pin is None, server_name=self._url.host, alpn=("http/1.1",))
+            cert, key = self._shows
+            wish = TlsWish(
+                verify=self._pin is None,
+                server_name=self._url.host,
+                alpn=("http/1.1",),
+                client_cert=cert,
+                client_key=key,
+            )
         connecting = self._net.connect(self._url.host, self._url.port, tls=wish)
         connection = await connecting.__aenter__()
         if connection.tls is not None:
@@ -116,6 +136,10 @@ class Kept:
                 await connection.write(said)
                 data = await connection.read_some(_CHUNK)
             except CheckFailed as failure:
+                if self._shows[0] is not None and " alert " in str(failure):  # TLS 1.3 says so after the handshake
+                    raise CertificateRefused(
+                        f"{self._url.authority} does not accept the certificate it was shown: {failure}"
+                    ) from None
                 raise _Stale(str(failure)) from None
             if not data:
                 raise _Stale("it closed the connection")

@@ -16,6 +16,7 @@ from typing import Any
 import uvicorn
 
 from tocsin.net import gate
+from tocsin.net.mutual import CALLER
 
 Application = Callable[[Any, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
 
@@ -111,6 +112,7 @@ class Listening:
         try:
             came.setblocking(False)
             with suppress(OSError):
+                CALLER.set(str(came.getpeername()[0]))
                 came.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             async with asyncio.timeout(FIRST_BYTE_S):
                 secure = self._tls is not None and await _first_byte(loop, came) == _HANDSHAKE

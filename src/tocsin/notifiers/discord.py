@@ -99,5 +99,9 @@ def _text(message: Message) -> str:
 
 def _line(item: Item) -> str:
     title = fitted(item.title, _LINE_MAX, escape, utf16).replace("(", "\\(").replace(")", "\\)")
-    address = item.url.replace("(", "%28").replace(")", "%29")
-    return f"• [{title}]({address})" if item.url else f"• {title}"
+    named = f"• [{title}]({_address(item.url)})" if item.url else f"• {title}"
+    return f"{named} · [Acknowledge]({_address(item.acknowledge_url)})" if item.acknowledge_url else named
+
+
+def _address(url: str) -> str:
+    return url.replace("(", "%28").replace(")", "%29")

@@ -286,6 +286,7 @@ def _plain(message: Message) -> str:
         lines.append("")
         for item in message.items:
             lines += [f"- {one_line(item.title, _TITLE_MAX)}", *([f"  {item.url}"] if item.url else [])]
+            lines += [f"  Acknowledge: {item.acknowledge_url}"] if item.acknowledge_url else []
     if message.url:
         lines += ["", f"{link_words(message)}: {message.url}"]
     return "\n".join([*lines, "", "-- ", f"Tocsin · {message.severity} · {message.key}", ""])
@@ -314,7 +315,9 @@ def _html_line(line: str, acknowledge_url: str) -> str:
 
 def _html_item(item: Item) -> str:
     title = html.escape(one_line(item.title, _TITLE_MAX))
-    return f'<li><a href="{html.escape(item.url)}">{title}</a></li>\n' if item.url else f"<li>{title}</li>\n"
+    named = f'<a href="{html.escape(item.url)}">{title}</a>' if item.url else title
+    url = html.escape(item.acknowledge_url)
+    return f'<li>{named} · <a href="{url}">Acknowledge</a></li>\n' if url else f"<li>{named}</li>\n"
 
 
 def _default_sender(server: MailServer) -> str:

@@ -113,7 +113,8 @@ def escape(text: str) -> str:
 
 def _line(item: Item) -> str:
     title = fitted(item.title, 300, escape).replace("|", "¦") or "…"
-    return f"• <{_link(item.url)}|{title}>" if item.url else f"• {title}"
+    named = f"• <{_link(item.url)}|{title}>" if item.url else f"• {title}"
+    return f"{named} · <{_link(item.acknowledge_url)}|Acknowledge>" if item.acknowledge_url else named
 
 
 def _section(text: str) -> dict[str, Any]:

@@ -89,7 +89,8 @@ def text_of(message: Message) -> str:
 
 def _line(item: Item) -> str:
     title = fitted(item.title, _TITLE_MAX, escape, utf16)
-    return f'• <a href="{escape(item.url)}">{title}</a>' if item.url else f"• {title}"
+    named = f'• <a href="{escape(item.url)}">{title}</a>' if item.url else f"• {title}"
+    return f'{named} · <a href="{escape(item.acknowledge_url)}">Acknowledge</a>' if item.acknowledge_url else named
 
 
 def escape(text: str) -> str:

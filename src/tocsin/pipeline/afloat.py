@@ -9,7 +9,7 @@ from datetime import datetime
 
 from tocsin.core.alert import OutboxRow
 from tocsin.core.digest import Gathered
-from tocsin.core.storm import CANARY, DIGEST, FULL, Waiting, gathers, opens
+from tocsin.core.storm import CANARY, DIGEST, FULL, Waiting, ends, gathers, opens
 from tocsin.store.batch import OutboxOutcome
 from tocsin.store.outbox import Place
 
@@ -28,7 +28,7 @@ class Queue:
         alone = sum(queue[0].subject == CANARY for queue in self._subjects)
         digest = any(queue[0].subject == DIGEST for queue in self._subjects)
         return Waiting(
-            count=min(len(rows), FULL), openings=sum(map(opens, rows)), alone=alone,
+            count=min(len(rows), FULL), openings=sum(map(opens, rows)), ends=sum(map(ends, rows)), alone=alone,
             oldest=min((row.created_at for row in rows), default=None),
             digest="due" if digest else "held" if self._held else None,
         )  # fmt: skip

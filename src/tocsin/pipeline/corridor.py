@@ -101,7 +101,7 @@ class Corridor:
         acknowledge links are signed with (none: there are none), `reach` how the probes of other places are reached."""
         lag, live = LagMeter(), Live()
         lag.pulse = Pulse("lag meter", "the event loop has not been measured", SILENT_S, lag.now)
-        watchlist = Watchlist(store, clock, location, reach)
+        watchlist = Watchlist(store, clock, location, reach, mails=smtp_url is not None)
         judgement = Judgement(watchlist, base_url)
         intake = Intake(store, watchlist, judgement, live, clock)
         self_test = SelfTest(partial(checks.run, net=net, clock=clock), anchors, clock)

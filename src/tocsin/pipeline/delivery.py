@@ -21,7 +21,7 @@ from tocsin.clock import Clock, new_id, rest
 from tocsin.core import digest as digests
 from tocsin.core.alert import Channel, Message, OutboxRow, test_message
 from tocsin.core.backoff import backoff_s
-from tocsin.core.storm import CANARY, DIGEST, Decision, Waiting, decide, opens
+from tocsin.core.storm import CANARY, DIGEST, Decision, Waiting, decide, ends, opens
 from tocsin.errors import DeliveryFailed, StoreUnavailable
 from tocsin.net import Net
 from tocsin.notifiers import Receipt
@@ -290,6 +290,7 @@ class Delivery:
         kept = await self._store.gather(gathered)
         self.afloat.gathered(gathered, spooled=kept == "spooled")
         self.pacing.opened(place, now, sum(map(opens, rows)))
+        self.pacing.ended(place, now, sum(map(ends, rows)))
         ref = storm.ref if storm is not None else None
         self.pacing.gathered(place, Storm(now, name, gathered.row.key, ref, lines))
         telemetry.digests.inc()
@@ -321,9 +322,10 @@ class Delivery:
             return
         late_s = (self._clock.now() - row.created_at).total_seconds()
         message = replace(row.message, late_s=round(late_s, 1)) if late_s > LATE_S else row.message
-        receipt, took_ms, failure = await self._attempt(
-            channel, self.links.onto(row, message), await self._earlier(row)
-        )
+        earlier = await self._earlier(row)
+        if ends(row) and earlier is None and row.attempts == 0:
+            self.pacing.ended((row.workspace_id, row.channel_id), self._clock.now())
+        receipt, took_ms, failure = await self._attempt(channel, self.links.onto(row, message), earlier)
         outcome = "sent" if failure is None else "permanent" if failure.permanent else "failed"
         telemetry.notifications.labels(channel.type, outcome).inc()
         if failure is None:

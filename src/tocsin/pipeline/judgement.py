@@ -21,7 +21,7 @@ from tocsin.core.coverage import NAME as EVERYTHING
 from tocsin.core.coverage import SUBJECT as COVERAGE
 from tocsin.core.coverage import Sight, coverage, coverage_terms
 from tocsin.core.dependency import Held
-from tocsin.core.escalation import reach_of
+from tocsin.core.escalation import Reach, reach_of
 from tocsin.core.evidence import evidence
 from tocsin.core.finding import Hush, Terms, finding_of, terms_of
 from tocsin.core.follow import Case, follow
@@ -220,9 +220,11 @@ class Judgement:
         rows: Sequence[OutboxRow] = ()
         if step.transitions:
             telling = self._watchlist.telling(terms.workspace_id)
-            targets = _targets(step, terms)
-            rows = rows_for(step, terms, what, telling.hearers, now, base_url=self._base_url, targets=targets)
-            incident = remembering(incident, step.transitions, terms, telling.hearers, targets)
+            reached = _reached(step, terms)
+            heard = {number: found.ids for number, found in reached.items()}
+            asked = {number: found.ids + found.vain for number, found in reached.items()}
+            rows = rows_for(step, terms, what, telling.hearers, now, base_url=self._base_url, targets=asked)
+            incident = remembering(incident, step.transitions, terms, telling.hearers, heard)
         opens = incident.open and (before is None or not before.open)
         self._watchlist.put_incident(incident, terms.workspace_id, terms.subject)
         draft.incidents.append(IncidentChange(incident=incident, entries=step.entries, opens=opens))
@@ -316,10 +318,10 @@ def _foremost(leaning: Held | None, window: Hush | None) -> Hush | None:
     return window if window is not None or leaning is None else leaning.hush
 
 
-def _targets(step: Step, terms: Terms) -> dict[int, tuple[str, ...]]:
+def _reached(step: Step, terms: Terms) -> dict[int, Reach]:
     """Whom the steps of the escalation policy among these transitions tell."""
     steps = {t.step: reach_of(terms.reach, t.step) for t in step.transitions if t.what == "step"}
-    return {number: found.ids for number, found in steps.items() if found is not None}
+    return {number: found for number, found in steps.items() if found is not None}
 
 
 def _said(verdict: Verdict) -> tuple[str, bool, bool]:

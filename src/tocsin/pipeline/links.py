@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from msgspec.structs import replace
 
-from tocsin.core.alert import Event, Message, OutboxRow
+from tocsin.core.alert import Event, Item, Message, OutboxRow
 from tocsin.core.link import Link, read_token, token_of
 from tocsin.core.result import micros
 
@@ -21,13 +23,25 @@ class Links:
         self._base_url, self._key = base_url.rstrip("/"), key
 
     def onto(self, row: OutboxRow, message: Message) -> Message:
-        """The message with a link of its receiver's own, when it asks somebody to act. It is made when it is sent: in
-        the database there is none that works."""
-        if not (self._base_url and self._key) or message.event not in _ASKING or row.incident_id is None:
+        """The message with a link of its receiver's own, when it asks somebody to act, or with one for each such line of a
+        digest. It is made when it is sent: in the database there is none that works."""
+        if not (self._base_url and self._key):
             return message
-        link = Link(row.workspace_id, row.incident_id, micros(message.at), row.channel_id)
-        url = f"{self._base_url}{PATH}{token_of(self._key, link)}"
+        if message.items:
+            return replace(message, items=tuple(self._onto_item(row, message, item) for item in message.items))
+        if message.event not in _ASKING or row.incident_id is None:
+            return message
+        url = self._url(row, row.incident_id, message.at)
         return replace(message, acknowledge_url=url, text=f"{message.text}\nAcknowledge: {url}")
+
+    def _onto_item(self, row: OutboxRow, digest: Message, item: Item) -> Item:
+        if item.event not in _ASKING or item.incident_id is None:
+            return item
+        return replace(item, acknowledge_url=self._url(row, item.incident_id, item.at or digest.at))
+
+    def _url(self, row: OutboxRow, incident_id: str, at: datetime) -> str:
+        link = Link(row.workspace_id, incident_id, micros(at), row.channel_id)
+        return f"{self._base_url}{PATH}{token_of(self._key, link)}"
 
     def read(self, token: str) -> Link | None:
         """What a link says, None when we did not make it."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from tocsin.core.digest import Lines
-from tocsin.core.storm import AT_ONCE, BURST, CALM, MINUTE, MOST_A_MINUTE, SPELL, Pace
+from tocsin.core.storm import AT_ONCE, BURST, CALM, END, MINUTE, MOST_A_MINUTE, OPENINGS, SPELL, Pace
 
 Place = tuple[str, str]
 
@@ -29,6 +29,8 @@ class Storm:
 class _Track:
     left: deque[datetime] = field(default_factory=lambda: deque(maxlen=2 * MOST_A_MINUTE))
     openings: deque[datetime] = field(default_factory=lambda: deque(maxlen=BURST + 1))
+    ends: deque[datetime] = field(default_factory=lambda: deque(maxlen=BURST + 1))
+    edits: bool = False
     storm: Storm | None = None
     rests_until: datetime | None = None
 
@@ -48,6 +50,8 @@ class Pacing:
         return Pace(
             left=tuple(at for at in track.left if now - MINUTE < at <= now),
             openings=sum(now - SPELL < at <= now for at in track.openings),
+            ends=sum(now - SPELL < at <= now for at in track.ends),
+            edits=track.edits,
             digest_at=None if track.storm is None else track.storm.at,
             busy=self.busy[place],
             rests_until=track.rests_until if _soon(track.rests_until, now) else None,
@@ -60,6 +64,10 @@ class Pacing:
     def opened(self, place: Place, at: datetime, count: int = 1) -> None:
         """So many openings are told to a channel, in one message or several."""
         self._track(place).openings.extend([at] * min(count, BURST + 1))
+
+    def ended(self, place: Place, at: datetime, count: int = 1) -> None:
+        """So many ends are told to a channel, in one message or several, none of them in place of an earlier one."""
+        self._track(place).ends.extend([at] * min(count, BURST + 1))
 
     def rests(self, place: Place, until: datetime) -> None:
         """The other side asked to be left alone until then."""
@@ -77,8 +85,9 @@ class Pacing:
         self._track(place).storm = storm
 
     def told(self, place: Place, key: str, ref: str | None) -> None:
-        """A digest was taken; without a `ref` it cannot be edited, and its lines need no keeping."""
-        storm = self._track(place).storm
+        """A message was taken; without a `ref` it cannot be edited, and the lines of a digest need no keeping."""
+        track = self._track(place)
+        track.edits, storm = ref is not None, track.storm
         if storm is not None and storm.key == key:
             storm.ref = ref
             if ref is None:
@@ -98,12 +107,14 @@ class Pacing:
         """How many more may be on their way."""
         return AT_ONCE - self.busy[place]
 
-    def recall(self, attempts: Iterable[tuple[Place, datetime, bool]]) -> None:
+    def recall(self, attempts: Iterable[tuple[Place, datetime, str]]) -> None:
         """Take in what was sent before the start, newest first."""
-        for place, at, opening in reversed(list(attempts)):
+        for place, at, event in reversed(list(attempts)):
             self.left(place, at)
-            if opening:
+            if event in OPENINGS:
                 self.opened(place, at)
+            elif event == END:
+                self.ended(place, at)
 
     def _track(self, place: Place) -> _Track:
         return self._tracks.setdefault(place, _Track())

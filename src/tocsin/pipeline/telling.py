@@ -19,13 +19,15 @@ from tocsin.core.rule import AlertRule
 from tocsin.store import Session
 
 T = TypeVar("T")
+UNMAILED = "cannot be mailed: this server has no mail server (its operator can set TOCSIN_SMTP_URL)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Telling:
-    """All of one workspace, as of its last change. `people` are channels that reach its members by e-mail; `viewers` are
-    the ids of those who may only look."""
+    """All of one workspace, as of its last change. `people` are channels that reach its members by e-mail (`mails`: there
+    is a mail server for that); `viewers` are the ids of those who may only look."""
 
+    mails: bool = True
     channels: tuple[Channel, ...] = ()
     people: tuple[Channel, ...] = ()
     viewers: frozenset[str] = frozenset()
@@ -60,6 +62,7 @@ class Telling:
     def reached_by(self, step: EscalationStep, now: datetime) -> Reach:
         """Whom a step tells now: its channels, its people, and who is on duty in its schedules."""
         able = {channel.id: channel.name for channel in self.hearers if channel.enabled}
+        mute = {} if self.mails else {channel.id: able.pop(channel.id) for channel in self.people}
         wanted = [(id, "a channel that is gone or switched off") for id in step.channels]
         wanted += [(PERSON + person, "somebody who is no member any more") for person in step.people]
         lacks: list[str] = []
@@ -70,13 +73,15 @@ class Telling:
                 lacks.append(f"nobody is on duty in “{schedule.name}”")
             else:
                 wanted.append((PERSON + person, f"who is on duty in “{schedule.name}” is no member any more"))
-        lacks = [*(what for id, what in wanted if id not in able), *lacks]
+        said = [f"{mute[id]} {UNMAILED}" if id in mute else what for id, what in wanted if id not in able]
         ids = tuple(dict.fromkeys(id for id, _ in wanted if id in able))
-        return Reach(ids=ids, names=tuple(able[id] for id in ids), lacks=tuple(dict.fromkeys(lacks)))
+        vain = tuple(dict.fromkeys(id for id, _ in wanted if id in mute))
+        lacking = tuple(dict.fromkeys([*said, *lacks]))
+        return Reach(ids=ids, names=tuple(able[id] for id in ids), lacks=lacking, vain=vain)
 
 
-def read_telling(s: Session) -> dict[str, Telling]:
-    """Of every workspace the session may see."""
+def read_telling(s: Session, *, mails: bool) -> dict[str, Telling]:
+    """Of every workspace the session may see. `mails`: members can be mailed."""
     parts: dict[str, dict[str, Any]] = defaultdict(dict)
     for name, things in (
         ("channels", s.channels.all()),
@@ -93,7 +98,7 @@ def read_telling(s: Session) -> dict[str, Telling]:
         parts[workspace_id]["viewers"] = frozenset(one.user_id for one in group if one.role == "VIEWER")
     for workspace_id, settled in s.preferences.all().items():
         parts[workspace_id]["preferences"] = settled
-    return {workspace_id: Telling(**known) for workspace_id, known in parts.items()}
+    return {workspace_id: Telling(mails=mails, **known) for workspace_id, known in parts.items()}
 
 
 def _by_workspace(things: Iterable[Any]) -> dict[str, list[Any]]:

@@ -31,10 +31,12 @@ class Watchlist:
 
     `incidents`: by (workspace, subject) the newest incident of every subject that is not a monitor's verdict. `family`:
     which of them depend on which. `roster`: the
-    workspaces' own locations."""
+    workspaces' own locations. `mails`: there is a mail server that reaches members."""
 
-    def __init__(self, store: Store, clock: Clock, home: str, reach: Reach | None = None) -> None:
-        self._store, self._clock, self.home = store, clock, home
+    def __init__(
+        self, store: Store, clock: Clock, home: str, reach: Reach | None = None, *, mails: bool = True
+    ) -> None:
+        self._store, self._clock, self.home, self._mails = store, clock, home, mails
         self.roster = Roster(home, reach or Nowhere())
         self._watched: dict[str, Watched] = {}
         self._telling: dict[str, Telling] = {}
@@ -99,7 +101,8 @@ class Watchlist:
         """Read everything from the store."""
         known, telling, others, probes = await self._store.everything().read(
             lambda s: (
-                read_known(s, s.monitors.all()), read_telling(s), s.incidents.latest_of_others(), s.probes.list()
+                read_known(s, s.monitors.all()), read_telling(s, mails=self._mails),
+                s.incidents.latest_of_others(), s.probes.list(),
             )
         )  # fmt: skip
         self.roster.put(probes)
@@ -146,7 +149,7 @@ class Watchlist:
     async def load_telling(self, workspace_id: str) -> None:
         """Read again what the workspace wrote down of telling; each of its monitors is judged anew when it is next
         heard of."""
-        telling = await self._store.of(workspace_id).read(read_telling)
+        telling = await self._store.of(workspace_id).read(lambda s: read_telling(s, mails=self._mails))
         self._telling[workspace_id] = telling.get(workspace_id, Telling())
         self._seat(self.of(workspace_id))
 

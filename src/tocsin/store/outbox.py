@@ -12,7 +12,7 @@ from msgspec import Struct
 from tocsin.core.alert import PERSON, Message, OutboxRow
 from tocsin.core.digest import Gathered
 from tocsin.core.result import from_micros, micros
-from tocsin.core.storm import CANARY, CROWD, DIGEST, FULL, OPENINGS, Waiting
+from tocsin.core.storm import CANARY, CROWD, DIGEST, END, FULL, OPENINGS, Waiting
 from tocsin.store.batch import OutboxOutcome
 from tocsin.store.cursor import read_cursor, write_cursor
 
@@ -134,8 +134,10 @@ class Outbox:
             "o.channel_id = ? AND o.subject = ? ORDER BY o.rank, o.n LIMIT 1",
             *place, DIGEST,
         )  # fmt: skip
+        events = [event_of(row[1]) for row in told]
         return Waiting(
-            count=count, openings=sum(event_of(row[1]) in OPENINGS for row in told), alone=len(first) - len(told),
+            count=count, openings=sum(event in OPENINGS for event in events), ends=events.count(END),
+            alone=len(first) - len(told),
             oldest=min((from_micros(row[2]) for row in told), default=None),
             digest=None if digest is None else "due" if digest[0] <= at and (digest[1] or 0) <= at else "held",
         )  # fmt: skip
@@ -361,15 +363,15 @@ class Outbox:
         )  # fmt: skip
         return [row_of(row) for row in rows]
 
-    def left_since(self, since: datetime) -> list[tuple[Place, datetime, bool]]:
-        """The latest attempts, newest first: for which channel, when, and whether it was an opening."""
+    def left_since(self, since: datetime) -> list[tuple[Place, datetime, str]]:
+        """The latest attempts, newest first: for which channel, when, and what was told."""
         where, values = self._s.mine("a.workspace_id")
         rows = self._s.rows(
             "SELECT o.workspace_id, o.channel_id, a.at, o.message FROM attempts a JOIN outbox o ON o.workspace_id = "
             f"a.workspace_id AND o.key = a.key WHERE {where} ORDER BY a.n DESC LIMIT ?",
             *values, _LATEST,
         )  # fmt: skip
-        return [((r[0], r[1]), from_micros(r[2]), event_of(r[3]) in OPENINGS) for r in rows if r[2] >= micros(since)]
+        return [((r[0], r[1]), from_micros(r[2]), event_of(r[3])) for r in rows if r[2] >= micros(since)]
 
     def expire(self, before: datetime) -> int:
         """How many finished messages older than this were forgotten."""

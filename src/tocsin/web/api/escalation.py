@@ -16,11 +16,12 @@ from tocsin.core.escalation import EscalationPolicy, EscalationStep
 from tocsin.core.plain import found
 from tocsin.core.result import iso
 from tocsin.core.shape import Help, Length, Name, Range
+from tocsin.core.wording import listed
 from tocsin.errors import Conflict, Invalid, NotFound, Problem
-from tocsin.pipeline.telling import Telling
+from tocsin.pipeline.telling import UNMAILED, Telling
 from tocsin.web.api import records
 from tocsin.web.api.given import some_of
-from tocsin.web.api.on_call import hole_words
+from tocsin.web.api.on_call import hole_words, people_of
 from tocsin.web.parts import Parts
 
 _SHORTEST_ROUND_S = 60
@@ -97,15 +98,16 @@ def used_by(parts: Parts, who: Principal, id: str) -> list[dict[str, str]]:
 
 def warnings(parts: Parts, who: Principal, policy: EscalationPolicy) -> list[str]:
     """What may keep a step from reaching anybody, in words."""
-    telling, now, said = telling_of(parts, who), parts.clock.now(), list[str]()
+    telling, now, people = telling_of(parts, who), parts.clock.now(), people_of(parts, who)
+    said: list[str] = []
     for n, step in enumerate(policy.steps, 1):
         lacks = telling.reached_by(replace(step, schedules=()), now).lacks
         schedules = [telling.schedules.get(id) for id in step.schedules]
-        lacks += tuple("a schedule that is gone" if s is None else hole_words(s, now) or "" for s in schedules)
+        lacks += tuple("a schedule that is gone" if s is None else hole_words(s, people, now) or "" for s in schedules)
+        turns = {p for s in schedules if s is not None for rotation in s.rotations for p in rotation.people}
+        mute = [] if telling.mails else sorted({people[p] for p in turns if p in people and p not in step.people})
+        lacks += (f"{listed(tuple(mute))} {UNMAILED}",) if mute else ()
         said += [f"step {n}: {lack}" for lack in lacks if lack]
-    people = any(step.people or step.schedules for step in policy.steps)
-    if people and parts.settings["SMTP_URL"] is None:
-        said.append("members cannot be reached: this server has no mail server (its operator can set TOCSIN_SMTP_URL)")
     return said
 
 

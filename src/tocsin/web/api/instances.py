@@ -19,9 +19,20 @@ if TYPE_CHECKING:
     from tocsin.cluster.instance import Cluster
 
 
+class CertificateOut(Struct, frozen=True, kw_only=True):
+    """What an instance registered with: whose certificate it is, who vouches for it, its SHA-256, its end."""
+
+    subject: str
+    issuer: str
+    fingerprint: str
+    not_after: str
+
+
 class InstanceOut(Struct, frozen=True, kw_only=True):
     """An instance. `kind`: voter, witness, observer, or new (registered just now); `entry`: up to where it has the control
-    log; `here`: it is the one that answers. Only the primary knows how the others are: elsewhere `status` is unknown."""
+    log; `here`: it is the one that answers. Only the primary knows how the others are: elsewhere `status` is unknown.
+    `fingerprint` is the SHA-256 of the certificate of its sync API; `certificate` what it registered with, null when it knew
+    the shared secret."""
 
     id: str
     name: str
@@ -37,6 +48,8 @@ class InstanceOut(Struct, frozen=True, kw_only=True):
     system_info: dict[str, Any]
     epoch: int
     here: bool
+    fingerprint: str | None
+    certificate: CertificateOut | None
     entry: int | None
     last_heartbeat_s: float | None
     report: dict[str, Any] | None
@@ -112,7 +125,8 @@ async def visible(parts: Parts) -> tuple[list[dict[str, Any]], dict[str, Any] | 
     alone: dict[str, Any] = {
         "id": "", "name": parts.settings["INSTANCE_NAME"] or "this server", "location": parts.settings["LOCATION"],
         "role": "standalone", "status": "active", "votes": True, "kind": "voter", "failover_order": 0, "sync_url": None,
-        "web_url": None, "version": __version__, "system_info": {}, "epoch": 0, "here": True, "entry": None,
+        "web_url": None, "version": __version__, "system_info": {}, "epoch": 0, "here": True, "fingerprint": None,
+        "certificate": None, "entry": None,
         "last_heartbeat_s": 0.0, "report": None, "created_at": None,
     }  # fmt: skip
     return [alone], None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -19,8 +19,9 @@ from tocsin.core.plain import found
 from tocsin.core.result import iso
 from tocsin.core.rhythm import is_zone
 from tocsin.core.shape import Help, Length, Name
+from tocsin.core.wording import listed
 from tocsin.errors import Conflict, Invalid, NotFound, Problem
-from tocsin.pipeline.telling import Telling
+from tocsin.pipeline.telling import UNMAILED, Telling
 from tocsin.store import Session
 from tocsin.web.api import records
 from tocsin.web.api.given import some_of, twice
@@ -63,15 +64,17 @@ class ScheduleList(Struct, frozen=True, kw_only=True):
 
 
 class OnDuty(Struct, frozen=True, kw_only=True):
-    """Who has to answer now; nulls when nobody has to."""
+    """Who has to answer now; nulls when nobody has to. `warning`: why that does not reach anybody."""
 
     person: str | None
     email: str | None
     until: str | None
+    warning: str | None
 
 
 class ShiftOut(Struct, frozen=True, kw_only=True):
-    """One stretch with the same answer. `rotation`: its place in the schedule, null for an override or nobody."""
+    """One stretch with the same answer; no person for whom is no member any more. `rotation`: its place in the schedule,
+    null for an override or nobody."""
 
     starts_at: str
     ends_at: str
@@ -136,9 +139,9 @@ def schedule_json(parts: Parts, who: Principal, schedule: OnCallSchedule) -> dic
     """A schedule as JSON data."""
     data = shape.dump(schedule)
     return {name: data[name] for name in ("id", *ScheduleIn.__struct_fields__)} | {
-        "on_duty": on_duty(schedule, parts.clock.now()), "warnings": warnings(parts, who, schedule),
-        "used_by": used_by(parts, who, schedule.id), "created_at": iso(schedule.created_at),
-        "updated_at": iso(schedule.updated_at), "version": schedule.version,
+        "on_duty": present(people_of(parts, who), on_duty(schedule, parts.clock.now())),
+        "warnings": warnings(parts, who, schedule), "used_by": used_by(parts, who, schedule.id),
+        "created_at": iso(schedule.created_at), "updated_at": iso(schedule.updated_at), "version": schedule.version,
     }  # fmt: skip
 
 
@@ -154,16 +157,36 @@ def used_by(parts: Parts, who: Principal, id: str) -> list[dict[str, str]]:
 
 def warnings(parts: Parts, who: Principal, schedule: OnCallSchedule) -> list[str]:
     """What may leave it without anybody who answers, in words."""
-    hole, people = hole_words(schedule, parts.clock.now()), people_of(parts, who)
+    now, people = parts.clock.now(), people_of(parts, who)
+    hole = hole_words(schedule, people, now)
     named = {person for rotation in schedule.rotations for person in rotation.people}
+    named |= {override.person for override in schedule.overrides if override.ends_at > now}
     gone = len(named - set(people))
     said = [] if hole is None else [hole]
-    return said + ([f"{gone} of its people are no members any more"] if gone else [])
+    said += [f"{gone} of its people {'is no member' if gone == 1 else 'are no members'} any more"] if gone else []
+    mute = [] if telling_of(parts, who).mails else sorted(people[person] for person in named & set(people))
+    return [*said, *([f"{listed(tuple(mute))} {UNMAILED}"] if mute else [])]
 
 
-def hole_words(schedule: OnCallSchedule, now: datetime) -> str | None:
-    """The first hole of the coming two weeks in words, None when there is none."""
-    hole = first_hole(schedule, now, now + HOLES_WITHIN)
+def unheard(parts: Parts, who: Principal, person: str | None) -> str | None:
+    """Why somebody on duty would not hear of anything, None when nothing is known against it."""
+    people = people_of(parts, who)
+    if person is None:
+        return "nobody is on duty"
+    if person not in people:
+        return "whose turn it is, is no member any more"
+    return None if telling_of(parts, who).mails else f"{people[person]} {UNMAILED}"
+
+
+def present(people: Mapping[str, str], person: str | None) -> str | None:
+    """That person, while a member."""
+    return person if person in people else None
+
+
+def hole_words(schedule: OnCallSchedule, people: Mapping[str, str], now: datetime) -> str | None:
+    """The first hole of the coming two weeks in words, None when there is none. Where somebody who is no member any more
+    would be on duty, nobody is."""
+    hole = first_hole(schedule, now, now + HOLES_WITHIN, people)
     if hole is None:
         return None
     zone = ZoneInfo(schedule.time_zone)
@@ -305,7 +328,7 @@ def shifts_json(parts: Parts, who: Principal, found: Sequence[Shift]) -> list[di
     people = people_of(parts, who)
     return [
         {
-            "starts_at": iso(s.starts_at), "ends_at": iso(s.ends_at), "person": s.person,
+            "starts_at": iso(s.starts_at), "ends_at": iso(s.ends_at), "person": present(people, s.person),
             "email": people.get(s.person or ""), "rotation": s.rotation,
         }
         for s in found
@@ -315,9 +338,11 @@ def shifts_json(parts: Parts, who: Principal, found: Sequence[Shift]) -> list[di
 async def _now(call: Call) -> Reply:
     now = call.now.astimezone(UTC)
     (first, *_) = preview(call.parts, call.who, call.path["id"], now, now + HOLES_WITHIN)
-    email = people_of(call.parts, call.who).get(first.person or "")
+    people = people_of(call.parts, call.who)
+    person = present(people, first.person)
     until = iso(first.ends_at) if first.ends_at < now + HOLES_WITHIN else None
-    return Reply(data={"person": first.person, "email": email, "until": until})
+    warning = unheard(call.parts, call.who, first.person)
+    return Reply(data={"person": person, "email": people.get(person or ""), "until": until, "warning": warning})
 
 
 async def _shifts(call: Call) -> Reply:

@@ -47,6 +47,7 @@ class Line:
     behind: int
     report: dict[str, Any] | None
     machine: str
+    proof: str
 
 
 async def index(call: Call) -> Reply:
@@ -69,6 +70,8 @@ async def _page(call: Call, *, did: str = "", said: str = "", error: str = "", s
         cluster=cluster, says=_says(lines, cluster), lead=_lead(lines, cluster), stays=_stays(cluster),
         drafts=instances.drafts(call.parts, call.who) if frame.is_admin else [],
         here=next(line for line in lines if line.here), secret=settings["SYNC_SECRET"] is not None,
+        certificates=settings["SYNC_CLIENT_CA"] is not None,
+        fingerprint=next((row["fingerprint"] for row in items if cluster and row["id"] == cluster["primary"]), None),
         sync_url=next((row["sync_url"] for row in items if cluster and row["id"] == cluster["primary"]), None),
     )  # fmt: skip
 
@@ -95,8 +98,19 @@ def _line(place: int, row: dict[str, Any], cluster: dict[str, Any] | None) -> Li
         here=row["here"], kind=_KINDS[row["kind"]],
         takes_over=row["kind"] == "voter" and row["status"] == "active", entry=entry,
         heard="here" if row["here"] else "" if ago is None else words.span(ago), report=row["report"], machine=machine,
+        proof=_proof(row["certificate"]),
         behind=0 if cluster is None or entry is None else max(0, cluster["entry"] - entry),
     )  # fmt: skip
+
+
+def _proof(certificate: dict[str, Any] | None) -> str:
+    """What an instance registered with, in words."""
+    if certificate is None:
+        return ""
+    return (
+        f"certificate {certificate['subject']} of {certificate['issuer']}, SHA-256 {certificate['fingerprint'][:16]}…,"
+        f" until {certificate['not_after'][:10]}"
+    )
 
 
 def _says(lines: list[Line], cluster: dict[str, Any] | None) -> str:

@@ -54,7 +54,8 @@ def _row(call: Call, schedule: OnCallSchedule, people: Mapping[str, str]) -> dic
     first = shifts(schedule, now, now + AHEAD)[0]
     return {
         "schedule": schedule,
-        "who": people.get(first.person or "", "") if first.person else "",
+        "who": people.get(first.person or "", ""),
+        "unheard": on_call.unheard(call.parts, call.who, first.person),
         "until": first.ends_at if first.ends_at < now + AHEAD else None,
         "warnings": on_call.warnings(call.parts, call.who, schedule),
     }
