@@ -49,11 +49,11 @@ async def shows(one: Server, monitor: str, wanted: str) -> bool:
     return status == 200 and data["verdict"] == wanted
 
 
-def end(one: Server) -> None:
+async def end(one: Server) -> None:
     """Stop it as an operator does."""
     one.send(signal.SIGTERM)
     assert one.process is not None
-    one.process.wait(20)
+    await asyncio.to_thread(one.process.wait, 30)  # what it watches and tells is served here meanwhile
 
 
 async def joining(one: Server, first: Server, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
@@ -86,7 +86,7 @@ async def test_a_server_that_stood_alone_begins_a_cluster_with_all_it_has(tmp_pa
         await set_up(a, FIRST)
         monitor = await watch(a, target, sink, "Shop")
         known = await a.results(monitor)
-        end(a)
+        await end(a)
         a.more = {}
         await a.start()
         await until(a.leads, 30, "it to lead")
@@ -111,7 +111,7 @@ async def test_a_server_joins_with_all_it_has(tmp_path: Path) -> None:
         await until(lambda: told(sink, 1), 30, "the outage to be told")
         (incident,) = (await b.call("GET", "/api/v1/incidents?open=true"))["items"]
         known = await b.results(monitor)
-        end(b)
+        await end(b)
 
         said = await joining(b, a, "--look")
         assert said.returncode == 0, said.stderr
@@ -162,7 +162,7 @@ async def test_it_is_killed_in_the_middle_and_joins_all_the_same(tmp_path: Path)
         await set_up(b, FIRST | {"workspace": "Second"})
         monitor = await watch(b, target, sink, "Shop")
         known = await b.results(monitor)
-        end(b)
+        await end(b)
 
         refused = await joining(b, a, **by)
         assert refused.returncode == 1
@@ -202,13 +202,13 @@ async def test_a_server_that_nobody_answers_goes_on_alone_and_joins_later(tmp_pa
         b = group.one("b")
         await set_up(b, BOB)
         monitor = await watch(b, target, sink, "Shop")
-        end(b)
+        await end(b)
         assert (await joining(b, a)).returncode == 0
         a.kill()
         await b.start()
         assert await shows(b, monitor, "up"), "as before"
         assert "cluster.goes_on_alone" in b.said()
-        end(b)
+        await end(b)
         await a.start()
         await until(a.leads, 30, "it to lead")
         await b.start()
