@@ -12,6 +12,7 @@ from typing import Any
 from tocsin.core.alert import Channel, Message, OutboxRow
 from tocsin.core.consensus import LocationState, Verdict, VerdictValue
 from tocsin.core.escalation import EscalationPolicy, EscalationStep
+from tocsin.core.host import Host
 from tocsin.core.incident import Incident
 from tocsin.core.maintenance import Window
 from tocsin.core.monitor import Monitor
@@ -256,5 +257,6 @@ def records() -> dict[str, Any]:
         "alert_rules": AlertRule(**known, scope=scope, condition=OnFailures(count=3)),
         "maintenance_windows": Window(**known, scope=scope, starts_at=START, duration_s=3600),
         "escalation_policies": EscalationPolicy(**known, steps=(step,)),
+        "hosts": Host(**known, tags=("t",)),
         "on_call_schedules": OnCallSchedule(**known, rotations=(Rotation(people=("alice",), starts_at=START),)),
     }

@@ -45,6 +45,10 @@ probes_denied = Counter(
     "tocsin_probes_denied_total", "Probes that were not let in: keys and join tokens that do not count", ["cause"],
     registry=REGISTRY,
 )  # fmt: skip
+agents_denied = Counter(
+    "tocsin_agents_denied_total", "Agents that were not let in or not listened to", ["cause"], registry=REGISTRY
+)
+agent_samples = Counter("tocsin_agent_samples_total", "Values that agents brought", registry=REGISTRY)
 probes_lost = Gauge("tocsin_probes_lost", "Locations whose probe is lost", registry=REGISTRY)
 probe_seconds = Histogram(
     "tocsin_probe_seconds", "Time a probe took to say how it is", registry=REGISTRY,

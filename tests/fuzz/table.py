@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from fuzz import clusters, edge, probes, pure, spoken, windows
+from fuzz import agent_end, agents, clusters, edge, hosts, probes, pure, spoken, windows
 
-PARSERS = (*pure.PARSERS, *edge.PARSERS, *spoken.PARSERS, *windows.PARSERS, *probes.PARSERS, *clusters.PARSERS)
+PARSERS = (
+    *pure.PARSERS,
+    *edge.PARSERS,
+    *spoken.PARSERS,
+    *windows.PARSERS,
+    *probes.PARSERS,
+    *clusters.PARSERS,
+    *hosts.PARSERS,
+    *agents.PARSERS,
+    *agent_end.PARSERS,
+)
 
 FOUND: tuple[tuple[str, bytes], ...] = (
     ("cookie", b"sid=; Expires=Thu, 01-Jan-197333333330 00:00:00 GMT\n"),

@@ -30,12 +30,18 @@ from store.conftest import keep_monitor
 from store.test_accounts import a_key, a_session, an_invitation
 from tocsin.core.account import Preferences
 from tocsin.core.digest import fallback_key, gather
+from tocsin.core.host import AgentKey, EnrolmentKey
 from tocsin.core.incident import Entry
 from tocsin.core.notice import Notice
+from tocsin.core.sample import Service
 from tocsin.errors import Denied, Invalid, NotFound, TocsinError
 from tocsin.store import Session, Store
+from tocsin.store.agents import HostConfig
 from tocsin.store.batch import Batch, IncidentChange, OutboxOutcome, StateChange, VerdictChange
+from tocsin.store.heartbeats import Said
 from tocsin.store.records import Records
+from tocsin.store.samples import Looked
+from tocsin.store.stand_ins import Stuck
 
 replace = msgspec.structs.replace
 FAR = timedelta(days=400)
@@ -59,6 +65,15 @@ class World:
         self.carried = [replace(self.row, key=key) for key in self.digest.keys]
         self.probe, self.key_of_probe = a_probe(id="p"), a_pass("p")
         self.join = a_pass("p", kind="join", hash="j" * 64, expires_at=at(900))
+        self.agent_key = AgentKey(workspace_id="ws", host_id="r", hash="h" * 64, prefix="tag_", created_at=START)
+        self.enrolment = EnrolmentKey(
+            id="e", workspace_id="ws", name="e", prefix="ten_", key_hash="b" * 64, host_id="r", created_at=START
+        )
+        self.host_config = HostConfig(
+            workspace_id="ws", host_id="r", monitors=[{"type": "system"}], version=1, digest="d"
+        )
+        self.looked = Looked(1, 1_700_000_000, ["cpu.used_percent"], [1.0])
+        self.thing = Service(kind="unit", name="nginx", state="active")
         self.notice = Notice(workspace_id="ws", mark="m", kind="channel.disabled", at=START, text="off")
 
     async def fill(self, store: Store) -> None:
@@ -89,6 +104,11 @@ class World:
         await ws.write(lambda s: s.notices.put(self.notice))
         await ws.write(lambda s: s.probes.add(self.probe))
         await ws.write(lambda s: (s.probes.let_in(self.key_of_probe), s.probes.let_in(self.join)))
+        await ws.write(lambda s: (s.agent_keys.let_in(self.agent_key), s.enrolment_keys.add(self.enrolment)))
+        await ws.write(lambda s: s.host_configs.put(self.host_config))
+        await ws.write(lambda s: s.samples.take(("ws", "r"), "one", [self.looked], 10), local=True)
+        await ws.write(lambda s: s.host_states.take(("ws", "r"), "systemd", [self.thing], START), local=True)
+        await ws.write(lambda s: s.heartbeats.note(("ws", "r"), Said(), START, 75), local=True)
         await store.move_tail()
         await store.commit(Batch(id="c", results=(results[0],)))
 
@@ -149,7 +169,7 @@ def reads(w: World) -> dict[str, Callable[[Session], Any]]:
         "outbox.oldest": lambda s: s.outbox.oldest(),
         "preferences.all": lambda s: s.preferences.all(),
         "preferences.of": lambda s: s.preferences.of("ws").failure_domains,
-        "stand_ins.lacking": lambda s: s.stand_ins.lacking(("ws", "c"), "c2", 0, 10),
+        "stand_ins.lacking": lambda s: s.stand_ins.lacking(("ws", "c"), "c2", Stuck(0, ("k",)), 10),
         "stand_ins.heard": lambda s: s.stand_ins.heard(w.end, "c2"),
         "outbox.places": lambda s: s.outbox.places(),
         "outbox.peek": lambda s: s.outbox.peek(("ws", "c"), at(9)),
@@ -160,6 +180,20 @@ def reads(w: World) -> dict[str, Callable[[Session], Any]]:
         "probes.get": lambda s: s.probes.get("p"),
         "probes.list": lambda s: s.probes.list(),
         "probes.by_hash": lambda s: s.probes.by_hash("a" * 64),
+        "agent_keys.of": lambda s: s.agent_keys.of("r"),
+        "agent_keys.by_hash": lambda s: s.agent_keys.by_hash("h" * 64),
+        "enrolment_keys.list": lambda s: s.enrolment_keys.list(),
+        "enrolment_keys.by_hash": lambda s: s.enrolment_keys.by_hash("b" * 64),
+        "host_configs.get": lambda s: s.host_configs.get("r"),
+        "samples.acked": lambda s: s.samples.acked("r", "one"),
+        "samples.metrics": lambda s: s.samples.metrics("r"),
+        "samples.read": lambda s: s.samples.read("r", ["cpu.used_percent"], 0, 2**31, 60),
+        "samples.latest": lambda s: s.samples.latest("r"),
+        "samples.waits_since": lambda s: s.samples.waits_since(("ws", "r")),
+        "host_states.list": lambda s: s.host_states.list("r"),
+        "host_states.changes": lambda s: s.host_states.changes("r"),
+        "heartbeats.list": lambda s: s.heartbeats.list("r"),
+        "heartbeats.newest": lambda s: s.heartbeats.newest(),
         "changes.list": lambda s: [c for c in s.changes.list()[0] if c.workspace_id == "ws"],
         **{f"{noun}.get": lambda s, noun=noun: getattr(s, noun).get("r") for noun in records()},
         **{f"{noun}.list": lambda s, noun=noun: getattr(s, noun).list() for noun in records()},
@@ -210,6 +244,20 @@ def writes(w: World) -> dict[str, Callable[[Session], Any]]:
         "probes.use": lambda s: s.probes.use("j" * 64, at(1)),
         "probes.retire": lambda s: s.probes.retire(replace(w.key_of_probe, created_at=at(9))),
         "probes.expire": lambda s: s.probes.expire(START + FAR),
+        "agent_keys.let_in": lambda s: s.agent_keys.let_in(replace(w.agent_key, hash="9" * 64)),
+        "agent_keys.use": lambda s: s.agent_keys.use(w.agent_key, at(9)),
+        "agent_keys.revoke": lambda s: s.agent_keys.revoke("r"),
+        "enrolment_keys.add": lambda s: s.enrolment_keys.add(replace(w.enrolment, id="e9", key_hash="9")),
+        "enrolment_keys.use": lambda s: s.enrolment_keys.use(w.enrolment, at(9)),
+        "enrolment_keys.delete": lambda s: s.enrolment_keys.delete("e"),
+        "host_configs.put": lambda s: s.host_configs.put(replace(w.host_config, version=2)),
+        "samples.take": lambda s: s.samples.take(("ws", "r"), "one", [w.looked._replace(seq=2)], 10),
+        "samples.move": lambda s: s.samples.move(("ws", "r"), {60: 1.0}),
+        "samples.expire": lambda s: s.samples.expire(START + FAR, 10),
+        "host_states.take": lambda s: s.host_states.take(("ws", "r"), "systemd", [], START),
+        "host_states.expire": lambda s: s.host_states.expire(START + FAR),
+        "heartbeats.note": lambda s: s.heartbeats.note(("ws", "r"), Said(), at(9), 75),
+        "heartbeats.expire": lambda s: s.heartbeats.expire(START + FAR),
         "channels.replace": lambda s: s.channels.replace(replace(w.channel, name="taken")),
         "channels.delete": lambda s: s.channels.delete("c"),
         "outbox.add": lambda s: s.outbox.add(replace(w.row, key="k9")),
@@ -254,7 +302,7 @@ def _membership() -> Any:
 _OF_NO_WORKSPACE = {
     "accounts.setup_done", "accounts.create_first", "accounts.add_user", "notes.get", "notes.set",
     "rollups.roll", "results.newest_at", "instances.all", "instances.get", "instances.put", "instances.remove",
-    "instances.add_token", "instances.has_token", "instances.revoke",
+    "instances.add_token", "instances.has_token", "instances.revoke", "host_configs.signing", "host_configs.keep_signing",
 }  # fmt: skip
 
 

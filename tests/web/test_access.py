@@ -192,7 +192,7 @@ async def test_fields_that_nobody_may_set_are_refused(alice: Alice) -> None:
 
 
 def test_every_route_says_who_may_call_it() -> None:
-    known = {"public", "self", "read", "operate", "write", "admin", "metrics"}
+    known = {"public", "self", "read", "operate", "write", "admin", "metrics", "enrol", "agent"}
     assert {r.permission for r in ROUTES} <= known
     assert len({(r.method, r.path) for r in ROUTES}) == len(ROUTES)
     assert [r.path for r in ROUTES if r.method != "GET" and r.permission == "read" and "ticket" not in r.path] == []

@@ -46,13 +46,13 @@ async def offer(cluster: Cluster, ask: Ask) -> Any:
     if not cluster.carrier.standing.leads:
         raise NotPrimary(primary=cluster.carrier.primary_url())
     cluster.registry.must_be_another(said, ask.client)
-    await cluster.registry.must_be_its_certificate(said, ask.client, shown if said.proof is None else None)
+    cluster.registry.must_be_its_certificate(said, ask.client, shown if said.proof is None else None)
     asked = Joining(
         instance=said.instanceId, name=said.instanceName, location=said.location, adoption=said.adoption, head=said.head,
         workspaces=said.workspaces, people=said.people, codes=said.codes, same=said.same,
     )  # fmt: skip
     everything = cluster.store.everything(by=f"instance {said.instanceName}")
-    urls = tuple(peer.url for peer in await cluster.registry.peers() if peer.url)
+    urls = tuple(peer.url for peer in cluster.registry.peers() if peer.url)
     known = await everything.read(lambda s: adopting.progress(s, said.instanceId))
     if known is not None and known.adoption == said.adoption and known.done:
         return Offered(done=True, next=known.next, urls=urls)

@@ -18,14 +18,17 @@ Permission = Literal[
     "write",             # create, change and delete monitors and channels
     "admin",             # members, keys of others, audit log, backfill, settings
     "metrics",           # /metrics
+    "enrol",             # an agent's first call
+    "agent",             # what an agent calls
 ]  # fmt: skip
 
 
 class Principal(Struct, frozen=True, kw_only=True):
-    """Who calls. `kind`: a person's session or an API key. There is no such thing as an absent
-    workspace or role: who has none is not a Principal."""
+    """Who calls. `kind`: a person's session, an API key, the agent of a host (`host_id`), or one that enrols. There is no
+    such thing as an absent workspace or role: who has none is not a Principal. `workspaces`: (id, name) of all that a
+    person belongs to, where that are several."""
 
-    kind: Literal["session", "api_key"]
+    kind: Literal["session", "api_key", "agent", "enrolment"]
     workspace_id: str
     role: UserRole
     user_id: str | None
@@ -33,6 +36,8 @@ class Principal(Struct, frozen=True, kw_only=True):
     session_id: str | None = None
     key_id: str | None = None
     scopes: tuple[str, ...] = ()
+    workspaces: tuple[tuple[str, str], ...] = ()
+    host_id: str | None = None
 
 
 _READS = frozenset[Permission](("public", "self", "read", "metrics"))
@@ -63,11 +68,14 @@ def keeps_an_admin(roles: Mapping[str, UserRole], member: str, role: UserRole | 
 def may(principal: Principal | None, permission: Permission) -> bool:
     """Whether this caller may do this: the only place that decides it.
 
-    Nobody (None) may do what is public. An API key may do what both its role and one of its scopes allow, and is never
+    Nobody (None) may do what is public. An agent may speak for its host, who enrols may enrol, and neither may do anything
+    else, nor anybody else that. An API key may do what both its role and one of its scopes allow, and is never
     a person ("self"). A role or scope that is not known here allows nothing.
     """
     if principal is None:
         return permission == "public"
+    if principal.kind in ("agent", "enrolment"):
+        return permission == "enrol" or (permission == "agent" and principal.kind == "agent")
     if permission not in BY_ROLE.get(principal.role, frozenset()):
         return False
     if principal.kind != "api_key":

@@ -24,9 +24,11 @@ from tocsin.pipeline import condition
 from tocsin.pipeline.alone import Alone
 from tocsin.pipeline.backfill import backfill
 from tocsin.pipeline.canary import Canary
+from tocsin.pipeline.catching_up import catch_up, replayed
 from tocsin.pipeline.delivery import Delivery
 from tocsin.pipeline.draft import Draft
 from tocsin.pipeline.figures import Figures
+from tocsin.pipeline.hosts import Hosts
 from tocsin.pipeline.housekeeping import Housekeeping
 from tocsin.pipeline.intake import Intake
 from tocsin.pipeline.judgement import Judgement
@@ -55,8 +57,6 @@ GRACE_S = 5.0
 
 AT_ONCE = 100
 """So many monitors are judged anew in one turn of the loop."""
-AGAIN_S = 1.0
-"""How long after a failure it is tried again to catch up."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -80,6 +80,7 @@ class Corridor:
     leaning: Leaning
     figures: Figures
     housekeeping: Housekeeping
+    hosts: Hosts
     lag: LagMeter
     self_test: SelfTest
     started_at: datetime | None = None
@@ -110,7 +111,7 @@ class Corridor:
             watchlist, runner, intake, store, clock, lag, max_concurrent=max_concurrent, max_per_host=max_per_host
         )
         delivery = Delivery(store, watchlist, live, net, clock, smtp_url=smtp_url)
-        delivery.base_url, delivery.links = base_url, Links(base_url, link_key)
+        delivery.one.base_url, delivery.one.links = base_url, Links(base_url, link_key)
         late = Late(store, watchlist, clock, base_url)
         intake.late, late.handed = late.note, delivery.handed
         watchdog = Watchdog(watchlist, intake, judgement, clock, late)
@@ -134,6 +135,7 @@ class Corridor:
             alone=Alone(watchlist, judgement, net, clock, smtp_url),
             leaning=leaning,
             figures=figures,
+            hosts=Hosts(store, live, clock),
             housekeeping=Housekeeping(store, clock, retention_days=retention_days),
             lag=lag,
             self_test=self_test,
@@ -153,18 +155,20 @@ class Corridor:
         self.started_at = self.clock.now()
         self._set_gear(leads)
         self.lag.start()
-        behind = not await self._replayed(REPLAY_WAIT_S)
+        behind = not await replayed(self.store, REPLAY_WAIT_S)
         await self.watchlist.load()
+        await self.hosts.load()
         if behind:
-            self._catching_up = asyncio.create_task(self._catch_up(), name="catch up")
+            self._catching_up = asyncio.create_task(catch_up(self), name="catch up")
         else:
-            self._receive()
+            self.receive()
         if self.leads:
             self._look()
         self.housekeeping.start()
         await self.scheduler.start()
 
-    def _receive(self) -> None:
+    def receive(self) -> None:
+        """Let results in and messages out."""
         self.intake.start()
         if self.leads:
             self.delivery.start()
@@ -204,42 +208,11 @@ class Corridor:
             self._set_gear(leads)
             self.watchlist.home = self.watchlist.roster.home = home
             await self.watchlist.load()
+            await self.hosts.load()
 
         await self.intake.between_rounds(between)
         await self.scheduler.start()
         log.info("corridor.turned", leads=leads, home=home)
-
-    async def _replayed(self, within_s: float) -> bool:
-        """Whether the spool is empty, waiting so long for it (in real time: it is the disk that is waited for)."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + within_s
-        while self.store.spooled and loop.time() < end:  # noqa: ASYNC110 (the spool has no event for it)
-            await asyncio.sleep(0.02)
-        return not self.store.spooled
-
-    async def _catch_up(self) -> None:
-        """Wait for the spool, read anew what was judged and told, then let results in and messages out."""
-        log.warning("corridor.catching_up", batches=self.store.spooled)
-        while True:
-            if not await self._replayed(60.0):
-                log.warning("corridor.catching_up", batches=self.store.spooled)
-                continue
-            try:
-                if await self.intake.between_rounds(self._reread):
-                    break
-            except Exception:
-                log.exception("corridor.not_caught_up")
-            await self.clock.sleep(AGAIN_S)
-        self._receive()
-        self.watchdog.watch_all()
-        log.info("corridor.caught_up")
-
-    async def _reread(self) -> bool:
-        """Whether what was judged and told could be read anew: not when a change made meanwhile is on the spool too."""
-        if self.store.spooled:
-            return False
-        await self.watchlist.reread()
-        return True
 
     async def stop(self) -> None:
         """Stop in order, nothing lost: no new checks, those in flight end or are cancelled, results are stored,

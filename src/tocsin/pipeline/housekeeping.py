@@ -29,6 +29,14 @@ YEARS = timedelta(days=730)
 SIGN_INS = timedelta(days=7)
 """How long a sign-in that is over stays on record."""
 SLICE = 5000
+DAY_S = 86_400.0
+KEEPS = {10: 2 * DAY_S, 60: 14 * DAY_S, 3600: 730 * DAY_S, 86_400: 3650 * DAY_S}
+"""How long what agents saw is kept, by step."""
+SAMPLES_WAIT_S = 3600.0
+"""So long samples wait before they are gathered into steps."""
+SAMPLES_EVERY_S = 60.0
+UNSEEN = timedelta(days=90)
+"""A series that nobody has seen for so long is forgotten."""
 PAUSE_S = 0.2
 """Between slices, so that results get through."""
 
@@ -44,13 +52,15 @@ class Housekeeping:
         self._tasks: list[asyncio.Task[None]] = []
         self._moves = Pulse("move", "results have not been moved to their place", SILENT_S, clock.monotonic)
         self._forgets = Pulse("retention", "old results have not been deleted", SILENT_S, clock.monotonic)
-        self.pulses = (self._moves, self._forgets)
+        self._gathers = Pulse("samples", "samples have not been gathered into steps", SILENT_S, clock.monotonic)
+        self.pulses = (self._moves, self._forgets, self._gathers)
 
     def start(self) -> None:
         """Begin."""
         self._tasks = [
             asyncio.create_task(self._every(LOOK_EVERY_S, self.move_when_due, self._moves), name="move"),
             asyncio.create_task(self._every(FORGET_EVERY_S, self.forget, self._forgets), name="forget"),
+            asyncio.create_task(self._every(SAMPLES_EVERY_S, self.move_samples, self._gathers), name="move samples"),
         ]
         for pulse, task in zip(self.pulses, self._tasks, strict=True):
             pulse.begin(task)
@@ -76,6 +86,20 @@ class Housekeeping:
             log.info("housekeeping.moved", results=moved)
         return moved
 
+    async def move_samples(self) -> int:
+        """Gather into steps what agents brought an hour ago, a host at a time: how many values."""
+        before, everything = self._clock.now() - timedelta(seconds=SAMPLES_WAIT_S), self._store.everything()
+
+        def due(s: Session) -> list[tuple[str, str]]:
+            hosts = [(host.workspace_id, host.id) for host in s.hosts.list()]
+            return [host for host in hosts if (since := s.samples.waits_since(host)) is not None and since < before]
+
+        moved = 0
+        for host in await everything.read(due):
+            moved += await everything.write(lambda s, host=host: s.samples.move(host, KEEPS), local=True)
+            await self._clock.sleep(PAUSE_S)
+        return moved
+
     async def forget(self) -> int:
         """Delete what is past its retention, in slices: how many rows. What all instances share only who leads forgets."""
         now = self._clock.now()
@@ -83,6 +107,10 @@ class Housekeeping:
         long_ago, everything = now - YEARS, self._store.everything()
         gone += await everything.write(lambda s: s.rollups.expire(hours_before=long_ago), local=True)
         gone += await everything.write(lambda s: s.sessions.expire(now - SIGN_INS), local=True)
+        gone += await everything.write(lambda s: s.samples.expire(now - UNSEEN, SLICE), local=True)
+        gone += await everything.write(
+            lambda s: s.heartbeats.expire(long_ago) + s.host_states.expire(long_ago), local=True
+        )
         if self.leads:
             gone += await everything.write(lambda s: s.outbox.expire(now - self._retention))
             gone += await everything.write(lambda s: s.notices.expire(now - self._retention))

@@ -42,6 +42,9 @@ class Memory:
     newest: dict[tuple[int, int], Newest] = field(default_factory=dict[tuple[int, int], Newest])
     tail: Tail = field(default_factory=Tail)
 
+    series: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict[tuple[str, str], dict[str, int]])
+    """The numbers of the series of each host (workspace, id), by name."""
+
     numbering: Numbering | None = None
     """How this instance's own results are numbered, in a cluster."""
     following: bool = False

@@ -49,8 +49,10 @@ REST = (
     Part("incidents", "resolved_at IS NULL"), Part("timeline", f"NOT {_OVER}"), Part("outbox", "state = 'pending'"),
     Part("attempts", f"NOT {_DONE}"), Part("digest_rows", f"NOT {_DONE}"), Part("message_refs"), Part("alert_rules"),
     Part("maintenance_windows"), Part("escalation_policies"), Part("on_call_schedules"), Part("probes"), Part("probe_keys"),
+    Part("hosts"), Part("agent_keys"), Part("enrolment_keys"), Part("host_configs"),
 )  # fmt: skip
 LEFT = {
+    "agent_signing": "agents are told the key of whoever they talk to",
     "instances": "who stands alone has none",
     "instance_tokens": "the same",
 }

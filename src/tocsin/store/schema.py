@@ -266,6 +266,51 @@ changes = _table(
     Index("changes_workspace", "workspace_id", "number"), counted=True,
 )  # fmt: skip
 
+# Hosts, which agents watch from inside. What they told (samples, heartbeats, states) is each instance's own.
+hosts = _record("hosts")
+agent_keys = _table(
+    "agent_keys", _text("key_hash", primary=True), _text("workspace_id"), _text("host_id"), _text("prefix"),
+    _int("created_at"), _int("used_at", null=True), _of("hosts", "host_id"), Index("agent_keys_host", "workspace_id",
+    "host_id"),
+)  # fmt: skip
+enrolment_keys = _table(
+    "enrolment_keys", _workspace(), _text("id"), _text("key_hash"), _text("data"),
+    PrimaryKeyConstraint("workspace_id", "id"), UniqueConstraint("key_hash"),
+)  # fmt: skip
+host_configs = _table(
+    "host_configs", _text("workspace_id"), _text("host_id"), _int("version"), _text("digest"), _blob("config"),
+    PrimaryKeyConstraint("workspace_id", "host_id"), _of("hosts", "host_id"),
+)  # fmt: skip
+agent_signing = _table("agent_signing", _text("id", primary=True), _int("created_at"), _blob("secret"))
+agent_acks = _table(
+    "agent_acks", _text("workspace_id"), _text("host_id"), _text("incarnation"), _int("acked"), _int("at"),
+    PrimaryKeyConstraint("workspace_id", "host_id", "incarnation"), rowid=False,
+)  # fmt: skip
+series = _table(
+    "series", _key(), _text("workspace_id"), _text("host_id"), _text("name"), _int("last_at"),
+    UniqueConstraint("workspace_id", "host_id", "name"), counted=True,
+)  # fmt: skip
+samples_tail = _table(
+    "samples_tail", _text("workspace_id"), _text("host_id"), _int("n"), _int("at"), _blob("data"),
+    PrimaryKeyConstraint("workspace_id", "host_id", "n"), rowid=False,
+)  # fmt: skip
+samples = _table(
+    "samples", _int("series"), _int("step"), _int("at"), _blob("data"), PrimaryKeyConstraint("series", "step", "at"),
+    rowid=False,
+)  # fmt: skip
+heartbeats = _table(
+    "heartbeats", _text("workspace_id"), _text("host_id"), _int("began_at"), _int("last_at"), _int("count"),
+    _text("data"), PrimaryKeyConstraint("workspace_id", "host_id", "began_at"), rowid=False,
+)  # fmt: skip
+host_states = _table(
+    "host_states", _text("workspace_id"), _text("host_id"), _text("kind"), _text("name"), _text("collector"),
+    _text("data"), PrimaryKeyConstraint("workspace_id", "host_id", "kind", "name"), rowid=False,
+)  # fmt: skip
+host_state_changes = _table(
+    "host_state_changes", Column("n", _INT, primary_key=True), _text("workspace_id"), _text("host_id"), _int("at"),
+    _text("data"), Index("host_state_changes_newest", "workspace_id", "host_id", "at"),
+)  # fmt: skip
+
 # How several instances stay one system (store.replica). Of no workspace; never copied from one instance to another.
 control = _table(
     "control", Column("one", _INT, primary_key=True), _blob("standing"), _int("epoch"), _blob("cluster_key"),

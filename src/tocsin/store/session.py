@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
@@ -12,16 +13,20 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from tocsin.core.escalation import EscalationPolicy
+from tocsin.core.host import Host
 from tocsin.core.maintenance import Window
 from tocsin.core.on_call import OnCallSchedule
 from tocsin.core.result import micros
 from tocsin.core.rule import AlertRule
 from tocsin.errors import Conflict, NotFound
 from tocsin.store.accounts import Accounts
+from tocsin.store.agents import AgentKeys, EnrolmentKeys, HostConfigs
 from tocsin.store.api_keys import ApiKeys
 from tocsin.store.changes import Changes
 from tocsin.store.channels import Channels
 from tocsin.store.door import Door
+from tocsin.store.heartbeats import Heartbeats
+from tocsin.store.host_states import HostStates
 from tocsin.store.incidents import Incidents
 from tocsin.store.instances import Instances
 from tocsin.store.invitations import Invitations
@@ -37,6 +42,7 @@ from tocsin.store.probes import Probes
 from tocsin.store.records import Records
 from tocsin.store.results import Results
 from tocsin.store.rollups import Rollups
+from tocsin.store.samples import Samples
 from tocsin.store.sealing import Seal
 from tocsin.store.sessions import Sessions
 from tocsin.store.stand_ins import StandIns
@@ -109,6 +115,12 @@ class Session:
         if self.postgres:
             return f"{column} = ANY(CAST(? AS bigint[]))", list(numbers)
         return f"{column} IN (SELECT value FROM json_each(?))", str(list(numbers))
+
+    def among_texts(self, column: str, texts: Sequence[str]) -> tuple[str, Any]:
+        """The same for texts."""
+        if self.postgres:
+            return f"{column} = ANY(CAST(? AS text[]))", list(texts)
+        return f"{column} IN (SELECT value FROM json_each(?))", json.dumps(list(texts))
 
     def _sql(self, sql: str) -> str:
         return _numbered(sql) if self.postgres else sql
@@ -230,6 +242,34 @@ class Session:
     @cached_property
     def probes(self) -> Probes:
         return Probes(self)
+
+    @cached_property
+    def hosts(self) -> Records[Host]:
+        return Records(self, "hosts", "host", Host)
+
+    @cached_property
+    def agent_keys(self) -> AgentKeys:
+        return AgentKeys(self)
+
+    @cached_property
+    def enrolment_keys(self) -> EnrolmentKeys:
+        return EnrolmentKeys(self)
+
+    @cached_property
+    def host_configs(self) -> HostConfigs:
+        return HostConfigs(self)
+
+    @cached_property
+    def samples(self) -> Samples:
+        return Samples(self)
+
+    @cached_property
+    def heartbeats(self) -> Heartbeats:
+        return Heartbeats(self)
+
+    @cached_property
+    def host_states(self) -> HostStates:
+        return HostStates(self)
 
     @cached_property
     def instances(self) -> Instances:

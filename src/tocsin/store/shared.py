@@ -26,7 +26,7 @@ class Sharing(Struct, frozen=True, kw_only=True):
 
 _BY_ID = Sharing(named=("workspace_id", "id"))
 _SHARED_NOTES = (
-    "({0}name = 'setup_done' OR {0}name GLOB 'preferences:*' OR {0}name GLOB 'first_rule:*' OR "
+    "({0}name IN ('setup_done', 'epochs') OR {0}name GLOB 'preferences:*' OR {0}name GLOB 'first_rule:*' OR "
     "{0}name GLOB 'adopting:*')"
 )
 
@@ -56,6 +56,11 @@ SHARED: dict[str, Sharing] = {
     "on_call_schedules": _BY_ID,
     "probes": Sharing(named=("workspace_id", "id"), sealed={"keys": "probes/{id}"}),
     "probe_keys": Sharing(),
+    "hosts": _BY_ID,
+    "agent_keys": Sharing(named=("workspace_id", "host_id")),
+    "enrolment_keys": Sharing(),
+    "host_configs": Sharing(sealed={"config": "host_configs/{host_id}"}),
+    "agent_signing": Sharing(sealed={"secret": "agent_signing/{id}"}),
     "instances": Sharing(),
     "instance_tokens": Sharing(),
     "changes": Sharing(),
@@ -72,6 +77,13 @@ OWN = {
     "rollups_minute": "made of results",
     "rollups_hour": "made of results",
     "rollups_day": "made of results",
+    "agent_acks": "what the agents told this instance",
+    "series": "the same",
+    "samples_tail": "the same",
+    "samples": "the same",
+    "heartbeats": "the same",
+    "host_states": "the same",
+    "host_state_changes": "the same",
     "control": "what this instance promised the others",
     "control_log": "the log itself",
     "transport": "who has which results",

@@ -1,4 +1,4 @@
 """Which tables this program has."""
 
-HEAD = "0006"
+HEAD = "0007"
 """The migration they are at."""

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from tocsin.core.access import Permission, Principal, may
+from tocsin.core.access import Permission, Principal, UserRole, may
 from tocsin.errors import Denied, NotFound, StoreUnavailable
 from tocsin.telemetry import logger
-from tocsin.web import signin, tokens
+from tocsin.web import agent_door, signin, tokens
 
 if TYPE_CHECKING:
     from tocsin.core.account import ApiKey
@@ -76,6 +76,8 @@ async def bearer(parts: Parts, token: str, now: datetime) -> Principal | None:
     """Whom a bearer token (a session's access token or an API key) stands for, or None."""
     if token.startswith(tokens.KEY_PREFIX):
         return await _api_key(parts, token, now)
+    if token.startswith(agent_door.PREFIXES):
+        return await agent_door.principal_of(parts, token, now)
     return await _session(parts, token, now)
 
 
@@ -84,9 +86,8 @@ def allow(principal: Principal | None, permission: Permission) -> None:
     if not may(principal, permission):
         if principal is None:
             raise Denied("sign in, or send Authorization: Bearer with a token", authenticated=False)
-        raise Denied(
-            f"this needs the permission {permission!r}, which {principal.role.lower()} {principal.name} does not have"
-        )
+        kind = principal.role.lower() if principal.kind in ("session", "api_key") else f"the {principal.kind} key of"
+        raise Denied(f"this needs the permission {permission!r}, which {kind} {principal.name} does not have")
 
 
 async def still(parts: Parts, principal: Principal, now: datetime) -> bool:
@@ -135,13 +136,14 @@ def _look_up(
         return None
     if token_version is not None and user.token_version != token_version:
         return None
-    for member in s.accounts.memberships(user_id):
-        if member.workspace_id == workspace_id:
-            return Principal(
-                kind="session", workspace_id=workspace_id, role=member.role, user_id=user_id, name=user.email,
-                session_id=session_id,
-            )  # fmt: skip
-    return None
+    roles: dict[str, UserRole] = {member.workspace_id: member.role for member in s.accounts.memberships(user_id)}
+    if workspace_id not in roles:
+        return None
+    known = s.accounts.workspaces() if len(roles) > 1 else []
+    return Principal(
+        kind="session", workspace_id=workspace_id, role=roles[workspace_id], user_id=user_id, name=user.email,
+        session_id=session_id, workspaces=tuple((place.id, place.name) for place in known if place.id in roles),
+    )  # fmt: skip
 
 
 async def _api_key(parts: Parts, token: str, now: datetime) -> Principal | None:

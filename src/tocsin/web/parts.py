@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tocsin.agent.api import Door
 from tocsin.web.memory import Memory
 
 if TYPE_CHECKING:
@@ -35,8 +36,10 @@ class Parts:
     is_set_up: bool = False
     links: Links | None = None
     memory: Memory = field(init=False)
+    agents: Door = field(init=False)
 
     def __post_init__(self) -> None:
+        self.agents = Door(self.store, self.corridor.hosts, self.clock, lambda: self.urls)
         self.memory = Memory(
             requests_per_minute=self.settings["REQUESTS_PER_MINUTE"],
             logins_per_minute=self.settings["LOGIN_ATTEMPTS_PER_MINUTE"],
@@ -48,6 +51,11 @@ class Parts:
     def urls(self) -> tuple[str, ...]:
         """Where people and probes reach this server and, if there are several, the others: the primary first."""
         return (self.cluster.web_urls if self.cluster is not None else ()) or (self.settings.base_url,)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of who leads, as far as this server knows; 0 where it stands alone."""
+        return 0 if self.cluster is None else self.cluster.carrier.standing.epoch
 
     async def _followed(self, primary: str) -> None:
         """Another instance leads: probes that have called here go there."""

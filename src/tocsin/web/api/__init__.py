@@ -10,6 +10,8 @@ from tocsin.web.api import (
     consensus,
     escalation,
     explain,
+    host_figures,
+    hosts,
     incidents,
     instances,
     invitations,
@@ -29,12 +31,14 @@ from tocsin.web.api import (
     session,
     silences,
     windows,
+    workspaces,
 )
 from tocsin.web.call import Route
 
 ROUTES: list[Route] = [
     *session.ROUTES,
     *me.ROUTES,
+    *workspaces.ROUTES,
     *keys.ROUTES,
     *members.ROUTES,
     *invitations.ROUTES,
@@ -48,6 +52,8 @@ ROUTES: list[Route] = [
     *locations.ROUTES,
     *instances.ROUTES,
     *probes.ROUTES,
+    *hosts.ROUTES,
+    *host_figures.ROUTES,
     *channels.ROUTES,
     *escalation.ROUTES,
     *on_call.ROUTES,

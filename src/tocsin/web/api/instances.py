@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 
 from tocsin import __version__
-from tocsin.cluster import roster
+from tocsin.cluster import copies, history, roster
 from tocsin.core.access import Principal
+from tocsin.core.epoch import Epoch
 from tocsin.core.marks import Help, Name
+from tocsin.core.result import iso
 from tocsin.core.shape import Range
 from tocsin.errors import Conflict, Invalid, NotFound, Problem
 from tocsin.web.call import Call, Reply, Route
@@ -56,9 +59,24 @@ class InstanceOut(Struct, frozen=True, kw_only=True):
     created_at: str | None
 
 
+class EpochOut(Struct, frozen=True, kw_only=True):
+    """Who led in an epoch. `cause`: it began the cluster (first), was handed the office, was elected when the one before was
+    not heard for `unheard_s`, or was promoted by force; `by` whoever asked for that. `until` is null for the present one."""
+
+    epoch: int
+    id: str
+    name: str
+    since: str
+    until: str | None
+    cause: str
+    by: str
+    unheard_s: float
+
+
 class ClusterOut(Struct, frozen=True, kw_only=True):
     """The cluster, as it is seen from the instance that answers. `voters` and `needed`: how many vote, and how many of them
-    decide; `heard`: how many of them answer (the primary knows); `entry`: what a majority has of the control log."""
+    decide; `heard`: how many of them answer (the primary knows); `entry`: what a majority has of the control log;
+    `epochs`: who led, the latest first, 50 at most."""
 
     role: str
     standing: str
@@ -73,6 +91,29 @@ class ClusterOut(Struct, frozen=True, kw_only=True):
     heard: int | None
     entry: int
     waits_for_tables: bool
+    epochs: list[EpochOut]
+
+
+class CopyOut(Struct, frozen=True, kw_only=True):
+    """One instance's copy of one monitor. `status`: synced, pending (it was not heard to have the monitor as it is now) or
+    error (`error_message`: what it cannot take in, or cannot run); `last_synced`: when it last said that it has this;
+    `config_hash` and `sync_version`: of the configuration that is meant."""
+
+    monitor_id: str
+    name: str
+    status: str
+    last_synced: str | None
+    config_hash: str
+    sync_version: int
+    error_message: str | None
+
+
+class CopyList(Struct, frozen=True, kw_only=True):
+    """The copies of every monitor, by name; there is no next page. `synced`: how many of them are."""
+
+    items: list[CopyOut]
+    next_cursor: str | None
+    synced: int
 
 
 class InstanceList(Struct, frozen=True, kw_only=True):
@@ -121,7 +162,7 @@ async def visible(parts: Parts) -> tuple[list[dict[str, Any]], dict[str, Any] | 
     """(every instance, how the cluster is). A server that stands alone shows itself."""
     cluster = parts.cluster
     if cluster is not None:
-        return await roster.listed(cluster), roster.whole(cluster)
+        return await roster.listed(cluster), roster.whole(cluster) | {"epochs": _epochs(await past(parts))}
     alone: dict[str, Any] = {
         "id": "", "name": parts.settings["INSTANCE_NAME"] or "this server", "location": parts.settings["LOCATION"],
         "role": "standalone", "status": "active", "votes": True, "kind": "voter", "failover_order": 0, "sync_url": None,
@@ -130,6 +171,20 @@ async def visible(parts: Parts) -> tuple[list[dict[str, Any]], dict[str, Any] | 
         "last_heartbeat_s": 0.0, "report": None, "created_at": None,
     }  # fmt: skip
     return [alone], None
+
+
+async def past(parts: Parts) -> Sequence[Epoch]:
+    """Who led in each epoch, the latest last; nobody where this server stands alone."""
+    cluster = parts.cluster
+    return () if cluster is None else (await cluster.store.everything().read(history.read)).past
+
+
+def _epochs(past: Sequence[Epoch]) -> list[dict[str, Any]]:
+    ends = [*(one.since for one in past[1:]), None]
+    return [
+        to_builtins(one) | {"since": iso(one.since), "until": iso(end)}
+        for one, end in reversed(list(zip(past, ends, strict=False)))
+    ]
 
 
 async def promote(parts: Parts, who: Principal, id: str) -> None:
@@ -154,6 +209,24 @@ async def change(parts: Parts, who: Principal, id: str, wanted: InstancePatch) -
     await roster.change(
         _cluster(parts), id, who.name, who.workspace_id, name=wanted.name, failover_order=wanted.failover_order
     )
+
+
+async def copies_of(parts: Parts, who: Principal, id: str) -> list[dict[str, Any]]:
+    """That instance's copies of the workspace's monitors, by name. The primary knows those of all, others their own."""
+    cluster = _cluster(parts)
+    one = await roster.find(cluster, id)
+    if id != cluster.me.id:
+        roster.must_lead(cluster)
+    monitors = sorted((w.monitor for w in parts.corridor.watchlist.of(who.workspace_id)), key=lambda m: (m.name, m.id))
+    found = await copies.copies(cluster, one, monitors)
+    return [
+        {
+            "monitor_id": monitor.id, "name": monitor.name, "status": copy.status, "last_synced": iso(copy.synced_at),
+            "config_hash": copy.config_hash, "sync_version": copy.version, "error_message": copy.error,
+        }
+        for monitor in monitors
+        for copy in (found[monitor.id],)
+    ]  # fmt: skip
 
 
 async def order(parts: Parts, who: Principal, ids: list[str]) -> None:
@@ -206,6 +279,12 @@ async def _index(call: Call) -> Reply:
     return Reply(data={"items": items, "next_cursor": None, "cluster": cluster})
 
 
+async def _copies(call: Call) -> Reply:
+    items = await copies_of(call.parts, call.who, call.path["id"])
+    synced = sum(item["status"] == "synced" for item in items)
+    return Reply(data={"items": items, "next_cursor": None, "synced": synced})
+
+
 async def _promote(call: Call) -> Reply:
     await promote(call.parts, call.who, call.path["id"])
     return await _one(call)
@@ -245,6 +324,10 @@ ROUTES = [
     Route(
         method="GET", path=_HERE + "/drafts", run=_drafts, permission="admin", answer=DraftList, tag="instances",
         summary="What this server wrote as primary and no majority took",
+    ),
+    Route(
+        method="GET", path=_HERE + "/{id}/monitors", run=_copies, permission="read", answer=CopyList, tag="instances",
+        summary="How an instance's copies of the monitors are",
     ),
     Route(method="POST", path=_HERE + "/{id}/promote", run=_promote, summary="Hand the office to an instance", **_ONE),
     Route(method="POST", path=_HERE + "/{id}/demote", run=_demote, summary="Hand the office to the next in order", **_ONE),

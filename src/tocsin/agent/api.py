@@ -1,0 +1,212 @@
+"""The called end of agents: enrolling, heartbeats, samples. Whoever calls was authenticated before; who may what is decided
+here by the host that its key speaks for."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import msgspec
+from msgspec.structs import replace
+
+from tocsin import telemetry
+from tocsin.agent import heard, wire
+from tocsin.clock import Clock, new_id
+from tocsin.core.host import KEY_PREFIX, AgentKey, EnrolmentKey, Host, clock_offset_s, heard_from, who_speaks
+from tocsin.core.limits import TooMany
+from tocsin.core.notice import Notice
+from tocsin.errors import Conflict, Denied, Invalid, NotFound, Problem
+from tocsin.pipeline.hosts import HostNow, Hosts
+from tocsin.store import Session, Store
+from tocsin.store.heartbeats import Said
+from tocsin.store.samples import Looked
+
+log = telemetry.logger("tocsin.agents")
+
+GAP_S = 75.0
+"""A heartbeat that comes later than that after the one before is told apart from it."""
+MOST_WAITING = 200
+"""So many messages with samples may wait for the store; who comes then is asked to come again."""
+AGAIN_S = 10.0
+TWIN = (
+    "this agent is in quarantine: another one with the same identity was there first (a copied data folder?). Give it a "
+    "data folder of its own and enrol it anew, or let the operator say which of both is the host"
+)
+
+
+def hash_of(token: str) -> str:
+    """What is kept of a key: SHA-256 in hex (keys are 256 random bits, so nothing slower is needed)."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+class Door:
+    """What agents call. `urls` are where they reach the servers, the primary first."""
+
+    def __init__(self, store: Store, hosts: Hosts, clock: Clock, urls: Callable[[], Sequence[str]]) -> None:
+        self._store, self._hosts, self._clock, self._urls = store, hosts, clock, urls
+        self._waiting = 0
+
+    # Enrolling ------------------------------------------------------------------------------------------------------
+    async def enrol(self, by: EnrolmentKey | Host, body: bytes) -> wire.Enrolled:
+        """Let an agent in, by an enrolment key or by the key of its host: as the host that it was, or as a new one."""
+        given, now = heard.enrol_of(body), self._clock.now()
+        token = KEY_PREFIX + secrets.token_urlsafe(32)
+        name = f"agent {given.name}"[:200]
+        work = _enrolling(by, given, token, now)
+        host = await self._store.of(by.workspace_id, by=name).write(work)
+        self._hosts.put(host)
+        log.info("agents.enrolled", host=host.id, name=host.name)
+        return wire.Enrolled(
+            server_uuid=host.id, workspace_id=host.workspace_id, key=token, urls=list(self._urls()), public_key=""
+        )
+
+    # Heartbeats -----------------------------------------------------------------------------------------------------
+    async def heartbeat(self, host_id: str, body: bytes) -> wire.Beat:
+        """Hear that an agent is alive."""
+        beat, at = heard.heartbeat_of(body), self._clock.now()
+        if beat.server_uuid != host_id:
+            raise Denied("this key is of another host than the heartbeat says")
+        now = await self._speaks(host_id, beat.incarnation)
+        said = Said(
+            agent_version=beat.agent_version, incarnation=beat.incarnation, started_at=beat.started_at,
+            config_version=beat.config_version, config_error=beat.config_error, buffered=beat.buffered,
+            dropped=beat.dropped, cpu_percent=beat.cpu_percent, rss_bytes=beat.rss_bytes,
+            offset_s=clock_offset_s(beat.timestamp, at), facts=beat.facts, troubles=beat.troubles,
+        )  # fmt: skip
+        self._hosts.heard(now, said)
+        place = now.host.workspace_id, host_id
+        await self._store.of(place[0]).write(lambda s: s.heartbeats.note(place, said, at, GAP_S), local=True)
+        return wire.Beat(urls=list(self._urls()))
+
+    # Samples --------------------------------------------------------------------------------------------------------
+    async def samples(self, host_id: str, body: bytes) -> wire.Taken:
+        """Keep what an agent saw, each look once. TooMany while too much waits to be written."""
+        if self._waiting >= MOST_WAITING:
+            raise TooMany("more samples wait to be written than may", AGAIN_S)
+        now = self._hosts.find(host_id)
+        if now is None:
+            raise NotFound(f"there is no host {host_id[:64]}")
+        incarnation, read = heard.samples_of(body, self._clock.now(), now.said.offset_s)
+        now = await self._speaks(host_id, incarnation)
+        self._waiting += 1
+        try:
+            acked, refused = await self._keep(now, incarnation, read.looks)
+        finally:
+            self._waiting -= 1
+        return wire.Taken(acked=acked, urls=list(self._urls()), refused=[*read.refused, *refused])
+
+    async def _keep(self, now: HostNow, incarnation: str, looks: Sequence[heard.Look]) -> tuple[int, list[str]]:
+        place = now.host.workspace_id, now.host.id
+        rows = [Looked(look.seq, int(look.at.timestamp()), look.names, look.values) for look in looks]
+        things = {look.seq: look for look in looks if look.things is not None}
+
+        def work(s: Session) -> tuple[int, list[str], list[Looked]]:
+            kept = s.samples.take(place, incarnation, rows, wire.MOST_SERIES)
+            for look in (things[row.seq] for row in kept.fresh if row.seq in things):
+                s.host_states.take(place, look.collector, look.things or (), look.at)
+            return kept.acked, kept.refused, kept.fresh
+
+        acked, full, fresh = await self._store.of(place[0]).write(work, local=True)
+        if fresh:
+            self._hosts.saw(now, [(row.at, row.names, row.values) for row in fresh])
+        telemetry.agent_samples.inc(sum(len(row.values) for row in fresh))
+        most = heard.MOST_REFUSED
+        return acked, [f"no room for {name}: a host has {wire.MOST_SERIES} series at most" for name in full[:most]]
+
+    # Who speaks -----------------------------------------------------------------------------------------------------
+    async def _speaks(self, host_id: str, incarnation: str) -> HostNow:
+        """The host, when this incarnation of its agent is to be listened to. Of two that live at once the newer one is not:
+        that is told to those who run the workspace."""
+        now = self._hosts.find(host_id)
+        if now is None:
+            raise NotFound(f"there is no host {host_id[:64]}")
+        if not now.host.enabled:
+            telemetry.agents_denied.labels("disabled").inc()
+            raise Denied(f"host {now.host.name} is switched off at the server")
+        says = who_speaks(now.host, incarnation) if incarnation else "known"
+        if says == "quarantined":
+            telemetry.agents_denied.labels("quarantined").inc()
+            raise Denied(TWIN)
+        if says == "known":
+            return now
+        host = await self._store.of(now.host.workspace_id).write(lambda s: _heard(s, host_id, incarnation))
+        if says == "twin":
+            await self._warn(host)
+        return self._hosts.put(host)
+
+    async def _warn(self, host: Host) -> None:
+        told = Notice(
+            workspace_id=host.workspace_id, mark=f"host.twin:{host.id}", kind="host.twin", at=self._clock.now(),
+            text=f"Two agents speak for host {host.name}: the data folder of one is a copy. The newer one is in quarantine; "
+            "what it says is refused until you say on the host's page which one is right.",
+        )  # fmt: skip
+        log.warning("agents.twin", host=host.id)
+        await self._store.of(host.workspace_id).write(lambda s: s.notices.put(told))
+
+
+def _heard(s: Session, host_id: str, incarnation: str) -> Host:
+    host = s.hosts.get(host_id)
+    new = heard_from(host, incarnation)
+    return host if new == host else s.hosts.replace(replace(new, updated_at=s.now))
+
+
+def _enrolling(by: EnrolmentKey | Host, given: wire.Enrol, token: str, now: datetime) -> Callable[[Session], Host]:
+    """The work that lets an agent in."""
+
+    def work(s: Session) -> Host:
+        if isinstance(by, EnrolmentKey):
+            key = s.enrolment_keys.by_hash(by.key_hash)
+            why = "this enrolment key is not known any more" if key is None else key.refusal(now)
+            if key is None or why:
+                raise Denied(why, authenticated=False)
+            host = _wanted(s, key.host_id or given.server_uuid, key, given)
+            s.enrolment_keys.use(key, now)
+        elif given.server_uuid not in (None, by.id):
+            raise Denied("this key is of another host than the agent says it is of")
+        else:
+            host = s.hosts.get(by.id)
+        host = s.hosts.replace(_enrolled(host, given, now))
+        s.agent_keys.let_in(
+            AgentKey(
+                workspace_id=host.workspace_id, host_id=host.id, hash=hash_of(token), prefix=token[:10], created_at=now
+            )
+        )
+        return host
+
+    return work
+
+
+def _wanted(s: Session, host_id: str | None, key: EnrolmentKey, given: wire.Enrol) -> Host:
+    """The host that enrols: the one it was, if that is of this workspace, or a new one."""
+    if host_id is not None:
+        try:
+            return s.hosts.get(host_id)
+        except NotFound:
+            if key.host_id is not None:
+                raise Conflict("the host that this enrolment key was made for is gone: make another one") from None
+    tags = tuple(dict.fromkeys((*key.tags, *given.tags)))[:50]
+    now = s.now
+    host = Host(
+        id=new_id(), workspace_id=key.workspace_id, name=given.name, tags=tags, group=key.group, created_at=now,
+        updated_at=now,
+    )  # fmt: skip
+    s.hosts.add(host)
+    return host
+
+
+def _enrolled(host: Host, given: wire.Enrol, now: datetime) -> Host:
+    if not host.enabled:
+        raise Denied(f"host {host.name} is switched off at the server")
+    if given.incarnation in host.quarantined:
+        raise Invalid(Problem("incarnation", "that of a data folder of its own", "one that is in quarantine"))
+    new = heard_from(host, given.incarnation)
+    return replace(
+        new, agent_version=given.agent_version, facts=given.facts, enrolled_at=now, updated_at=now, rekey=False
+    )
+
+
+def encoded(message: msgspec.Struct) -> bytes:
+    """A message of ours as it goes out."""
+    return msgspec.json.encode(message)

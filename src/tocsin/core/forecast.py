@@ -1,0 +1,35 @@
+"""When a series will pass a limit, if it goes on as it went: a straight line through its last hours. Pure.
+
+The line is the median of the slopes between all pairs of points (Theil and Sen), so that a few odd values do not turn it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+
+_MOST, _FEWEST = 60, 6
+FAR_S = 30 * 86_400.0
+"""What is further off than this is not told."""
+
+
+def full_in_s(points: Sequence[tuple[float, float]], limit: float = 100.0) -> float | None:
+    """In how many seconds after the last of the points (second, value) the limit is reached; None when it is not going
+    there, when that is far off, or when there is too little to tell. 0 when it is reached already."""
+    if len(points) < _FEWEST:
+        return None
+    some = [points[round(i * (len(points) - 1) / (_MOST - 1))] for i in range(_MOST)] if len(points) > _MOST else points
+    slopes = [
+        (v - u) / (t - s) for i, (s, u) in enumerate(some) for t, v in some[i + 1 :] if t > s
+    ]  # fmt: skip
+    if not slopes:
+        return None
+    if points[-1][1] >= limit:
+        return 0.0
+    slope = median(slopes)
+    if slope <= 0:
+        return None
+    last = points[-1][0]
+    now = median(v + slope * (last - t) for t, v in some)
+    left = max(0.0, limit - now) / slope
+    return left if left <= FAR_S else None

@@ -1,0 +1,128 @@
+"""Hosts: machines that an agent watches from inside, and who lets an agent speak for one. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tocsin.core.marks import Name
+
+KEY_PREFIX, ENROLMENT_PREFIX = "tag_", "ten_"
+"""How an agent's own key begins, and one that an agent enrols with."""
+SUBJECT = "host:"
+"""Begins what incidents of hosts are about: the host's id, a rule, and what of the host."""
+_CALM_CLOCK_S = 30.0
+"""A clock that is off by less than that is taken as it is."""
+
+
+class Host(Struct, frozen=True, kw_only=True):
+    """A watched machine. `id` is what agents call the server_uuid.
+
+    `maintenance`: openings of its incidents are held back. `enabled` False: what its agent says is refused, nobody is told.
+    `addresses`: where it should answer from outside, "ping:HOST" or "tcp:HOST:PORT". `direct_channels`: ids of the channels
+    whose configuration its agent gets, to tell by itself. `facts`, `agent_version`: as it enrolled. `incarnation`: of the
+    agent's data folder, `earlier` those that it had before; `quarantined` are refused: two lived at once. `rekey`: its agent
+    is to take a new key."""
+
+    id: str
+    workspace_id: str
+    name: Name
+    tags: tuple[str, ...] = ()
+    group: str = ""
+    enabled: bool = True
+    maintenance: bool = False
+    addresses: tuple[str, ...] = ()
+    direct_channels: tuple[str, ...] = ()
+    facts: dict[str, str] = {}
+    agent_version: str = ""
+    incarnation: str = ""
+    earlier: tuple[str, ...] = ()
+    quarantined: tuple[str, ...] = ()
+    rekey: bool = False
+    enrolled_at: datetime | None = None
+    created_at: datetime
+    updated_at: datetime
+    version: int = 1
+
+
+class AgentKey(Struct, frozen=True, kw_only=True):
+    """What an agent shows: of a host of a workspace. The newest two of a host count, until the newest was used."""
+
+    workspace_id: str
+    host_id: str
+    hash: str
+    prefix: str
+    created_at: datetime
+    used_at: datetime | None = None
+
+
+class EnrolmentKey(Struct, frozen=True, kw_only=True):
+    """What new agents enrol with. `host_id`: only that host does, which somebody made before. `tags`, `group`: what hosts
+    get that enrol with it. `uses` counts."""
+
+    id: str
+    workspace_id: str
+    name: Name
+    prefix: str
+    key_hash: str
+    single_use: bool = False
+    host_id: str | None = None
+    tags: tuple[str, ...] = ()
+    group: str = ""
+    created_by: str = ""
+    created_at: datetime
+    expires_at: datetime | None = None
+    used_at: datetime | None = None
+    uses: int = 0
+
+    def refusal(self, now: datetime) -> str:
+        """Why it opens nothing any more, empty while it does."""
+        if self.expires_at is not None and now >= self.expires_at:
+            return "this enrolment key is too old: make another one"
+        if self.single_use and self.uses:
+            return "this enrolment key was used already: make another one"
+        return ""
+
+
+Speaks = Literal["known", "new", "twin", "quarantined"]
+
+
+def who_speaks(host: Host, incarnation: str) -> Speaks:
+    """What a message of that incarnation says of the host's agent.
+
+    new: its data folder was made anew. twin: the one before it lives too, so two agents have one identity, and the newer is
+    not to be trusted. quarantined: that was found out before."""
+    if incarnation in host.quarantined:
+        return "quarantined"
+    if incarnation == host.incarnation:
+        return "known"
+    return "twin" if incarnation in host.earlier else "new"
+
+
+def heard_from(host: Host, incarnation: str) -> Host:
+    """The host after a message of that incarnation: of twins the one that was there first counts."""
+    match who_speaks(host, incarnation):
+        case "new":
+            earlier = (host.incarnation, *host.earlier)[:5] if host.incarnation else host.earlier
+            return replace(host, incarnation=incarnation, earlier=earlier)
+        case "twin":
+            earlier = tuple(one for one in host.earlier if one != incarnation)
+            quarantined = (host.incarnation, *host.quarantined)[:20]
+            return replace(host, incarnation=incarnation, earlier=earlier, quarantined=quarantined)
+        case _:
+            return host
+
+
+def released(host: Host, incarnation: str) -> Host:
+    """The host when an operator says that this incarnation is the right one: the one that counted until now does not."""
+    others = tuple(one for one in (host.incarnation, *host.quarantined) if one not in ("", incarnation))
+    return replace(host, incarnation=incarnation, earlier=(), quarantined=others[:20])
+
+
+def clock_offset_s(said: datetime, heard: datetime) -> float:
+    """What has to be added to an agent's times to have ours: 0 for a clock that is about right."""
+    off = (heard - said).total_seconds()
+    return 0.0 if abs(off) < _CALM_CLOCK_S else off

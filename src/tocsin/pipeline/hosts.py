@@ -1,0 +1,111 @@
+"""Every host in memory: what was heard of its agent, and what it saw last. Loaded at the start, kept in step by its door."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from tocsin.clock import Clock
+from tocsin.core.host import Host
+from tocsin.errors import NotFound
+from tocsin.pipeline.live import Live, event
+from tocsin.store import Store
+from tocsin.store.heartbeats import Said
+
+
+@dataclass(slots=True, eq=False)
+class HostNow:
+    """A host as it is now. `heard`: when its last heartbeat came, by the clock that never jumps; None when it came before
+    this start (or to another instance). `latest`: the newest (second, value) of each series. `outside`: whether it answers
+    from outside, and how that was seen."""
+
+    host: Host
+    heard: float | None = None
+    heard_at: datetime | None = None
+    said: Said = field(default_factory=Said)
+    latest: dict[str, tuple[int, float]] = field(default_factory=dict[str, tuple[int, float]])
+    outside: bool | None = None
+    outside_at: datetime | None = None
+    outside_words: str = ""
+
+
+class Hosts:
+    """The hosts of all workspaces. `since`: from when on this instance has watched them."""
+
+    def __init__(self, store: Store, live: Live, clock: Clock) -> None:
+        self._store, self._live, self._clock = store, live, clock
+        self._hosts: dict[str, HostNow] = {}
+        self.since = clock.monotonic()
+
+    def __iter__(self) -> Iterator[HostNow]:
+        return iter(tuple(self._hosts.values()))
+
+    def __len__(self) -> int:
+        return len(self._hosts)
+
+    def find(self, host_id: str | None) -> HostNow | None:
+        """That host, or None."""
+        return None if host_id is None else self._hosts.get(host_id)
+
+    def get(self, workspace_id: str, host_id: str) -> HostNow:
+        """A host of a workspace; raises NotFound."""
+        found = self._hosts.get(host_id)
+        if found is None or found.host.workspace_id != workspace_id:
+            raise NotFound(f"there is no host {host_id[:64]}")
+        return found
+
+    def of(self, workspace_id: str) -> list[HostNow]:
+        """The hosts of a workspace, by name."""
+        found = [now for now in self._hosts.values() if now.host.workspace_id == workspace_id]
+        return sorted(found, key=lambda now: (now.host.name.lower(), now.host.id))
+
+    async def load(self) -> None:
+        """Read everything from the store; every agent gets one whole timeout to be heard."""
+        hosts, stretches = await self._store.everything().read(lambda s: (s.hosts.list(), s.heartbeats.newest()))
+        before, self._hosts = self._hosts, {host.id: HostNow(host) for host in hosts}
+        for one in stretches:
+            if (now := self._hosts.get(one.host_id)) is not None:
+                now.heard_at, now.said = one.last_at, one.said
+        for id, now in self._hosts.items():
+            if id in before:
+                now.latest = before[id].latest
+        self.since = self._clock.monotonic()
+
+    async def changed(self, workspace_id: str) -> None:
+        """Hosts of a workspace were written: know them as they are kept, tell open pages."""
+        hosts = await self._store.of(workspace_id).read(lambda s: s.hosts.list())
+        ids = {host.id for host in hosts}
+        for id in [id for id, now in self._hosts.items() if now.host.workspace_id == workspace_id and id not in ids]:
+            del self._hosts[id]
+        for host in hosts:
+            self.put(host)
+
+    def put(self, host: Host) -> HostNow:
+        """Know a host as it was written."""
+        known = self._hosts.get(host.id)
+        if known is None:
+            known = self._hosts[host.id] = HostNow(host)
+        elif known.host.version > host.version:
+            return known
+        known.host = host
+        self.tell("host.changed", host)
+        return known
+
+    def heard(self, now: HostNow, said: Said) -> None:
+        """A heartbeat of its agent was taken in."""
+        now.heard, now.heard_at, now.said = self._clock.monotonic(), self._clock.now(), said
+        self.tell("host.changed", now.host)
+
+    def saw(self, now: HostNow, looks: Sequence[tuple[int, Sequence[str], Sequence[float]]]) -> None:
+        """Its agent's looks (second, series, values) were taken in."""
+        for at, names, values in looks:
+            for name, value in zip(names, values, strict=True):
+                if (known := now.latest.get(name)) is None or known[0] <= at:
+                    now.latest[name] = (at, value)
+        self.tell("host.sample", now.host)
+
+    def tell(self, what: str, host: Host) -> None:
+        """Tell open pages."""
+        if self._live.wanted(host.workspace_id):
+            self._live.publish(host.workspace_id, event(what, self._clock.now(), None, host_id=host.id))

@@ -1,0 +1,272 @@
+"""Hosts: made, changed, deleted; their keys; and what agents enrol with."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tocsin.agent.api import hash_of
+from tocsin.clock import new_id
+from tocsin.core.access import Principal
+from tocsin.core.host import ENROLMENT_PREFIX, EnrolmentKey, Host, released
+from tocsin.core.result import iso
+from tocsin.core.shape import Help, Length, read
+from tocsin.errors import Conflict, Invalid, Problem
+from tocsin.web.api.given import as_object
+from tocsin.web.api.host_data import (
+    EnrolmentIn,
+    EnrolmentList,
+    EnrolmentMade,
+    HostIn,
+    HostList,
+    HostMade,
+    HostOut,
+    editable,
+    enrolment_json,
+    host_json,
+    state_of,
+)
+from tocsin.web.call import Call, Reply, Route
+from tocsin.web.parts import Parts
+
+DIRECT = ("email", "slack", "webhook")
+"""The kinds of channels that an agent tells by itself."""
+
+
+class Release(Struct, frozen=True, kw_only=True):
+    """Which of several agents with one identity is the host."""
+
+    incarnation: Annotated[str, Length(1, 64), Help("of its data folder")]
+
+
+def visible(parts: Parts, who: Principal) -> list[dict[str, Any]]:
+    """The hosts of the caller's workspace, by name."""
+    return [_shown(parts, now.host.id, who.workspace_id) for now in parts.corridor.hosts.of(who.workspace_id)]
+
+
+def one(parts: Parts, who: Principal, host_id: str) -> dict[str, Any]:
+    """One host; raises NotFound."""
+    return _shown(parts, host_id, who.workspace_id)
+
+
+def _shown(parts: Parts, host_id: str, workspace_id: str) -> dict[str, Any]:
+    hosts, incidents = parts.corridor.hosts, parts.corridor.watchlist.incidents
+    now = hosts.get(workspace_id, host_id)
+    opened = sum(i.open and i.host_id == host_id for (of, _), i in incidents.items() if of == workspace_id)
+    return host_json(now, state_of(now, hosts.since, parts.clock.monotonic()), opened)
+
+
+async def create(parts: Parts, who: Principal, data: Mapping[str, Any]) -> tuple[Host, str]:
+    """(a new host, the key that its agent enrols with, once)."""
+    wanted, now = read(HostIn, data), parts.clock.now()
+    _check(parts, who, wanted)
+    host = Host(
+        id=new_id(), workspace_id=who.workspace_id, created_at=now, updated_at=now, name=wanted.name.strip(),
+        **{name: getattr(wanted, name) for name in HostIn.__struct_fields__ if name != "name"},
+    )  # fmt: skip
+    key, secret = _new_key(parts, who, EnrolmentIn(name=host.name[:100], single_use=True), host.id)
+
+    def work(s: Any) -> None:
+        s.hosts.add(host)
+        s.enrolment_keys.add(key)
+
+    await parts.store.of(who.workspace_id, by=who.name).write(work)
+    parts.corridor.hosts.put(host)
+    return host, secret
+
+
+async def change(parts: Parts, who: Principal, host_id: str, data: Mapping[str, Any]) -> Host:
+    """Change some of a host's fields."""
+    old = parts.corridor.hosts.get(who.workspace_id, host_id).host
+    read(HostIn, {"name": "x", **data})
+    wanted = read(HostIn, editable(old) | dict(data))
+    _check(parts, who, wanted)
+    fields = {name: getattr(wanted, name) for name in HostIn.__struct_fields__}
+    return await _rewrite(parts, who, host_id, fields)
+
+
+async def _rewrite(parts: Parts, who: Principal, host_id: str, fields: Mapping[str, Any]) -> Host:
+    def work(s: Any) -> Host:
+        return s.hosts.replace(replace(s.hosts.get(host_id), updated_at=s.now, **fields))
+
+    host = await parts.store.of(who.workspace_id, by=who.name).write(work)
+    parts.corridor.hosts.put(host)
+    return host
+
+
+async def delete(parts: Parts, who: Principal, host_id: str) -> None:
+    """Forget a host, and what was kept of it; its incidents are closed."""
+    parts.corridor.hosts.get(who.workspace_id, host_id)
+    await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.hosts.delete(host_id))
+    parts.memory.known.forget()
+    await parts.corridor.hosts.changed(who.workspace_id)
+
+
+async def rotate(parts: Parts, who: Principal, host_id: str) -> None:
+    """Have its agent take a new key with its next heartbeat; both count until it uses the new one."""
+    parts.corridor.hosts.get(who.workspace_id, host_id)
+    await _rewrite(parts, who, host_id, {"rekey": True})
+
+
+async def revoke(parts: Parts, who: Principal, host_id: str) -> int:
+    """How many keys of its agent open nothing any more; it has to enrol anew."""
+    parts.corridor.hosts.get(who.workspace_id, host_id)
+    count = await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.agent_keys.revoke(host_id))
+    parts.memory.known.forget()
+    return count
+
+
+async def release(parts: Parts, who: Principal, host_id: str, incarnation: str) -> None:
+    """Say which of several agents with one identity is the host."""
+    old = parts.corridor.hosts.get(who.workspace_id, host_id).host
+    if incarnation not in (old.incarnation, *old.quarantined):
+        raise Invalid(Problem("incarnation", "one of the two that were heard", repr(incarnation)))
+    new = released(old, incarnation)
+    fields = {"incarnation": new.incarnation, "earlier": new.earlier, "quarantined": new.quarantined}
+    await _rewrite(parts, who, host_id, fields)
+
+
+async def enrolment(parts: Parts, who: Principal, data: Mapping[str, Any]) -> tuple[EnrolmentKey, str]:
+    """(a new enrolment key, its secret, which nobody sees again)."""
+    wanted = read(EnrolmentIn, data)
+    if wanted.expires_at is not None and wanted.expires_at <= parts.clock.now():
+        raise Invalid(Problem("expires_at", "a time to come", iso(wanted.expires_at) or ""))
+    key, secret = _new_key(parts, who, wanted, None)
+    await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.enrolment_keys.add(key))
+    return key, secret
+
+
+def _new_key(parts: Parts, who: Principal, wanted: EnrolmentIn, host_id: str | None) -> tuple[EnrolmentKey, str]:
+    secret = ENROLMENT_PREFIX + secrets.token_urlsafe(32)
+    key = EnrolmentKey(
+        id=new_id(), workspace_id=who.workspace_id, name=wanted.name.strip(), prefix=secret[:10],
+        key_hash=hash_of(secret), single_use=wanted.single_use, host_id=host_id, tags=wanted.tags, group=wanted.group,
+        created_by=who.name, created_at=parts.clock.now(), expires_at=wanted.expires_at,
+    )  # fmt: skip
+    return key, secret
+
+
+def _check(parts: Parts, who: Principal, wanted: HostIn) -> None:
+    """Raise Invalid for channels that an agent cannot tell, and addresses that are none."""
+    telling, problems = parts.corridor.watchlist.telling(who.workspace_id), list[Problem]()
+    known = {channel.id: channel for channel in telling.channels}
+    for n, id in enumerate(wanted.direct_channels):
+        if id not in known:
+            problems.append(Problem(f"direct_channels[{n}]", "the id of a channel", repr(id[:80])))
+        elif known[id].type not in DIRECT:
+            problems.append(Problem(f"direct_channels[{n}]", f"a channel of {', '.join(DIRECT)}", known[id].type))
+    for n, text in enumerate(wanted.addresses):
+        kind, _, rest = text.partition(":")
+        host, colon, port = rest.rpartition(":")
+        if kind == "tcp":
+            good = bool(host and colon and port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 65536)
+        else:
+            good = kind == "ping" and bool(rest)
+        if not good or not text.isprintable() or " " in text:
+            problems.append(Problem(f"addresses[{n}]", "ping:HOST or tcp:HOST:PORT", repr(text[:80])))
+    if problems:
+        raise Invalid(*problems)
+
+
+async def _index(call: Call) -> Reply:
+    return Reply(data={"items": visible(call.parts, call.who), "next_cursor": None})
+
+
+async def _make(call: Call) -> Reply:
+    host, secret = await create(call.parts, call.who, as_object(call.data))
+    shown = one(call.parts, call.who, host.id) | {"enrollment_key": secret}
+    return Reply(data=shown, status=201, headers={"location": f"/api/v1/hosts/{host.id}"})
+
+
+async def _show(call: Call) -> Reply:
+    return Reply(data=one(call.parts, call.who, call.path["id"]))
+
+
+async def _edit(call: Call) -> Reply:
+    await change(call.parts, call.who, call.path["id"], as_object(call.data))
+    return await _show(call)
+
+
+async def _remove(call: Call) -> Reply:
+    await delete(call.parts, call.who, call.path["id"])
+    return Reply(status=204)
+
+
+async def _rotate(call: Call) -> Reply:
+    await rotate(call.parts, call.who, call.path["id"])
+    return await _show(call)
+
+
+async def _revoke(call: Call) -> Reply:
+    if not await revoke(call.parts, call.who, call.path["id"]):
+        raise Conflict("no key of its agent counts now")
+    return await _show(call)
+
+
+async def _release(call: Call) -> Reply:
+    await release(call.parts, call.who, call.path["id"], call.body.incarnation)
+    return await _show(call)
+
+
+async def _enrolments(call: Call) -> Reply:
+    keys = await call.parts.store.of(call.who.workspace_id).read(lambda s: s.enrolment_keys.list())
+    return Reply(data={"items": [enrolment_json(key) for key in reversed(keys)], "next_cursor": None})
+
+
+async def _enrolment(call: Call) -> Reply:
+    key, secret = await enrolment(call.parts, call.who, as_object(call.data))
+    return Reply(data=enrolment_json(key) | {"key": secret}, status=201)
+
+
+async def _end_enrolment(call: Call) -> Reply:
+    id = call.path["id"]
+    await call.parts.store.of(call.who.workspace_id, by=call.who.name).write(lambda s: s.enrolment_keys.delete(id))
+    call.parts.memory.known.forget()
+    return Reply(status=204)
+
+
+_ONE = "/api/v1/hosts/{id}"
+ROUTES = [
+    Route(
+        method="GET", path="/api/v1/hosts", run=_index, permission="read", answer=HostList, tag="hosts",
+        summary="The hosts that agents watch",
+    ),
+    Route(
+        method="POST", path="/api/v1/hosts", run=_make, permission="write", body=HostIn, answer=HostMade, reads=False,
+        status=201, tag="hosts", summary="Make a host, and a key that its agent enrols with",
+    ),
+    Route(method="GET", path=_ONE, run=_show, permission="read", answer=HostOut, tag="hosts", summary="One host"),
+    Route(
+        method="PATCH", path=_ONE, run=_edit, permission="write", body=HostIn, partial=True, reads=False,
+        answer=HostOut, tag="hosts", summary="Change some of a host's fields",
+    ),
+    Route(method="DELETE", path=_ONE, run=_remove, permission="write", status=204, tag="hosts", summary="Forget a host"),
+    Route(
+        method="POST", path=f"{_ONE}/rotate-key", run=_rotate, permission="admin", answer=HostOut, tag="hosts",
+        summary="Have its agent take a new key",
+    ),
+    Route(
+        method="POST", path=f"{_ONE}/revoke-keys", run=_revoke, permission="admin", answer=HostOut, tag="hosts",
+        summary="Let its agent in no more until it enrols anew",
+    ),
+    Route(
+        method="POST", path=f"{_ONE}/release", run=_release, permission="admin", body=Release, answer=HostOut,
+        tag="hosts", summary="Say which of two agents with one identity is the host",
+    ),
+    Route(
+        method="GET", path="/api/v1/enrollment-keys", run=_enrolments, permission="read", answer=EnrolmentList,
+        tag="hosts", summary="What agents enrol with, without the secrets",
+    ),
+    Route(
+        method="POST", path="/api/v1/enrollment-keys", run=_enrolment, permission="admin", body=EnrolmentIn,
+        answer=EnrolmentMade, reads=False, status=201, tag="hosts", summary="Make a key that agents enrol with",
+    ),
+    Route(
+        method="DELETE", path="/api/v1/enrollment-keys/{id}", run=_end_enrolment, permission="admin", status=204,
+        tag="hosts", summary="Let nobody enrol with it any more",
+    ),
+]  # fmt: skip
