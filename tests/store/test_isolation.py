@@ -310,9 +310,9 @@ def _membership() -> Any:
 # Of no workspace: the first setup, people as such, instances and their facts, and rows already told apart by the move.
 _OF_NO_WORKSPACE = {
     "accounts.setup_done", "accounts.create_first", "accounts.add_user", "notes.get", "notes.set",
-    "rollups.roll", "rollups.add", "results.newest_at", "instances.all", "instances.get", "instances.put", "instances.remove",
-    "ticks.touched", "instances.add_token", "instances.has_token", "instances.revoke", "host_configs.signing",
-    "host_configs.keep_signing",
+    "rollups.roll", "rollups.add", "results.newest_at", "instances.all", "instances.get", "instances.put",
+    "instances.remove", "ticks.touched", "instances.add_token", "instances.has_token", "instances.revoke",
+    "host_configs.signing", "host_configs.keep_signing",
 }  # fmt: skip
 
 
