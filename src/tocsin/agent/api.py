@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
 import msgspec
@@ -15,6 +15,7 @@ from tocsin import telemetry
 from tocsin.agent import heard, wire
 from tocsin.clock import Clock, new_id
 from tocsin.core.host import KEY_PREFIX, AgentKey, EnrolmentKey, Host, clock_offset_s, heard_from, who_speaks
+from tocsin.core.host_rule import HostFinding
 from tocsin.core.limits import TooMany
 from tocsin.core.notice import Notice
 from tocsin.errors import Conflict, Denied, Invalid, NotFound, Problem
@@ -41,11 +42,15 @@ def hash_of(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
+File = Callable[[HostNow, str, Sequence[HostFinding]], Awaitable[None]]
+"""Files the turns of a host's agent (its incarnation, the turns), for good when it returns."""
+
+
 class Door:
     """What agents call. `urls` are where they reach the servers, the primary first."""
 
-    def __init__(self, store: Store, hosts: Hosts, clock: Clock, urls: Callable[[], Sequence[str]]) -> None:
-        self._store, self._hosts, self._clock, self._urls = store, hosts, clock, urls
+    def __init__(self, store: Store, hosts: Hosts, file: File, clock: Clock, urls: Callable[[], Sequence[str]]) -> None:
+        self._store, self._hosts, self._file, self._clock, self._urls = store, hosts, file, clock, urls
         self._waiting = 0
 
     # Enrolling ------------------------------------------------------------------------------------------------------
@@ -56,7 +61,7 @@ class Door:
         name = f"agent {given.name}"[:200]
         work = _enrolling(by, given, token, now)
         host = await self._store.of(by.workspace_id, by=name).write(work)
-        self._hosts.put(host)
+        self._hosts.put(host).heard = self._clock.monotonic()
         log.info("agents.enrolled", host=host.id, name=host.name)
         return wire.Enrolled(
             server_uuid=host.id, workspace_id=host.workspace_id, key=token, urls=list(self._urls()), public_key=""
@@ -114,6 +119,15 @@ class Door:
         telemetry.agent_samples.inc(sum(len(row.values) for row in fresh))
         most = heard.MOST_REFUSED
         return acked, [f"no room for {name}: a host has {wire.MOST_SERIES} series at most" for name in full[:most]]
+
+    # Findings -------------------------------------------------------------------------------------------------------
+    async def findings(self, host_id: str, body: bytes) -> wire.Receipt:
+        """File what an agent found, and tell what it did not tell by itself: a receipt is given when that is written down
+        for good."""
+        given = heard.findings_of(body)
+        now = await self._speaks(host_id, given.incarnation)
+        await self._file(now, given.incarnation, given.findings)
+        return wire.Receipt(taken=len(given.findings), urls=list(self._urls()))
 
     # Who speaks -----------------------------------------------------------------------------------------------------
     async def _speaks(self, host_id: str, incarnation: str) -> HostNow:

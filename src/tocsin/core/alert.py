@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -14,6 +13,7 @@ from tocsin.core import wording
 from tocsin.core.consensus import Verdict
 from tocsin.core.finding import Terms
 from tocsin.core.incident import RECOVERED, Incident, Step, Transition
+from tocsin.core.keys import group_key, notification_key
 from tocsin.core.marks import Help, Length
 from tocsin.core.monitor import Monitor
 from tocsin.core.result import iso, micros
@@ -129,21 +129,6 @@ _LAST = 999_999
 _STEPS = 500_000
 
 
-def notification_key(workspace_id: str, channel_id: str, subject: str, number: int, what: str, step: int = 0) -> str:
-    """The idempotency key of one message: 32 hex digits, the same on every instance and after every restart."""
-    return _hash(workspace_id, channel_id, subject, str(number), what, str(step))
-
-
-def group_key(workspace_id: str, what: str) -> str:
-    """What all messages of one incident (or digest), named by its id, are grouped by: 32 hex digits, on every channel."""
-    return _hash(workspace_id, what)
-
-
-def _hash(*parts: str) -> str:
-    text = "".join(f"{len(part)}:{part}" for part in parts)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
 class About(Struct, frozen=True, kw_only=True):
     """What a message is about: `name` and `shown` (its target) for people, without secrets; the monitor's id and type
     where it is one; the verdict of that moment; the name of the alert rule that says so, empty for a verdict itself."""
@@ -185,9 +170,7 @@ def rows_for(
             continue
         message = _message(transition, incident, what, now, base_url=base_url)
         for channel in audience(transition, incident, terms, channels, targets):
-            key = notification_key(
-                terms.workspace_id, channel.id, incident.subject, transition.number, transition.what, transition.step
-            )
+            key = _key(terms, channel.id, incident.subject, transition)
             rows.append(
                 OutboxRow(
                     key=key,
@@ -203,6 +186,16 @@ def rows_for(
                 )
             )
     return tuple(rows)
+
+
+def _key(terms: Terms, channel_id: str, subject: str, transition: Transition) -> str:
+    """What an agent counted has the key that it has there (core.host_rule.finding_key)."""
+    if terms.turn is not None and transition.what in ("opened", "reopened", "resolved"):
+        what = "resolved" if transition.what == "resolved" else "opened"
+        subject = f"{subject}@{terms.turn[0]}"
+        return notification_key(terms.workspace_id, channel_id, subject, terms.turn[1], what)
+    number, what = transition.number, transition.what
+    return notification_key(terms.workspace_id, channel_id, subject, number, what, transition.step)
 
 
 def remembering(

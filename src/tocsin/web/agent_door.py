@@ -120,6 +120,10 @@ async def _samples(call: Call) -> msgspec.Struct:
     return await call.parts.agents.samples(call.who.host_id or "", _body(call))
 
 
+async def _findings(call: Call) -> msgspec.Struct:
+    return await call.parts.agents.findings(call.who.host_id or "", _body(call))
+
+
 ROUTES = [
     Route(
         method="POST", path=wire.ENROL, run=_led(_enrol), permission="enrol", kind="open", tag="agents",
@@ -132,5 +136,9 @@ ROUTES = [
     Route(
         method="POST", path=wire.SAMPLES, run=_led(_samples), permission="agent", kind="open", tag="agents",
         max_body=wire.MAX_BODY, summary="What an agent saw of its host", answer=wire.Taken,
+    ),
+    Route(
+        method="POST", path=wire.FINDINGS, run=_led(_findings), permission="agent", kind="open", tag="agents",
+        max_body=wire.MAX_BODY, summary="What an agent's rules found", answer=wire.Receipt,
     ),
 ]  # fmt: skip
