@@ -73,6 +73,8 @@ def _fields(type_: Any, path: Sequence[str] = ()) -> str:
         return (
             ""
             if f.default in (None, "", (), {}, [])
+            else ", ".join(code(v) for v in f.default)
+            if isinstance(f.default, tuple)
             else code(str(f.default).lower() if f.kind == "boolean" else f.default)
         )
 
@@ -93,6 +95,51 @@ def notifier_fields(kind: str) -> str:
     from tocsin import notifiers
 
     return _fields(notifiers.kind(kind).config)
+
+
+def collector_fields(kind: str) -> str:
+    from importlib import import_module
+
+    from tocsin import collectors
+
+    name, *path = kind.split(".")
+    local = getattr(import_module(collectors.REGISTRY[name]), "LOCAL_ONLY", ())
+    if local is True:
+        words = "All of it can be set only in the agent's own file.\n\n"
+    elif local:
+        words = f"Only the agent's own file may set {', '.join(code(n) for n in local)}.\n\n"
+    else:
+        words = ""
+    return ("" if path else words) + _fields(collectors.kind(name).options, path)
+
+
+def collector_rules(kind: str) -> str:
+    from tocsin import collectors
+    from tocsin.core.host_rule import OnSample
+
+    def when(rule: Any) -> str:
+        c = rule.condition
+        if not isinstance(c, OnSample):
+            return f"{c.kind} is not as it should be" if c.name == "*" else f"{c.kind} {c.name} is not as it should be"
+        limit, word = (c.above, "above") if c.above is not None else (c.below, "below")
+        back = f", over at {c.clear:g}" if c.clear not in (None, limit) else ""
+        return f"{code(c.metric)} {word} {limit:g}{back}"
+
+    rows = [
+        [code(r.id), r.name, when(r), f"{r.for_s:g} s" if r.for_s else "at once", r.severity]
+        for r in collectors.kind(kind).rules
+    ]
+    return table(["rule", "says", "fires for", "after", "severity"], rows)
+
+
+def collector_list(_: str) -> str:
+    from tocsin import collectors
+
+    rows = [
+        [f"[{code(n)}](collectors/{n}.md)", collectors.kind(n).says, f"{collectors.kind(n).every_s:g} s"]
+        for n in collectors.names()
+    ]
+    return table(["collector", "what it sees", "looks every"], rows)
 
 
 def check_list(_: str) -> str:
@@ -152,6 +199,9 @@ MAKERS: dict[str, Callable[[str], str]] = {
     "settings": settings_table,
     "check": check_fields,
     "notifier": notifier_fields,
+    "collector": collector_fields,
+    "collector-rules": collector_rules,
+    "collectors": collector_list,
     "checks": check_list,
     "notifiers": notifier_list,
     "routes": route_table,

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from fuzz import agents, clusters, edge, probes, pure, spoken, windows
+from fuzz import agents, clusters, edge, hosts, probes, pure, spoken, windows
 
 PARSERS = (
-    *pure.PARSERS, *edge.PARSERS, *spoken.PARSERS, *windows.PARSERS, *probes.PARSERS, *clusters.PARSERS, *agents.PARSERS,
-)  # fmt: skip
+    *pure.PARSERS,
+    *edge.PARSERS,
+    *spoken.PARSERS,
+    *windows.PARSERS,
+    *probes.PARSERS,
+    *clusters.PARSERS,
+    *hosts.PARSERS,
+    *agents.PARSERS,
+)
 
 FOUND: tuple[tuple[str, bytes], ...] = (
     ("cookie", b"sid=; Expires=Thu, 01-Jan-197333333330 00:00:00 GMT\n"),

@@ -15,7 +15,7 @@ from typing import get_args
 import pytest
 
 from house.source import PACKAGE, ROOT
-from tocsin import checks, notifiers
+from tocsin import checks, collectors, notifiers
 from tocsin.cli.main import COMMANDS
 from tocsin.core.access import Permission
 from tocsin.core.alert import Event
@@ -43,9 +43,12 @@ def test_every_setting_has_its_row() -> None:
     assert [s.variable for s in SETTINGS if f"`{s.variable}`" not in page] == []
 
 
-@pytest.mark.parametrize(("room", "names"), [("checks", set(checks.REGISTRY)), ("notifiers", set(notifiers.REGISTRY))])
-def test_a_kind_is_a_file_a_line_a_page_and_a_test(room: str, names: set[str]) -> None:
-    registry = {"checks": checks.REGISTRY, "notifiers": notifiers.REGISTRY}[room]
+@pytest.mark.parametrize(
+    ("room", "registry"),
+    [("checks", checks.REGISTRY), ("collectors", collectors.REGISTRY), ("notifiers", notifiers.REGISTRY)],
+)
+def test_a_kind_is_a_file_a_line_a_page_and_a_test(room: str, registry: dict[str, str]) -> None:
+    names = set(registry)
     missing: list[str] = []
     for name in sorted(names):
         file = PACKAGE.parent / (registry[name].replace(".", "/") + ".py")
@@ -54,6 +57,18 @@ def test_a_kind_is_a_file_a_line_a_page_and_a_test(room: str, names: set[str]) -
     pages = {p.stem for p in (ROOT / "docs" / room).glob("*.md")}
     assert missing == []
     assert pages == names
+
+
+def test_rules_of_collectors_have_names_of_their_own() -> None:
+    ids = [rule.id for name in collectors.names() for rule in collectors.kind(name).rules]
+    assert len(ids) == len(set(ids))
+    wrong = [
+        rule.id
+        for name in collectors.names()
+        for rule in collectors.kind(name).rules
+        if not re.fullmatch(rf"builtin:{name}\.[a-z_]+", rule.id)
+    ]
+    assert wrong == []
 
 
 def test_every_route_says_who_may_call_it_and_stands_once() -> None:

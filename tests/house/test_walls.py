@@ -164,7 +164,7 @@ def test_the_secret_rule_sees_what_it_should() -> None:
 
 def test_kinds_are_strangers_to_each_other() -> None:
     wrong: list[str] = []
-    for room in ("checks", "notifiers"):
+    for room in ("checks", "collectors", "notifiers"):
         kinds = {m.name.split("/")[1].removesuffix(".py") for m in modules() if m.room == room} - {"__init__"}
         for module in modules():
             if module.room == room and not module.name.endswith("__init__.py"):

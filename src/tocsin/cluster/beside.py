@@ -68,6 +68,8 @@ class Beside:
             await self._of.replica.follow(where)
 
     async def _apply_on(self) -> None:
+        found = await self._of.replica.state()
+        self._of.applied = -1 if found is None or found.torn else found.applied
         while True:
             await self._of.settled.wait()
             self._of.settled.clear()
@@ -82,7 +84,9 @@ class Beside:
                 if applied.changed:
                     await self._of.hooks.applied(applied)
                     await self._say_where()
-            except Exception:
+                self._of.applied, self._of.trouble = applied.index, ""
+            except Exception as error:
+                self._of.trouble = str(error) or type(error).__name__
                 log.exception("cluster.not_applied", upto=self._of.node.commit)
                 await asyncio.sleep(AGAIN_S)
                 self._of.settled.set()
@@ -107,8 +111,10 @@ class Beside:
         finally:
             path.unlink(missing_ok=True)
         if not self._of.torn:
+            place = self._of.node.log.base.index
             self._of.settled.set()  # what came meanwhile is behind it in the log
             await self._of.hooks.applied(None)
+            self._of.applied, self._of.trouble = max(place, self._of.applied), ""
             await self._say_where()
 
     async def _compact_on(self) -> None:

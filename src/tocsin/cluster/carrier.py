@@ -77,6 +77,8 @@ class Carrier:
         self.news, self.settled = asyncio.Event(), asyncio.Event()
         self._beside = Beside(self)
         self.torn = False
+        self.applied, self.trouble = -1, ""
+        """Up to which entry the tables are and this instance works by them; why they do not go on, if they do not."""
         self._over = False
         self.standing = Standing(role="follower", epoch=node.epoch, primary=None)
         self.first: str | None = None

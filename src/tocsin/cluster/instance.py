@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,10 @@ import msgspec
 
 from tocsin import __version__, telemetry
 from tocsin.clock import Clock
-from tocsin.cluster import results, watch, wire
+from tocsin.cluster import copies, results, watch, wire
 from tocsin.cluster.alarm import Alarm
 from tocsin.cluster.carrier import Carrier
+from tocsin.cluster.copies import Told
 from tocsin.cluster.machine import usage
 from tocsin.cluster.peers import Peers
 from tocsin.cluster.proof import Accepts
@@ -28,7 +28,6 @@ from tocsin.cluster.work import POLL_S, Task, Tasks, Work, carry_out
 from tocsin.core.boots import Boots
 from tocsin.core.instance import Instance, InstanceRole
 from tocsin.core.lease import Terms
-from tocsin.core.probe import Health, Sign, heard
 from tocsin.core.result import iso
 from tocsin.errors import Conflict, Denied, Invalid, NotFound, NotPrimary, PeerLost, StoreUnavailable
 from tocsin.net import Net
@@ -38,11 +37,7 @@ from tocsin.store.replica import Applied, Replica
 
 log = telemetry.logger("tocsin.cluster")
 
-ADMIT_S = LOOK_S = 1.0
-SILENT_S = POLL_S + 20.0
-"""An instance that has asked for no work for so long is lost."""
-ALONE_LEASES = 2
-"""So many leases without anybody who leads make an instance alone: an election takes less."""
+ADMIT_S = 1.0
 PEERS_NOTE = "cluster:peers"
 _TELLING = ("channels", "alert_rules", "maintenance_windows", "escalation_policies", "on_call_schedules", "probes")
 _JUDGED = ("verdicts", "incidents")
@@ -96,9 +91,10 @@ class Cluster:
     web_urls: tuple[str, ...] = ()
     reached_at: float | None = None
     sync_errors: int = 0
-    _lost_at: float | None = None
+    lost_at: float | None = None
+    leads_since: float | None = None
+    told: dict[str, Told] = field(default_factory=dict[str, Told])
     _noted: tuple[Peer, ...] = ()
-    _leads_since: float | None = None
     work: Work = field(default_factory=Work)
     _doing: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     _tasks: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
@@ -162,6 +158,7 @@ class Cluster:
         """This instance leads, or another one does, or nobody."""
         self.forget()
         self.results.forget()
+        self.told.clear()
         if standing.primary is not None:
             await self.corridor.alone.end()
         if standing.leads:
@@ -169,25 +166,24 @@ class Cluster:
             await self.learn()
             await self.corridor.lead(self.me.location)
             return
-        await self.corridor.follow(await self._home(standing))
         await self.learn()
+        await self.corridor.follow(self._home(standing))
         await self.followed(self.peers.web(standing.primary) or "")
 
     def elsewhere(self) -> str | None:
         """None where this instance leads; else the primary's address for people and probes, "" while there is none."""
         return None if self.carrier.standing.leads else self.peers.web(self.carrier.standing.primary) or ""
 
-    async def _home(self, standing: Standing) -> str:
+    def _home(self, standing: Standing) -> str:
         """The location that local monitors are checked from: the primary's, if it is known."""
         if standing.primary is None:
             return self.corridor.watchlist.home if not self.corridor.leads else ""
-        found = await self.store.everything().read(lambda s: s.instances.all())
-        return next((one.location for one in found if one.id == standing.primary), "")
+        return next((one.location for one in self.registry.known if one.id == standing.primary), "")
 
     async def _write_self(self) -> None:
         """Keep this instance's own row as it is now."""
-        known = {one.id: one for one in await self.store.everything().read(lambda s: s.instances.all())}
-        before = known.get(self.me.id)
+        await self.learn()
+        before = next((one for one in self.registry.known if one.id == self.me.id), None)
         me = self.me if before is None else msgspec.structs.replace(
             self.me, created_at=before.created_at, failover_order=before.failover_order, name=before.name,
             certificate=before.certificate,
@@ -201,7 +197,7 @@ class Cluster:
         self.forget()
         if applied is None:
             await self.learn()
-            await self.corridor.follow(await self._home(self.carrier.standing))
+            await self.corridor.follow(self._home(self.carrier.standing))
             return
         if "instances" in applied.changed:
             await self.learn()
@@ -220,6 +216,7 @@ class Cluster:
             return list(s.instances.all()), s.notes.get(PEERS_NOTE)
 
         found, noted = await self.store.everything().read(work)
+        self.registry.known = tuple(found)
         peers = [Peer(id=one.id, url=one.sync_url, fingerprint=one.fingerprint, web=one.web_url) for one in found]
         if noted:
             first = msgspec.convert(noted, type=list[Peer])
@@ -248,6 +245,7 @@ class Cluster:
             systemMetrics=SystemMetrics(activeEndpoints=status["active"], **usage()),
             connectionStatus=ConnectionStatus(primaryReachable=self.sync_errors == 0, syncErrors=self.sync_errors),
             version=__version__,
+            monitorErrors=copies.unfit(self.corridor, self.me.location),
         )
 
     def hear(self, said: Heartbeat) -> None:
@@ -318,7 +316,9 @@ class Cluster:
         leader = self.carrier.standing.primary
         if leader is None or leader == self.me.id or self.carrier.torn:
             return
-        said = results.write(await self.results.offer())
+        offer = await self.results.offer()
+        offer = msgspec.structs.replace(offer, applied=self.carrier.applied, trouble=self.carrier.trouble)
+        said = results.write(offer)
         try:
             reply = await self.peers.ask(leader, "POST", "/sync/api/results", said, epoch=self.carrier.node.epoch)
             if await self.results.hear(results.read(reply.body)):
@@ -333,43 +333,10 @@ class Cluster:
         await self.results.expire()
 
     async def _look_on(self) -> None:
-        """As primary, see who of the others is not heard any more: their locations are lost then, which is told once."""
-        await asyncio.sleep(LOOK_S)
-        others = self.corridor.watchlist.roster.others
-        if not self.carrier.standing.leads:
-            others.clear()
-            self._leads_since = None
-            return
-        mono, now = self.clock.monotonic(), self.clock.now()
-        self._leads_since = mono if self._leads_since is None else self._leads_since
-        found = await self.store.everything().read(lambda s: s.instances.all())
-        for gone in others.keys() - {one.location for one in found}:
-            del others[gone]
-        for one in found:
-            if one.id == self.me.id or one.witness:
-                continue
-            ago = self.work.ago(one.id)
-            silent_s = mono - self._leads_since if ago is None else ago
-            before = others.get(one.location, Health())
-            if silent_s <= SILENT_S:
-                if ago is not None:
-                    others[one.location] = heard(before, Sign(version=one.version), now - timedelta(seconds=ago))
-            elif before.state != "lost":
-                why = f"instance {one.name} does not ask for work"
-                others[one.location] = Health(state="lost", since=now, heard_at=before.heard_at, looked_at=now, why=why)
+        await watch.look(self)
 
     async def _alone_on(self) -> None:
-        """While nobody leads for long, tell what is seen from here alone; marked as that."""
-        await asyncio.sleep(1.0)
-        if self.carrier.standing.leads or self.carrier.standing.primary is not None or self.carrier.torn:
-            self._lost_at = None
-            await self.corridor.alone.end()
-            return
-        now = self.clock.monotonic()
-        self._lost_at = now if self._lost_at is None else self._lost_at
-        if not self.corridor.alone.on and now - self._lost_at >= ALONE_LEASES * self.carrier.terms.lease_s:
-            await self.corridor.follow(self.me.location)
-            self.corridor.alone.begin(self.me.name, self.me.location)
+        await watch.alone(self)
 
     async def _admit_on(self) -> None:
         """As primary, let the membership follow the registered instances."""

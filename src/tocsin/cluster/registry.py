@@ -39,6 +39,8 @@ class Registry:
         self._store, self._carrier, self._me = store, carrier, me
         self._accepts, self._key, self._clock = accepts, cluster_key, clock
         self._nonces: dict[str, float] = {}
+        self.known: tuple[Instance, ...] = ()
+        """Every registered instance, by failover order: as they were read when one of them was last written."""
         self.changed: Callable[[], Awaitable[None]] = _nothing
         self.refused: Callable[[str, str], None] = lambda cause, text: None
 
@@ -69,7 +71,7 @@ class Registry:
             words = "expected another instance, found one with this one's identity: its data folder is a copy"
             self._refuse("clone", asked, client, words)
         now = self._clock.now()
-        await self._must_be_its_certificate(asked, client, certificate)
+        self._must_be_its_certificate(asked, client, certificate)
         instance = _instance_of(asked, certificate, now)
         token, claims = proof.token(self._key, asked.instanceId, MAY, now)
         until = datetime.fromtimestamp(claims.expires_at, UTC)
@@ -82,7 +84,7 @@ class Registry:
         await self.changed()
         how = "secret" if certificate is None else certificate.subject
         log.info("cluster.registered", instance=instance.id, name=instance.name, location=instance.location, by=how)
-        peers = await self.peers()
+        peers = self.peers()
         return Registered(
             instanceId=instance.id, token=token, expiresAt=iso(until) or "", permissions=MAY, clusterKey=self._key,
             primary=self._me.id, peers=peers, urls=tuple(peer.url for peer in peers if peer.url),
@@ -108,11 +110,9 @@ class Registry:
         also = ", or a proof made with TOCSIN_SYNC_SECRET" if self._accepts.secrets else ""
         return f"expected a certificate that TOCSIN_SYNC_CLIENT_CA here vouches for{also}, found none"
 
-    async def _must_be_its_certificate(self, asked: Registration, client: str, shown: Certificate | None) -> None:
+    def _must_be_its_certificate(self, asked: Registration, client: str, shown: Certificate | None) -> None:
         """A certificate speaks for the instance it first registered, and for new ones; not for another's identity."""
-        before = await self._store.everything().read(
-            lambda s: next((one for one in s.instances.all() if one.id == asked.instanceId), None)
-        )
+        before = next((one for one in self.known if one.id == asked.instanceId), None)
         if before is None or shown is None:
             return
         first = before.certificate.subject if before.certificate is not None else "the shared secret"
@@ -163,13 +163,12 @@ class Registry:
         await self._store.everything(by=by).write(lambda s: s.instances.remove(id))
         await self.changed()
 
-    async def peers(self) -> tuple[Peer, ...]:
+    def peers(self) -> tuple[Peer, ...]:
         """Where every instance is reached, the primary first, then by failover order."""
-        found = await self._store.everything().read(lambda s: s.instances.all())
         first = self._carrier.standing.primary or ""
         return tuple(
             Peer(id=one.id, url=one.sync_url, fingerprint=one.fingerprint, web=one.web_url)
-            for one in sorted(found, key=lambda one: (one.id != first, one.failover_order, one.name))
+            for one in sorted(self.known, key=lambda one: (one.id != first, one.failover_order, one.name))
         )
 
     # Tokens ----------------------------------------------------------------------------------------------------------
@@ -190,11 +189,11 @@ class Registry:
             raise Denied(f"this token does not permit {may}")
         return claims
 
-    async def must_belong(self, id: str) -> None:
+    def must_belong(self, id: str) -> None:
         """Denied when that instance was removed: what it signs looks right for as long as it likes."""
         if self._carrier.node.membership.member(id) is not None:
             return
-        if id not in {one.id for one in await self._store.everything().read(lambda s: s.instances.all())}:
+        if id not in {one.id for one in self.known}:
             raise Denied("this instance does not belong to the cluster any more")
 
     def own_token(self) -> str:
@@ -205,7 +204,7 @@ class Registry:
     async def admit(self) -> None:
         """One step towards the membership that the registered instances make: who is new observes, and votes once it has
         the log; who has a new disk goes first."""
-        found = await self._store.everything().read(lambda s: s.instances.all())
+        found = self.known
         membership = self._carrier.node.membership
         for one in found:
             known = membership.member(one.id)

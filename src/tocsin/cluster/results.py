@@ -28,11 +28,14 @@ EXPIRE_S = 3600.0
 
 class Exchange(Struct, frozen=True, kw_only=True):
     """`portions`: results that the other side lacks, as far as is known. `ends`: up to which number of each source
-    everything is here. `more`: ask again at once."""
+    everything is here. `more`: ask again at once. `applied`: up to which entry of the control log the tables of who asks
+    are; `trouble`: why they do not go on."""
 
     portions: tuple[Portion, ...] = ()
     ends: dict[str, int] = {}
     more: bool = False
+    applied: int = -1
+    trouble: str = ""
 
 
 class Results:

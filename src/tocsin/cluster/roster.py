@@ -24,12 +24,12 @@ LEADS_S = 20.0
 
 async def urls_of(cluster: Cluster) -> list[str]:
     """Where the instances are reached, the primary first."""
-    return [peer.url for peer in await cluster.registry.peers() if peer.url]
+    return [peer.url for peer in cluster.registry.peers() if peer.url]
 
 
 async def listed(cluster: Cluster) -> list[dict[str, Any]]:
     """Every instance with its role and how it is, in failover order."""
-    return [_row(cluster, one) for one in await cluster.store.everything().read(lambda s: s.instances.all())]
+    return [_row(cluster, one) for one in cluster.registry.known]
 
 
 def _row(cluster: Cluster, one: Instance) -> dict[str, Any]:

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tocsin import __version__
-from tocsin.cluster import disk, results, wire
+from tocsin.cluster import copies, disk, results, wire
 from tocsin.cluster.api import Ask, SyncRoute, number
+from tocsin.cluster.copies import Told
 from tocsin.cluster.registry import must_understand
 from tocsin.cluster.roster import listed
 from tocsin.cluster.wire import Answer, Heartbeat, Hello, Registration, Said
 from tocsin.cluster.work import Done
 from tocsin.core.instance import Certificate
+from tocsin.core.monitor import Monitor
+from tocsin.core.plain import clip
 from tocsin.core.result import iso
 from tocsin.errors import Conflict, Denied, NotFound, NotPrimary
 from tocsin.net.mutual import read_shown
@@ -61,7 +64,7 @@ async def snapshot(cluster: Cluster, ask: Ask) -> Any:
     """Make a snapshot of the tables: its id and size; it is kept for ten minutes."""
     replica = cluster.store.replica
     assert replica is not None
-    await cluster.registry.must_belong(ask.who)
+    cluster.registry.must_belong(ask.who)
     kept = cluster.carrier.node.log
     made = await replica.snapshot(lambda index: disk.membership_bytes(kept.membership_at(index)))
     path = Path(made.path)
@@ -81,7 +84,7 @@ async def place(cluster: Cluster, ask: Ask) -> Any:
 
 async def piece(cluster: Cluster, ask: Ask) -> Any:
     """A piece of a snapshot, from an offset on."""
-    await cluster.registry.must_belong(ask.who)
+    cluster.registry.must_belong(ask.who)
     name, offset = ask.rest[0], number(ask.rest[1])
     path = cluster.folder / f"{name}.snapshot"
     if not name.isalnum() or len(name) > 64 or offset is None or not path.is_file():
@@ -102,7 +105,7 @@ async def heartbeat(cluster: Cluster, ask: Ask) -> Any:
         raise Denied(f"expected a report of {ask.who}, whose token it came with, found one of {said.instanceId}")
     _must_lead(cluster)
     cluster.hear(said)
-    peers = await cluster.registry.peers()
+    peers = cluster.registry.peers()
     urls = [peer.url for peer in peers if peer.url]
     return {"accepted": True, "epoch": cluster.carrier.node.epoch, "urls": urls, "peers": peers}
 
@@ -120,18 +123,21 @@ async def remove(cluster: Cluster, ask: Ask) -> Any:
 
 
 async def endpoints(cluster: Cluster, ask: Ask) -> Any:
-    """The monitors' configuration, its version and hash. Secrets are left out: those travel with the tables only."""
-    found = await cluster.store.everything().read(lambda s: s.monitors.all())
+    """The monitors' configuration, its version and hash, and how every instance's copy is. Secrets are left out:
+    those travel with the tables only."""
+    found = list(await cluster.store.everything().read(lambda s: s.monitors.all()))
+    states = await copies.states_of(cluster, found)
     return {
-        "endpoints": [_endpoint(monitor) for monitor in found],
+        "endpoints": [_endpoint(monitor, states[monitor.id]) for monitor in found],
         "configVersion": cluster.carrier.node.commit,
         "lastModified": iso(max((m.updated_at for m in found), default=cluster.me.created_at)),
     }
 
 
 async def endpoint(cluster: Cluster, ask: Ask) -> Any:
-    """One monitor's configuration."""
-    return _endpoint(await cluster.store.everything().read(lambda s: s.monitors.get(ask.rest[0])))
+    """One monitor's configuration, and how every instance's copy of it is."""
+    monitor = await cluster.store.everything().read(lambda s: s.monitors.get(ask.rest[0]))
+    return _endpoint(monitor, (await copies.states_of(cluster, [monitor]))[monitor.id])
 
 
 async def channels(cluster: Cluster, ask: Ask) -> Any:
@@ -147,7 +153,7 @@ async def channels(cluster: Cluster, ask: Ask) -> Any:
 
 async def failover_order(cluster: Cluster, ask: Ask) -> Any:
     """Who stands first when the primary is lost."""
-    found = await cluster.store.everything().read(lambda s: s.instances.all())
+    found = cluster.registry.known
     return {"order": [{"instanceId": one.id, "failoverOrder": one.failover_order} for one in found]}
 
 
@@ -171,7 +177,9 @@ async def demote(cluster: Cluster, ask: Ask) -> Any:
 async def exchange(cluster: Cluster, ask: Ask) -> Any:
     """Results that each side lacks."""
     _must_lead(cluster)
-    return results.write(await cluster.results.answer(results.read(ask.body)))
+    said = results.read(ask.body)
+    cluster.told[ask.who] = Told(applied=said.applied, trouble=clip(said.trouble, 300), at=cluster.clock.now())
+    return results.write(await cluster.results.answer(said))
 
 
 async def wanted(cluster: Cluster, ask: Ask) -> Any:
@@ -209,16 +217,14 @@ ROUTES: tuple[SyncRoute, ...] = (
 )
 
 
-def _endpoint(monitor: Any) -> dict[str, Any]:
-    import hashlib
-
-    data = msgspec.json.encode(monitor, order="sorted")
+def _endpoint(monitor: Monitor, states: list[dict[str, Any]]) -> dict[str, Any]:
     plain = msgspec.to_builtins(msgspec.structs.replace(monitor, target={}))
     return {
         "id": monitor.id,
         "version": monitor.version,
-        "configHash": hashlib.sha256(data).hexdigest(),
+        "configHash": copies.config_hash(monitor),
         "config": plain,
+        "syncState": states,
     }
 
 

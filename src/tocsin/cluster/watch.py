@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from tocsin.cluster.work import POLL_S
 from tocsin.core.instance import status_of
+from tocsin.core.probe import Health, Sign, heard
 from tocsin.errors import Denied
 from tocsin.pipeline.live import event
 
@@ -13,6 +16,10 @@ if TYPE_CHECKING:
     from tocsin.cluster.instance import Cluster
 
 WATCH_S = 1.0
+SILENT_S = POLL_S + 20.0
+"""An instance that has asked for no work for so long is lost."""
+ALONE_LEASES = 2
+"""So many leases without anybody who leads make an instance alone: an election takes less."""
 
 
 async def tell_pages(cluster: Cluster) -> None:
@@ -50,3 +57,44 @@ def shows_another(cluster: Cluster, of: str, why: str) -> None:
         f"Instance {cluster.names.get(of, of)} is not spoken to: {why}. If its data folder was lost, remove it and let it"
         " join again; if not, somebody stands in between",
     )
+
+
+async def look(cluster: Cluster) -> None:
+    """As primary, see who of the others is not heard any more: their locations are lost then, which is told once."""
+    await asyncio.sleep(WATCH_S)
+    others = cluster.corridor.watchlist.roster.others
+    if not cluster.carrier.standing.leads:
+        others.clear()
+        cluster.leads_since = None
+        return
+    mono, now = cluster.clock.monotonic(), cluster.clock.now()
+    cluster.leads_since = mono if cluster.leads_since is None else cluster.leads_since
+    found = cluster.registry.known
+    for gone in others.keys() - {one.location for one in found}:
+        del others[gone]
+    for one in found:
+        if one.id == cluster.me.id or one.witness:
+            continue
+        ago = cluster.work.ago(one.id)
+        silent_s = mono - cluster.leads_since if ago is None else ago
+        before = others.get(one.location, Health())
+        if silent_s <= SILENT_S:
+            if ago is not None:
+                others[one.location] = heard(before, Sign(version=one.version), now - timedelta(seconds=ago))
+        elif before.state != "lost":
+            why = f"instance {one.name} does not ask for work"
+            others[one.location] = Health(state="lost", since=now, heard_at=before.heard_at, looked_at=now, why=why)
+
+
+async def alone(cluster: Cluster) -> None:
+    """While nobody leads for long, tell what is seen from here alone; marked as that."""
+    await asyncio.sleep(WATCH_S)
+    if cluster.carrier.standing.leads or cluster.carrier.standing.primary is not None or cluster.carrier.torn:
+        cluster.lost_at = None
+        await cluster.corridor.alone.end()
+        return
+    now = cluster.clock.monotonic()
+    cluster.lost_at = now if cluster.lost_at is None else cluster.lost_at
+    if not cluster.corridor.alone.on and now - cluster.lost_at >= ALONE_LEASES * cluster.carrier.terms.lease_s:
+        await cluster.corridor.follow(cluster.me.location)
+        cluster.corridor.alone.begin(cluster.me.name, cluster.me.location)

@@ -128,7 +128,8 @@ class ConnectionStatus(Struct, frozen=True, kw_only=True):
 
 
 class Heartbeat(Struct, frozen=True, kw_only=True):
-    """How an instance is. `monitoringResults` are taken by /sync/api/results (with ids); here they may be empty."""
+    """How an instance is. `monitoringResults` are taken by /sync/api/results (with ids); here they may be empty.
+    `monitorErrors`: what it has and cannot run, by monitor, with the reason."""
 
     instanceId: Ident
     timestamp: Short
@@ -138,6 +139,7 @@ class Heartbeat(Struct, frozen=True, kw_only=True):
     systemMetrics: SystemMetrics = SystemMetrics()
     connectionStatus: ConnectionStatus = ConnectionStatus()
     version: Short = ""
+    monitorErrors: dict[Short, Annotated[str, Meta(max_length=1000)]] = {}
 
 
 class Taken(Struct, frozen=True, kw_only=True):

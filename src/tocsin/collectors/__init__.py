@@ -22,7 +22,10 @@ from tocsin.errors import NotFound
 from tocsin.net import Net
 
 # One line a kind: its name and the module that is imported when it is first used.
-REGISTRY: dict[str, str] = {}
+REGISTRY: dict[str, str] = {
+    "system": "tocsin.collectors.system",
+    "systemd": "tocsin.collectors.systemd",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,20 @@ def decode(payload: bytes) -> Changed:
     return changed
 
 
+_OF_MONITOR = {"monitors": "id", "monitor_channels": "monitor_id", "monitor_parents": "monitor_id"}
+
+
+def monitors_of(payload: bytes) -> set[str]:
+    """The ids of the monitors whose configuration an entry changes, apart from those that went with it."""
+    found: set[str] = set()
+    for one in decode(payload).tables:
+        if (column := _OF_MONITOR.get(one.table)) is not None:
+            at = one.columns.index(column)
+            found |= {row[at] for row in one.rows}
+            found |= {key[at] for key in one.gone if at < len(key) and one.table != "monitors"}
+    return found
+
+
 def _unpacked(payload: bytes) -> bytes:
     kind, data = payload[:1], payload[1:]
     if kind == _PLAIN:

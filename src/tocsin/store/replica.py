@@ -174,6 +174,16 @@ class Replica:
         is no longer in the log: whoever needs it takes a snapshot."""
         return await self._database.read(lambda c: control.read(raw_of(c), after, upto, most_bytes))
 
+    async def monitors_after(self, after: int) -> set[str]:
+        """The ids of the monitors that entries after an index change. Conflict when the next is no longer in the log."""
+        found: set[str] = set()
+        while some := await self.entries(after):
+            for entry in some:
+                if entry.kind == control.ROWS:
+                    found |= images.monitors_of(entry.payload)
+            after = some[-1].index
+        return found
+
     async def position(self, index: int) -> Position | None:
         """The epoch that an index is of here, or None when the log does not have it (any more, or yet)."""
         return await self._database.read(lambda connection: control.position(raw_of(connection), index))

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from msgspec import Struct
 
 from tocsin import __version__
-from tocsin.cluster import roster
+from tocsin.cluster import copies, roster
 from tocsin.core.access import Principal
 from tocsin.core.marks import Help, Name
+from tocsin.core.result import iso
 from tocsin.core.shape import Range
 from tocsin.errors import Conflict, Invalid, NotFound, Problem
 from tocsin.web.call import Call, Reply, Route
@@ -73,6 +74,28 @@ class ClusterOut(Struct, frozen=True, kw_only=True):
     heard: int | None
     entry: int
     waits_for_tables: bool
+
+
+class CopyOut(Struct, frozen=True, kw_only=True):
+    """One instance's copy of one monitor. `status`: synced, pending (it was not heard to have the monitor as it is now) or
+    error (`error_message`: what it cannot take in, or cannot run); `last_synced`: when it last said that it has this;
+    `config_hash` and `sync_version`: of the configuration that is meant."""
+
+    monitor_id: str
+    name: str
+    status: str
+    last_synced: str | None
+    config_hash: str
+    sync_version: int
+    error_message: str | None
+
+
+class CopyList(Struct, frozen=True, kw_only=True):
+    """The copies of every monitor, by name; there is no next page. `synced`: how many of them are."""
+
+    items: list[CopyOut]
+    next_cursor: str | None
+    synced: int
 
 
 class InstanceList(Struct, frozen=True, kw_only=True):
@@ -156,6 +179,24 @@ async def change(parts: Parts, who: Principal, id: str, wanted: InstancePatch) -
     )
 
 
+async def copies_of(parts: Parts, who: Principal, id: str) -> list[dict[str, Any]]:
+    """That instance's copies of the workspace's monitors, by name. The primary knows those of all, others their own."""
+    cluster = _cluster(parts)
+    one = await roster.find(cluster, id)
+    if id != cluster.me.id:
+        roster.must_lead(cluster)
+    monitors = sorted((w.monitor for w in parts.corridor.watchlist.of(who.workspace_id)), key=lambda m: (m.name, m.id))
+    found = await copies.copies(cluster, one, monitors)
+    return [
+        {
+            "monitor_id": monitor.id, "name": monitor.name, "status": copy.status, "last_synced": iso(copy.synced_at),
+            "config_hash": copy.config_hash, "sync_version": copy.version, "error_message": copy.error,
+        }
+        for monitor in monitors
+        for copy in (found[monitor.id],)
+    ]  # fmt: skip
+
+
 async def order(parts: Parts, who: Principal, ids: list[str]) -> None:
     """Let the instances stand first in this order."""
     await roster.order(_cluster(parts), ids, who.name, who.workspace_id)
@@ -206,6 +247,12 @@ async def _index(call: Call) -> Reply:
     return Reply(data={"items": items, "next_cursor": None, "cluster": cluster})
 
 
+async def _copies(call: Call) -> Reply:
+    items = await copies_of(call.parts, call.who, call.path["id"])
+    synced = sum(item["status"] == "synced" for item in items)
+    return Reply(data={"items": items, "next_cursor": None, "synced": synced})
+
+
 async def _promote(call: Call) -> Reply:
     await promote(call.parts, call.who, call.path["id"])
     return await _one(call)
@@ -245,6 +292,10 @@ ROUTES = [
     Route(
         method="GET", path=_HERE + "/drafts", run=_drafts, permission="admin", answer=DraftList, tag="instances",
         summary="What this server wrote as primary and no majority took",
+    ),
+    Route(
+        method="GET", path=_HERE + "/{id}/monitors", run=_copies, permission="read", answer=CopyList, tag="instances",
+        summary="How an instance's copies of the monitors are",
     ),
     Route(method="POST", path=_HERE + "/{id}/promote", run=_promote, summary="Hand the office to an instance", **_ONE),
     Route(method="POST", path=_HERE + "/{id}/demote", run=_demote, summary="Hand the office to the next in order", **_ONE),

@@ -25,6 +25,19 @@ class Done(Struct, frozen=True, kw_only=True):
     did: str = ""
 
 
+MOST_COPIES = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copies:
+    """One instance's copies of the monitors: how many there are, how many are as they are now, the first of the others."""
+
+    name: str
+    all: int
+    synced: int
+    others: list[dict[str, Any]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """One instance as its row shows it."""
@@ -68,6 +81,7 @@ async def _page(call: Call, *, did: str = "", said: str = "", error: str = "", s
     return view.page(
         call, "instances.html", section="instances", status=status, did=did, said=said, error=error, lines=lines,
         cluster=cluster, says=_says(lines, cluster), lead=_lead(lines, cluster), stays=_stays(cluster),
+        copies=await _copies(call, lines, cluster),
         drafts=instances.drafts(call.parts, call.who) if frame.is_admin else [],
         here=next(line for line in lines if line.here), secret=settings["SYNC_SECRET"] is not None,
         certificates=settings["SYNC_CLIENT_CA"] is not None,
@@ -101,6 +115,23 @@ def _line(place: int, row: dict[str, Any], cluster: dict[str, Any] | None) -> Li
         proof=_proof(row["certificate"]),
         behind=0 if cluster is None or entry is None else max(0, cluster["entry"] - entry),
     )  # fmt: skip
+
+
+async def _copies(call: Call, lines: list[Line], cluster: dict[str, Any] | None) -> list[Copies]:
+    """How the instances' copies of the monitors are, where that is known: at the primary."""
+    if cluster is None or cluster["standing"] != "primary":
+        return []
+    found: list[Copies] = []
+    for line in lines:
+        if line.kind == _KINDS["witness"]:
+            continue
+        items = await instances.copies_of(call.parts, call.who, line.id)
+        others = [item for item in items if item["status"] != "synced"]
+        others.sort(key=lambda item: item["status"] != "error")
+        found.append(
+            Copies(name=line.name, all=len(items), synced=len(items) - len(others), others=others[:MOST_COPIES])
+        )
+    return found
 
 
 def _proof(certificate: dict[str, Any] | None) -> str:
