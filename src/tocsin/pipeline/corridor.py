@@ -29,7 +29,6 @@ from tocsin.pipeline.catching_up import catch_up, replayed
 from tocsin.pipeline.delivery import Delivery
 from tocsin.pipeline.draft import Draft
 from tocsin.pipeline.figures import Figures
-from tocsin.pipeline.host_incidents import HostIncidents
 from tocsin.pipeline.host_watch import HostWatch
 from tocsin.pipeline.hosts import HostNow, Hosts
 from tocsin.pipeline.housekeeping import Housekeeping
@@ -120,7 +119,6 @@ class Corridor:
         watchdog = Watchdog(watchlist, intake, judgement, clock, late)
         leaning = Leaning(watchlist, scheduler, watchdog, clock)
         figures = Figures(store, watchlist, intake, judgement, clock)
-        hosts = Hosts(store, live, clock)
         intake.stored, intake.judged, figures.watch = delivery.handed, leaning.judged, watchdog.watch
         return cls(
             store=store,
@@ -139,7 +137,7 @@ class Corridor:
             alone=Alone(watchlist, judgement, net, clock, smtp_url),
             leaning=leaning,
             figures=figures,
-            host_watch=HostWatch(hosts, HostIncidents(watchlist, judgement, hosts), intake, clock),
+            host_watch=HostWatch(Hosts(store, live, clock), watchlist, judgement, intake, clock),
             housekeeping=Housekeeping(store, clock, retention_days=retention_days),
             lag=lag,
             self_test=self_test,

@@ -9,7 +9,9 @@ from tocsin.clock import Clock
 from tocsin.pipeline.host_incidents import HostIncidents
 from tocsin.pipeline.hosts import Hosts
 from tocsin.pipeline.intake import Intake
+from tocsin.pipeline.judgement import Judgement
 from tocsin.pipeline.pulse import Pulse
+from tocsin.pipeline.watchlist import Watchlist
 
 log = telemetry.logger("tocsin.host_watch")
 
@@ -21,8 +23,8 @@ SILENT_S = 30.0
 class HostWatch:
     """Looks once a second, while this instance leads."""
 
-    def __init__(self, hosts: Hosts, incidents: HostIncidents, intake: Intake, clock: Clock) -> None:
-        self.hosts, self.incidents = hosts, incidents
+    def __init__(self, hosts: Hosts, watchlist: Watchlist, judgement: Judgement, intake: Intake, clock: Clock) -> None:
+        self.hosts, self.incidents = hosts, HostIncidents(watchlist, judgement, hosts)
         self._intake, self._clock = intake, clock
         self._task: asyncio.Task[None] | None = None
         self.pulse = Pulse("host watch", "hosts have not been watched", SILENT_S, clock.monotonic)
