@@ -34,7 +34,8 @@ RuleSeverity = Literal["critical", "down", "warning", "info"]
 
 class AlertRule(Struct, frozen=True, kw_only=True):
     """A rule of a workspace. `channels` None: those the monitor tells. `for_s`: so long the condition must hold before
-    it is told. `recovery_s`: so long it must be over. `policy`: the escalation policy its incidents follow."""
+    it is told. `recovery_s`: so long it must be over. `policy`: the escalation policy its incidents follow. `direct`: an
+    agent that judges it tells at once by itself."""
 
     id: str
     workspace_id: str
@@ -48,6 +49,7 @@ class AlertRule(Struct, frozen=True, kw_only=True):
     reminder_s: int = 0
     channels: tuple[str, ...] | None = None
     policy: str | None = None
+    direct: bool = False
     created_at: datetime
     updated_at: datetime
     version: int = 1

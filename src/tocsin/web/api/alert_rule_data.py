@@ -34,6 +34,7 @@ class RuleIn(Struct, frozen=True, kw_only=True):
         tuple[str, ...] | None, Length(0, 100), Help("ids of channels; null: those the monitor tells, []: nobody")
     ] = None
     policy: Annotated[str | None, Length(1, 64), Help("id of an escalation policy")] = None
+    direct: Annotated[bool, Help("of a rule that agents judge: the agent tells at once by itself")] = False
 
 
 class RuleOut(RuleIn, frozen=True, kw_only=True):
