@@ -17,7 +17,7 @@ from tocsin.core.uptime import uptime
 from tocsin.pipeline import watchlist
 from tocsin.pipeline.backfill import _verdicts
 from tocsin.pipeline.corridor import Corridor
-from world import Place, World, database_locked
+from world import Place, World, database_locked, webs
 
 
 async def test_status_is_plain_json(world: World) -> None:
@@ -277,3 +277,18 @@ async def test_a_monitor_without_trouble_is_paused_while_a_round_is_under_way(wo
     assert not intake.at(other.monitor.id)
     assert other.incident is not None
     assert other.incident.resolution == "the monitor was paused"
+
+
+async def test_a_stored_target_that_breaks_a_rule_by_now_is_checked_as_before(world: World) -> None:
+    async with webs(1) as (site,):
+        target = {"url": site.url, "max_redirects": 50, "username": "left over", "gone": True}
+        watched = await world.watch(target=target, interval_s=10, timeout_s=5)
+        unreadable = await world.watch(target={"url": 7}, interval_s=10, timeout_s=5)
+        await until(lambda: watched.verdict is not None and watched.verdict.value == "up", clock=world.clock)
+        assert site.calls
+        assert watched.problem is None
+        assert "max_redirects: expected a whole number from 0 to 20, found 50" in watched.breaks
+        assert "username: expected nothing, as auth is none" in watched.breaks
+        assert "gone: expected a known field" in watched.breaks
+        assert unreadable.target is None
+        assert unreadable.problem is not None

@@ -119,7 +119,7 @@ class Cluster:
         registry.refused = lambda cause, text: made.alarm.ring("instance.refused", cause, text)
         peers.other = partial(watch.shows_another, made)
         hooks.turned, hooks.applied = made.turned, made.applied
-        home.corridor.delivery.budget = carrier.may_send
+        home.corridor.delivery.one.budget = carrier.may_send
         await made.results.begin()
         await made.learn()
         return made

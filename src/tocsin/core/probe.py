@@ -9,7 +9,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tocsin.core.finding import Finding, Terms
+from tocsin.core.finding import Finding, Standing, Terms, of_location
 from tocsin.core.wording import LOST, listed, span
 
 Mode = Literal["push", "pull"]
@@ -143,13 +143,5 @@ def month_of(interval_s: float) -> int:
     return round(timedelta(days=DAYS_A_MONTH).total_seconds() / interval_s)
 
 
-def _finding(standing: Literal["trouble", "over", "open"], reason: str, watches: Sequence[str] = ()) -> Finding:
-    return Finding(
-        standing=standing,
-        value="unknown",
-        reason=reason,
-        why=reason,
-        severity="warning",
-        words=LOST,
-        data={"monitors": list(watches[:100])} if watches else {},
-    )
+def _finding(standing: Standing, reason: str, watches: Sequence[str] = ()) -> Finding:
+    return of_location(standing, reason, LOST, data={"monitors": list(watches[:100])} if watches else None)

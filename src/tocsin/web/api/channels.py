@@ -262,8 +262,21 @@ def _told_by_it_alone(parts: Parts, workspace_id: str, channel_id: str) -> list[
 
 
 async def test(parts: Parts, who: Principal, channel_id: str) -> dict[str, Any]:
-    """Send a test message now: {ok, detail, took_ms}."""
-    return await parts.corridor.delivery.test(channel_of(parts, who, channel_id))
+    """Send a test message now: {ok, detail, took_ms}. A channel that trouble switched off and that takes it is used
+    again."""
+    used = channel_of(parts, who, channel_id)
+    result = await parts.corridor.delivery.test(used)
+    if not result["ok"] or used.enabled or used.disabled_reason is None:
+        return result
+
+    def revive(s: Session) -> None:
+        if s.channels.get(channel_id) == used:
+            s.channels.replace(replace(used, enabled=True, disabled_reason=None, updated_at=parts.clock.now()))
+            s.notices.clear(used.workspace_id, f"channel.disabled:{channel_id}")
+
+    await parts.store.of(who.workspace_id, by=who.name).write(revive)
+    await parts.corridor.channels_changed(who.workspace_id)
+    return result | {"detail": f"{result['detail']}; the channel is used again"}
 
 
 def visible(parts: Parts, who: Principal) -> list[Channel]:

@@ -126,6 +126,8 @@ async def _page(call: Call, *, error: str = "", note: str = "", status: int = 20
         error=error,
         note=note,
         older=older is not None,
+        arrived=sum(d.row.state == "sent" for d in log),
+        lost=sum(d.row.state in ("failed", "dropped") for d in log),
         **_telling(call, timeline, log),
     )
 
