@@ -86,7 +86,8 @@ def whole(host: Host, telling: Telling, held: HostConfig) -> wire.Config:
             rules.append(
                 HostRule(
                     id=rule.id, name=rule.name, condition=rule.condition, severity=rule.severity,
-                    for_s=min(rule.for_s, _DAY_S), recovery_s=min(rule.recovery_s, _DAY_S), direct=rule.direct, channels=named,
+                    for_s=min(rule.for_s, _DAY_S), recovery_s=min(rule.recovery_s, _DAY_S), direct=rule.direct,
+                    channels=named,
                 )
             )  # fmt: skip
     return wire.Config(
