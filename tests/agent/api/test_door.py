@@ -161,7 +161,7 @@ async def test_what_a_host_cannot_have_is_refused(alice: Alice, agent: Agent) ->
         "/api/v1/channels", {"name": "d", "type": "discord", "config": {"url": "https://discord.com/api/webhooks/1/a"}}
     )
     for wanted, field in (
-        ({"direct_channels": [channel.data["id"]]}, "direct_channels[0]"), 
+        ({"direct_channels": [channel.data["id"]]}, "direct_channels[0]"),
         ({"direct_channels": ["x"]}, "direct_channels[0]"),
         ({"addresses": ["http://a"]}, "addresses[0]"), ({"addresses": ["tcp:a:99999"]}, "addresses[0]"),
         ({"id": "x"}, "id"), ({"incarnation": "x"}, "incarnation"), ({"name": ""}, "name"),
