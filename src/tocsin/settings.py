@@ -71,6 +71,10 @@ SETTINGS: tuple[Setting, ...] = (
     _s("PROBE_CERT", "path", None, "Certificate (PEM, with its chain) that a probe shows. Default: one of its own, made at the first start, known by its fingerprint"),
     _s("PROBE_CERT_KEY", "path", None, "Private key of that certificate (PEM), when it is not in the same file"),
     _s("PROBE_PLAIN", "bool", False, "Whether a probe speaks with other machines without TLS too: only behind a proxy that does it, or in a network that nobody else can listen to"),
+    _s("AGENT_CONFIG", "path", Path("/etc/tocsin/agent.yaml"), "The agent's own file (YAML); the agent does without one when there is none at this place"),
+    _s("API_KEY", "secret", None, "Key by which an agent enrols at its first start, as the page Hosts shows it once. Wins over api_key in its file", "API_KEY"),
+    _s("SERVER_URL", "text", "", "Where an agent's server is, such as https://watch.example.org; several with commas between. Wins over server_url in its file"),
+    _s("SERVER_NAME", "text", "", "What an agent calls its host. Wins over server_name in its file. Default: the host name"),
     _s("SMTP_URL", "secret", None, "Mail server for e-mail channels that name none: smtp://user:password@host:587?from=tocsin@example.org (smtps:// for TLS from the start)"),
     _s("RETENTION_DAYS", "int", 90, "How long single results are kept, days", low=1, high=3650),
     _s("DB_RETRY_ATTEMPTS", "int", 3, "Tries of one use of the database", "DB_RETRY_ATTEMPTS", low=1, high=10),
@@ -195,6 +199,11 @@ def _given(env: Mapping[str, str], file: Path | None, wrong: dict[str, str]) -> 
         if name.startswith("TOCSIN_") and name not in known and name not in ("TOCSIN_CONFIG",):
             wrong[name] = _unknown(name, list(known))
     return given
+
+
+def variable(name: str, environment: Mapping[str, str] | None = None) -> str | None:
+    """What an environment variable that a file of the operator's names holds; None when there is none."""
+    return (os.environ if environment is None else environment).get(name)
 
 
 def default_data_dir(env: Mapping[str, str]) -> Path:

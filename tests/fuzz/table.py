@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fuzz import agents, clusters, edge, hosts, probes, pure, spoken, windows
+from fuzz import agent_end, agents, clusters, edge, hosts, probes, pure, spoken, windows
 
 PARSERS = (
     *pure.PARSERS,
@@ -13,6 +13,7 @@ PARSERS = (
     *clusters.PARSERS,
     *hosts.PARSERS,
     *agents.PARSERS,
+    *agent_end.PARSERS,
 )
 
 FOUND: tuple[tuple[str, bytes], ...] = (

@@ -58,6 +58,27 @@ def test_the_list_of_commands_imports_next_to_nothing() -> None:
     assert modules & (HEAVY | {"asyncio", "msgspec", "structlog", "pycurl"}) == set()
 
 
+STOPS = """
+import os, pathlib, signal, threading, time
+def stop():
+    while not pathlib.Path({file!r}).exists():
+        time.sleep(0.05)
+    time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
+threading.Thread(target=stop, daemon=True).start()
+"""
+
+
+@pytest.mark.untraced
+def test_an_agent_imports_nothing_heavy(tmp_path: Path) -> None:
+    file = tmp_path / "agent.yaml"
+    file.write_text(f"server_url: http://127.0.0.1:9\ndata_dir: {tmp_path / 'data'}\n")
+    stops = STOPS.format(file=str(tmp_path / "data" / "status.json"))
+    code, _, modules = tocsin(["agent", "--config", str(file)], stops)
+    assert code == 0
+    assert modules & (HEAVY | {"joserfc", "pwdlib", "cryptography", "jsonschema_rs", "minijinja"}) == set()
+
+
 TOY = '''"""A toy check type, for the test that a kind is one file."""
 
 from __future__ import annotations

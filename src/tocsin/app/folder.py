@@ -16,7 +16,11 @@ KEY_FILE = "secret.key"
 
 def prepare(settings: Settings) -> Path:
     """The data folder, there and writable. Raises SettingsError naming the folder and what is wrong with it."""
-    folder = settings.data_dir
+    return made(settings.data_dir)
+
+
+def made(folder: Path) -> Path:
+    """This folder, there and writable. Raises SettingsError."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = folder / f".writable-{os.getpid()}"

@@ -12,6 +12,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("tocsin.cli.serve", "start the server: checks, alerts, API and pages"),
     "check": ("tocsin.cli.check", "run one check now and print what it saw; nothing is stored"),
     "probe": ("tocsin.cli.probe", "run checks here for a server elsewhere"),
+    "agent": ("tocsin.cli.agent", "watch this host from inside, and tell by itself when the server is away"),
     "doctor": ("tocsin.cli.doctor", "look for what is wrong with this installation"),
     "bench": ("tocsin.cli.bench", "measure how fast this machine checks"),
     "settings": ("tocsin.cli.settings", "list every setting, its value and where it comes from"),

@@ -115,6 +115,8 @@ def look(rule: HostRule, reading: Reading, firing: frozenset[str]) -> tuple[Seen
 
 
 def _limit(condition: OnSample, name: str, value: float, fires: bool) -> Seen | None:
+    if not name.startswith(condition.metric):
+        return None
     try:
         metric, labels = parts(name)
     except ValueError:

@@ -69,6 +69,11 @@ SUGGESTIONS = (
 )
 
 
+def usual_place(code: str) -> tuple[float, float] | None:
+    """Where a location of that code usually is, or None."""
+    return next(((s.latitude, s.longitude) for s in SUGGESTIONS if s.code == code), None)
+
+
 class Sign(Struct, frozen=True, kw_only=True):
     """What a probe said of itself when it was last heard."""
 

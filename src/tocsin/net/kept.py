@@ -46,8 +46,9 @@ class CertificateRefused(PeerLost):
 
 
 class Kept:
-    """One peer and the connections to it. `pin` is the SHA-256 of the one certificate that is accepted; without it the usual
-    authorities count. `shows` is our own certificate and its key (PEM), for who asks for one."""
+    """One peer and the connections to it. `pin` is the SHA-256 of the one certificate that is accepted; without it the
+    authorities in `ca` (PEM text) count, or the usual ones. `shows` is our own certificate and its key (PEM), for who asks
+    for one."""
 
     def __init__(
         self,
@@ -55,10 +56,11 @@ class Kept:
         url: Url,
         *,
         pin: str | None = None,
+        ca: str | None = None,
         most_body: int = 1 << 20,
         shows: tuple[str, str] | None = None,
     ) -> None:
-        self._net, self._url, self._pin, self._most = net, url, pin, most_body
+        self._net, self._url, self._pin, self._ca, self._most = net, url, pin, ca, most_body
         self._shows = shows or (None, None)
         self._idle: list[tuple[Connection, float]] = []
         self._closed = False
@@ -113,6 +115,7 @@ class Kept:
             wish = TlsWish(
                 verify=self._pin is None,
                 server_name=self._url.host,
+                ca_file=self._ca,
                 alpn=("http/1.1",),
                 client_cert=cert,
                 client_key=key,

@@ -17,8 +17,9 @@ from tocsin.core.canary import SHORTEST_S
 from tocsin.core.plain import as_map, found
 from tocsin.core.result import iso
 from tocsin.core.shape import Help, Length, Name, Range
-from tocsin.errors import Conflict, Invalid, NotFound, Problem
+from tocsin.errors import Conflict, Invalid, NotFound, Problem, StoreUnavailable
 from tocsin.store import Session
+from tocsin.store.lately import Lately, lately
 from tocsin.web.api.given import as_object, check_kept_secrets, some_of
 from tocsin.web.api.reach import refused
 from tocsin.web.call import Call, Reply, Route
@@ -101,6 +102,14 @@ def channel_of(parts: Parts, who: Principal, channel_id: str) -> Channel:
     if found is None:
         raise NotFound(f"there is no channel {channel_id[:64]}")
     return found
+
+
+async def lately_of(parts: Parts, who: Principal) -> dict[str, Lately]:
+    """How each channel has taken its latest messages; nothing while the database is away."""
+    try:
+        return await parts.store.of(who.workspace_id).read(lately)
+    except StoreUnavailable:
+        return {}
 
 
 async def read_channel(

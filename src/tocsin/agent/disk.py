@@ -1,0 +1,190 @@
+"""The agent's file: one SQLite database, used by one thread. What it holds survives a kill at any moment.
+
+It is locked for this process alone, so two agents never share a folder. A file that cannot be read is set aside, and a new
+one begins with a new incarnation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from tocsin import telemetry
+from tocsin.clock import new_id
+from tocsin.errors import SettingsError
+
+log = telemetry.logger("tocsin.agent.disk")
+
+FILE = "agent.db"
+LAYOUT = 1
+_TABLES = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE batches (seq INTEGER PRIMARY KEY, lived REAL NOT NULL, body BLOB NOT NULL);
+CREATE TABLE standings (rule TEXT, what TEXT, body BLOB NOT NULL, PRIMARY KEY (rule, what)) WITHOUT ROWID;
+CREATE TABLE turns (
+  rule TEXT, what TEXT, number INTEGER, body BLOB NOT NULL, PRIMARY KEY (rule, what, number)
+) WITHOUT ROWID;
+"""
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Unwritten(Exception):
+    """It could not be written, or read: the disk is full, or fails. What there is in memory goes on."""
+
+
+class Broken(Exception):
+    """The file is no database any more."""
+
+
+class Disk:
+    """The database of one folder. Everything here is for one thread. `machine`: what tells this machine from others; a
+    folder that was copied to another one begins anew there. `set_aside`: where an unreadable file was put, for people."""
+
+    def __init__(self, folder: Path, machine: str = "") -> None:
+        self.file, self._machine = folder / FILE, machine
+        self.set_aside = ""
+        self._db: sqlite3.Connection | None = None
+        self._incarnation = ""
+
+    @property
+    def incarnation(self) -> str:
+        """Made anew with each new file."""
+        return self._incarnation
+
+    def open(self) -> None:
+        """Open it, or make it. Raises SettingsError when another process has it, or when the folder cannot be used."""
+        try:
+            self._begin()
+        except Broken as error:
+            self.put_aside(str(error))
+        machine = self.meta("machine", self._machine)
+        if machine != self._machine:
+            self.put_aside("it was copied from another machine")
+
+    def put_aside(self, why: str) -> None:
+        """Begin a new file, with a new incarnation, and keep the old one beside it."""
+        self.close()
+        name = f"{FILE}.broken-{new_id()}"
+        for old in sorted(self.file.parent.glob(f"{FILE}.broken-*"))[:-1]:  # two at most: they are large
+            old.unlink(missing_ok=True)
+        for ending in ("-wal", "-shm"):
+            self.file.with_name(FILE + ending).unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            self.file.rename(self.file.with_name(name))
+        self.set_aside = f"{why}; the old file is {name}"
+        log.error("agent.file_set_aside", reason=why, kept_as=name)
+        self._begin()
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self._db is not None:
+            with suppress(sqlite3.Error):
+                self._db.close()
+            self._db = None
+
+    @contextmanager
+    def writing(self, *, safely: bool = False) -> Generator[sqlite3.Connection]:
+        """One transaction, all or nothing. `safely`: it, and all before it, is on the disk itself when this returns. Raises
+        Unwritten or Broken."""
+        db = self._connected()
+        try:
+            db.execute(f"PRAGMA synchronous={'FULL' if safely else 'NORMAL'}")
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    db.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise _meant(error) from error
+
+    def read(self, text: str, *values: Any) -> list[Any]:
+        """Rows. Raises Unwritten or Broken."""
+        try:
+            return self._connected().execute(text, values).fetchall()
+        except sqlite3.Error as error:
+            raise _meant(error) from error
+
+    def meta(self, name: str, default: Any) -> Any:
+        """One value that is kept by its name."""
+        found = self.read("SELECT value FROM meta WHERE name=?", name)
+        return found[0][0] if found else default
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._db is None:
+            raise Unwritten("the agent's file is not open")
+        return self._db
+
+    def _begin(self) -> None:
+        """Raises SettingsError, or Broken for a file that is no sound database."""
+        try:
+            os.close(os.open(self.file, os.O_RDWR | os.O_CREAT, 0o600))
+            db = self._db = sqlite3.connect(self.file, isolation_level=None, timeout=0.2, check_same_thread=False)
+            db.execute("PRAGMA locking_mode=EXCLUSIVE")
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA journal_size_limit=4194304")
+            db.execute("PRAGMA cache_size=-512")
+            db.execute("BEGIN IMMEDIATE").execute("COMMIT")
+            wrong = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if wrong != "ok":
+                raise Broken(f"the file is damaged ({str(wrong)[:100]})")
+            if not db.execute("SELECT 1 FROM sqlite_master").fetchone():
+                self._make(db)
+            layout = self.meta("layout", 0)
+            if layout != LAYOUT:
+                raise Broken(f"the file is of another version ({layout})")
+            self._incarnation = str(self.meta("incarnation", ""))
+        except sqlite3.Error as error:
+            if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+                raise SettingsError(
+                    f"data_dir: expected a folder of this agent's own, found another agent at work in {self.file.parent}"
+                ) from error
+            meant = _meant(error)
+            if isinstance(meant, Broken):
+                raise meant from error
+            raise SettingsError(f"data_dir: expected a folder we can write to, found {self.file}: {error}") from error
+        except OSError as error:
+            raise SettingsError(
+                f"data_dir: expected a folder we can write to, found {self.file}: {error.strerror}"
+            ) from error
+
+    def _make(self, db: sqlite3.Connection) -> None:
+        db.execute("PRAGMA synchronous=FULL")
+        values = {"layout": LAYOUT, "incarnation": new_id(), "machine": self._machine}
+        db.executescript("BEGIN IMMEDIATE;" + _TABLES)
+        db.executemany("INSERT INTO meta VALUES (?, ?)", values.items())
+        db.execute("COMMIT")
+
+
+def _meant(error: sqlite3.Error) -> Unwritten | Broken:
+    """What an error of SQLite's means to us."""
+    operational = isinstance(error, sqlite3.OperationalError)
+    if isinstance(error, sqlite3.DatabaseError) and not operational and "disk" not in str(error):
+        return Broken(f"the file is damaged ({error})")
+    return Unwritten(str(error))
+
+
+class Hand:
+    """The one thread that works with the disk."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, "disk")
+
+    async def do(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """What `work(…)` gives, done there after all that was asked before. It is done even when nobody waits any more."""
+        asked = asyncio.get_running_loop().run_in_executor(self._thread, partial(work, *args, **kwargs))
+        return await asyncio.shield(asked)
+
+    def close(self) -> None:
+        """End the thread, after all that was asked."""
+        self._thread.shutdown()

@@ -1,0 +1,79 @@
+"""`tocsin agent`: watches this host from inside. `run` is what it does when no other word is given."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import sys
+from pathlib import Path
+
+from tocsin import settings
+from tocsin.errors import SettingsError
+
+WRONG, NOT_RUNNING = 2, 3
+
+
+def run(argv: list[str]) -> int:
+    """Run an agent until a signal comes (0 after a graceful stop), check its file (2 when it is wrong), or say how the one
+    that runs is (3 when none does)."""
+    words = argv if argv and argv[0] in _COMMANDS else ["run", *argv]
+    made = argparse.ArgumentParser(prog=f"tocsin agent {words[0]}", description=_HELP[words[0]], allow_abbrev=False)
+    made.add_argument(
+        "--config", metavar="FILE", type=Path, help="the agent's file (YAML); else the one TOCSIN_AGENT_CONFIG names"
+    )
+    if words[0] == "status":
+        made.add_argument("--json", action="store_true", help="all of it as JSON")
+    if argv[:1] in (["-h"], ["--help"]):
+        made.epilog = "further: tocsin agent check-config, tocsin agent status"
+    return _COMMANDS[words[0]](made.parse_args(words[1:]))
+
+
+def _run(args: argparse.Namespace) -> int:
+    gc.disable()  # until it has started
+    given = settings.read()
+    from tocsin.app.agent import serve
+
+    return serve(given, args.config)
+
+
+def _check(args: argparse.Namespace) -> int:
+    given = settings.read()
+    from tocsin.app.agent import configuration
+
+    config = configuration(given, args.config)
+    for warning in config.warnings:
+        print(f"tocsin: {warning}", file=sys.stderr)
+    seen = ", ".join(monitor.id for monitor in config.monitors) or "the host itself"
+    told = ", ".join(channel.name for channel in config.channels) or "nobody"
+    print(
+        f"The file is good. It looks at: {seen}. By itself it tells: {told}. Servers: {', '.join(config.urls) or 'none'}."
+    )
+    return 0
+
+
+def _status(args: argparse.Namespace) -> int:
+    given = settings.read()
+    from tocsin.agent.standing import lines, read_standing
+    from tocsin.app.agent import configuration, data_folder
+
+    try:
+        config = configuration(given, args.config)
+        folder = data_folder(given, config)
+    except SettingsError as error:
+        print(f"tocsin: {error}", file=sys.stderr)
+        folder = given.data_dir
+    said = read_standing(folder)
+    if said is None:
+        print(f"tocsin: no agent runs with the folder {folder}", file=sys.stderr)
+        return NOT_RUNNING
+    print(json.dumps(said, indent=2) if args.json else "\n".join(lines(said)))
+    return 0
+
+
+_COMMANDS = {"run": _run, "check-config": _check, "status": _status}
+_HELP = {
+    "run": "Watch this host from inside: collect, judge, hand over to the server, and tell by itself when it is away.",
+    "check-config": "Read the agent's file and say what is wrong with it; nothing is started.",
+    "status": "Say how the agent that runs on this host is.",
+}

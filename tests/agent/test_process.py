@@ -1,0 +1,114 @@
+"""`tocsin agent` as a program of its own, against a small real server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from pathlib import Path
+
+from agent.center import Host, agent, center
+from builders import until
+
+
+async def test_it_enrols_beats_and_hands_over(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    async with center() as server:
+        host.writes(server.url, more="tags: [web, eu]")
+        async with agent(host) as program:
+            await until(lambda: len(server.values("toy.value")) >= 3 and server.beats)
+            assert [(e.name, e.tags) for e in server.enrolments] == [("production-server-1", ["web", "eu"])]
+            beat = server.beats[-1]
+            assert (beat.server_uuid, beat.incarnation) == ("host-1", next(iter(server.batches)))
+            await until(lambda: server.beats[-1].facts == {"os": "Toy 1"})
+            code, out, _ = await asyncio.to_thread(host.does, "status", "--json")
+            assert (code, json.loads(out)["connected_to"]) == (0, server.url)
+            assert await program.end() == 0
+        assert sorted(server.batches[beat.incarnation]) == list(range(1, len(server.batches[beat.incarnation]) + 1))
+        async with agent(host, TOCSIN_API_KEY=""):  # a key is needed once
+            count = len(server.beats)
+            await until(lambda: len(server.beats) > count + 1)
+    assert len(server.enrolments) == 1
+    assert server.repeated == 0
+    assert (host.data / "agent.json").stat().st_mode & 0o777 == 0o600
+    assert (await asyncio.to_thread(host.does, "status"))[0] == 3
+
+
+async def test_a_kill_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    async with center() as server:
+        host.writes(server.url)
+        async with agent(host) as program:
+            await until(lambda: len(server.values("toy.value")) >= 1)
+            await server.stop()
+            host.sees(2)
+            await program.says("agent.not_handed_over")
+            await until(lambda: _buffered(host) >= 3)
+            waiting = _buffered(host)
+            await program.kill()
+        host.sees(3)
+        await server.start()
+        async with agent(host):
+            await until(lambda: 3.0 in server.values("toy.value"))
+        (incarnation,) = server.batches
+        seqs = sorted(server.batches[incarnation])
+        assert seqs == list(range(1, len(seqs) + 1))
+        assert server.values("toy.value").count(2.0) >= waiting - 1
+        assert server.values("toy.value") == sorted(server.values("toy.value"))
+
+
+def _buffered(host: Host) -> int:
+    try:
+        return int(json.loads((host.data / "status.json").read_text())["buffered"])
+    except FileNotFoundError:
+        return 0
+
+
+async def test_a_changed_file_counts_after_sighup_and_a_bad_one_does_not(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    async with center() as server:
+        host.writes(server.url)
+        async with agent(host) as program:
+            await until(lambda: bool(server.beats))
+            good = host.file.read_text()
+            host.file.write_text(good + "monitor: []\n")
+            program.process.send_signal(signal.SIGHUP)
+            await program.says("agent.file_refused")
+            await until(lambda: "did you mean monitors?" in server.beats[-1].troubles.get("file", ""))
+            assert "line 13" in server.beats[-1].troubles["file"]
+            count = len(server.values("toy.value"))
+            await until(lambda: len(server.values("toy.value")) > count + 1)
+            host.file.write_text(good.replace("type: toy", "type: toy\n    name: renamed"))
+            program.process.send_signal(signal.SIGHUP)
+            await until(
+                lambda: any(b.collector == "renamed" for all_ in server.batches.values() for b in all_.values())
+            )
+            await until(lambda: "file" not in server.beats[-1].troubles)
+            assert program.process.returncode is None
+
+
+def test_a_wrong_file_stops_the_start_with_lines(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    host.writes("http://192.0.2.1", more="heartbeat: 5\nrules: [{name: a, metric: b}]")
+    for word in ("run", "check-config"):
+        code, _, error = host.does(word)
+        assert code == 2
+        lines = error.splitlines()
+        known = "line 12: heartbeat: expected a known field (did you mean heartbeat_interval?)"
+        assert any(known in x for x in lines), lines
+        assert any("line 13: rules[0].above: expected a limit" in x for x in lines), lines
+    host.writes("http://192.0.2.1")
+    error = host.does("check-config")[2]
+    assert "server_url: expected https://" in error
+    assert "line 3" in error
+
+
+async def test_two_agents_never_share_a_folder(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    async with center() as server:
+        host.writes(server.url)
+        async with agent(host):
+            await until(lambda: bool(server.beats))
+            code, _, error = await asyncio.to_thread(host.does, "run")
+    assert code == 2
+    assert "found another agent at work" in error

@@ -1,0 +1,103 @@
+"""Parsers of the agent: its file, what servers answer, what they set, what is left in its folder."""
+
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from fuzz.parser import Parser, text
+from fuzz.pure import given
+from tocsin.agent import client, config, identity, signed, standing, strict_yaml, wire
+from tocsin.core import duration
+from tocsin.errors import Invalid, PeerLost, SettingsError
+from tocsin.net import Net
+from tocsin.net.kept import Reply
+
+FILE = """
+api_key: "user_api_key_xxx"
+server_url: [https://watch.example.org, "https://b.example.org:3001"]
+server_name: "production-server-1"
+heartbeat_interval: 60s
+metrics_push_interval: 1m30s
+rules:
+  - {name: disk, metric: disk.used_percent, labels: {mount: "/d*"}, above: 90, clear: 85.5, for: 5m, severity: critical}
+  - name: "nginx"
+    service: unit/nginx*
+alerts:
+  - {name: ops, type: slack, url: "https://hooks.slack.com/services/x"}
+dashboard: {enabled: true}
+"""
+_SIGNS = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
+_PUBLIC = signed.base64.urlsafe_b64encode(_SIGNS.public_key().public_bytes_raw()).decode()
+_NET = Net()
+CONFIG = '{"version": 3, "rules": [{"id": "r", "name": "r", "condition": {"type": "sample", "metric": "cpu.used_percent", "above": 5}}], "channels": [{"id": "c", "type": "slack", "config": {"url": "https://hooks.slack.com/services/x"}}]}'
+
+
+def _file(data: bytes) -> config.AgentConfig:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "agent.yaml"
+        file.write_bytes(data)
+        return config.read_config(file, config.Given(), {"NAME": "value"}.get)
+
+
+def _yaml_holds(document: strict_yaml.Document) -> None:
+    assert all(line >= 1 for line in document.lines.values())
+
+
+def _answers(data: bytes) -> object:
+    asked = client.Servers(_NET, ("https://a.example.org",))
+    reply = Reply(200, {"retry-after": "5"}, data)
+    for kind in (wire.Enrolled, wire.Beat, wire.Taken, wire.Receipt):
+        try:
+            found: Any = asked._taken("https://a.example.org", reply, kind)
+        except PeerLost:
+            continue
+        asked.learn(found.urls)
+        assert all(url.startswith("https://") for url in asked.urls)
+        assert len(asked.urls) <= client.MOST_URLS
+        return found
+    client._primary_of(reply)
+    raise client._refused("https://a.example.org", reply)
+
+
+def _set(data: bytes) -> signed.ServerConfig:
+    """Signed by our own server: what it says is read strictly all the same."""
+    words = text(data)
+    made = signed.base64.urlsafe_b64encode(_SIGNS.sign(f"h\n{words}".encode())).decode()
+    signed.verified(wire.Signed(text=words, signature=words[:200]), "h", words[:100])
+    return signed.read_server_config(wire.Signed(text=words, signature=made), "h", _PUBLIC)
+
+
+def _kept(data: bytes) -> object:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        identity.put(folder / identity.FILE, data, safely=False)
+        identity.put(folder / standing.FILE, data, safely=False)
+        said = standing.read_standing(folder)
+        if said is not None:
+            standing.lines(said)
+        return identity.read_identity(folder)
+
+
+PARSERS = (
+    Parser(name="an agent's file", files=("agent/config.py", "agent/strict_yaml.py", "agent/references.py", "agent/rules.py", "agent/monitors.py"), read=_file, allowed=(SettingsError,), examples=given(FILE, "server_name: ${NAME}\n")),
+    Parser(name="YAML", files=("agent/strict_yaml.py",), read=strict_yaml.loads, allowed=(Invalid,), holds=_yaml_holds, examples=given(FILE, "- a\n- [1, {b: 2.5e3}]\n- |\n  text\n", "{a: ~, b: true}")),
+    Parser(name="durations", files=("core/duration.py",), read=lambda data: duration.seconds(text(data)), examples=given("30s", "1h30m", "500ms")),
+    Parser(
+        name="answers to an agent", files=("agent/client.py",), read=_answers, allowed=(PeerLost,),
+        examples=given(
+            '{"urls": ["https://a.example.org"], "epoch": 5, "key": "k"}', '{"acked": 5, "urls": ["https://b.example.org"], "refused": ["x"]}', '{"taken": 2, "urls": []}',
+            '{"server_uuid": "u", "workspace_id": "w", "key": "k", "urls": ["https://a.example.org"], "public_key": "p"}',
+        ),
+    ),
+    Parser(name="what a server sets of an agent", files=("agent/signed.py",), read=_set, allowed=(Invalid,), examples=given(CONFIG)),
+    Parser(
+        name="what an agent keeps", files=("agent/identity.py", "agent/standing.py"), read=_kept, allowed=(SettingsError,),
+        examples=given('{"server_uuid": "u", "workspace_id": "w", "key": "k", "urls": ["https://a.example.org"], "public_key": "p", "pid": 1, "troubles": {"a": "b"}}'),
+    ),
+)  # fmt: skip
