@@ -210,3 +210,19 @@ async def test_a_host_that_is_deleted_takes_its_incidents_along(scene: Scene) ->
     heard = await scene.settle()
     assert [event for event, _ in heard] == ["incident.opened", "incident.resolved"]
     assert "the host was deleted" in heard[1][1]
+
+
+async def test_a_channel_for_the_worst_hears_when_it_is_that_bad_and_of_the_end(scene: Scene) -> None:
+    async with Web() as sms:
+        await scene.world.tell(sms, id="sms", least="down", default=True)
+        await scene.beat()
+        await scene.world.go(80)
+        assert sms.posts == []
+        await scene.world.go(45)
+        await scene.beat()
+        await scene.settle()
+        assert sms.events == ["incident.escalated", "incident.resolved"]
+        await scene.find(scene.turn(1, severity="warning"))
+        await scene.find(scene.turn(2, severity="warning"))
+        await scene.settle()
+        assert len(sms.posts) == 2

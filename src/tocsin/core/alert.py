@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from tocsin.core import wording
 from tocsin.core.consensus import Verdict
-from tocsin.core.finding import Terms
+from tocsin.core.finding import RANKS, Severity, Terms
 from tocsin.core.incident import RECOVERED, Incident, Step, Transition
 from tocsin.core.keys import group_key, notification_key
 from tocsin.core.marks import Help, Length
@@ -43,7 +43,11 @@ class Channel(Struct, frozen=True, kw_only=True):
     """A notification channel. `config` is its notifier's Config as a JSON object, secrets in clear only in memory.
     `template` None: our words.
     `fallback` is the id of the channel that is told too what this one does not take; `canary_s`: a test message goes
-    through it so often (0: never)."""
+    through it so often (0: never). `least`: it hears only of what is so severe or worse (None: of all)."""
+
+    def hears_of(self, severity: Severity) -> bool:
+        """Whether it is told of trouble that is so severe."""
+        return self.least is None or RANKS[severity] >= RANKS[self.least]
 
     id: str
     workspace_id: str
@@ -56,6 +60,7 @@ class Channel(Struct, frozen=True, kw_only=True):
     template: Template | None = None
     fallback: str | None = None
     canary_s: int = 0
+    least: Severity | None = None
     created_at: datetime
     updated_at: datetime
 
@@ -210,8 +215,10 @@ def remembering(
         told = tuple(channel.id for channel in audience(transition, incident, terms, channels, targets))
         if transition.what in ("opened", "reopened", "unstable"):
             incident = replace(incident, told_channels=told)
-        elif transition.what == "step":
+        elif transition.what == "step" or (transition.what == "escalated" and incident.told_channels is not None):
             before = incident.told_channels or ()
+            if transition.what == "escalated":
+                told = tuple(channel.id for channel in channels if channel.id in told and channel.least is not None)
             incident = replace(incident, told_channels=(*before, *(id for id in told if id not in before)))
     return incident
 
@@ -226,9 +233,10 @@ def audience(
     """Who hears of it. An opening: whom the subject tells now. What comes of it (reminders, its end, the calm): exactly
     who heard of the opening or of a step since, as far as they still exist and are enabled, whatever the subject has
     come to tell. That it is unstable, where that takes the place of an end: both. A step: whom the policy names."""
-    now, told = told_by(terms, channels), incident.told_channels
+    able = [c for c in channels if transition.what in ("resolved", "calm", "reminder") or c.hears_of(incident.severity)]
+    now, told = told_by(terms, able), incident.told_channels
     if transition.what == "step":
-        asked = (targets or {}).get(transition.step, ())
+        channels, asked = able, (targets or {}).get(transition.step, ())
         same_moment = told if told is not None and transition.at == incident.began_at() else ()
         reached = _reached([c for c in channels if c.id in asked], terms.workspace_id, channels)
         return [channel for channel in reached if channel.id not in same_moment]

@@ -12,6 +12,8 @@ from tocsin.core.escalation import EscalationPolicy, Reach
 from tocsin.core.monitor import Monitor
 
 Severity = Literal["critical", "down", "warning", "info"]
+RANKS: dict[Severity, int] = {"info": 0, "warning": 1, "down": 2, "critical": 3}
+"""How bad each severity is."""
 Standing = Literal["trouble", "over", "open"]
 
 

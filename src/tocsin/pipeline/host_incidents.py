@@ -11,7 +11,7 @@ from tocsin.clock import new_id
 from tocsin.core.advance import advance, judge_again_at
 from tocsin.core.alert import About
 from tocsin.core.condition import OnHeartbeat
-from tocsin.core.finding import Finding, Hush, Terms
+from tocsin.core.finding import RANKS, Finding, Hush, Terms
 from tocsin.core.host import SUBJECT, Host
 from tocsin.core.host_rule import HostFinding, subject_of
 from tocsin.core.host_silence import Patience, is_silence, silence, subject_of_silence
@@ -27,7 +27,6 @@ from tocsin.pipeline.watchlist import Watchlist
 
 FRESH = timedelta(seconds=60)
 """A turn that is not older is of now; an older one keeps its time."""
-_RANKS = {"info": 0, "warning": 1, "down": 2, "critical": 3}
 
 
 class HostIncidents:
@@ -181,7 +180,7 @@ def _found(turn: HostFinding) -> Finding:
     words = "failing" if turn.value is None else "out of its limits"
     return Finding(
         standing="trouble" if turn.turn == "opened" else "over", value="unknown", reason=turn.words or turn.what,
-        why=turn.words or turn.what, severity=turn.severity, rank=_RANKS[turn.severity], words=words, locations=None,
+        why=turn.words or turn.what, severity=turn.severity, rank=RANKS[turn.severity], words=words, locations=None,
         data={"rule": turn.rule_name, "what": turn.what, "value": turn.value},
     )  # fmt: skip
 
