@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from builders import START
+from builders import START, until
 from tocsin.agent import wire
 from tocsin.agent.api import Door
 from tocsin.core.host import Host
@@ -226,3 +226,16 @@ async def test_a_channel_for_the_worst_hears_when_it_is_that_bad_and_of_the_end(
         await scene.find(scene.turn(2, severity="warning"))
         await scene.settle()
         assert len(sms.posts) == 2
+
+
+async def test_a_silence_says_whether_the_host_answers_from_outside(scene: Scene) -> None:
+    await scene.change(addresses=("tcp:127.0.0.1:1", f"tcp:127.0.0.1:{scene.inbox.port}"))
+    await scene.beat()
+    now = scene.world.corridor.hosts.get("ws", "h")
+    await until(lambda: now.outside is not None, clock=scene.world.clock)
+    assert (now.outside, now.outside_words) == (True, f"tcp:127.0.0.1:{scene.inbox.port} answers")
+    await scene.change(addresses=("tcp:127.0.0.1:1",))
+    now.outside_words = ""
+    await until(lambda: now.outside_words, clock=scene.world.clock)
+    await scene.world.go(80)
+    assert "reachable from outside: no (tcp:127.0.0.1:1: " in scene.incident(SILENT).reason

@@ -92,7 +92,7 @@ class Corridor:
 
     def __post_init__(self) -> None:
         self.runner.unreachable, self.lookout.turned = self.lookout.failed, self.turned
-        self.watchdog.quarantine.doubts = self.doubts
+        self.watchdog.quarantine.doubts, self.host_watch.pings.run = self.doubts, self.self_test
 
     @classmethod
     def build(

@@ -7,6 +7,7 @@ import asyncio
 from tocsin import telemetry
 from tocsin.clock import Clock
 from tocsin.pipeline.host_incidents import HostIncidents
+from tocsin.pipeline.host_pings import HostPings
 from tocsin.pipeline.hosts import Hosts
 from tocsin.pipeline.intake import Intake
 from tocsin.pipeline.judgement import Judgement
@@ -25,6 +26,7 @@ class HostWatch:
 
     def __init__(self, hosts: Hosts, watchlist: Watchlist, judgement: Judgement, intake: Intake, clock: Clock) -> None:
         self.hosts, self.incidents = hosts, HostIncidents(watchlist, judgement, hosts)
+        self.pings = HostPings(hosts, clock)
         self._intake, self._clock = intake, clock
         self._task: asyncio.Task[None] | None = None
         self.pulse = Pulse("host watch", "hosts have not been watched", SILENT_S, clock.monotonic)
@@ -40,9 +42,11 @@ class HostWatch:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        await self.pings.stop()
 
     async def look(self) -> None:
         """Take a step further what is due."""
+        self.pings.look()
         now, tick = self._clock.now(), self._clock.monotonic()
         if due := self.incidents.due(tick, now):
             await self._intake.apply(lambda draft, at: self.incidents.take(draft, due, self._clock.monotonic(), at))
