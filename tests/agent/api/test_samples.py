@@ -79,7 +79,8 @@ async def test_what_moved_reads_as_what_waits(alice: Alice, agent: Agent) -> Non
     before = [(await alice.api.get(f"{url}&step={step}")).data["series"] for step in (10, 60, 300, 3600)]
     store = alice.house.parts.store
     keeps = {10: 1e6, 60: 1e6, 3600: 1e6, 86_400: 1e6}
-    moved = await store.everything().write(lambda s: s.samples.move((alice.workspace_id, agent.id), keeps), local=True)
+    found = await store.everything().read(lambda s: s.samples.gathered((alice.workspace_id, agent.id)))
+    moved = await store.everything().write(lambda s: s.samples.move(found, keeps), local=True)
     assert moved == 100
     after = [(await alice.api.get(f"{url}&step={step}")).data["series"] for step in (10, 60, 300, 3600)]
     for was, now in zip(before, after, strict=True):
