@@ -377,15 +377,16 @@ async def test_nested_ids_do_not_cross_even_for_those_who_see_all(store: Store) 
     assert newest.at == at(0)
 
 
-SQL_FOR_TARGETS = {"checks/postgres.py", "checks/mysql.py"}
-"""What these ask of the database they look at, which is never ours; nothing of a user's is put into it."""
+SQL_ELSEWHERE = {"checks/postgres.py", "checks/mysql.py", "agent/buffer.py", "agent/ledger.py", "agent/disk.py"}
+"""What these ask of the database they look at, which is never ours, or of an agent's own file, which is of one host; nothing
+of a user's is put into it."""
 
 
 def test_sql_stands_only_in_the_store_and_names_parameters() -> None:
     words = ("SELECT ", "INSERT INTO ", "UPDATE ", "DELETE FROM ")
     root = Path(tocsin.store.__file__).parent.parent
     for path in root.rglob("*.py"):
-        if "store" in path.parts or path.relative_to(root).as_posix() in SQL_FOR_TARGETS:
+        if "store" in path.parts or path.relative_to(root).as_posix() in SQL_ELSEWHERE:
             continue
         text = path.read_text(encoding="utf-8")
         if not any(word in text for word in words):
