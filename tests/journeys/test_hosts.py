@@ -178,6 +178,19 @@ async def test_an_end_that_the_agent_told_while_we_were_away_is_not_told_again(s
     assert [event for event, _ in await scene.settle()] == ["incident.opened"]
 
 
+async def test_a_lost_receipt_lets_both_tell_and_only_the_agent_tells_the_end(scene: Scene) -> None:
+    await scene.find(scene.turn(1))
+    assert [event for event, _ in await scene.settle()] == ["incident.opened"]
+    await scene.find(scene.turn(1, told_at=scene.world.clock.now(), told=(scene.channel,)))
+    subject = subject_of("h", "builtin:system.disk", "disk.used_percent{mount=/}")
+    incident = scene.incident(subject)
+    timeline = await scene.world.store.of("ws").read(lambda s: s.incidents.timeline(incident.id))
+    assert timeline[-1].text.startswith("Told by the agent itself")
+    await scene.find(scene.turn(2))
+    assert not scene.incident(subject).open
+    assert [event for event, _ in await scene.settle()] == ["incident.opened"]
+
+
 async def test_a_restart_tells_nothing_again(scene: Scene) -> None:
     await scene.find(scene.turn(1))
     await scene.settle()
