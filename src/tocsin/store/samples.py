@@ -54,7 +54,7 @@ class Gathered(NamedTuple):
 
     host: tuple[str, str]
     upto: int
-    count: int
+    values: int
     last: dict[int, int]
     chunks: list[tuple[int, int, int, bytes]]
 
@@ -217,7 +217,7 @@ class Samples:
         lasts = [(last * 1_000_000, key) for key, last in gathered.last.items()]
         s.many("UPDATE series SET last_at = ? WHERE key = ?", lasts)
         s.run(f"DELETE FROM samples_tail WHERE {_HOST} AND n <= ?", *at, gathered.upto)
-        return gathered.count
+        return gathered.values
 
     # Forgetting -----------------------------------------------------------------------------------------------------
     def expire(self, before: datetime, limit: int) -> int:
