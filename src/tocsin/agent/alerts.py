@@ -133,8 +133,8 @@ class Alerts:
         by itself."""
         if self.identity is None:
             return [], HAND_OVER_S
-        turns = handover.to_hand_over(self.ledger.turns, self._busy)
         now, limit_s = self._clock.monotonic(), HAND_OVER_S
+        turns = handover.to_hand_over(self.ledger.turns, self.channels, self._busy, now)
         for at, turn in enumerate(turns):
             if at >= MOST_AT_ONCE:
                 return turns[:at], limit_s
@@ -209,6 +209,7 @@ class Alerts:
             self.ledger.change(key, handover.taken_up)
             await self.save()
             await asyncio.gather(*(self._send(turn, id) for id in channels))
+            self.ledger.change(key, handover.tried)
             await self.save()
         finally:
             self._busy.pop(key, None)
