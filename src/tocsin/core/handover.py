@@ -26,8 +26,9 @@ Key = tuple[str, str, int]
 
 class Turn(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A turn that is not done. `direct`: it is told at once. `born`: when it was made, on the monotonic clock (after a
-    restart: when that was). `own`: the agent took it upon itself; `tried`: and nobody took it so far. `failed`: channels that will never take it. `filed`: the
-    server has it. Of an end: `begun_by` told the beginning, and when it was the agent, through the channels `to`."""
+    restart: when that was). `own`: the agent took it upon itself; `tried`: and nobody took it so far. `failed`: channels
+    that will never take it. `filed`: the server has it. Of an end: `begun_by` told the beginning, and when it was the
+    agent, through the channels `to`."""
 
     finding: HostFinding
     direct: bool = False
