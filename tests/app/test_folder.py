@@ -90,3 +90,23 @@ def test_a_key_from_the_environment_needs_no_file(tmp_path: Path) -> None:
     folder.prepare(made)
     assert folder.master_key(made) == b"k" * 40
     assert list(made.data_dir.iterdir()) == []
+
+
+def test_a_start_that_is_refused_leaves_no_key_behind(tmp_path: Path) -> None:
+    made = given(tmp_path)
+    folder.prepare(made)
+
+    def refused() -> None:
+        with folder.kept_if_used(made) as key:
+            assert folder.master_key(made) == key
+            raise SettingsError("no database")
+
+    with pytest.raises(SettingsError, match="no database"):
+        refused()
+    assert list(made.data_dir.iterdir()) == []
+    with folder.kept_if_used(made) as key:
+        assert made.database_file is not None
+        made.database_file.write_bytes(b"sealed with it")
+    with pytest.raises(SettingsError, match="no database"):
+        refused()
+    assert folder.master_key(made) == key

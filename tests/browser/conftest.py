@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -147,14 +148,21 @@ async def chromium() -> AsyncIterator[Browser]:
         await browser.close()
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def reader(house: server.Running, chromium: Browser) -> AsyncIterator[Reader]:
-    """A person with cookies and storage of their own."""
+@asynccontextmanager
+async def person(chromium: Browser, url: str) -> AsyncIterator[Reader]:
+    """A person with cookies and storage of their own, at this address."""
     context = await chromium.new_context(viewport={"width": 1280, "height": 800}, timezone_id="UTC")
     await context.add_init_script(WATCH)
     page = await context.new_page()
     page.set_default_timeout(20_000)
-    made = Reader(chromium, context, page, house.url)
+    made = Reader(chromium, context, page, url)
     made.listen(page)
     yield made
     await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def reader(house: server.Running, chromium: Browser) -> AsyncIterator[Reader]:
+    """A person at the server."""
+    async with person(chromium, house.url) as made:
+        yield made

@@ -103,3 +103,23 @@ async def test_with_nobody_leading_the_way_out_is_by_force(group: Group) -> None
     answer = await alice.post("/settings/instances/instance-b/force", name="b", others_are_off="1")
     assert (answer.status, answer.headers.get("location")) == (303, PAGE + "?did=forced"), answer.text
     assert "b leads in epoch 1" in await alice.look()
+
+
+async def test_one_that_nobody_reaches_observes_and_keeps_up(group: Group) -> None:
+    a, _b = await ready(group, "a", "b")
+    away = group.one("away")
+    await away.join(a.url, sync_url="")
+    alice = await visit(a)
+    await until(lambda: away.cluster.carrier.standing.primary == "instance-a", within_s=20)
+    await until(lambda: "instance-away" in a.cluster.heard, within_s=20)
+    await until(lambda: away.cluster.carrier.node.commit >= a.cluster.carrier.node.commit, within_s=20)
+    assert await away.store.everything().read(lambda s: s.accounts.user("charlie"))
+    shown = await alice.look()
+    assert "observes" in shown
+    assert "2 of 2 voters agree" in shown
+    await a.store.everything().write(lambda s: s.notes.set("preferences:elsewhere", {"partial_is_down": True}))
+    for _ in range(2000):
+        if came := await away.store.everything().read(lambda s: s.preferences.of("elsewhere").partial_is_down):
+            break
+    assert came
+    assert "This instance follows a" in await (await visit(away)).look()

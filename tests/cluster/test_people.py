@@ -81,6 +81,8 @@ async def test_everybody_sees_who_is_there_and_the_primary_how_they_are(group: G
     ]  # fmt: skip
     assert there["cluster"]["primary_url"] == "http://a.example"
     assert there["cluster"]["lease_left_s"] is None
+    for told in (cluster["epochs"], there["cluster"]["epochs"]):
+        assert [(e["epoch"], e["name"], e["cause"], e["by"], e["until"]) for e in told] == [(1, "a", "first", "", None)]
 
 
 async def test_who_follows_refuses_writes_and_says_where_to_go(group: Group) -> None:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET, Struct, UnsetType
 
+from tocsin.core import shape
 from tocsin.core.plain import quiet_url
 from tocsin.core.shape import (
     Help,
@@ -373,3 +374,55 @@ def test_what_is_too_long_is_told_its_limit():
     with pytest.raises(Invalid) as refused:
         read(Annotated[str, Length(1, 200)], "x" * 201, where="name")
     assert str(refused.value) == "name: expected at most 200 characters, found 201 characters"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    name: Annotated[str, Length(1, 3), Pattern("[a-z]+", "small letters")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """Something that was stored before its rules were as they are."""
+
+    port: Annotated[int, Range(1, 10)] = 1
+    names: Annotated[list[str], Length(0, 1)] = field(default_factory=list[str])
+    part: Part | None = None
+    one: str = ""
+    other: str = ""
+
+    def __post_init__(self) -> None:
+        if self.one and self.other:
+            raise Invalid(Problem("other", "either one or other", "both"))
+
+
+@pytest.mark.parametrize(
+    ("data", "made", "fields"),
+    [
+        ({"port": 5}, Kept(port=5), []),
+        ({"port": 50}, ("port", 50), ["port"]),
+        ({"names": ["a", "b"]}, ("names", ["a", "b"]), ["names"]),
+        ({"part": {"name": "LONG"}}, ("part", Part), ["part.name"]),
+        ({"old": 1}, Kept(), ["old"]),
+        ({"one": "1", "other": "2", "port": 11}, ("other", "2"), ["port", "other"]),
+    ],
+)
+def test_what_is_stored_is_taken_though_it_breaks_a_rule_by_now(data: Any, made: Any, fields: list[str]) -> None:
+    value, rules = shape.read_stored(Kept, data)
+    assert [problem.field for problem in rules] == fields
+    if isinstance(made, Kept):
+        assert value == made
+    elif made[1] is Part:
+        assert value.part is not None
+        assert value.part.name == "LONG"
+    else:
+        assert getattr(value, made[0]) == made[1]
+    if fields:
+        with pytest.raises(Invalid):
+            shape.read(Kept, data)
+
+
+@pytest.mark.parametrize("data", [{"port": "5"}, {"names": "a"}, {"part": {}}, {"one": None}, 7])
+def test_what_is_of_another_kind_cannot_be_taken(data: Any) -> None:
+    with pytest.raises(Invalid):
+        shape.read_stored(Kept, data)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -32,6 +32,24 @@ def test_outages_are_what_counts_as_down_with_the_reason_it_began_with() -> None
     assert (line.share.up_s, line.share.down_s, line.share.unknown_s) == (100, 90, 10)
     with_partial = line_of("m", "x", intervals, [], (at(0), at(200)), reasons=reasons, partial_is_up=False)
     assert [(o.start, o.end) for o in with_partial.outages][-1] == (at(170), at(200))
+
+
+def test_a_gap_in_which_nobody_looked_does_not_split_an_outage_of_one_incident() -> None:
+    intervals = [
+        an_interval("down", 10, 40), an_interval("unknown", 40, 60), an_interval("down", 60, 90), an_interval("up", 90, 120),
+        an_interval("down", 120, 130), an_interval("down", 150, 160), an_interval("down", 160, 170, maintenance=True),
+        an_interval("down", 170, 180),
+    ]  # fmt: skip
+    spans = [(at(10), at(90)), (at(120), at(180))]
+
+    def told(*some: tuple[datetime, datetime]) -> list[tuple[datetime, datetime, float]]:
+        line = line_of("m", "Shop", intervals, some, (at(0), at(200)), reasons={})
+        assert sum(o.lasted_s for o in line.outages) == line.share.down_s == 90
+        return [(o.start, o.end, o.lasted_s) for o in line.outages]
+
+    assert told(*spans) == [(at(10), at(90), 60), (at(120), at(160), 20), (at(170), at(180), 10)]
+    assert len(told()) == 5, "without an incident over the gap nobody can say that it was the same trouble"
+    assert len(told((at(10), at(40)), (at(60), at(90)))) == 5
 
 
 @given(intervals_lists)

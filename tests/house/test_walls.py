@@ -125,7 +125,7 @@ COMPARED_OPENLY = {
         for name in (
             "core/storm.py",
             "pipeline/afloat.py",
-            "pipeline/delivery.py",
+            "pipeline/sending.py",
             "pipeline/trouble.py",
             "store/outbox.py",
         )

@@ -142,7 +142,7 @@ async def test_every_message_that_asks_somebody_has_a_link_of_its_own(tmp_path: 
             body = str(box.letter(0).get_body(("plain",)).get_content())
             mailed = body.partition("Acknowledge: ")[2].split()[0]
             posted = sink.posts[0]["acknowledge_url"]
-            links = world.corridor.delivery.links
+            links = world.corridor.delivery.one.links
             found = [links.read(url.removeprefix("https://tocsin.example/acknowledge/")) for url in (posted, mailed)]
             assert watched.incident is not None
             assert [(link.incident_id, link.who) for link in found if link is not None] == [
@@ -171,11 +171,11 @@ async def test_each_line_of_a_digest_that_asks_somebody_has_a_link_of_its_own(tm
         known = {w.incident.id: w for w in watched if w.incident is not None}
         opened = [item for post in sink.posts for item in post.get("items", ())]
         for item, channel in [(i, other.id) for i in escalated] + [(i, None) for i in opened]:
-            link = world.corridor.delivery.links.read(item["acknowledge_url"].rpartition("/")[2])
+            link = world.corridor.delivery.one.links.read(item["acknowledge_url"].rpartition("/")[2])
             assert link is not None
             assert link.incident_id == item["incident_id"]
             assert channel in (None, link.who)
-        link = world.corridor.delivery.links.read(escalated[0]["acknowledge_url"].rpartition("/")[2])
+        link = world.corridor.delivery.one.links.read(escalated[0]["acknowledge_url"].rpartition("/")[2])
         assert link is not None
         await world.corridor.response.acknowledge("ws", link.incident_id, "a link", as_of=link.moment)
         incident = known[link.incident_id].incident

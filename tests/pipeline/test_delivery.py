@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from builders import a_message, an_outbox_row, until
 from tocsin.core.alert import OutboxRow
 from tocsin.core.backoff import LONGEST_WAIT_S, backoff_s
+from tocsin.core.refusal import Refusals
 from tocsin.pipeline.delivery import SEND_LIMIT_S, STOP_S
 from tocsin.store.batch import Batch
 from world import World, webs
@@ -174,12 +175,13 @@ async def test_an_old_failure_does_not_switch_off_a_channel_that_was_corrected_m
 async def test_a_failure_that_comes_as_its_channel_changes_switches_nothing_off(world: World) -> None:
     async with webs(1) as (gone,):
         channel = await world.tell(gone)
+        often = Refusals(since=world.clock.now(), of=channel.updated_at, count=3)
         corrected = replace(channel, name="Corrected", updated_at=world.clock.now())
         await world.store.of("ws").write(lambda s: s.channels.replace(corrected))
-        await world.corridor.delivery.trouble.disable(channel, "410 Gone")
+        await world.corridor.delivery.trouble.disable(channel, "410 Gone", often)
         assert await world.store.of("ws").read(lambda s: s.channels.get(channel.id)) == corrected
         await world.store.of("ws").write(lambda s: s.channels.delete(channel.id))
-        await world.corridor.delivery.trouble.disable(corrected, "410 Gone")
+        await world.corridor.delivery.trouble.disable(corrected, "410 Gone", often)
         assert await world.store.of("ws").read(lambda s: s.channels.all()) == []
 
 

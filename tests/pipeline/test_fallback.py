@@ -13,7 +13,8 @@ from tocsin import notifiers, telemetry
 from tocsin.core.alert import Channel, OutboxRow
 from tocsin.core.canary import canary_key, slot
 from tocsin.notifiers import Receipt
-from tocsin.pipeline.delivery import TRIES
+from tocsin.pipeline import sending, trouble
+from tocsin.pipeline.trouble import TRIES
 from tocsin.store.batch import Batch
 from tocsin.store.outbox import Delivery as Told
 from world import World, webs
@@ -96,20 +97,104 @@ async def test_who_stood_in_for_the_opening_hears_of_the_end(world: World) -> No
         assert first.events.count("incident.resolved") == 2
 
 
+async def kept(world: World, channel: Channel) -> Channel:
+    return await world.store.of("ws").read(lambda s: s.channels.get(channel.id))
+
+
 async def test_a_channel_that_is_gone_for_good_hands_over_what_waits(world: World) -> None:
     async with webs(2) as (gone, second):
-        stands_in = await world.tell(second)
+        stands_in = await world.tell(second, name="Phone")
         channel = await world.tell(gone, name="Ops hook", fallback=stands_in.id)
         gone.status, gone.hang = 410, asyncio.Event()
-        await intend(world, channel, "incident.opened", "incident.resolved")
+        rows = await intend(world, channel, "incident.opened", "incident.resolved")
         await until(lambda: gone.posts, clock=world.clock)
         gone.hang.set()
         await world.go(5)
         assert second.events == ["incident.opened", "incident.resolved"]
         assert len(gone.posts) == 1
         ((kind, text),) = await notices(world)
-        assert (kind, text.endswith("is told too")) == ("channel.disabled", True)
+        assert kind == "channel.refused"
+        assert text == (
+            "Ops hook refused a message: HTTP 410: hello; Phone is told too. It is asked again; after 3 refusals in a row, "
+            "over 10 min or more, it is switched off"
+        )
+        assert (await kept(world, channel)).enabled
+        await world.go(500, step=20)
+        assert ((await kept(world, channel)).enabled, len(gone.posts)) == (True, 2)
         await world.go(200, step=20)
+        off = await kept(world, channel)
+        assert (off.enabled, off.disabled_reason, len(gone.posts)) == (False, "HTTP 410: hello", 3)
+        ((kind, text),) = await notices(world)
+        assert kind == "channel.disabled"
+        assert text.startswith("Ops hook was switched off after 3 refusals in 10 min")
+        mend = "A test message that it takes, or a change of it, switches it on again"
+        assert text.endswith(f": HTTP 410: hello; Phone knows it already. {mend}")
+        assert len(second.posts) == 2
+        gone.status = 200
+        await rewrite(world, replace(off, enabled=True, disabled_reason=None, updated_at=world.clock.now()))
+        await world.go(5)
+        assert [post["key"] for post in gone.posts[3:]] == [row.key for row in rows], "and it gets what it missed"
+        assert len(second.posts) == 2
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
+async def test_one_refusal_that_passes_switches_nothing_off_and_loses_nothing(world: World, status: int) -> None:
+    async with webs(2) as (first, second):
+        channel = await world.tell(first, name="Ops hook", fallback=(await world.tell(second)).id)
+        first.script.append(status)
+        refused = await intend(world, channel, "incident.opened", "incident.resolved")
+        await world.go(5)
+        assert second.events == ["incident.opened", "incident.resolved"]
+        others = await intend(world, channel, "incident.opened", incident="other")
+        await world.go(5)
+        assert [post["key"] for post in first.posts[1:]] == [others[0].key], "the others are not held up"
+        assert await notices(world) == [], "it was no end"
+        await world.go(360, step=5)
+        assert [post["key"] for post in first.posts[2:]] == [row.key for row in refused]
+        first.script.extend([status, status])
+        await intend(world, channel, "incident.opened", incident="third")
+        await world.go(700, step=20)
+        assert (await kept(world, channel)).enabled, "a count begins anew after what was taken"
+        assert len(second.posts) == 3
+
+
+async def test_a_message_that_alone_is_refused_is_given_up_and_its_channel_goes_on(world: World) -> None:
+    async with webs(1) as (sink,):
+        channel = await world.tell(sink, name="Ops hook")
+        sink.status = 400
+        (odd,) = await intend(world, channel, "incident.opened", incident="odd")
+        await world.go(5)
+        for refused_s in (40, 60):
+            sink.status = 200
+            await intend(world, channel, "incident.opened", incident=f"i{refused_s}")
+            await world.go(270, step=5)
+            sink.status = 400
+            await world.go(refused_s, step=5)
+        told = {t.row.key: t for t in await log(world)}
+        assert (told[odd.key].row.state, len(told[odd.key].attempts)) == ("failed", 3)
+        assert [t.row.state for key, t in told.items() if key != odd.key] == ["sent", "sent"]
+        assert (await kept(world, channel)).enabled
+        assert ("channel.given_up", "Ops hook did not get a message: HTTP 400: hello") in await notices(world)
+
+
+async def test_a_channel_that_hangs_has_its_fallback_told_after_two_tries(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "SEND_LIMIT_S", 0.2)
+    monkeypatch.setattr(trouble, "SLOW_S", 0.1)
+    world.corridor.delivery.one.budget = lambda: 0.2
+    async with webs(2) as (hangs, second):
+        channel = await world.tell(hangs, name="Ops hook", fallback=(await world.tell(second)).id)
+        hangs.hang = asyncio.Event()
+        rows = await intend(world, channel, "incident.opened", "incident.resolved")
+        await until(lambda: len(second.posts) == 2, clock=world.clock)
+        assert second.events == ["incident.opened", "incident.resolved"]
+        assert "did not take it: 2 tries: no result within" in second.posts[0]["text"]
+        assert 2 <= len(hangs.calls) < TRIES
+        hangs.hang.set()
+        await world.go(60)
+        done = {t.row.key: t.row.state for t in await log(world)}
+        assert [done[row.key] for row in rows] == ["sent", "sent"]
         assert len(second.posts) == 2
 
 
@@ -119,7 +204,7 @@ async def test_a_channel_that_dies_has_one_notice_whatever_was_said_before(world
         first.script.extend([500] * TRIES)
         first.status = 410
         await intend(world, channel, "incident.opened")
-        await world.go(60)
+        await world.go(900, step=5)
         assert second.events == ["incident.opened"]
         assert [kind for kind, _ in await notices(world)] == ["channel.disabled"]
 
@@ -155,15 +240,16 @@ async def test_what_an_answer_means_for_the_message_and_for_the_channel(
         (row,) = await intend(world, channel, "incident.opened")
         (fine,) = await intend(world, other, "incident.opened")
         await world.go(4)
-        kept = await world.store.of("ws").read(lambda s: s.channels.get(channel.id))
         told = {t.row.key: t for t in await log(world)}
-        assert kept.enabled is (outcome == "again")
-        assert told[row.key].row.state == ("pending" if outcome == "again" else "failed")
+        assert (await kept(world, channel)).enabled
+        assert told[row.key].row.state == "pending"
         assert str(status) in (told[row.key].attempts[0].error or "")
         assert told[fine.key].row.state == "sent"
         assert bad.calls
         assert good.events == ["incident.opened"]
         assert (await notices(world) == []) is (outcome == "again")
+        await world.go(700, step=20)
+        assert (await kept(world, channel)).enabled is (outcome == "again")
 
 
 async def test_a_canary_goes_the_whole_way_once_in_each_stretch_also_over_a_restart(world: World) -> None:

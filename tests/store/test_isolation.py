@@ -41,6 +41,7 @@ from tocsin.store.batch import Batch, IncidentChange, OutboxOutcome, StateChange
 from tocsin.store.heartbeats import Said
 from tocsin.store.records import Records
 from tocsin.store.samples import Looked
+from tocsin.store.stand_ins import Stuck
 
 replace = msgspec.structs.replace
 FAR = timedelta(days=400)
@@ -168,7 +169,7 @@ def reads(w: World) -> dict[str, Callable[[Session], Any]]:
         "outbox.oldest": lambda s: s.outbox.oldest(),
         "preferences.all": lambda s: s.preferences.all(),
         "preferences.of": lambda s: s.preferences.of("ws").failure_domains,
-        "stand_ins.lacking": lambda s: s.stand_ins.lacking(("ws", "c"), "c2", 0, 10),
+        "stand_ins.lacking": lambda s: s.stand_ins.lacking(("ws", "c"), "c2", Stuck(0, ("k",)), 10),
         "stand_ins.heard": lambda s: s.stand_ins.heard(w.end, "c2"),
         "outbox.places": lambda s: s.outbox.places(),
         "outbox.peek": lambda s: s.outbox.peek(("ws", "c"), at(9)),

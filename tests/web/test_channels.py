@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from tocsin import notifiers
+from tocsin.core.refusal import Refusals
 from web.conftest import Alice
+from world import webs
 
 CONFIGS: dict[str, dict[str, Any]] = {
     "webhook": {"url": "http://127.0.0.1:9/", "secret": "swallow"},
@@ -72,3 +74,27 @@ async def test_a_template_is_tried_when_it_is_saved(alice: Alice) -> None:
     assert (await alice.api.patch(one, {"name": "y"})).data["template"] == {"title": "", "text": "{{ reason }}"}
     assert (await alice.api.patch(one, {"template": None})).data["template"] is None
     assert (await alice.api.get(one)).data["template"] is None
+
+
+async def test_a_test_message_that_arrives_switches_on_again_what_trouble_switched_off(alice: Alice) -> None:
+    async with webs(1) as (sink,):
+        made = await alice.api.post(URL, {"name": "Hook", "type": "webhook", "config": {"url": sink.url}})
+        one, parts = f"{URL}/{made.data['id']}", alice.house.parts
+        channel = parts.corridor.watchlist.channel(alice.workspace_id, made.data["id"])
+        assert channel is not None
+        often = Refusals(since=parts.clock.now(), of=channel.updated_at, count=3)
+        await parts.corridor.delivery.trouble.disable(channel, "HTTP 410", often)
+        off = (await alice.api.get(one)).data
+        assert (off["enabled"], off["disabled_reason"]) == (False, "HTTP 410")
+        sink.status = 410
+        assert (await alice.api.post(f"{one}/test")).data["ok"] is False
+        assert (await alice.api.get(one)).data["enabled"] is False
+        sink.status = 200
+        tested = (await alice.api.post(f"{one}/test")).data
+        assert (tested["ok"], tested["detail"].endswith("; the channel is used again")) == (True, True)
+        on = (await alice.api.get(one)).data
+        assert (on["enabled"], on["disabled_reason"]) == (True, None)
+        assert (await alice.api.get("/api/v1/notices")).data["items"] == []
+        await alice.api.patch(one, {"enabled": False})
+        assert (await alice.api.post(f"{one}/test")).data["ok"] is True
+        assert (await alice.api.get(one)).data["enabled"] is False, "somebody switched it off by hand"

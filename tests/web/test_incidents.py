@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from tocsin.core.escalation import EscalationPolicy, EscalationStep
 from tocsin.core.incident import Entry, Incident
 from tocsin.store.batch import IncidentChange
 from web.caller import Caller
-from web.conftest import Alice
+from web.conftest import Alice, set_up
 
 HTML = {"accept": "text/html"}
 
@@ -228,7 +229,8 @@ async def test_an_incident_keeps_the_name_of_a_monitor_and_a_rule_that_are_gone(
         assert (text in page, "deleted monitor" in page.lower()) == (True, False), path
 
 
-async def test_the_page_says_who_is_told_next_and_what_was_held_back(alice: Alice) -> None:
+async def test_the_page_says_who_is_told_next_and_what_was_held_back(build: Callable[..., Any]) -> None:
+    alice = await set_up(await build(SMTP_URL="smtp://127.0.0.1:25"))
     parts = alice.house.parts
     policy: EscalationPolicy = replace(
         records()["escalation_policies"], workspace_id=alice.workspace_id,
@@ -250,3 +252,20 @@ async def test_the_page_says_who_is_told_next_and_what_was_held_back(alice: Alic
     assert "<b>Nobody is told for now.</b> Silence “Lunch”" in page
     assert '<b>Held back</b><p class="shown">Silence “Lunch”</p>' in page
     assert '<b>Escalated</b><p class="shown">step 1 reached nobody</p>' in page
+
+
+async def test_what_did_not_arrive_is_no_message(alice: Alice) -> None:
+    made = await alice.api.post(
+        "/api/v1/channels", {"name": "Hook", "type": "webhook", "config": {"url": "http://127.0.0.1:9/"}}
+    )
+    shop = await an_open(alice, "Shop")
+    now = alice.house.parts.clock.now()
+    known: dict[str, Any] = {
+        "workspace_id": alice.workspace_id, "channel_id": made.data["id"], "incident_id": shop.id, "subject": shop.subject,
+        "created_at": now, "next_at": now, "done_at": now, "attempts": 5,
+    }  # fmt: skip
+    states = ("sent", "sent", "failed")
+    rows = [an_outbox_row(state=state, order=order, **known) for order, state in enumerate(states)]
+    await alice.house.parts.store.of(alice.workspace_id).write(lambda s: [s.outbox.add(row) for row in rows])
+    page = (await (await browser(alice)).get(f"/incidents/{shop.id}", **HTML)).text
+    assert "2 messages so far, 1 not delivered, see below." in page

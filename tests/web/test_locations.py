@@ -206,3 +206,17 @@ async def test_what_the_locations_agreed_on_is_told_tick_by_tick(alice: Alice, r
     assert (await alice.api.get(f"/api/v1/monitors/{id}/consensus?cursor=nonsense")).status == 422
     _, charlie = await alice.house.person("charlie@example.org", "ADMIN")
     assert (await alice.house.caller(charlie).get(f"/api/v1/monitors/{id}/consensus")).status == 404
+
+
+async def test_a_server_has_a_place_on_the_map_where_it_is_given_one(alice: Alice) -> None:
+    here = "/api/v1/locations/local"
+    placed = await alice.api.send("PATCH", here, {"latitude": 48.2, "longitude": 16.4})
+    assert (placed.status, placed.data["latitude"], placed.data["longitude"]) == (200, 48.2, 16.4), placed.text
+    for wrong, why in (
+        ({"latitude": None}, "latitude and longitude, or neither"), ({"latitude": 91}, "latitude"),
+        ({"name": "Vienna"}, "nothing: this is this server itself"),
+    ):  # fmt: skip
+        refused = await alice.api.send("PATCH", here, wrong)
+        assert (refused.status, why in refused.text) == (422, True), refused.text
+    gone = await alice.api.send("PATCH", here, {"latitude": None, "longitude": None})
+    assert (gone.data["latitude"], gone.data["longitude"]) == (None, None)

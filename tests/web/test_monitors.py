@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tocsin.core.consensus import LocationState, Seat, decide, lost
 from tocsin.core.result import CheckError, iso
@@ -228,3 +229,24 @@ async def test_what_fails_together_with_a_location_can_be_said(alice: Alice) -> 
         {"failure_domains": {}},
         {"failure_domains": {"local": "aws"}},
     ]
+
+
+async def test_the_page_of_a_stored_target_that_breaks_a_rule_says_which(alice: Alice) -> None:
+    parts = alice.house.parts
+    wanted = {"name": "Shop", "type": "http", "target": {"url": "http://127.0.0.1:9/"}, "paused": True}
+    made = (await alice.api.post("/api/v1/monitors", wanted)).data
+    old = parts.corridor.watchlist.get(made["id"]).monitor
+    broken = replace(old, target={**old.target, "max_redirects": 50})
+    await parts.store.of(alice.workspace_id).write(lambda s: s.monitors.replace(broken))
+    await parts.corridor.changed(old.id)
+    reader = alice.house.caller()
+    reader.cookies["tocsin_session"] = await alice.house.sign_in("alice@example.org")
+    page = (await reader.get(f"/monitors/{old.id}", accept="text/html")).text
+    assert "It is checked as before, though by now it breaks a rule." in page
+    assert "max_redirects: expected a whole number from 0 to 20, found 50" in page
+    assert (await alice.api.post(f"/api/v1/monitors/{old.id}/resume")).status == 200
+    refused = await alice.api.patch(f"/api/v1/monitors/{old.id}", {"name": "Other"})
+    assert refused.fields == ["target.max_redirects"]
+    mended = await alice.api.patch(f"/api/v1/monitors/{old.id}", {"name": "Other", "target": {"max_redirects": 5}})
+    assert mended.status == 200
+    assert parts.corridor.watchlist.get(old.id).breaks == ""

@@ -194,6 +194,8 @@ async def test_the_page_shows_it_and_says_what_is_wrong(alice: Alice) -> None:
         ("since=x&until=2026-01-01", "a day such as"),
         ("zone=Nowhere", "a time zone"),
         ("target=x", "99.9"),
+        ("from=2026-01-01", "from"),
+        (f"{days}&tags=front", "did you mean tag?"),
     ):
         answer = await browser.get(f"/reports?{wrong}", accept="text/html")
         assert (answer.status, said in answer.text) == (422, True), wrong

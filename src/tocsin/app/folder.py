@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tocsin.errors import SettingsError
@@ -52,6 +53,22 @@ def master_key(settings: Settings) -> bytes:
         _refuse_lost_key(settings, file)
         _make(file)
     return read_key(file)
+
+
+@contextmanager
+def kept_if_used(settings: Settings) -> Generator[bytes]:
+    """The same key; one that was made for it is taken away again when what needs it does not come about and left nothing
+    that was sealed with it: a start that was refused leaves no key behind."""
+    file = settings.data_dir / KEY_FILE
+    new = not file.exists()
+    master = master_key(settings)
+    try:
+        yield master
+    except BaseException:
+        database = settings.database_file
+        if new and (database is None or not (database.exists() and database.stat().st_size)):
+            file.unlink(missing_ok=True)
+        raise
 
 
 def read_key(file: Path) -> bytes:

@@ -97,11 +97,11 @@ async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> t
     data = folder.prepare(settings)
     if mode := folder.open_to_others(data):  # an operator may want it so, or it is on a file system without modes
         log.warning("server.data_folder_open", folder=str(data), mode=f"{mode:04o}", remedy=f"chmod 700 {data}")
-    master = folder.master_key(settings)
     host: str = settings["HOST"]
     listening = port.bind(host, settings["PORT"])
     closing.callback(listening.close)
-    store = await _store(settings, clock, derive(master, "sealing"), closing)
+    with folder.kept_if_used(settings) as master:
+        store = await _store(settings, clock, derive(master, "sealing"), closing)
     several = await instance.belongs(settings, store)
     if not several:
         await begin_all(store, clock)

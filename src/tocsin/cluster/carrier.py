@@ -81,6 +81,8 @@ class Carrier:
         """Up to which entry the tables are and this instance works by them; why they do not go on, if they do not."""
         self._over = False
         self.standing = Standing(role="follower", epoch=node.epoch, primary=None)
+        self.chosen, self.unheard_s = "", 0.0
+        """Why this instance came into office last, and for how long no primary had been heard then."""
         self.first: str | None = None
         """The instance that let this one in, to be asked while no primary is known."""
 
@@ -296,8 +298,9 @@ class Carrier:
         self.torn = self.torn or torn
 
     def _send(self, to: str, message: Message, asked: Asked) -> None:
-        if asked.sender == to and isinstance(message, ANSWERS) and asked.done is not None and not asked.done.done():
-            asked.done.set_result(message)
+        waits = asked.sender == to and asked.done is not None and not asked.done.done()
+        if waits and asked.done is not None and (isinstance(message, ANSWERS) or not self.peers.reaches(to)):
+            asked.done.set_result(message)  # who has no address is told what it asked for in no other way
             return
         if self.torn and isinstance(message, PreVote | Vote):
             return  # its tables are not those of the log: it must not lead
@@ -323,6 +326,8 @@ class Carrier:
         self.standing = Standing(role=effect.role, epoch=effect.epoch, primary=effect.primary)
         if effect.role != "primary":
             self._until = 0.0
+        if effect.role == "elect":
+            self.chosen, self.unheard_s = effect.why, self.node.unheard_s(boottime())
         if before != self.standing:
             log.info("cluster.became", role=effect.role, epoch=effect.epoch, primary=effect.primary, why=effect.why)
             self.news.set()

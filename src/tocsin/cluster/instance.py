@@ -13,7 +13,7 @@ import msgspec
 
 from tocsin import __version__, telemetry
 from tocsin.clock import Clock
-from tocsin.cluster import copies, results, watch, wire
+from tocsin.cluster import copies, history, results, watch, wire
 from tocsin.cluster.alarm import Alarm
 from tocsin.cluster.carrier import Carrier
 from tocsin.cluster.copies import Told
@@ -94,6 +94,7 @@ class Cluster:
     lost_at: float | None = None
     leads_since: float | None = None
     told: dict[str, Told] = field(default_factory=dict[str, Told])
+    forced_by: str = ""
     _noted: tuple[Peer, ...] = ()
     work: Work = field(default_factory=Work)
     _doing: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
@@ -119,7 +120,7 @@ class Cluster:
         registry.refused = lambda cause, text: made.alarm.ring("instance.refused", cause, text)
         peers.other = partial(watch.shows_another, made)
         hooks.turned, hooks.applied = made.turned, made.applied
-        home.corridor.delivery.budget = carrier.may_send
+        home.corridor.delivery.one.budget = carrier.may_send
         await made.results.begin()
         await made.learn()
         return made
@@ -163,6 +164,7 @@ class Cluster:
             await self.corridor.alone.end()
         if standing.leads:
             await self._write_self()
+            await history.begin(self)
             await self.learn()
             await self.corridor.lead(self.me.location)
             return

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tocsin.cluster import history
 from tocsin.cluster.carrier import boottime
 from tocsin.core.instance import Instance, status_of
 from tocsin.core.membership import enough
@@ -39,10 +40,14 @@ def _row(cluster: Cluster, one: Instance) -> dict[str, Any]:
     ago = 0.0 if here else None if heard is None else cluster.clock.monotonic() - heard.at
     said = cluster.report() if here else None if heard is None else heard.said
     known = standing.leads or here
-    stored = node.log.last.index if here else node.acknowledged(boottime()).get(one.id, (0.0, None))[1]
+    acked, kept = node.acknowledged(boottime()).get(one.id, (None, None))
+    status = status_of(ago, cluster.heartbeat_s) if known else "unknown"
+    if status == "active" and acked is not None and acked > cluster.carrier.terms.lease_s and one.sync_url:
+        status = "inactive"  # its next report is not due yet, but it does not answer
+    stored = node.log.last.index if here else kept
     return {
         "id": one.id, "name": one.name, "location": one.location, "role": "primary" if leads else "dependent",
-        "status": status_of(ago, cluster.heartbeat_s) if known else "unknown",
+        "status": status,
         "votes": member is not None and member.kind != "observer",
         "kind": member.kind if member is not None else "new",
         "failover_order": one.failover_order, "sync_url": one.sync_url or None, "web_url": one.web_url or None,
@@ -92,9 +97,12 @@ async def hand_over(cluster: Cluster, to: str | None, by: str, workspace_id: str
     named = "the next in order" if to is None else (await find(cluster, to)).name
     before = {"name": cluster.me.name, "primary": cluster.me.name}
     after = {"name": cluster.me.name, "primary": f"to be handed to {named}"}
-    await cluster.store.everything(by=by).write(
-        lambda s: s.door.also("instance", cluster.me.id, workspace_id, before, after)
-    )
+
+    def work(s: Session) -> None:
+        s.door.also("instance", cluster.me.id, workspace_id, before, after)
+        history.ask(s, by, cluster.clock.now())
+
+    await cluster.store.everything(by=by).write(work)
     await cluster.carrier.promote(to)
     await _until_settled(cluster, to)
 
@@ -187,6 +195,7 @@ async def force(cluster: Cluster, id: str, typed: str, by: str, workspace_id: st
         )
     if cluster.carrier.torn:
         raise Conflict("this instance has not got the tables yet: it has nothing to be primary with")
+    cluster.forced_by = by
     await cluster.carrier.force(int(cluster.clock.now().timestamp()))  # later than any other one forced before
     if not await _comes_true(lambda: cluster.carrier.standing.leads and cluster.corridor.leads, LEADS_S):
         raise Conflict("it was forced, and does not lead yet: look again in a moment")

@@ -25,6 +25,8 @@ from tocsin.net import Net
 REGISTRY: dict[str, str] = {
     "system": "tocsin.collectors.system",
     "systemd": "tocsin.collectors.systemd",
+    "process": "tocsin.collectors.process",
+    "custom": "tocsin.collectors.custom",
 }
 
 

@@ -185,3 +185,37 @@ def _ipv6(digits: str) -> str:
 def logged_in(utmp: bytes) -> int:
     """How many people are logged in: records of the type USER_PROCESS (utmp(5), 384 bytes each)."""
     return sum(1 for at in range(0, len(utmp) - 383, 384) if utmp[at : at + 2] == b"\x07\0")
+
+
+class Process(Struct, frozen=True):
+    """What /proc/PID/stat says: the state's letter, ticks of processor time, threads, when it began in ticks after the
+    boot, and pages of memory."""
+
+    state: str
+    cpu_ticks: float
+    threads: float
+    started: float
+    resident_pages: float
+
+
+def process(stat: str) -> Process | None:
+    """A process, or None when there is none (any more). Its name may hold blanks and parentheses."""
+    fields = stat[stat.rfind(")") + 2 :].split()
+    if len(fields) < 22 or len(fields[0]) != 1:
+        return None
+    wanted = _numbers([fields[n] for n in (11, 12, 17, 19, 21)])
+    if len(wanted) < 5:
+        return None
+    return Process(fields[0], wanted[0] + wanted[1], wanted[2], wanted[3], wanted[4])
+
+
+def owner(status: str) -> str:
+    """The number of the user that a process runs as (/proc/PID/status), or nothing."""
+    m = re.search(r"^Uid:\t\d{1,10}\t(\d{1,10})\t", status, re.M)
+    return m[1] if m else ""
+
+
+def users(passwd: str) -> dict[str, str]:
+    """The numbers of users by name (passwd(5))."""
+    parts = (line.split(":") for line in passwd.splitlines())
+    return {p[0]: p[2] for p in parts if len(p) >= 4 and p[2].isascii() and p[2].isdigit()}

@@ -25,7 +25,8 @@ Permission = Literal[
 
 class Principal(Struct, frozen=True, kw_only=True):
     """Who calls. `kind`: a person's session, an API key, the agent of a host (`host_id`), or one that enrols. There is no
-    such thing as an absent workspace or role: who has none is not a Principal."""
+    such thing as an absent workspace or role: who has none is not a Principal. `workspaces`: (id, name) of all that a
+    person belongs to, where that are several."""
 
     kind: Literal["session", "api_key", "agent", "enrolment"]
     workspace_id: str
@@ -35,6 +36,7 @@ class Principal(Struct, frozen=True, kw_only=True):
     session_id: str | None = None
     key_id: str | None = None
     scopes: tuple[str, ...] = ()
+    workspaces: tuple[tuple[str, str], ...] = ()
     host_id: str | None = None
 
 

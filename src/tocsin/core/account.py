@@ -30,9 +30,11 @@ class Workspace(Struct, frozen=True, kw_only=True):
 
 class Preferences(Struct, frozen=True, kw_only=True):
     """What a workspace settled for itself. `failure_domains`: by location what fails together with it (a provider, a
-    network, a country). `partial_is_down`: time in partial counts as down in uptimes."""
+    network, a country). `places`: where on the map (latitude, longitude) the locations of servers are. `partial_is_down`:
+    time in partial counts as down in uptimes."""
 
     failure_domains: dict[str, str] = {}
+    places: dict[str, tuple[float, float]] = {}
     partial_is_down: bool = False
 
 

@@ -93,6 +93,16 @@ def finding_of(verdict: Verdict) -> Finding:
     )
 
 
+def of_location(
+    standing: Standing, reason: str, words: str, *, blind: bool = False, data: dict[str, Any] | None = None
+) -> Finding:
+    """What was found of a location: a warning that it is `words`, and nothing about any monitor."""
+    return Finding(
+        standing=standing, value="unknown", reason=reason, why=reason, severity="warning", blind=blind, words=words,
+        data=data or {},
+    )  # fmt: skip
+
+
 def terms_of(monitor: Monitor, policy: EscalationPolicy | None = None) -> Terms:
     """How the incident of a monitor's verdict behaves."""
     return Terms(

@@ -56,7 +56,7 @@ def acknowledged(seat: Seat, sender: str, answer: Appended) -> None:
         known = min(answer.index, seat.log.last.index)
         office.following[sender] = max(office.following.get(sender, 0), known + 1)
         seat.advance()
-        if office.following[sender] <= seat.log.last.index:
+        if office.following[sender] <= seat.log.last.index or answer.stamp == 0.0:  # 0: it asks by itself
             seat.tell(sender)
     elif answer.index < office.following.get(sender, answer.index + 1):
         office.following[sender] = answer.index

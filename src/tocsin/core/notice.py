@@ -8,7 +8,8 @@ from typing import Literal
 from msgspec import Struct
 
 NoticeKind = Literal[
-    "channel.disabled", "channel.canary", "channel.fallback", "channel.given_up", "location.refused", "location.token",
+    "channel.disabled", "channel.canary", "channel.fallback", "channel.given_up", "channel.refused",
+    "location.refused", "location.token",
     "instance.refused", "instance.twice", "instance.certificate", "host.twin",
 ]  # fmt: skip
 

@@ -9,7 +9,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tocsin.core.finding import Finding, Terms
+from tocsin.core.finding import Finding, Standing, Terms, of_location
 from tocsin.core.wording import LOST, listed, span
 
 Mode = Literal["push", "pull"]
@@ -67,6 +67,11 @@ SUGGESTIONS = (
     Suggestion(code="europe", name="Europe", latitude=50.1, longitude=8.7, cost=0.00014),
     Suggestion(code="asia", name="Asia", latitude=1.35, longitude=103.8, cost=0.0002),
 )
+
+
+def usual_place(code: str) -> tuple[float, float] | None:
+    """Where a location of that code usually is, or None."""
+    return next(((s.latitude, s.longitude) for s in SUGGESTIONS if s.code == code), None)
 
 
 class Sign(Struct, frozen=True, kw_only=True):
@@ -143,13 +148,5 @@ def month_of(interval_s: float) -> int:
     return round(timedelta(days=DAYS_A_MONTH).total_seconds() / interval_s)
 
 
-def _finding(standing: Literal["trouble", "over", "open"], reason: str, watches: Sequence[str] = ()) -> Finding:
-    return Finding(
-        standing=standing,
-        value="unknown",
-        reason=reason,
-        why=reason,
-        severity="warning",
-        words=LOST,
-        data={"monitors": list(watches[:100])} if watches else {},
-    )
+def _finding(standing: Standing, reason: str, watches: Sequence[str] = ()) -> Finding:
+    return of_location(standing, reason, LOST, data={"monitors": list(watches[:100])} if watches else None)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from tocsin.core.finding import Finding, Standing, Terms
+from tocsin.core.finding import Finding, Standing, Terms, of_location
 
 SUBJECT = "location:"
 LEAST = 3
@@ -85,14 +85,5 @@ def terms_of(workspace_id: str, location: str) -> Terms:
 
 
 def _finding(standing: Standing, reason: str, sight: Sight | None = None, *, blind: bool = False) -> Finding:
-    data = {} if sight is None else {"shared": sight.shared, "alone": sight.alone}
-    return Finding(
-        standing=standing,
-        value="unknown",
-        reason=reason,
-        why=reason,
-        severity="warning",
-        blind=blind,
-        words="in quarantine",
-        data=data,
-    )
+    data = None if sight is None else {"shared": sight.shared, "alone": sight.alone}
+    return of_location(standing, reason, "in quarantine", blind=blind, data=data)

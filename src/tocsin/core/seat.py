@@ -15,12 +15,14 @@ from tocsin.core.turn import Became, Committed, Disk, Done, Effect, Me, Refused,
 
 @dataclass(slots=True)
 class Standing:
-    """One attempt at office: asking beforehand (`asking`), or for votes, since this time; `yes` are those who agreed."""
+    """One attempt at office: asking beforehand (`asking`), or for votes, since this time; `yes` are those who agreed.
+    `handed`: the primary before gave up its office for this instance."""
 
     epoch: int
     asking: bool
     since: float
     yes: set[str] = field(default_factory=set[str])
+    handed: bool = False
 
 
 class Seat:

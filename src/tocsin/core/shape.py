@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sized
+from dataclasses import MISSING, is_dataclass
+from dataclasses import fields as dataclass_fields
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
@@ -54,7 +56,8 @@ from tocsin.errors import Invalid, Problem
 
 __all__ = [
     "Choice", "Example", "FieldShape", "Front", "Help", "Hidden", "Holds", "Length", "Long", "Name", "Pattern", "Private",
-    "Range", "dump", "fields", "hide", "keep_hidden", "loads", "read", "schema",
+    "Range", "dump", "fields", "hide", "keep_hidden", "loads", "read",
+    "read_stored", "schema",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -71,10 +74,43 @@ def read(type_: type[T] | Any, data: object, *, where: str = "") -> T:
     return cast("T", value)
 
 
+class _Stored(list[Problem]):
+    """What makes stored data unreadable; what only breaks a rule is taken as it is, and stands in `rules`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rules: list[Problem] = []
+
+
+def read_stored(type_: type[T] | Any, data: object) -> tuple[T, list[Problem]]:
+    """(an instance made of data that was good when it was stored, which rules it breaks by now). A limit, a pattern, a
+    field that is no more or what fields say about each other do not undo it. Raises Invalid when no instance can be made:
+    a field is missing or of another kind."""
+    problems = _Stored()
+    value = _read(node_of(type_), data, "", problems)
+    if problems:
+        raise Invalid(*problems[:MAX_PROBLEMS])
+    return cast("T", value), problems.rules[:MAX_PROBLEMS]
+
+
+def _problem(node: Node, data: object, where: str, expected: str = "") -> Problem:
+    says = (expected or node.says) + (" or null" if node.optional else "")
+    return Problem(where, says, HIDDEN_TEXT if node.marks.hidden else found(data))
+
+
 def _wrong(node: Node, data: object, where: str, problems: list[Problem], expected: str = "") -> None:
     if len(problems) < MAX_PROBLEMS:
-        says = (expected or node.says) + (" or null" if node.optional else "")
-        problems.append(Problem(where, says, HIDDEN_TEXT if node.marks.hidden else found(data)))
+        problems.append(_problem(node, data, where, expected))
+
+
+def _breaks(problem: Problem, data: T, problems: list[Problem]) -> T | None:
+    """A rule is broken: what is stored is taken all the same."""
+    if isinstance(problems, _Stored):
+        problems.rules.append(problem)
+        return data
+    if len(problems) < MAX_PROBLEMS:
+        problems.append(problem)
+    return None
 
 
 def _read(node: Node, data: object, where: str, problems: list[Problem]) -> Any:
@@ -85,18 +121,19 @@ def _read(node: Node, data: object, where: str, problems: list[Problem]) -> Any:
 
 def _text(node: Node, data: object, where: str, problems: list[Problem]) -> Any:
     m = node.marks
-    if type(data) is str and len(data) > (most := m.max_length or MAX_TEXT):
-        if len(problems) < MAX_PROBLEMS:
-            problems.append(Problem(where, f"at most {most} characters", f"{len(data)} characters"))
-        return None
-    if type(data) is not str or not m.min_length <= len(data) <= (m.max_length or MAX_TEXT):
-        return _wrong(node, data, where, problems, "" if type(data) is str else node.says)
+    if type(data) is not str:
+        return _wrong(node, data, where, problems)
+    if len(data) > (most := m.max_length or MAX_TEXT):
+        return _breaks(Problem(where, f"at most {most} characters", f"{len(data)} characters"), data, problems)
+    if len(data) < m.min_length:
+        return _breaks(_problem(node, data, where), data, problems)
     if not sound(data):
         return _wrong(node, data, where, problems, CLEAN_SAYS)
     if m.regex is not None and not m.regex.fullmatch(data):
-        return _wrong(node, data, where, problems, m.says or f"text like {m.regex.pattern}")
+        says = m.says or f"text like {m.regex.pattern}"
+        return _breaks(_problem(node, data, where, says), data, problems)
     if m.test is not None and not m.test(data):
-        return _wrong(node, data, where, problems, m.says)
+        return _breaks(_problem(node, data, where, m.says), data, problems)
     if m.hidden and data == HIDDEN_TEXT:
         return _wrong(node, data, where, problems, "the secret itself")
     return data
@@ -111,7 +148,7 @@ def _number(node: Node, data: object, where: str, problems: list[Problem]) -> An
     if type(value) is int and not SMALLEST <= value <= LARGEST:
         return _wrong(node, data, where, problems, node.says + " of at most 63 bits")
     if (m.low is not None and value < m.low) or (m.high is not None and value > m.high):
-        return _wrong(node, data, where, problems)
+        return _breaks(_problem(node, data, where), value, problems)
     return value
 
 
@@ -142,8 +179,10 @@ def _time(node: Node, data: object, where: str, problems: list[Problem]) -> Any:
 
 def _list(node: Node, data: object, where: str, problems: list[Problem]) -> Any:
     items = as_list(data)
-    if items is None or not _fits(node, items):
+    if items is None:
         return _wrong(node, data, where, problems)
+    if not _fits(node, items) and _breaks(_problem(node, data, where), items, problems) is None:
+        return None
     item = cast("Node", node.item)
     return node.cls([_read(item, x, f"{where}[{i}]", problems) for i, x in enumerate(items)])
 
@@ -163,8 +202,10 @@ def _tuple(node: Node, data: object, where: str, problems: list[Problem]) -> Any
 
 def _map(node: Node, data: object, where: str, problems: list[Problem]) -> Any:
     entries = as_map(data)
-    if entries is None or not _fits(node, entries):
+    if entries is None:
         return _wrong(node, data, where, problems)
+    if not _fits(node, entries) and _breaks(_problem(node, data, where), entries, problems) is None:
+        return None
     item = cast("Node", node.item)
     made: dict[str, Any] = {}
     for key, value in entries.items():
@@ -185,7 +226,8 @@ def _object(node: Node, data: object, where: str, problems: list[Problem]) -> An
     if given is None:
         return _wrong(node, data, where, problems)
     values: dict[str, Any] = {}
-    problems += [_unknown(node, key, where) for key in given if key not in node.by_name][:MAX_PROBLEMS]
+    for key in [key for key in given if key not in node.by_name][:MAX_PROBLEMS]:
+        _breaks(_unknown(node, key, where), key, problems)
     for member in node.members:
         if member.name in given:
             values[member.attribute] = _read(member.node, given[member.name], join(where, member.name), problems)
@@ -196,11 +238,25 @@ def _object(node: Node, data: object, where: str, problems: list[Problem]) -> An
     try:
         return node.cls(**values)
     except Invalid as error:
-        problems += [
-            Problem(f"{where}.{p.field}" if where and p.field else where or p.field, p.expected, p.found)
-            for p in error.problems
-        ]
+        made = _unruled(node.cls, values) if isinstance(problems, _Stored) else None
+        for p in error.problems:
+            field = f"{where}.{p.field}" if where and p.field else where or p.field
+            taken = _breaks(Problem(field, p.expected, p.found), made, problems)
+            made = None if taken is None else made
+        if made is None and len(problems) == before:
+            problems += error.problems
+        return made
+
+
+def _unruled(cls: Any, values: dict[str, Any]) -> Any:
+    """An instance of a dataclass whose fields break a rule of it; None for anything else."""
+    if not is_dataclass(cls):
         return None
+    made = object.__new__(cast("type[Any]", cls))
+    for field in dataclass_fields(cls):
+        default = field.default if field.default_factory is MISSING else field.default_factory()
+        object.__setattr__(made, field.name, values.get(field.name, default))
+    return made
 
 
 def _unknown(node: Node, key: object, where: str) -> Problem:

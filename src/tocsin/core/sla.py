@@ -7,23 +7,26 @@ from datetime import datetime
 from fractions import Fraction
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tocsin.core.result import from_micros, micros
 from tocsin.core.uptime import Interval, Uptime, judged, uptime
 
 
 class Outage(Struct, frozen=True, kw_only=True):
-    """Time that counts as down, without a gap. `before`, `after`: it began before the stretch, or went on after it."""
+    """Time that counts as down, without a gap, or with gaps in which nobody looked while its incident went on: of those
+    nothing counts (`unknown_us`). `before`, `after`: it began before the stretch, or went on after it."""
 
     start: datetime
     end: datetime
     reason: str
+    unknown_us: int = 0
     before: bool = False
     after: bool = False
 
     @property
     def lasted_s(self) -> float:
-        return (micros(self.end) - micros(self.start)) / 1e6
+        return (micros(self.end) - micros(self.start) - self.unknown_us) / 1e6
 
 
 class Line(Struct, frozen=True, kw_only=True):
@@ -71,7 +74,7 @@ def line_of(
         share=uptime(intervals, start, end, partial_is_up=partial_is_up),
         incidents=len(lasted),
         longest_s=max(lasted, default=0.0),
-        outages=_outages(intervals, stretch, reasons, partial_is_up=partial_is_up),
+        outages=_outages(intervals, incidents, stretch, reasons, partial_is_up=partial_is_up),
     )
 
 
@@ -107,23 +110,34 @@ def kept(share: Uptime, target: float) -> Kept:
 
 def _outages(
     intervals: Sequence[Interval],
+    incidents: Sequence[tuple[datetime, datetime | None]],
     stretch: tuple[datetime, datetime],
     reasons: Mapping[datetime, str],
     *,
     partial_is_up: bool,
 ) -> tuple[Outage, ...]:
-    """Stretches of down that follow each other are one; its reason is that of the first."""
+    """Stretches of down that follow each other are one; its reason is that of the first. So are those between which only
+    nobody looked (a restart), while an incident went on."""
     start, end = stretch
+    quiet = [(i.start, i.end or end) for i in intervals if i.maintenance]
     found: list[Outage] = []
+    was_down = False
+
+    def one_trouble(ended: datetime, began: datetime) -> bool:
+        covered = any(opened <= ended and (until is None or until >= began) for opened, until in incidents)
+        return covered and not any(low < began and high > ended for low, high in quiet)
+
     for low, high, down, interval in judged(intervals, start, end, partial_is_up=partial_is_up):
         if not down:
+            was_down = False
             continue
         began, ended = from_micros(low), from_micros(high)
         after = ended == end and (interval.end is None or interval.end > end)
-        if found and found[-1].end == began:
-            one = found.pop()
-            found.append(Outage(start=one.start, end=ended, reason=one.reason, before=one.before, after=after))
+        if found and (found[-1].end == began or (was_down and one_trouble(found[-1].end, began))):
+            gap_us = low - micros(found[-1].end)
+            found[-1] = replace(found[-1], end=ended, after=after, unknown_us=found[-1].unknown_us + gap_us)
             continue
+        was_down = True
         before = interval.start < start and began == start
         found.append(Outage(start=began, end=ended, reason=reasons.get(interval.start, ""), before=before, after=after))
     return tuple(found)

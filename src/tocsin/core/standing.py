@@ -5,6 +5,7 @@ from __future__ import annotations
 from tocsin.core import election, lease, membership
 from tocsin.core.control_log import BEGIN, Entry
 from tocsin.core.election import Asked, Voter
+from tocsin.core.epoch import ELECTED, FORCED, HANDED
 from tocsin.core.office import Office
 from tocsin.core.peer import PreVote, PreVoted, TransferNow, Vote, Voted
 from tocsin.core.seat import Seat, Standing
@@ -31,7 +32,7 @@ def stand(seat: Seat, released: int | None = None) -> None:
     seat.epoch, seat.voted_for = seat.epoch + 1, seat.me.id
     seat.attempts += 1
     seat.stand_at = seat.now + lease.again_wait(seat.me.id, seat.epoch, seat.attempts, seat.terms)
-    seat.standing = Standing(seat.epoch, asking=False, since=seat.now, yes={seat.me.id})
+    seat.standing = Standing(seat.epoch, asking=False, since=seat.now, yes={seat.me.id}, handed=released is not None)
     seat.write()
     seat.become("candidate", None, "it stands for office")
     question = Vote(epoch=seat.epoch, last=seat.log.last, incarnation=seat.me.incarnation, released=released)
@@ -106,12 +107,13 @@ def count(seat: Seat) -> None:
 
 def win(seat: Seat, first: tuple[Entry, ...] = ()) -> None:
     """Elected: put the entry that begins the epoch into the log; work begins when a majority stored it."""
+    why = FORCED if first else HANDED if seat.standing is not None and seat.standing.handed else ELECTED
     seat.standing, seat.attempts = None, 0
     begin = Entry(epoch=seat.epoch, index=seat.log.last.index + len(first) + 1, kind=BEGIN)
     beat_at = seat.now + seat.terms.beat_s
     seat.office = Office(epoch=seat.epoch, won_at=seat.now, begun_at=begin.index, beat_at=beat_at)
     seat.office.following = {m.id: seat.log.last.index + 1 for m in seat.membership.members}
-    seat.become("elect", seat.me.id, "a majority voted for it")
+    seat.become("elect", seat.me.id, why)
     seat.append((*first, begin))
 
 

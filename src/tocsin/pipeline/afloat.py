@@ -12,6 +12,7 @@ from tocsin.core.digest import Gathered
 from tocsin.core.storm import CANARY, DIGEST, FULL, Waiting, ends, gathers, opens
 from tocsin.store.batch import OutboxOutcome
 from tocsin.store.outbox import Place
+from tocsin.store.stand_ins import Stuck
 
 REMEMBERED = 10_000
 
@@ -87,17 +88,21 @@ class Afloat:
         while len(self._known) > REMEMBERED:
             self._forget(next(iter(self._known)))
 
-    def lacking(self, place: Place, tries: int) -> list[OutboxRow]:
-        """What waits for a channel at a message that failed so often, or behind it, of each subject in order."""
+    def lacking(self, place: Place, at: Stuck) -> list[OutboxRow]:
+        """What waits for a channel at a message that it does not take, or behind it, of each subject in order."""
         found: list[OutboxRow] = []
         stuck: set[str] = set()
+
+        def taken(row: OutboxRow | None) -> bool:
+            return row is None or (row.attempts < at.tries and row.key not in at.keys)
+
         for row in sorted(self._known.values(), key=lambda row: row.order):
             if (row.workspace_id, row.channel_id) != place or not gathers(row):
                 continue
             digest = self._known.get(self._carried.get(row.key, ""))
-            if max(row.attempts, 0 if digest is None else digest.attempts) >= tries:
+            if not (taken(row) and taken(digest)):
                 stuck.add(row.subject)
-            if row.subject in stuck and (digest is None or digest.attempts >= tries):
+            if row.subject in stuck and (digest is None or not taken(digest)):
                 found.append(row)
         return found
 

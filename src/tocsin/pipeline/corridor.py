@@ -111,7 +111,7 @@ class Corridor:
             watchlist, runner, intake, store, clock, lag, max_concurrent=max_concurrent, max_per_host=max_per_host
         )
         delivery = Delivery(store, watchlist, live, net, clock, smtp_url=smtp_url)
-        delivery.base_url, delivery.links = base_url, Links(base_url, link_key)
+        delivery.one.base_url, delivery.one.links = base_url, Links(base_url, link_key)
         late = Late(store, watchlist, clock, base_url)
         intake.late, late.handed = late.note, delivery.handed
         watchdog = Watchdog(watchlist, intake, judgement, clock, late)

@@ -9,38 +9,31 @@ handed over are sent from memory under the same keys, and what came of them goes
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from msgspec.structs import replace
-
 from tocsin import notifiers, telemetry
 from tocsin.clock import Clock, new_id, rest
 from tocsin.core import digest as digests
-from tocsin.core.alert import Channel, Message, OutboxRow, test_message
-from tocsin.core.backoff import backoff_s
-from tocsin.core.storm import CANARY, DIGEST, Decision, Waiting, decide, ends, opens
-from tocsin.errors import DeliveryFailed, StoreUnavailable
+from tocsin.core.alert import Channel, OutboxRow, test_message
+from tocsin.core.storm import Decision, Waiting, decide, ends, opens
+from tocsin.errors import StoreUnavailable
 from tocsin.net import Net
-from tocsin.notifiers import Receipt
 from tocsin.pipeline.afloat import Afloat, Queue
-from tocsin.pipeline.attempt import attempt
-from tocsin.pipeline.links import Links
-from tocsin.pipeline.live import Live, event
+from tocsin.pipeline.live import Live
 from tocsin.pipeline.pacing import Pacing, Place, Storm
 from tocsin.pipeline.pulse import Pulse
-from tocsin.pipeline.trouble import TRIES, Trouble
+from tocsin.pipeline.sending import GIVE_UP, SEND_LIMIT_S, Sending
+from tocsin.pipeline.trouble import Trouble
 from tocsin.pipeline.watchlist import Watchlist
 from tocsin.secret import Secret
 from tocsin.store import Session, Store
-from tocsin.store.batch import OutboxOutcome
 
 log = telemetry.logger("tocsin.delivery")
 
 LEASE_S = 60.0
-SEND_LIMIT_S = 20.0
 STOP_S = SEND_LIMIT_S + 2.0
 """How long a stop waits for what is being sent and recorded: as long as a send may take."""
 LOOK_S = 1.0
@@ -52,9 +45,6 @@ PLACES = 200
 """Channels that one look serves at most."""
 OFF_LOOK = timedelta(seconds=60)
 """How often a channel that is off is looked at."""
-LATE_S = 60.0
-GIVE_UP = timedelta(hours=24)
-LONGEST_ASKED_S = 3600.0
 
 
 class Delivery:
@@ -64,16 +54,16 @@ class Delivery:
         self, store: Store, watchlist: Watchlist, live: Live, net: Net, clock: Clock, *, smtp_url: Secret | None
     ) -> None:
         self._store, self._watchlist, self._live = store, watchlist, live
-        self._net, self._clock, self._smtp_url = net, clock, smtp_url
-        self.base_url, self.links = "", Links("", b"")
-        self._name = new_id()
-        self.budget: Callable[[], float] = lambda: SEND_LIMIT_S
-        """How many seconds a message may take that begins now; 0: none may begin (this instance leads no more)."""
+        self._clock, self._name = clock, new_id()
         self.afloat, self.pacing = Afloat(), Pacing()
         self.trouble = Trouble(store, watchlist, live, clock, self.afloat, self.handed)
+        self._behind: set[Place] = set()
+        self.one = Sending(
+            store=store, watchlist=watchlist, live=live, net=net, clock=clock, smtp_url=smtp_url, afloat=self.afloat,
+            pacing=self.pacing, trouble=self.trouble, behind=self._behind.add,
+        )  # fmt: skip
         self._sending: dict[str, asyncio.Task[None]] = {}
         self._fresh: set[Place] = set()
-        self._behind: set[Place] = set()
         self._rests: dict[Place, datetime] = {}
         self._waiting: tuple[int, datetime | None] = (0, None)
         self._count_at = datetime.min.replace(tzinfo=UTC)
@@ -106,8 +96,10 @@ class Delivery:
 
     def renew(self) -> None:
         """Begin again after a stop, while which others may have sent: nothing in memory counts any more."""
-        self.pacing, self._stopping = Pacing(), False
+        self._stopping = False
+        self.pacing.forget()
         self.afloat.forget()
+        self.trouble.forget()
         self._fresh.clear()
         self._behind.clear()
         self._rests.clear()
@@ -131,9 +123,11 @@ class Delivery:
 
     async def test(self, channel: Channel) -> dict[str, Any]:
         """Send a test message now, whatever else waits: {ok, detail, took_ms}. Nothing is stored."""
-        message = test_message(channel, self._clock.now(), base_url=self.base_url)
+        message = test_message(channel, self._clock.now(), base_url=self.one.base_url)
         self.pacing.left((channel.workspace_id, channel.id), self._clock.now())
-        receipt, took_ms, failure = await self._attempt(channel, message)
+        receipt, took_ms, failure = await self.one.attempt(channel, message)
+        if failure is None:
+            await self.trouble.took(channel)
         return {"ok": failure is None, "detail": str(failure or receipt.detail), "took_ms": took_ms}
 
     # The loop -------------------------------------------------------------------------------------------------------
@@ -172,10 +166,8 @@ class Delivery:
 
     async def _look(self) -> float:
         """Start what is due; how long to rest."""
-        if self.budget() <= 0:
+        if self.one.budget() <= 0:
             return LOOK_S
-        while self._behind:  # what waits behind a message that its channel does not take
-            await self.trouble.follow(self._behind.pop())
         now = self._clock.now()
         away = self._store.breaker.state == "open"
         if not away:
@@ -187,6 +179,8 @@ class Delivery:
         queues = self.afloat.queues(lambda row: self._ready(row, now), everything=away)
         for place, queue in queues.items():
             await self._serve_memory(place, queue, now)
+        while self._behind:  # what waits behind a message that its channel does not take; nobody else waits for that
+            await self.trouble.follow(self._behind.pop())
         if away:
             self._waiting = len(self.afloat), self.afloat.oldest()
         waiting, oldest = self._waiting
@@ -285,7 +279,7 @@ class Delivery:
         name = storm.name if storm is not None else f"{now.timestamp():.3f}"
         earlier = storm.lines if storm is not None and storm.ref is not None else None
         heard = self._watchlist.heard_by(*place)
-        make = partial(digests.gather, rows, now, storm=name, base_url=self.base_url, earlier=earlier, heard=heard)
+        make = partial(digests.gather, rows, now, storm=name, base_url=self.one.base_url, earlier=earlier, heard=heard)
         gathered, lines = await asyncio.to_thread(make)  # thousands of lines: the loop has its turns meanwhile
         kept = await self._store.gather(gathered)
         self.afloat.gathered(gathered, spooled=kept == "spooled")
@@ -304,7 +298,7 @@ class Delivery:
         self.pacing.left(place, now)
         if opens(row) and row.attempts == 0:
             self.pacing.opened(place, now)
-        task = asyncio.create_task(self._send(row), name=f"send {row.key}")
+        task = asyncio.create_task(self.one.send(row), name=f"send {row.key}")
         self._sending[row.key] = task
         task.add_done_callback(lambda _: self._ended(row, place))
 
@@ -313,87 +307,3 @@ class Delivery:
         self.pacing.end(place)
         self._fresh.add(place)
         self._wake.set()
-
-    # One row --------------------------------------------------------------------------------------------------------
-    async def _send(self, row: OutboxRow) -> None:
-        channel = self._watchlist.hearer(row.workspace_id, row.channel_id)
-        if channel is None:
-            await self._settle(row, state="dropped", error="the channel is gone", sent=False)
-            return
-        late_s = (self._clock.now() - row.created_at).total_seconds()
-        message = replace(row.message, late_s=round(late_s, 1)) if late_s > LATE_S else row.message
-        earlier = await self._earlier(row)
-        if ends(row) and earlier is None and row.attempts == 0:
-            self.pacing.ended((row.workspace_id, row.channel_id), self._clock.now())
-        receipt, took_ms, failure = await self._attempt(channel, self.links.onto(row, message), earlier)
-        outcome = "sent" if failure is None else "permanent" if failure.permanent else "failed"
-        telemetry.notifications.labels(channel.type, outcome).inc()
-        if failure is None:
-            telemetry.delivery_seconds.labels(channel.type).observe(max(0.0, late_s + took_ms / 1000))
-            self.pacing.told((row.workspace_id, row.channel_id), row.key, receipt.ref)
-            note = receipt.note or None
-            await self._settle(row, state="sent", ok=True, error=note, took_ms=took_ms, ref=receipt.ref)
-            if row.subject == CANARY:
-                await self.trouble.canary_passed(channel, max(0.0, late_s + took_ms / 1000))
-            await self.trouble.tell_end(row, channel)
-        elif failure.permanent and self._watchlist.hearer(row.workspace_id, row.channel_id) == channel:
-            also = await self.trouble.tell_fallback(row, channel, str(failure), aloud=False)
-            await self.trouble.disable(channel, str(failure), also)  # first: nothing more shall leave for it
-            await self._settle(row, state="failed", error=f"{failure}{also}", took_ms=took_ms)
-        else:
-            await self._again(row, channel, took_ms, failure)
-
-    async def _earlier(self, row: OutboxRow) -> str | None:
-        """What the other side calls the message that this one may be put in the place of."""
-        if row.subject == DIGEST:
-            storm = self.pacing.storm((row.workspace_id, row.channel_id), self._clock.now())
-            return storm.ref if storm is not None and storm.key == row.key else None
-        if row.message.event != "incident.resolved" or row.incident_id is None:
-            return None
-        try:
-            return await self._store.of(row.workspace_id).read(lambda s: s.outbox.earlier_ref(row))
-        except StoreUnavailable:
-            return None
-
-    async def _attempt(
-        self, channel: Channel, message: Message, earlier: str | None = None
-    ) -> tuple[Receipt, float, DeliveryFailed | None]:
-        """What the other side said, how long it took, and the failure, if it is one."""
-        limit_s = min(SEND_LIMIT_S, self.budget() or 1.0)
-        return await attempt(channel, message, self._net, self._smtp_url, limit_s, earlier)
-
-    async def _again(self, row: OutboxRow, channel: Channel, took_ms: float, failure: DeliveryFailed) -> None:
-        now, error = self._clock.now(), str(failure)
-        wait_s = backoff_s(row.key, row.attempts)
-        if failure.retry_after_s is not None:
-            asked_s = min(failure.retry_after_s, LONGEST_ASKED_S)
-            wait_s = max(wait_s, asked_s)
-            self.pacing.rests((row.workspace_id, row.channel_id), now + timedelta(seconds=asked_s))
-        later = now + timedelta(seconds=wait_s)
-        if row.subject == CANARY and row.attempts + 1 >= TRIES:
-            await self._settle(row, state="failed", error=error, took_ms=took_ms)
-            await self.trouble.canary_failed(channel, error)
-        elif later - row.created_at > GIVE_UP:
-            await self._settle(row, state="failed", error=f"given up after 24 hours: {error}", took_ms=took_ms)
-            await self.trouble.given_up(channel, error)
-        else:
-            tried = row.attempts + 1 == TRIES
-            also = await self.trouble.tell_fallback(row, channel, f"{TRIES} tries: {error}") if tried else ""
-            await self._settle(row, state="pending", error=error + also, took_ms=took_ms, next_at=later)
-            if row.attempts + 1 >= TRIES:
-                self._behind.add((row.workspace_id, row.channel_id))
-
-    async def _settle(self, row: OutboxRow, **outcome: Any) -> None:
-        """Record what came of it, at once, in memory first."""
-        done = OutboxOutcome(key=row.key, workspace_id=row.workspace_id, at=self._clock.now(), **outcome)
-        attempts = row.attempts + int(done.sent)
-        known = replace(row, attempts=attempts, next_at=done.next_at or row.next_at, last_error=done.error)
-        self.afloat.settled(known, done)
-        try:
-            await self._store.settle([done])
-        except StoreUnavailable:
-            log.exception("delivery.outcome_not_recorded", key=row.key, state=done.state)
-        data = {"key": row.key, "channel": row.channel_id, "incident": row.incident_id, "error": done.error}
-        if done.sent:
-            kind = "notification.sent" if done.ok else "notification.failed"
-            self._live.publish(row.workspace_id, event(kind, done.at, row.monitor_id, **data))

@@ -16,7 +16,7 @@ from tocsin.core.alert import About
 from tocsin.core.finding import Finding, Terms
 from tocsin.core.incident import Step
 from tocsin.core.notice import Notice
-from tocsin.core.probe import CHECKED_EVERY_S, SUBJECT, Health, heard, lost_finding, lost_terms, missed
+from tocsin.core.probe import CHECKED_EVERY_S, SUBJECT, Health, Probe, heard, lost_finding, lost_terms, missed
 from tocsin.core.wording import one_line
 from tocsin.errors import Conflict, NotFound, PeerLost, StoreUnavailable
 from tocsin.pipeline.draft import Draft
@@ -122,6 +122,8 @@ class Lookout:
         else:
             post.health = heard(post.health, sign, self._clock.now())
             telemetry.probe_seconds.observe(self._clock.monotonic() - began)
+            if before.state != "well":
+                await self._unsay(post.probe)
             if sign.newest_key and len(post.probe.keys) > 1:
                 await self._settle(post)
         if (before.state == "lost") != post.lost:
@@ -158,6 +160,15 @@ class Lookout:
             await self._store.of(probe.workspace_id).write(lambda s: s.notices.put(told))
         except (StoreUnavailable, NotFound):
             log.exception("lookout.notice_not_kept", location=probe.code)
+
+    async def _unsay(self, probe: Probe) -> None:
+        """It takes us again: what was said of that is over."""
+        mark, workspace = f"location.refused:{probe.code}", self._store.of(probe.workspace_id)
+        try:
+            if any(n.mark == mark for n in await workspace.read(lambda s: s.notices.list())):
+                await workspace.write(lambda s: s.notices.clear(probe.workspace_id, mark))
+        except (StoreUnavailable, NotFound):
+            log.exception("lookout.notice_not_cleared", location=probe.code)
 
     async def _tell(self, now: datetime) -> None:
         due = [found for found in self._found(now) if self._step(found, now).changed]

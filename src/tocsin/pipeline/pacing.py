@@ -42,6 +42,10 @@ class Pacing:
         self._tracks: dict[Place, _Track] = {}
         self.busy: Counter[Place] = Counter()
 
+    def forget(self) -> None:
+        """Know of nothing any more, as at the beginning (whoever holds on to this one sees that too)."""
+        self.__init__()
+
     def facts(self, place: Place, now: datetime) -> Pace:
         """What is known of a channel now."""
         track = self._tracks.get(place)

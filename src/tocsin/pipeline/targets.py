@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,13 +14,37 @@ from tocsin.core.rhythm import due_at
 from tocsin.errors import Invalid, NotFound
 
 
-def target_of(monitor: Monitor) -> tuple[Any, str, str | None]:
-    """The parsed target, how it is shown, and what is wrong with it."""
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """A monitor's target: parsed, how it is shown, what it contacts and how long it takes to be heard of after a start.
+    `problem`: why it cannot be read (`target` is None then); `breaks`: which rules of its type it breaks that are newer
+    than it, though it is checked as before."""
+
+    target: Any
+    shown: str
+    host: str
+    settles_s: float
+    problem: str | None = None
+    breaks: str = ""
+
+
+def target_of(monitor: Monitor, now: datetime) -> Aim:
+    """What its target says. One that cannot be used stops nothing but its own checks."""
     try:
-        target = shape.read(checks.kind(monitor.type).target, monitor.target)
+        target, rules = shape.read_stored(checks.kind(monitor.type).target, monitor.target)
+        return _aim(monitor, target, now, breaks=str(Invalid(*rules)) if rules else "")
     except (Invalid, NotFound) as error:
-        return None, "", str(error)
-    return target, checks.show(monitor.type, target), None
+        problem = str(error)
+    except Exception as error:  # noqa: BLE001 (what breaks a rule may be what nobody expects who uses it)
+        problem = f"it breaks a rule of its type ({type(error).__name__})"
+    return _aim(monitor, None, now, problem=problem)
+
+
+def _aim(monitor: Monitor, target: Any, now: datetime, *, breaks: str = "", problem: str | None = None) -> Aim:
+    shown = "" if target is None else checks.show(monitor.type, target)
+    return Aim(
+        target, shown, host_of(monitor, target), settling_s(monitor, target, now), problem=problem, breaks=breaks
+    )
 
 
 def host_of(monitor: Monitor, target: Any) -> str:

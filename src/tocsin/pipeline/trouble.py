@@ -10,11 +10,12 @@ from msgspec.structs import replace
 
 from tocsin import telemetry
 from tocsin.clock import Clock
-from tocsin.core.alert import PERSON, Channel, OutboxRow
+from tocsin.core.alert import Channel, OutboxRow
 from tocsin.core.digest import as_fallback
 from tocsin.core.notice import Notice, NoticeKind
+from tocsin.core.refusal import REFUSALS, REFUSED_FOR, Refusals, again
 from tocsin.core.storm import CANARY, DIGEST
-from tocsin.core.wording import one_line
+from tocsin.core.wording import one_line, span
 from tocsin.errors import NotFound, StoreUnavailable
 from tocsin.pipeline.afloat import Afloat
 from tocsin.pipeline.live import Live, event
@@ -22,12 +23,15 @@ from tocsin.pipeline.watchlist import Watchlist
 from tocsin.store import Session, Store
 from tocsin.store.batch import Batch
 from tocsin.store.outbox import Place
+from tocsin.store.stand_ins import Stuck
 
 log = telemetry.logger("tocsin.delivery")
 
 HELD_AT_ONCE = 500
 TRIES = 5
 """After so many failed attempts the channel's fallback is told too, and a canary is given up."""
+SLOW_S = 5.0
+"""A try that fails after so long is one that hung; two of them in a row are enough."""
 
 
 class Trouble:
@@ -45,23 +49,73 @@ class Trouble:
     ) -> None:
         self._store, self._watchlist, self._live, self._clock = store, watchlist, live, clock
         self._afloat, self._handed = afloat, handed
+        self.forget()
 
-    async def disable(self, used: Channel, reason: str, also: str = "") -> None:
+    def forget(self) -> None:
+        """Know nothing of how channels were lately, as at the beginning: what fails is counted anew."""
+        self._refused: dict[str, Refusals] = {}
+        self._slow: set[str] = set()
+        self._helped: set[str] = set()
+
+    def done(self, key: str) -> None:
+        """Nothing more is tried with that message."""
+        self._refused.pop(key, None)
+        self._slow.discard(key)
+        self._helped.discard(key)
+
+    def refused(self, used: Channel, now: datetime) -> Refusals:
+        """The channel refused one more message, with none that it took in between: how often by now."""
+        return self.refused_one(used.id, used, now)
+
+    def refused_one(self, key: str, used: Channel, now: datetime) -> Refusals:
+        """The channel refused that message once more: how often by now."""
+        found = self._refused[key] = again(self._refused.get(key), used.updated_at, now)
+        return found
+
+    async def took(self, used: Channel) -> None:
+        """The channel took a message: what it refused before was no end."""
+        if self._refused.pop(used.id, None) is not None:
+            await self._clear(used, "channel.refused")
+
+    def needs_help(self, key: str, tries: int, took_ms: float) -> bool:
+        """Whether the fallback is told now of a message that failed again: after so many tries, or when two in a row took
+        long, which so many would too."""
+        slow = took_ms >= SLOW_S * 1000
+        twice = slow and key in self._slow
+        (self._slow.add if slow else self._slow.discard)(key)
+        return key not in self._helped and (twice or tries == TRIES)
+
+    def stuck(self, key: str, tries: int) -> bool:
+        """Whether what waits behind a message goes to the fallback."""
+        return key in self._helped or tries >= TRIES
+
+    async def say_refused(self, used: Channel, reason: str, also: str) -> None:
+        """The first refusal: what will come of it."""
+        text = f"{_named(used)} refused a message: {one_line(reason, 150)}{also}. It is asked again; "
+        ends = (
+            f"after {REFUSALS} refusals in a row, over {span(REFUSED_FOR.total_seconds())} or more, it is switched off"
+        )
+        await self.say(used, "channel.refused", text + ends)
+
+    async def lost(self, used: Channel, reason: str) -> None:
+        """A message will not be taken, and the channel is not switched off for that."""
+        await self.say(used, "channel.given_up", f"{_named(used)} did not get a message: {reason}")
+
+    async def disable(self, used: Channel, reason: str, refusals: Refusals, also: str = "") -> None:
         """Permanent trouble: stop using the channel, and say so, with what is done instead, in the place of what was said
-        of it before. Not when it was changed or deleted meanwhile: the trouble was that of what it had been. A member is
-        not switched off: the next message is tried, and this one is said to be lost."""
-        if used.id.startswith(PERSON):
-            await self.say(used, "channel.given_up", f"{_named(used)} did not get a message: {reason}")
-            return
+        of it before. Not when it was changed or deleted meanwhile: the trouble was that of what it had been."""
         now = self._clock.now()
-        told = _notice(used, "channel.disabled", now, f"{_named(used)} was switched off for good: {reason}{also}")
+        often = f"{refusals.count} refusals in {span((now - refusals.since).total_seconds())}"
+        text = f"{_named(used)} was switched off after {often}: {one_line(reason, 150)}{also}. "
+        mend = "A test message that it takes, or a change of it, switches it on again"
+        told = _notice(used, "channel.disabled", now, text + mend)
 
         def switch_off(s: Session) -> bool:
             stored = s.channels.get(used.id)
             if stored != used:
                 return False
             s.channels.replace(replace(stored, enabled=False, disabled_reason=reason, updated_at=now))
-            for kind in ("channel.fallback", "channel.canary"):
+            for kind in ("channel.fallback", "channel.canary", "channel.refused"):
                 s.notices.clear(used.workspace_id, f"{kind}:{used.id}")
             s.notices.put(told)
             return True
@@ -87,6 +141,7 @@ class Trouble:
         to = self._fallback(used)
         if to is None or row.subject == CANARY:
             return ""
+        self._helped.add(row.key)
         now, rows = self._clock.now(), await self._carried(row)
         lent = await self._lend([as_fallback(one, used.name, to.id, why, now) for one in rows])
         if lent is None:
@@ -107,7 +162,7 @@ class Trouble:
         now, more = self._clock.now(), True
         while more:
             rows = await self._lacking(place, to.id)
-            copies = [as_fallback(row, used.name, to.id, _why(row), now) for row in rows]
+            copies = [as_fallback(row, used.name, to.id, self._why(row), now) for row in rows]
             more = bool(copies and await self._lend(copies)) and len(rows) >= HELD_AT_ONCE
 
     async def _lacking(self, place: Place, to: str) -> list[OutboxRow]:
@@ -115,11 +170,20 @@ class Trouble:
         rows: list[OutboxRow] = []
         away = self._store.breaker.state != "closed" or self._afloat.owns
         try:
-            lacking = self._store.of(place[0]).read(lambda s: s.stand_ins.lacking(place, to, TRIES, HELD_AT_ONCE))
+            lacking = self._store.of(place[0]).read(
+                lambda s: s.stand_ins.lacking(place, to, self._stuck(), HELD_AT_ONCE)
+            )
             rows = await lacking
         except StoreUnavailable:
             away = True
-        return [*rows, *self._afloat.lacking(place, TRIES)] if away else rows
+        return [*rows, *self._afloat.lacking(place, self._stuck())] if away else rows
+
+    def _stuck(self) -> Stuck:
+        return Stuck(TRIES, tuple(self._helped))
+
+    def _why(self, row: OutboxRow) -> str:
+        """Why a message goes to the fallback; empty when it is for what came before it."""
+        return f"{row.attempts} tries: {row.last_error}" if self.stuck(row.key, row.attempts) and row.last_error else ""
 
     async def tell_end(self, row: OutboxRow, used: Channel) -> None:
         """The channel took the end of an incident (by itself, or in a digest): a fallback that heard of its beginning hears
@@ -175,13 +239,7 @@ class Trouble:
         """It arrived: what was said of an earlier one is over."""
         telemetry.canaries.labels(channel.type, "arrived").inc()
         telemetry.canary_seconds.labels(channel.type).observe(seconds)
-        mark = f"channel.canary:{channel.id}"
-        try:
-            workspace = self._store.of(channel.workspace_id)
-            if any(n.mark == mark for n in await workspace.read(lambda s: s.notices.list())):
-                await workspace.write(lambda s: s.notices.clear(channel.workspace_id, mark))
-        except StoreUnavailable:
-            log.exception("delivery.notice_not_cleared", channel=channel.id)
+        await self._clear(channel, "channel.canary")
 
     async def say(self, channel: Channel, kind: NoticeKind, text: str) -> None:
         """Keep a notice about a channel."""
@@ -192,6 +250,15 @@ class Trouble:
             log.exception("delivery.notice_not_kept", channel=channel.id, kind=kind)
             return
         self._publish(told)
+
+    async def _clear(self, channel: Channel, kind: NoticeKind) -> None:
+        mark = f"{kind}:{channel.id}"
+        try:
+            workspace = self._store.of(channel.workspace_id)
+            if any(n.mark == mark for n in await workspace.read(lambda s: s.notices.list())):
+                await workspace.write(lambda s: s.notices.clear(channel.workspace_id, mark))
+        except StoreUnavailable:
+            log.exception("delivery.notice_not_cleared", channel=channel.id)
 
     def _publish(self, told: Notice) -> None:
         said = event("notice", told.at, channel=told.channel_id, kind=told.kind, text=told.text)
@@ -244,11 +311,6 @@ def _parts(s: Session, row: OutboxRow) -> list[OutboxRow]:
 
 def _lend(rows: Sequence[OutboxRow], s: Session) -> list[OutboxRow]:
     return [row for row in rows if s.stand_ins.lend(row)]
-
-
-def _why(row: OutboxRow) -> str:
-    """Why a message goes to the fallback; empty when it is for what came before it."""
-    return f"{row.attempts} tries: {row.last_error}" if row.attempts >= TRIES and row.last_error else ""
 
 
 def _named(channel: Channel) -> str:

@@ -24,7 +24,8 @@ from tocsin.store.letters import letter
 class Watched:
     """One monitor and what is known of it now.
 
-    `target` is the parsed Target, None when it cannot be read (`problem` says why). `host` is what it contacts, for
+    `target` is the parsed Target, None when it cannot be read (`problem` says why); `breaks` says which rules
+    of its type it breaks that came later. `host` is what it contacts, for
     fair waiting. `tally` holds a letter for each of the latest 90 slots: u up, s degraded, p down while others are
     up, d down, `.` not judged. `last` holds each location's latest result since the start, `good`
     the latest that was well. `settled_at`: until then
@@ -46,6 +47,7 @@ class Watched:
     settled_at: datetime
     heard_from: datetime
     problem: str | None = None
+    breaks: str = ""
     states: dict[str, LocationState] = field(default_factory=dict[str, LocationState])
     verdict: Verdict | None = None
     incident: Incident | None = None

@@ -19,7 +19,7 @@ from tocsin.errors import NotFound
 from tocsin.pipeline.family import Family
 from tocsin.pipeline.known import TALLY, Known, read_known
 from tocsin.pipeline.roster import Nowhere, Reach, Roster
-from tocsin.pipeline.targets import host_of, settling_s, target_of
+from tocsin.pipeline.targets import target_of
 from tocsin.pipeline.telling import Telling, read_telling
 from tocsin.pipeline.tokens import Tokens
 from tocsin.pipeline.watched import Watched
@@ -172,7 +172,7 @@ class Watchlist:
         if old.monitor.target != monitor.target:
             old.good = {}
         old.monitor, old.target, old.shown, old.host = monitor, fresh.target, fresh.shown, fresh.host
-        old.problem, old.assigned = fresh.problem, fresh.assigned
+        old.problem, old.breaks, old.assigned = fresh.problem, fresh.breaks, fresh.assigned
         old.states = {place: state for place, state in old.states.items() if place in fresh.assigned}
         if resumed:
             old.settled_at, old.gap_from, old.heard_from = fresh.settled_at, _gap(old, now), now
@@ -276,16 +276,17 @@ class Watchlist:
         for monitor_id, state in known.states:
             states.setdefault(monitor_id, {})[state.location] = state
         for monitor in known.monitors:
-            target, shown, problem = target_of(monitor)
+            aim = target_of(monitor, now)
             watched = Watched(
                 monitor=monitor,
-                target=target,
-                shown=shown,
-                problem=problem,
-                host=host_of(monitor, target),
+                target=aim.target,
+                shown=aim.shown,
+                problem=aim.problem,
+                breaks=aim.breaks,
+                host=aim.host,
                 assigned=self.roster.assigned(monitor),
                 heard_from=now,
-                settled_at=now + timedelta(seconds=settling_s(monitor, target, now)),
+                settled_at=now + timedelta(seconds=aim.settles_s),
                 states=states.get(monitor.id, {}),
                 verdict=known.verdicts.get(monitor.id),
                 incident=known.incidents.get(f"monitor:{monitor.id}"),

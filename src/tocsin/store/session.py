@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
@@ -114,6 +115,12 @@ class Session:
         if self.postgres:
             return f"{column} = ANY(CAST(? AS bigint[]))", list(numbers)
         return f"{column} IN (SELECT value FROM json_each(?))", str(list(numbers))
+
+    def among_texts(self, column: str, texts: Sequence[str]) -> tuple[str, Any]:
+        """The same for texts."""
+        if self.postgres:
+            return f"{column} = ANY(CAST(? AS text[]))", list(texts)
+        return f"{column} IN (SELECT value FROM json_each(?))", json.dumps(list(texts))
 
     def _sql(self, sql: str) -> str:
         return _numbered(sql) if self.postgres else sql

@@ -25,7 +25,7 @@ class Sharing(Struct, frozen=True, kw_only=True):
 
 
 _BY_ID = Sharing(named=("workspace_id", "id"))
-_SHARED_NOTES = "({0}name = 'setup_done' OR {0}name GLOB 'preferences:*' OR {0}name GLOB 'first_rule:*')"
+_SHARED_NOTES = "({0}name IN ('setup_done', 'epochs') OR {0}name GLOB 'preferences:*' OR {0}name GLOB 'first_rule:*')"
 
 SHARED: dict[str, Sharing] = {
     "workspaces": Sharing(named=("id",)),

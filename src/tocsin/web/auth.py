@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from tocsin.core.access import Permission, Principal, may
+from tocsin.core.access import Permission, Principal, UserRole, may
 from tocsin.errors import Denied, NotFound, StoreUnavailable
 from tocsin.telemetry import logger
 from tocsin.web import agent_door, signin, tokens
@@ -136,13 +136,14 @@ def _look_up(
         return None
     if token_version is not None and user.token_version != token_version:
         return None
-    for member in s.accounts.memberships(user_id):
-        if member.workspace_id == workspace_id:
-            return Principal(
-                kind="session", workspace_id=workspace_id, role=member.role, user_id=user_id, name=user.email,
-                session_id=session_id,
-            )  # fmt: skip
-    return None
+    roles: dict[str, UserRole] = {member.workspace_id: member.role for member in s.accounts.memberships(user_id)}
+    if workspace_id not in roles:
+        return None
+    known = s.accounts.workspaces() if len(roles) > 1 else []
+    return Principal(
+        kind="session", workspace_id=workspace_id, role=roles[workspace_id], user_id=user_id, name=user.email,
+        session_id=session_id, workspaces=tuple((place.id, place.name) for place in known if place.id in roles),
+    )  # fmt: skip
 
 
 async def _api_key(parts: Parts, token: str, now: datetime) -> Principal | None:

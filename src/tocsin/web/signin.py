@@ -18,7 +18,7 @@ from tocsin.core.access import Principal
 from tocsin.core.account import Session, User, Workspace
 from tocsin.core.limits import TooMany, address_name
 from tocsin.core.wording import one_line
-from tocsin.errors import Conflict, Denied, Invalid, Problem
+from tocsin.errors import Conflict, Denied, Invalid, NotFound, Problem
 from tocsin.pipeline.beginning import begin
 from tocsin.store import Session as StoreSession
 from tocsin.telemetry import logger
@@ -153,6 +153,29 @@ async def enter(parts: Parts, user: User, workspace_id: str, now: datetime, agen
     )  # fmt: skip
     await parts.store.everything(by=user.email).write(lambda s: s.sessions.add(session))
     return _given(parts, session, secret, user.token_version, now)
+
+
+async def move(parts: Parts, who: Principal, workspace_id: str, now: datetime, agent: str) -> SignedIn:
+    """A session in another workspace in place of the caller's. Raises NotFound for one that they do not belong to."""
+    if who.user_id is None or who.session_id is None:
+        raise Denied("only a signed-in person belongs to workspaces")
+    user_id, session_id, secret = who.user_id, who.session_id, tokens.new_secret()
+    session = Session(
+        id=new_id(), user_id=user_id, workspace_id=workspace_id, token_hash=tokens.hash_of(secret), created_at=now,
+        used_at=now, expires_at=now + timedelta(seconds=tokens.REFRESH_S), agent=one_line(agent, 200),
+    )  # fmt: skip
+
+    def change(s: StoreSession) -> int:
+        user = s.accounts.user(user_id)
+        if user is None or all(m.workspace_id != workspace_id for m in s.accounts.memberships(user_id)):
+            raise NotFound(f"there is no workspace {workspace_id[:64]} that you belong to")
+        s.sessions.add(session)
+        s.sessions.end(session_id, now)
+        return user.token_version
+
+    token_version = await parts.store.everything(by=who.name).write(change)
+    parts.memory.known.forget()
+    return _given(parts, session, secret, token_version, now)
 
 
 def _given(parts: Parts, session: Session, secret: str, token_version: int, now: datetime) -> SignedIn:

@@ -31,12 +31,14 @@ from tocsin.web.api import (
     session,
     silences,
     windows,
+    workspaces,
 )
 from tocsin.web.call import Route
 
 ROUTES: list[Route] = [
     *session.ROUTES,
     *me.ROUTES,
+    *workspaces.ROUTES,
     *keys.ROUTES,
     *members.ROUTES,
     *invitations.ROUTES,

@@ -17,8 +17,9 @@ from tocsin.core.canary import SHORTEST_S
 from tocsin.core.plain import as_map, found
 from tocsin.core.result import iso
 from tocsin.core.shape import Help, Length, Name, Range
-from tocsin.errors import Conflict, Invalid, NotFound, Problem
+from tocsin.errors import Conflict, Invalid, NotFound, Problem, StoreUnavailable
 from tocsin.store import Session
+from tocsin.store.lately import Lately, lately
 from tocsin.web.api.given import as_object, check_kept_secrets, some_of
 from tocsin.web.api.reach import refused
 from tocsin.web.call import Call, Reply, Route
@@ -101,6 +102,14 @@ def channel_of(parts: Parts, who: Principal, channel_id: str) -> Channel:
     if found is None:
         raise NotFound(f"there is no channel {channel_id[:64]}")
     return found
+
+
+async def lately_of(parts: Parts, who: Principal) -> dict[str, Lately]:
+    """How each channel has taken its latest messages; nothing while the database is away."""
+    try:
+        return await parts.store.of(who.workspace_id).read(lately)
+    except StoreUnavailable:
+        return {}
 
 
 async def read_channel(
@@ -262,8 +271,21 @@ def _told_by_it_alone(parts: Parts, workspace_id: str, channel_id: str) -> list[
 
 
 async def test(parts: Parts, who: Principal, channel_id: str) -> dict[str, Any]:
-    """Send a test message now: {ok, detail, took_ms}."""
-    return await parts.corridor.delivery.test(channel_of(parts, who, channel_id))
+    """Send a test message now: {ok, detail, took_ms}. A channel that trouble switched off and that takes it is used
+    again."""
+    used = channel_of(parts, who, channel_id)
+    result = await parts.corridor.delivery.test(used)
+    if not result["ok"] or used.enabled or used.disabled_reason is None:
+        return result
+
+    def revive(s: Session) -> None:
+        if s.channels.get(channel_id) == used:
+            s.channels.replace(replace(used, enabled=True, disabled_reason=None, updated_at=parts.clock.now()))
+            s.notices.clear(used.workspace_id, f"channel.disabled:{channel_id}")
+
+    await parts.store.of(who.workspace_id, by=who.name).write(revive)
+    await parts.corridor.channels_changed(who.workspace_id)
+    return result | {"detail": f"{result['detail']}; the channel is used again"}
 
 
 def visible(parts: Parts, who: Principal) -> list[Channel]:

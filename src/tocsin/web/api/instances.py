@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 
 from tocsin import __version__
-from tocsin.cluster import copies, roster
+from tocsin.cluster import copies, history, roster
 from tocsin.core.access import Principal
+from tocsin.core.epoch import Epoch
 from tocsin.core.marks import Help, Name
 from tocsin.core.result import iso
 from tocsin.core.shape import Range
@@ -57,9 +59,24 @@ class InstanceOut(Struct, frozen=True, kw_only=True):
     created_at: str | None
 
 
+class EpochOut(Struct, frozen=True, kw_only=True):
+    """Who led in an epoch. `cause`: it began the cluster (first), was handed the office, was elected when the one before was
+    not heard for `unheard_s`, or was promoted by force; `by` whoever asked for that. `until` is null for the present one."""
+
+    epoch: int
+    id: str
+    name: str
+    since: str
+    until: str | None
+    cause: str
+    by: str
+    unheard_s: float
+
+
 class ClusterOut(Struct, frozen=True, kw_only=True):
     """The cluster, as it is seen from the instance that answers. `voters` and `needed`: how many vote, and how many of them
-    decide; `heard`: how many of them answer (the primary knows); `entry`: what a majority has of the control log."""
+    decide; `heard`: how many of them answer (the primary knows); `entry`: what a majority has of the control log;
+    `epochs`: who led, the latest first, 50 at most."""
 
     role: str
     standing: str
@@ -74,6 +91,7 @@ class ClusterOut(Struct, frozen=True, kw_only=True):
     heard: int | None
     entry: int
     waits_for_tables: bool
+    epochs: list[EpochOut]
 
 
 class CopyOut(Struct, frozen=True, kw_only=True):
@@ -144,7 +162,7 @@ async def visible(parts: Parts) -> tuple[list[dict[str, Any]], dict[str, Any] | 
     """(every instance, how the cluster is). A server that stands alone shows itself."""
     cluster = parts.cluster
     if cluster is not None:
-        return await roster.listed(cluster), roster.whole(cluster)
+        return await roster.listed(cluster), roster.whole(cluster) | {"epochs": _epochs(await past(parts))}
     alone: dict[str, Any] = {
         "id": "", "name": parts.settings["INSTANCE_NAME"] or "this server", "location": parts.settings["LOCATION"],
         "role": "standalone", "status": "active", "votes": True, "kind": "voter", "failover_order": 0, "sync_url": None,
@@ -153,6 +171,20 @@ async def visible(parts: Parts) -> tuple[list[dict[str, Any]], dict[str, Any] | 
         "last_heartbeat_s": 0.0, "report": None, "created_at": None,
     }  # fmt: skip
     return [alone], None
+
+
+async def past(parts: Parts) -> Sequence[Epoch]:
+    """Who led in each epoch, the latest last; nobody where this server stands alone."""
+    cluster = parts.cluster
+    return () if cluster is None else (await cluster.store.everything().read(history.read)).past
+
+
+def _epochs(past: Sequence[Epoch]) -> list[dict[str, Any]]:
+    ends = [*(one.since for one in past[1:]), None]
+    return [
+        to_builtins(one) | {"since": iso(one.since), "until": iso(end)}
+        for one, end in reversed(list(zip(past, ends, strict=False)))
+    ]
 
 
 async def promote(parts: Parts, who: Principal, id: str) -> None:

@@ -56,6 +56,13 @@ class Domain(Struct, frozen=True, kw_only=True):
     failure_domain: Annotated[Name | None, Length(0, 100)] = None
 
 
+class Place(Struct, frozen=True, kw_only=True):
+    """Where a server is on the map; None for both: as usual for its code, or not on it."""
+
+    latitude: Annotated[Number | None, Range(-90, 90)] = None
+    longitude: Annotated[Number | None, Range(-180, 180)] = None
+
+
 class LocationOut(Struct, frozen=True, kw_only=True):
     """A place that checks. `kind` home: this server itself, probe: another one, whose probe has `id`. `state`: new (not
     looked at yet), well, missing (once), lost, off. `quarantined`: it is blind, its votes do not count now. `stand_in`: who
@@ -173,8 +180,7 @@ def read_location(data: Mapping[str, Any], home: str, old: Probe | None = None) 
     mode = wanted.mode or ("pull" if wanted.endpoint_url is None else "push")
     problems += _mode_problems(wanted, mode)
     pin = _pin(wanted.pin, problems)
-    if (wanted.latitude is None) != (wanted.longitude is None):
-        problems.append(Problem("latitude", "latitude and longitude, or neither", "one of them"))
+    problems += half_a_place(wanted)
     elsewhere = old is not None and old.keys and _authority(old.endpoint_url) != _authority(wanted.endpoint_url)
     if elsewhere and mode == "push" and not wanted.api_key:
         problems.append(Problem("api_key", "typed again, because endpoint_url leads elsewhere now", "***"))
@@ -185,6 +191,13 @@ def read_location(data: Mapping[str, Any], home: str, old: Probe | None = None) 
         | {"code": wanted.code, "mode": mode, "endpoint_url": wanted.endpoint_url, "pin": pin}
         | {"enabled": wanted.enabled, "api_key": wanted.api_key}
     )
+
+
+def half_a_place(wanted: LocationIn | Place) -> list[Problem]:
+    """What is wrong when only one of latitude and longitude is given."""
+    if (wanted.latitude is None) == (wanted.longitude is None):
+        return []
+    return [Problem("latitude", "latitude and longitude, or neither", "one of them")]
 
 
 def _as_it_is(old: Probe) -> dict[str, Any]:

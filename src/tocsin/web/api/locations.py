@@ -15,7 +15,7 @@ from tocsin.clock import new_id
 from tocsin.core import shape
 from tocsin.core.access import Principal, may
 from tocsin.core.account import Preferences
-from tocsin.core.probe import JOIN_S, SUGGESTIONS, Health, Probe
+from tocsin.core.probe import JOIN_S, SUGGESTIONS, Health, Probe, usual_place
 from tocsin.core.result import iso
 from tocsin.errors import Conflict, Invalid, NotFound, PeerLost, Problem
 from tocsin.secret import Secret
@@ -29,7 +29,9 @@ from tocsin.web.api.location_data import (
     LocationList,
     LocationMade,
     LocationOut,
+    Place,
     SuggestionList,
+    half_a_place,
     home_json,
     instance_json,
     post_json,
@@ -50,8 +52,10 @@ _REASONS = {
 def visible(parts: Parts, who: Principal) -> list[dict[str, Any]]:
     """The places, this server first, with how many of the workspace's monitors each checks."""
     corridor, ws = parts.corridor, who.workspace_id
+    here = corridor.watchlist.home if parts.cluster is None else parts.cluster.me.location
     watched, silent = corridor.watchlist.of(ws), corridor.watchlist.quarantined(ws)
-    domains = corridor.watchlist.telling(ws).preferences.failure_domains
+    settled = corridor.watchlist.telling(ws).preferences
+    domains = settled.failure_domains
     admin = may(who, "admin")
     rows = [home_json(code, parts.settings["REGION_CODE"]) for code in corridor.runner.locations]
     others = corridor.watchlist.roster.others
@@ -60,7 +64,9 @@ def visible(parts: Parts, who: Principal) -> list[dict[str, Any]]:
     for row in rows:
         code = row["code"]
         row["monitors"] = sum(code in w.assigned and not w.monitor.paused for w in watched)
-        if row["kind"] == "home" and code != corridor.watchlist.home:
+        if row["kind"] != "probe" and (place := settled.places.get(code) or usual_place(code)) is not None:
+            row["latitude"], row["longitude"] = place
+        if row["kind"] == "home" and code != here:
             row["kind"] = "probe"
         row["failure_domain"], row["quarantined"] = domains.get(code), code in silent
         row["stand_in"] = stands_in(parts, ws, code)
@@ -106,17 +112,18 @@ async def create(parts: Parts, who: Principal, data: dict[str, Any]) -> tuple[Pr
 
 
 async def change(parts: Parts, who: Principal, code: str, data: dict[str, Any]) -> None:
-    """Change some of a location's fields. Of this server itself only what fails together with it can be said."""
+    """Change some of a location's fields; of a server itself only where it is and what fails together with it."""
     if "failure_domain" in data:
         await set_domain(
             parts, who, code, shape.read(Domain, {"failure_domain": data["failure_domain"]}).failure_domain
         )
     rest = {name: value for name, value in data.items() if name != "failure_domain"}
+    if code in parts.corridor.runner.locations or code in parts.corridor.runner.others:
+        await _set_place(parts, who, code, rest)
+        return
     if not rest:
         one(parts, who, code)
         return
-    if code in parts.corridor.runner.locations:
-        raise Invalid(*(Problem(name, "nothing: this is this server itself", "one") for name in rest))
     old = parts.corridor.watchlist.roster.get(who.workspace_id, code).probe
     fields = read_location(rest, parts.corridor.watchlist.home, old)
     given = fields.pop("api_key")
@@ -129,6 +136,27 @@ async def change(parts: Parts, who: Principal, code: str, data: dict[str, Any]) 
     await _check_way(parts, probe, asked=given is not None)
     await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.probes.replace(probe))
     await parts.corridor.locations_changed(who.workspace_id)
+
+
+async def _set_place(parts: Parts, who: Principal, code: str, rest: Mapping[str, Any]) -> None:
+    """Say where a server is on the map. Invalid when anything else is to be changed of it."""
+    here = one(parts, who, code)
+    if other := [name for name in rest if name not in ("latitude", "longitude")]:
+        whose = "this is this server itself" if here["kind"] == "home" else "this is another instance's"
+        raise Invalid(*(Problem(name, f"nothing: {whose}", "one") for name in other))
+    if not rest:
+        return
+    wanted = shape.read(Place, {"latitude": here["latitude"], "longitude": here["longitude"]} | dict(rest))
+    if problems := half_a_place(wanted):
+        raise Invalid(*problems)
+
+    def make(settled: Preferences) -> Preferences:
+        places = {name: place for name, place in settled.places.items() if name != code}
+        if wanted.latitude is not None and wanted.longitude is not None:
+            places[code] = (float(wanted.latitude), float(wanted.longitude))
+        return replace(settled, places=places)
+
+    await preferences.change(parts, who, make)
 
 
 async def delete(parts: Parts, who: Principal, code: str) -> None:

@@ -44,7 +44,7 @@ async def take(call: Call) -> Reply:
 async def _opened(call: Call) -> tuple[Link, Incident | None, How]:
     """(the link, its incident, how it is with it); raises NotFound for a link that is not ours, or no longer for
     somebody who hears of this workspace."""
-    link = call.parts.corridor.delivery.links.read(call.path["token"])
+    link = call.parts.corridor.delivery.one.links.read(call.path["token"])
     if link is None:
         _count(call)
         raise NotFound("this link is not one that Tocsin made, or not all of it arrived")

@@ -109,7 +109,7 @@ def _incident(change: Change, names: Names) -> str:
 def _message(change: Change, names: Names) -> str:
     if change.verb == "created":
         event = str(change.after.get("event", "")).removeprefix("incident.")
-        return f"Message to {words.hearer(str(change.after.get('channel_id')), names.channels)}: {event}"
+        return f"Message intended for {words.hearer(str(change.after.get('channel_id')), names.channels)}: {event}"
     told = _EVENTS.get(str(change.after.get("state")))
     if told is None or told == "delivered":
         return ""

@@ -61,6 +61,9 @@ async def _list(call: Call, *, did: str = "", tested: Mapping[str, Any] | None =
     found = channels.visible(call.parts, call.who)
     told = sum(c.enabled for c in found)
     verdict = "Nobody is told yet." if not told else f"{told} {'channel rings' if told == 1 else 'channels ring'}."
+    lately = {id: how for id, how in (await channels.lately_of(call.parts, call.who)).items() if not how.well}
+    if failing := sum(c.enabled and c.id in lately for c in found):
+        verdict += f" {failing} {'does' if failing == 1 else 'do'} not take messages."
     used = {c.id: _used(call, c) for c in found}
     return view.page(
         call,
@@ -69,6 +72,7 @@ async def _list(call: Call, *, did: str = "", tested: Mapping[str, Any] | None =
         channels=found,
         labels={name: label(name) for name in notifiers.REGISTRY},
         verdict=verdict,
+        failing=lately,
         used=used,
         canaries=await _canaries(call, found),
         names={c.id: c.name for c in found},

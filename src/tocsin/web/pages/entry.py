@@ -1,4 +1,4 @@
-"""The door: sign in, sign out."""
+"""The door: sign in, go to another workspace, sign out."""
 
 from __future__ import annotations
 
@@ -67,7 +67,25 @@ async def sign_out(call: Call) -> Reply:
     return view.see_other("/login", cookies=signin.cleared_cookies())
 
 
+async def go_to(call: Call) -> Reply:
+    """A session in another workspace of the caller's, and its overview."""
+    place, agent = view.first(call, "workspace"), call.headers.get("user-agent", "")
+    if place == call.who.workspace_id:
+        return view.see_other("/")
+    given = await signin.move(call.parts, call.who, place, call.now, agent)
+    return view.see_other("/", cookies=signin.cookies_for(given, secure=call.secure))
+
+
 ROUTES = [
+    Route(
+        method="POST",
+        path="/workspaces/enter",
+        run=go_to,
+        permission="self",
+        summary="Go to another workspace",
+        kind="page",
+        tag="pages",
+    ),
     Route(
         method="GET",
         path="/login",

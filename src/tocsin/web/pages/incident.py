@@ -116,6 +116,7 @@ async def _page(call: Call, *, error: str = "", note: str = "", status: int = 20
         lasted=round(((incident.trouble_to() or call.now) - incident.trouble_from()) / timedelta(seconds=1)),
         facts=incident_words.facts(incident, watched),
         hints=hints,
+        named={r.incident.id: r.name for r in related},
         related=[(other, incident_words.shared(other)) for other in related],
         places=incident_words.places(incident),
         step=_step(call, incident),
@@ -126,6 +127,8 @@ async def _page(call: Call, *, error: str = "", note: str = "", status: int = 20
         error=error,
         note=note,
         older=older is not None,
+        arrived=sum(d.row.state == "sent" for d in log),
+        lost=sum(d.row.state in ("failed", "dropped") for d in log),
         **_telling(call, timeline, log),
     )
 

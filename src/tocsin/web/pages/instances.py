@@ -8,9 +8,9 @@ from typing import Any
 from msgspec import Struct
 
 from tocsin.errors import Conflict, Invalid
-from tocsin.web.api import instances
+from tocsin.web.api import instances, locations
 from tocsin.web.call import Call, Reply, Route
-from tocsin.web.pages import view, words
+from tocsin.web.pages import epoch_words, view, words, world
 
 _STATES = {
     "active": ("up", "Active"), "inactive": ("nodata", "Not heard"), "failed": ("down", "Lost"),
@@ -55,12 +55,19 @@ class Line:
     here: bool
     kind: str
     takes_over: bool
-    heard: str
+    heard_at: int
     entry: int | None
     behind: int
     report: dict[str, Any] | None
     machine: str
     proof: str
+
+    @property
+    def look(self) -> world.Look:
+        """How it stands on the map."""
+        if self.st in ("down", "nodata") and not (self.leads or self.word == _STATES["unknown"][1]):
+            return "lost"
+        return "leads" if self.leads else "follows"
 
 
 async def index(call: Call) -> Reply:
@@ -76,10 +83,15 @@ async def index(call: Call) -> Reply:
 async def _page(call: Call, *, did: str = "", said: str = "", error: str = "", status: int = 200) -> Reply:
     items, cluster = await instances.visible(call.parts)
     frame = view.frame(call)
-    lines = [_line(place, row, cluster) for place, row in enumerate(items)]
+    lines = [_line(place, row, cluster, view.epoch(call.now)) for place, row in enumerate(items)]
     settings = call.parts.settings
+    dots, links = world.servers(
+        [(line.name, line.location, line.look) for line in lines], locations.visible(call.parts, call.who)
+    )
     return view.page(
         call, "instances.html", section="instances", status=status, did=did, said=said, error=error, lines=lines,
+        chapters=epoch_words.chapters(await instances.past(call.parts)),
+        dots=dots, links=links, legend="servers", map_says=world.sentence(dots),
         cluster=cluster, says=_says(lines, cluster), lead=_lead(lines, cluster), stays=_stays(cluster),
         copies=await _copies(call, lines, cluster),
         drafts=instances.drafts(call.parts, call.who) if frame.is_admin else [],
@@ -90,7 +102,7 @@ async def _page(call: Call, *, did: str = "", said: str = "", error: str = "", s
     )  # fmt: skip
 
 
-def _line(place: int, row: dict[str, Any], cluster: dict[str, Any] | None) -> Line:
+def _line(place: int, row: dict[str, Any], cluster: dict[str, Any] | None, now: int) -> Line:
     st, word = _STATES[row["status"]]
     ago = row["last_heartbeat_s"]
     if row["status"] in ("inactive", "failed") and ago is not None:
@@ -111,7 +123,7 @@ def _line(place: int, row: dict[str, Any], cluster: dict[str, Any] | None) -> Li
         version=row["version"], url=row["web_url"] or "", st=st, word=word, leads=row["role"] == "primary",
         here=row["here"], kind=_KINDS[row["kind"]],
         takes_over=row["kind"] == "voter" and row["status"] == "active", entry=entry,
-        heard="here" if row["here"] else "" if ago is None else words.span(ago), report=row["report"], machine=machine,
+        heard_at=0 if ago is None else now - int(ago * 1000), report=row["report"], machine=machine,
         proof=_proof(row["certificate"]),
         behind=0 if cluster is None or entry is None else max(0, cluster["entry"] - entry),
     )  # fmt: skip

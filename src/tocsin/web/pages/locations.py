@@ -86,6 +86,8 @@ async def index(call: Call) -> Reply:
         rows=[row | {"look": state(row), "month": money(month_cost(row, watched))} for row in rows],
         verdict=verdict(rows),
         dots=made,
+        links=[],
+        legend="locations",
         map_says=world.sentence(made),
         did=DONE.get(done.did, ""),
     )
@@ -208,7 +210,7 @@ async def change(call: Call) -> Reply:
     row = locations.one(call.parts, call.who, code)
     data = typed(call, old=True) | {"code": code}
     if row["kind"] != "probe":
-        data = {"failure_domain": data.get("failure_domain")}
+        data = {name: data.get(name) for name in ("failure_domain", "latitude", "longitude")}
     try:
         await locations.change(call.parts, call.who, code, data)
     except Invalid as error:

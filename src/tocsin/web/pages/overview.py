@@ -18,7 +18,7 @@ from tocsin.core.uptime import Uptime
 from tocsin.core.wording import headline as headline_of
 from tocsin.errors import StoreUnavailable
 from tocsin.pipeline.watchlist import Watched
-from tocsin.web.api import notices
+from tocsin.web.api import channels, notices
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.pages import figures, incident_words, look, view, words
 from tocsin.web.pages.headline import headline
@@ -97,6 +97,11 @@ class Share:
     known: str = ""
     bounds: str = ""
 
+    @property
+    def briefly(self) -> str:
+        """For how long it is known, in its largest unit."""
+        return " ".join(self.known.split(" ")[:2])
+
 
 def _share(shares: Mapping[str, Uptime], id: str) -> Share:
     share = shares.get(id)
@@ -124,6 +129,7 @@ async def show(call: Call) -> Reply:
     uptime = await figures.uptimes(call)
     grouped = wanted.group != "none" and any(w.monitor.tags for w, _ in pairs)
     matching = [(w, s) for w, s in pairs if _matches(w, s, wanted)]
+    told = await _notices(call)
     return view.page(
         call,
         "overview.html",
@@ -139,7 +145,8 @@ async def show(call: Call) -> Reply:
         tagged=any(w.monitor.tags for w, _ in pairs),
         strips=_strips(call),
         unshown=_unshown(view.frame(call)),
-        notices=await _notices(call),
+        notices=told,
+        over=await _over(call, told),
         failed=uptime.failed,
     )
 
@@ -152,6 +159,13 @@ async def _notices(call: Call) -> list[Notice]:
         return await notices.newest(call.parts, call.who, unseen=True, limit=5)
     except StoreUnavailable:
         return []
+
+
+async def _over(call: Call, told: Sequence[Notice]) -> dict[str, datetime]:
+    """Since when channels that are spoken of take messages again, as far as their latest ones arrived."""
+    if not any(notice.channel_id for notice in told):
+        return {}
+    return {id: how.since for id, how in (await channels.lately_of(call.parts, call.who)).items() if how.well}
 
 
 async def put_away(call: Call) -> Reply:

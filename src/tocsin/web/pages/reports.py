@@ -165,11 +165,11 @@ def _at(r: reports.Report, moment: datetime) -> str:
 
 ROUTES = [
     Route(
-        method="GET", path="/reports", run=show, permission="read", kind="page", query=Asked, loose=True, tag="pages",
+        method="GET", path="/reports", run=show, permission="read", kind="page", query=Asked, tag="pages",
         summary="SLA report",
     ),
     Route(
-        method="GET", path="/reports/file", run=file, permission="read", kind="page", query=AskedFile, loose=True,
+        method="GET", path="/reports/file", run=file, permission="read", kind="page", query=AskedFile,
         tag="pages", summary="SLA report as a file",
     ),
 ]  # fmt: skip

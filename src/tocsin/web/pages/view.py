@@ -41,7 +41,8 @@ class Follows:
 class Frame:
     """What every page of a signed-in person shows around its content. What somebody `can` do they can at an instance that
     leads, or stands alone, only; `is_admin` counts for what is shown. `incidents` are the open ones that ring;
-    `held_back` counts those of which nobody is told for now."""
+    `held_back` counts those of which nobody is told for now. `workspaces`: (id, name) of all that the person belongs to,
+    where that are several."""
 
     name: str
     role: str
@@ -57,6 +58,8 @@ class Frame:
     held_back: int = 0
     several: bool = False
     follows: Follows | None = None
+    workspaces: tuple[tuple[str, str], ...] = ()
+    workspace_id: str = ""
 
     @property
     def open(self) -> int:
@@ -90,6 +93,8 @@ def frame(call: Call, section: str = "") -> Frame:
         held_back=len(known) - len(incidents),
         several=call.parts.cluster is not None,
         follows=follows,
+        workspaces=who.workspaces,
+        workspace_id=who.workspace_id,
     )
 
 
