@@ -34,6 +34,7 @@ from tocsin.core.host import AgentKey, EnrolmentKey
 from tocsin.core.incident import Entry
 from tocsin.core.notice import Notice
 from tocsin.core.sample import Service
+from tocsin.core.ticks import Tick
 from tocsin.errors import Denied, Invalid, NotFound, TocsinError
 from tocsin.store import Session, Store
 from tocsin.store.agents import HostConfig
@@ -111,6 +112,10 @@ class World:
         await ws.write(lambda s: s.heartbeats.note(("ws", "r"), Said(), START, 75), local=True)
         await store.move_tail()
         await store.commit(Batch(id="c", results=(results[0],)))
+        tick = Tick(
+            at=START, total=2, successful=0, avg_ms=None, min_ms=None, max_ms=None, consensus="DOWN", looks=(),
+        )  # fmt: skip
+        await ws.write(lambda s: s.ticks.put(self.monitor.id, START, START + FAR, [tick]))
 
 
 def reads(w: World) -> dict[str, Callable[[Session], Any]]:
@@ -139,6 +144,8 @@ def reads(w: World) -> dict[str, Callable[[Session], Any]]:
         "results.latest": lambda s: s.results.latest(m),
         "results.recent": lambda s: s.results.recent([m]),
         "results.newest": lambda s: s.results.newest(),
+        "ticks.read": lambda s: s.ticks.read(m, now - FAR, now + FAR, 9),
+        "ticks.newest_at": lambda s: s.ticks.newest_at(m),
         "verdicts.open_all": lambda s: s.verdicts.open_all(),
         "verdicts.at": lambda s: s.verdicts.at(m, now + FAR),
         "verdicts.between": lambda s: s.verdicts.between(m, now - FAR, now + FAR),
@@ -234,6 +241,8 @@ def writes(w: World) -> dict[str, Callable[[Session], Any]]:
         "verdicts.save": lambda s: s.verdicts.save(
             [VerdictChange(workspace_id="ws", monitor_id=w.monitor.id, verdict=a_verdict("up", at=at(9)))]
         ),
+        "ticks.put": lambda s: s.ticks.put(w.monitor.id, START - FAR, START + FAR, []),
+        "ticks.expire": lambda s: s.ticks.expire(START + FAR),
         "rollups.expire": lambda s: s.rollups.expire(START + FAR, START + FAR),
         "incidents.save": lambda s: s.incidents.save(IncidentChange(incident=replace(w.incident, reason="taken"))),
         "channels.add": lambda s: s.channels.add(replace(w.channel, id="c9")),
@@ -302,7 +311,8 @@ def _membership() -> Any:
 _OF_NO_WORKSPACE = {
     "accounts.setup_done", "accounts.create_first", "accounts.add_user", "notes.get", "notes.set",
     "rollups.roll", "results.newest_at", "instances.all", "instances.get", "instances.put", "instances.remove",
-    "instances.add_token", "instances.has_token", "instances.revoke", "host_configs.signing", "host_configs.keep_signing",
+    "ticks.touched", "instances.add_token", "instances.has_token", "instances.revoke", "host_configs.signing",
+    "host_configs.keep_signing",
 }  # fmt: skip
 
 

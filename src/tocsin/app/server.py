@@ -13,6 +13,7 @@ import signal
 import socket
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import uvicorn
@@ -152,7 +153,7 @@ def _corridor(
     settings: Settings, clock: Clock, store: Store, net: Net, listening: socket.socket, link_key: bytes,
     reach: Reaching,
 ) -> Corridor:  # fmt: skip
-    return Corridor.build(
+    made = Corridor.build(
         store=store,
         net=net,
         clock=clock,
@@ -166,6 +167,8 @@ def _corridor(
         retention_days=settings["RETENTION_DAYS"],
         reach=reach,
     )
+    made.housekeeping.ticks_kept = timedelta(days=settings["CONSENSUS_DAYS"])
+    return made
 
 
 def _reach(settings: Settings, net: Net, clock: Clock, links: Links, closing: AsyncExitStack) -> Reaching:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tocsin import __version__
-from tocsin.cluster import copies, disk, results, wire
+from tocsin.cluster import copies, disk, moved, results, wire
 from tocsin.cluster.api import Ask, SyncRoute, number
 from tocsin.cluster.copies import Told
 from tocsin.cluster.registry import must_understand
@@ -105,6 +105,7 @@ async def heartbeat(cluster: Cluster, ask: Ask) -> Any:
         raise Denied(f"expected a report of {ask.who}, whose token it came with, found one of {said.instanceId}")
     _must_lead(cluster)
     cluster.hear(said)
+    moved.heard(cluster, said)
     peers = cluster.registry.peers()
     urls = [peer.url for peer in peers if peer.url]
     return {"accepted": True, "epoch": cluster.carrier.node.epoch, "urls": urls, "peers": peers}

@@ -129,7 +129,8 @@ class ConnectionStatus(Struct, frozen=True, kw_only=True):
 
 class Heartbeat(Struct, frozen=True, kw_only=True):
     """How an instance is. `monitoringResults` are taken by /sync/api/results (with ids); here they may be empty.
-    `monitorErrors`: what it has and cannot run, by monitor, with the reason."""
+    `publicEndpoint` and `webUrl`: where it is reached, as it is set now. `monitorErrors`: what it has and cannot run, by
+    monitor, with the reason."""
 
     instanceId: Ident
     timestamp: Short
@@ -139,6 +140,8 @@ class Heartbeat(Struct, frozen=True, kw_only=True):
     systemMetrics: SystemMetrics = SystemMetrics()
     connectionStatus: ConnectionStatus = ConnectionStatus()
     version: Short = ""
+    publicEndpoint: Url | None = None
+    webUrl: Url = ""
     monitorErrors: dict[Short, Annotated[str, Meta(max_length=1000)]] = {}
 
 

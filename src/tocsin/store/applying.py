@@ -20,7 +20,8 @@ from tocsin.store.shared import shared_tables
 SLICE_BYTES = 2 << 20
 """So much of the log is applied in one transaction, about."""
 OF_MONITORS = (
-    "results", "results_tail", "evidence", "latest", "states", "rollups_minute", "rollups_hour", "rollups_day", "transport",
+    "results", "results_tail", "evidence", "latest", "states", "ticks", "rollups_minute", "rollups_hour", "rollups_day",
+    "transport",
 )  # fmt: skip
 ORPHANS = (
     "DELETE FROM sessions WHERE NOT EXISTS (SELECT 1 FROM memberships m WHERE m.workspace_id = sessions.workspace_id AND "

@@ -71,6 +71,7 @@ OWN = {
     "evidence": "the same",
     "latest": "made of results",
     "states": "what this instance's locations saw",
+    "ticks": "made of results",
     "rollups_minute": "made of results",
     "rollups_hour": "made of results",
     "rollups_day": "made of results",
