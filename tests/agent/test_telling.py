@@ -102,6 +102,30 @@ async def test_the_agent_tells_when_the_server_is_away_through_a_kill_and_the_se
     assert "production-server-1" in web.posts[0]["title"]
 
 
+async def test_many_at_once_are_one_message(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    async with center() as server, Web() as web, Web() as broken:
+        broken.status = 500
+        second = f"{{name: second, type: webhook, url: '{broken.url}'}}"
+        rule = "\nrules: [{name: services, service: unit/*, direct: true}]"
+        host.writes(server.url, more=channel(web).replace("}]", f"}}, {second}]") + rule)
+        async with agent(host):
+            await until(lambda: bool(server.values("toy.value")))
+            host.sees(1, services={f"s{i}": "failed" for i in range(30)})
+            await until(lambda: server.turns() == [(1, "opened", True)] * 30)
+            host.sees(1, services={f"s{i}": "active" for i in range(30)})
+            await until(lambda: len(server.turns()) == 60)
+            count = len(server.beats)  # a channel that fails is tried now and then, not all the time
+            await until(lambda: len(server.beats) > count + 3)
+            assert server.beats[-1].cpu_percent < 50
+    assert [post["event"] for post in web.posts] == ["digest", "digest"]
+    assert [len(post["items"]) for post in web.posts] == [30, 30]
+    assert [post["title"] for post in web.posts] == [
+        "production-server-1: 30 in trouble",
+        "production-server-1: 30 over",
+    ]
+
+
 async def test_a_lost_receipt_is_told_again_with_the_same_number(tmp_path: Path) -> None:
     host = Host(tmp_path)
     async with center() as server, Web() as web:
