@@ -129,3 +129,22 @@ async def test_what_is_no_number_is_left_out_and_said() -> None:
     assert took[0].values == {"a": 1.0}
     assert took[0].trouble == "no number: b, c{of=x}, d"
     await look.stop()
+
+
+@pytest.mark.usefixtures("source")
+async def test_a_reading_that_is_not_taken_ends_nothing() -> None:
+    clock, calls = FakeClock(), 0
+
+    async def refuse(_: Monitor, reading: Reading) -> None:
+        nonlocal calls
+        calls += 1
+        raise ValueError("no room")
+
+    look = Look(Monitor(id="toy", type="toy", every_s=10.0, options=Options()), Net(), clock, "host", refuse)
+    look.start()
+    for turn in (1, 2):
+        await until(lambda turn=turn: bool(Source.made) and Source.made[0].looks == turn)
+        Source.made[0].answers.put_nowait(Reading())
+        await until(lambda turn=turn: calls == turn)
+        await clock.advance(10.0)
+    await look.stop()
