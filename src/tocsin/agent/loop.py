@@ -11,6 +11,7 @@ from contextlib import suppress
 from msgspec.structs import replace
 
 from tocsin import collectors, telemetry
+from tocsin.agent.checking import checker
 from tocsin.agent.monitors import Monitor
 from tocsin.clock import Clock, rest
 from tocsin.collectors import Facility, Source
@@ -104,7 +105,8 @@ class Look:
 
     async def _looked(self) -> Reading:
         if self._source is None:
-            facility = Facility(net=self._net, clock=self._clock, wake=self.wake)
+            made = checker(self._net, self._clock, self._host)
+            facility = Facility(net=self._net, clock=self._clock, wake=self.wake, checker=made)
             self._source = collectors.kind(self.monitor.type).source(self.monitor.options, facility)
         return await self._source.collect()
 
