@@ -24,6 +24,8 @@ ALL = (
     "storm",
     "bad_channel",
     "page",
+    "probe",
+    "probed",
 )
 
 

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import uvloop
 
 from tocsin import checks
@@ -88,9 +89,9 @@ async def main(given: dict[str, Any]) -> None:
         await listening.start()
         ports.append(listening.port)
         kept.append(listening)
-    for secret in given["pull"]:
+    joined = [Enrolled(probe_id=secret, location="x", key=secret, urls=(given["server"],)) for secret in given["pull"]]
+    for enrolled in [*joined, *(msgspec.convert(one, Enrolled) for one in given.get("joined", ()))]:
         worker = Worker(run, lag, CLOCK, "x", most=1000)
-        enrolled = Enrolled(probe_id=secret, location="x", key=secret, urls=(given["server"],))
         pull = Pull(net, worker, CLOCK, enrolled, lambda _: None)
         kept.append(asyncio.create_task(pull.run()))
     for secret in given["poll"]:

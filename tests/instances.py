@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from builders import ALICE, until
+from tables import with_tables
 from tocsin.clock import SystemClock
 from tocsin.cluster import disk, joining
 from tocsin.cluster.api import Api
@@ -59,7 +60,8 @@ class One:
         cert, key = own_certificate(self.folder, self.clock.now())
         self.fingerprint, self.context = fingerprint_of(cert), server_context(cert, key)
         self.store = await Store.open(
-            f"sqlite:///{self.folder}/tocsin.db", clock=self.clock, sealing_key=self.name.encode().ljust(32, b"."),
+            f"sqlite:///{with_tables(self.folder / 'tocsin.db')}", clock=self.clock,
+            sealing_key=self.name.encode().ljust(32, b"."),
             spool_dir=self.folder / "spool", retry_attempts=1,
         )  # fmt: skip
         self.net = Net(egress=Egress("private", own=set()), http=HttpEngine())
@@ -131,7 +133,7 @@ class One:
         if handing_over:
             await self.cluster.stop()
         else:
-            tasks = [*self.cluster._tasks, *self.cluster._doing]
+            tasks = [*self.cluster._tasks, *self.cluster.doing]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

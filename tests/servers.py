@@ -179,6 +179,15 @@ class Server:
         with contextlib.closing(sqlite3.connect(f"file:{self.folder / 'tocsin.db'}?mode=ro", uri=True)) as db:
             return db.execute(f"SELECT count(*) FROM {table} WHERE {where}").fetchone()[0]
 
+    def twice(self) -> int:
+        """How many results are on its disk in more than one row."""
+        both = " UNION ALL ".join(
+            f"SELECT monitor, at, location, attempt FROM {t}" for t in ("results", "results_tail")
+        )
+        grouped = f"SELECT 1 FROM ({both}) GROUP BY monitor, at, location, attempt HAVING count(*) > 1"
+        with contextlib.closing(sqlite3.connect(f"file:{self.folder / 'tocsin.db'}?mode=ro", uri=True)) as db:
+            return len(db.execute(grouped).fetchall())
+
     async def sign_in(self) -> int:
         """The status of signing in here as the first account."""
         given = {name: FIRST[name] for name in ("email", "password")}

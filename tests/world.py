@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from builders import ALICE, START, FakeClock, a_channel, a_monitor, a_probe, an_outcome, until
+from tables import with_tables
 from tocsin.checks import Order
 from tocsin.core.account import User, Workspace
 from tocsin.core.alert import Channel
@@ -104,7 +105,7 @@ class World:
 
     async def start(self, **more: Any) -> None:
         self.store = await Store.open(
-            f"sqlite:///{self.folder / 'tocsin.db'}",
+            f"sqlite:///{with_tables(self.folder / 'tocsin.db')}",
             clock=self.clock,
             sealing_key=b"k" * 32,
             spool_dir=self.folder / "spool",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import closing
 
 import pytest
+from msgspec.structs import replace
 
 from builders import a_monitor, until
 from instances import Group, One
@@ -123,18 +126,55 @@ async def test_no_result_is_lost_or_doubled_over_a_change_of_primary(group: Grou
     )
     await a.corridor.changed(monitor.id)
     await until_async(lambda: _at_least(a, monitor, 9))
+    known = await rows(a, monitor)
     await a.stop()
     new = await until(group.primary, within_s=20)
     await until_async(lambda: _at_least(new, monitor, 20))
     await a.again()
+    await until(lambda: len(a.corridor.watchlist) == 1 and a.cluster.carrier.standing.primary is not None, within_s=20)
+    await until_async(lambda: _more_than(a, monitor, len(known)))
+    lead = await until(group.primary, within_s=20)
+    await lead.store.of("ws").write(lambda s: s.monitors.replace(replace(monitor, paused=True)))
+    await lead.corridor.changed(monitor.id)
 
-    async def alike() -> bool:
-        ends = [await one.store.replica.transport.ends() for one in (a, b, c)]
-        return (
-            all(ends[0].get(source, 0) > 0 for source in ends[1]) and ends[0].keys() == ends[1].keys() == ends[2].keys()
+    async def at_rest() -> bool:
+        """Nobody looks any more, and what each has are the same rows."""
+        if any(one.corridor.scheduler.admission.running for one in (a, b, c)):
+            return False
+        if not all(one.corridor.watchlist.get(monitor.id).monitor.paused for one in (a, b, c)):
+            return False
+        first, *others = [await rows(one, monitor) for one in (a, b, c)]
+        return all(other == first for other in others)
+
+    await until_async(at_rest)
+    kept = await rows(a, monitor)
+    await asyncio.sleep(1)  # what came later would be seen
+    for one in (a, b, c):
+        assert await rows(one, monitor) == kept
+    assert known <= kept
+
+
+async def rows(one: One, monitor: Monitor) -> set[str]:
+    """The ids of the results that this instance has of a monitor; fails when one of them is there in two rows."""
+    found: list[str] = []
+    cursor: str | None = None
+    while True:
+        page, cursor = await one.store.of("ws").read(
+            lambda s, cursor=cursor: s.results.page(monitor.id, limit=500, cursor=cursor)
         )
+        found += [result.id for result in page]
+        if cursor is None:
+            break
+    with closing(sqlite3.connect(f"file:{one.folder / 'tocsin.db'}?mode=ro", uri=True)) as database:
+        both = "SELECT at, location, attempt FROM results UNION ALL SELECT at, location, attempt FROM results_tail"
+        twice = database.execute(f"SELECT count(*) FROM ({both}) GROUP BY at, location, attempt HAVING count(*) > 1")
+        assert twice.fetchall() == [], f"{one.name} has rows twice"
+    assert len(found) == len(set(found)), f"{one.name} has results twice"
+    return set(found)
 
-    await until_async(alike)
+
+async def _more_than(one: One, monitor: Monitor, count: int) -> bool:
+    return len(await rows(one, monitor)) > count
 
 
 async def _at_least(one: One, monitor: Monitor, count: int) -> bool:

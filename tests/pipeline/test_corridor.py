@@ -16,6 +16,7 @@ from tocsin.core.monitor import Assertion
 from tocsin.core.uptime import uptime
 from tocsin.pipeline import watchlist
 from tocsin.pipeline.backfill import _verdicts
+from tocsin.pipeline.catching_up import catch_up
 from tocsin.pipeline.corridor import Corridor
 from world import Place, World, database_locked, webs
 
@@ -125,11 +126,12 @@ async def test_results_are_moved_and_forgotten_in_time(world: World) -> None:
     assert await housekeeping.move() == 0
     assert await housekeeping.forget() == 0
     world.clock.jump(91 * 86_400)
+    recent = world.clock.now() - timedelta(days=1)
     forgetting = asyncio.create_task(housekeeping.forget())
     await until(forgetting.done, clock=world.clock)
     assert forgetting.result() >= 2
     stored, _ = await world.store.of("ws").read(lambda s: s.results.page(watched.monitor.id))
-    assert stored == []
+    assert [one for one in stored if one.at < recent] == []  # a check of now may be there already
 
 
 async def test_explain_shows_the_votes_of_now(world: World) -> None:
@@ -233,8 +235,8 @@ async def test_what_is_done_while_the_spool_is_read_anew_is_not_overwritten(
         return known
 
     monkeypatch.setattr(watchlist, "read_known", read_slowly)
-    monkeypatch.setattr(Corridor, "_receive", lambda _: None)
-    catching_up = asyncio.create_task(world.corridor._catch_up())
+    monkeypatch.setattr(Corridor, "receive", lambda _: None)
+    catching_up = asyncio.create_task(catch_up(world.corridor))
     await until(reading.is_set)
     response = world.corridor.response
     acknowledged = asyncio.create_task(response.acknowledge("ws", watched.incident.id, "bob@example.org"))

@@ -13,6 +13,7 @@ import pytest
 
 from builders import ALICE, CHARLIE, START, FakeClock, a_monitor
 from pg_cluster import cluster
+from tables import with_tables
 from tocsin.core.account import Membership, User, Workspace
 from tocsin.store import Store
 
@@ -56,7 +57,7 @@ async def new_database(cluster: str, name: str = "", template: str = "template1"
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database of each kind that nothing was written to."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/tocsin.db"
+        return f"sqlite:///{with_tables(tmp_path / 'tocsin.db')}"
     return asyncio.run(new_database(request.getfixturevalue("furnished_cluster"), template="template_of_ours"))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from builders import FakeClock
+from tables import with_tables
 from tocsin.errors import NotPrimary
 from tocsin.store import Store
 from tocsin.store.control import Entry
@@ -56,7 +57,8 @@ async def open_instance(folder: Path, name: str, clock: Any = None) -> Store:
     place = folder / name
     place.mkdir(parents=True, exist_ok=True)
     return await Store.open(
-        f"sqlite:///{place}/tocsin.db", clock=clock or FakeClock(), sealing_key=key_of(name), spool_dir=place / "spool",
+        f"sqlite:///{with_tables(place / 'tocsin.db')}", clock=clock or FakeClock(),
+        sealing_key=key_of(name), spool_dir=place / "spool",
         retry_attempts=1,
     )  # fmt: skip
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from builders import ALICE, START, FakeClock, a_channel, an_outbox_row
+from tables import with_tables
 from tocsin.core.account import User, Workspace
 from tocsin.core.alert import OutboxRow
 from tocsin.core.digest import Gathered, gather
@@ -71,7 +72,10 @@ class Outbox(RuleBasedStateMachine):
     async def _opened(self) -> Store:
         folder = Path(self.folder.name)
         return await Store.open(
-            f"sqlite:///{folder}/t.db", clock=self.clock, sealing_key=b"k" * 32, spool_dir=folder / "spool"
+            f"sqlite:///{with_tables(folder / 't.db')}",
+            clock=self.clock,
+            sealing_key=b"k" * 32,
+            spool_dir=folder / "spool",
         )
 
     def teardown(self) -> None:

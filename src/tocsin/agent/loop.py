@@ -64,12 +64,21 @@ class Look:
         began = self._clock.monotonic()
         while True:
             self._wake.clear()
-            await self._took(self.monitor, await self._reading())
+            await self._look()
             now = self._clock.monotonic()
             pause = self._pause_s(every)
             due = now - began - place
             wait = pause if pause > every else every - due % every
             await rest(self._clock, max(wait, 0.05), self._wake)
+
+    async def _look(self) -> None:
+        """Look once. What goes wrong with a reading is said, and ends no look that follows."""
+        reading = await self._reading()
+        try:
+            await self._took(self.monitor, reading)
+        except Exception:
+            telemetry.faults.labels("agent").inc()
+            log.exception("agent.reading_not_taken", collector=self.monitor.id)
 
     def _pause_s(self, every: float) -> float:
         doubled = min(self._failures - PATIENT, 10)
