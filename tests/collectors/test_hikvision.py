@@ -139,7 +139,7 @@ async def test_one_that_does_not_take_us_is_not_asked_again_at_once() -> None:
 async def test_one_that_does_not_answer() -> None:
     async with device(timeout=1) as (made, _, server):
         server.routes["/ISAPI/System/deviceInfo"] = "<html></html>"
-        assert states(named(await made.collect()), server) == {"recorder": ("does not answer", False)}
+        assert states(named(await made.collect()), server) == {"recorder": ("not answering", False)}
         server.routes["/ISAPI/System/deviceInfo"] = None
         assert "no answer" in named(await made.collect()).services[0].detail
 

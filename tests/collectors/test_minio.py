@@ -102,7 +102,7 @@ async def test_what_it_tells() -> None:
 async def test_what_can_be_wrong() -> None:
     async with minio(timeout=0.5) as (made, _, server):
         server.routes["/minio/health/cluster"] = (503, b"")
-        assert state(named(await made.collect())) == ("no write quorum", False)
+        assert state(named(await made.collect())) == ("without write quorum", False)
         server.routes["/minio/health/cluster"] = b""
         server.routes["/minio/v2/metrics/bucket"] = (403, b"")
         server.routes["/minio/v2/metrics/node"] = b"\xff{{{"
@@ -112,7 +112,7 @@ async def test_what_can_be_wrong() -> None:
         assert any(name.startswith("minio.used_percent") for name in reading.values)
         server.silent = True
         reading = named(await made.collect())
-        assert state(reading) == ("does not answer", False)
+        assert state(reading) == ("not answering", False)
         assert {rule for rule, _ in troubles("minio", reading)} == {"server"}
 
 

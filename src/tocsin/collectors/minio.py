@@ -26,7 +26,7 @@ TITLE, SAYS = "MinIO", "space, drives, nodes, buckets, healing and requests of a
 EVERY_S = 60
 MOST_BUCKETS, MOST_DRIVES = 100, 100
 MOST_PAGE = 8 << 20
-_HEALTH = (("/minio/health/live", "not live"), ("/minio/health/cluster", "no write quorum"))
+_HEALTH = (("/minio/health/live", "not live"), ("/minio/health/cluster", "without write quorum"))
 
 _CLUSTER = {
     "minio_cluster_capacity_usable_total_bytes": "minio.capacity_bytes",
