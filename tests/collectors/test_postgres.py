@@ -204,7 +204,7 @@ def test_what_is_lost_and_odd() -> None:
     assert "pg_stat_checkpointer" in _pg.checkpoints(170001)
     values, (service,) = _pg.reception({"receives": 0, "paused": False, "from": False, "replayed_s": 50}, "db")
     assert (service.state, service.ok, values) == (
-        "does not receive",
+        "not receiving",
         None,
         {"postgres.replication_lag_s{server=db}": 50},
     )
