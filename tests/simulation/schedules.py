@@ -132,6 +132,18 @@ def dies_after_telling(seed: int) -> None:
         world.broken("I7", "a message whose outcome was known was told again")
 
 
+def slow_channel_at_the_end_of_a_lease(seed: int) -> None:
+    """The primary is cut off just as it begins to tell a channel that takes its time (I9)."""
+    scene = in_office(seed)
+    world, a = scene.world, scene["a"]
+    scene.watch("alice", "shop", [world.now + 20])
+    world.channels["alice/0"].slow_share = 1.0
+    assert world.run_while(lambda: not a.desk.sending, 60)
+    world.network.cuts |= both("ab", "ac")
+    world.run(world.now + 60)
+    scene.finish()
+
+
 def lost_disk_elects_an_older_log(seed: int) -> None:
     """What a and c committed is on c's lost disk and on a, which is down; b has an older log, and c is empty (I3)."""
     scene = in_office(seed)
@@ -273,6 +285,7 @@ SCHEDULES: dict[str, Callable[[int], None]] = {
         old_yes_after_a_pause,
         sent_and_never_committed,
         dies_after_telling,
+        slow_channel_at_the_end_of_a_lease,
         lost_disk_elects_an_older_log,
         old_entries_on_a_majority,
         handed_to_who_is_not_there,

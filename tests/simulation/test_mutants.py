@@ -21,6 +21,7 @@ SCRIPTED = {
     "wiped voter votes": "lost_disk_elects_an_older_log",
     "sent before the intent is committed": "sent_and_never_committed",
     "outcome waits for the next beat": "dies_after_telling",
+    "no send budget": "slow_channel_at_the_end_of_a_lease",
     "told in any order": "told_in_order_after_a_takeover",
     "committed by counting old entries": "old_entries_on_a_majority",
     "the others forgotten by a promotion by force": "forced_twice",
