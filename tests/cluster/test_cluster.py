@@ -67,10 +67,12 @@ async def test_when_the_primary_is_lost_another_one_leads(group: Group) -> None:
     assert sorted(await names(a)) == ["Second", "Shop"]
 
 
-async def test_a_primary_that_stops_hands_over(group: Group) -> None:
+async def test_a_primary_that_stops_hands_over(group: Group, caplog: pytest.LogCaptureFixture) -> None:
     a, b, c = await group.gather("a", "b", "c")
     await add(a, name="Shop")
+    await until(lambda: all(a.cluster.work.ago(f"instance-{name}") is not None for name in "bc"), within_s=10)
     await a.stop(handing_over=True)
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []  # nobody waits for it to the end
     new = await until(group.primary, within_s=20)
     assert new is b  # the next in order
     assert new.cluster.carrier.chosen == HANDED  # and not elected once the lease was over

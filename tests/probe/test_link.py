@@ -41,10 +41,15 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def calling(net: Net, worker: Worker, *servers: str, key: str = KEY, clock: SystemClock | None = None) -> AsyncIterator[Pull]:
+async def calling(
+    net: Net, worker: Worker, *servers: str, key: str = KEY, clock: SystemClock | None = None
+) -> AsyncIterator[Pull]:
     saved: list[Enrolled] = []
     made = Pull(
-        net, worker, clock or SystemClock(), Enrolled(probe_id="p1", location="europe", key=key, urls=servers),
+        net,
+        worker,
+        clock or SystemClock(),
+        Enrolled(probe_id="p1", location="europe", key=key, urls=servers),
         saved.append,
     )
     task = asyncio.create_task(made.run())
