@@ -242,13 +242,18 @@ async def test_a_primary_that_nobody_spoke_of_gets_no_key() -> None:
             assert not linked(stranger)
 
 
-async def test_without_the_right_key_there_is_no_link() -> None:
+async def test_without_the_right_key_there_is_no_link(caplog: pytest.LogCaptureFixture) -> None:
     async with Net() as net, hub() as server:
         for headers in ((), (("Authorization", "Bearer nobody's"),), (("Authorization", f"Basic {KEY}"),)):
             with pytest.raises(NotOpened) as caught:
                 await open_channel(net, urls.parse(server.url + pull.PATH), headers)
             assert caught.value.status == 401
+        server.primary = "https://other.example"
+        with pytest.raises(NotOpened) as elsewhere:
+            await open_channel(net, urls.parse(server.url + pull.PATH), [("Authorization", f"Bearer {KEY}")])
+        assert elsewhere.value.status == 409
         assert not linked(server)
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []  # a refusal is no failure
 
 
 async def test_a_new_key_is_handed_over_the_link() -> None:

@@ -45,7 +45,7 @@ def configuration(app: Any, *, per_address: int, grace_s: int, max_message: int 
         interface="asgi3",
         loop="none",
         http=gate.limited(per_address),
-        ws="websockets-sansio" if max_message else "none",
+        ws=_websockets() if max_message else "none",
         ws_max_size=max_message,
         ws_per_message_deflate=False,
         lifespan="off",
@@ -56,6 +56,12 @@ def configuration(app: Any, *, per_address: int, grace_s: int, max_message: int 
         timeout_keep_alive=75,
         timeout_graceful_shutdown=grace_s,
     )
+
+
+def _websockets() -> type[asyncio.Protocol]:
+    from tocsin.net.refusing import Refusing  # a process that opens none does not load them
+
+    return Refusing
 
 
 class Listening:
