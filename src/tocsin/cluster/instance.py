@@ -209,6 +209,8 @@ class Cluster:
         judged = any(applied.changed.get(table) for table in _JUDGED)
         for workspace in sorted({str(name[0]) for name in applied.changed.get("probes", ())}):
             await self.corridor.locations_changed(workspace)
+        for workspace in sorted({str(name[0]) for name in applied.changed.get("hosts", ())}):
+            await self.corridor.hosts.changed(workspace)
         await self.corridor.adopt(sorted(map(str, monitors)), sorted(map(str, workspaces)), judged=judged)
 
     async def learn(self) -> None:
