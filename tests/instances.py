@@ -133,7 +133,7 @@ class One:
         if handing_over:
             await self.cluster.stop()
         else:
-            tasks = [*self.cluster._tasks, *self.cluster._doing]
+            tasks = [*self.cluster._tasks, *self.cluster.doing]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

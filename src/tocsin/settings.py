@@ -77,6 +77,7 @@ SETTINGS: tuple[Setting, ...] = (
     _s("SERVER_NAME", "text", "", "What an agent calls its host. Wins over server_name in its file. Default: the host name"),
     _s("SMTP_URL", "secret", None, "Mail server for e-mail channels that name none: smtp://user:password@host:587?from=tocsin@example.org (smtps:// for TLS from the start)"),
     _s("RETENTION_DAYS", "int", 90, "How long single results are kept, days", low=1, high=3650),
+    _s("CONSENSUS_DAYS", "int", 90, "How long is kept what the locations of a monitor agreed on at each tick, days", low=1, high=3650),
     _s("DB_RETRY_ATTEMPTS", "int", 3, "Tries of one use of the database", "DB_RETRY_ATTEMPTS", low=1, high=10),
     _s("DB_RETRY_DELAY_MS", "int", 1000, "Wait after the first failed try, doubled each time, ms", "DB_RETRY_DELAY_MS", low=1, high=60000),
     _s("ENABLE_SYNC_API", "bool", False, "Whether this server may be one of several: opens the sync API. Without TOCSIN_PRIMARY_SYNC_URL it begins as their primary", "ENABLE_SYNC_API"),

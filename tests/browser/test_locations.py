@@ -56,9 +56,32 @@ async def test_locations_from_adding_one_to_deleting_it(
     assert await _axe(reader) == []
     await page.click("button:has-text('Save and start')")
     await page.wait_for_url("**/monitors/*?did=created")
-    await page.wait_for_selector("#by-place a:has-text('asia')")
+    monitor = page.url.partition("?")[0].rpartition("/")[2]
+
+    # Together, without a reload: what all of them saw of one tick, how many well, and their times. The list says global and
+    # from how many.
+    await page.wait_for_selector("#rounds tbody tr")
+    together = await page.text_content("#rounds tbody tr") or ""
+    assert "Up" in together
+    assert together.count(" ms") >= 3
+    assert await page.eval_on_selector_all("#places tbody tr", "rows => rows.length") == 3
+    await page.wait_for_selector("#monitor-head .chip:has-text('global, 3 locations')")
+    await reader.go("/")
+    row = await page.text_content(f"#m-{monitor}") or ""
+    assert "/3" in row
+    assert "global" in row
+
+    # One alone: its chart, its results, and no others.
+    await reader.go(f"/monitors/{monitor}")
     await page.click("#by-place a:has-text('asia')")
-    await page.wait_for_selector("#plot[data-location=asia]")
+    await page.wait_for_selector("#plot[data-location=asia] canvas")
+    assert await page.get_attribute("#by-place a:has-text('asia')", "aria-current") == "true"
+    await page.wait_for_selector("#results:has-text('from asia')")
+    assert set(
+        await page.eval_on_selector_all(
+            "#results tbody tr td:nth-child(2)", "cells => cells.map((c) => c.textContent.trim())"
+        )
+    ) == {"asia"}
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert await _axe(reader) == []
 

@@ -88,7 +88,9 @@ def private_systemd(folder: Path, units: dict[str, str]) -> Iterator[PrivateSyst
     cgroup.mkdir()
     inside = Path(__file__).with_name("inside.sh")
     fresh = "--mount --pid --fork --kill-child --cgroup --ipc --uts --net"
-    command = f'echo $$ >"{cgroup}/cgroup.procs" && exec {unshare} {fresh} sh "{inside}" "{folder}"'
+    command = (
+        f'echo $$ >"{cgroup}/cgroup.procs" && exec setpriv --pdeathsig KILL {unshare} {fresh} sh "{inside}" "{folder}"'
+    )
     with (folder / "log").open("wb") as log:
         child = subprocess.Popen(["sh", "-c", command], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:

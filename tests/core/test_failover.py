@@ -309,8 +309,12 @@ def test_an_observer_that_asks_is_told_even_if_it_does_not_know_the_epoch() -> N
     (append,) = said(node.step(now, Received(sender="o", message=asks)), "o")
     assert isinstance(append, Append)
     assert append.epoch == node.epoch
-    late = Appended(epoch=0, stamp=0.0, ok=False, index=1, incarnation="b1")
+    late = Appended(epoch=0, stamp=0.1, ok=False, index=1, incarnation="b1")
     assert said(node.step(now, Received(sender="b", message=late))) == []
+    moved = Appended(
+        epoch=0, stamp=0.0, ok=False, index=1, incarnation="b1"
+    )  # a voter where nobody reaches it asks, too
+    assert len(said(node.step(now, Received(sender="b", message=moved)), "b")) == 1
 
 
 def test_a_witness_keeps_no_payload_and_never_stands() -> None:

@@ -84,7 +84,7 @@ class _Registry:
     def signed(self, headers: Any) -> proof.Claims:
         return proof.claims_of(KEY, headers.get("authorization", "").removeprefix("Bearer ").strip(), NOW)
 
-    async def must_belong(self, id: str) -> None:
+    def must_belong(self, id: str) -> None:
         """Whoever has a token does."""
 
     async def who(self, headers: Any, may: str) -> proof.Claims:

@@ -203,6 +203,9 @@ async def test_what_the_locations_agreed_on_is_told_tick_by_tick(alice: Alice, r
         ("asia", "down", None), ("europe", "up", None),
     ]  # fmt: skip
     assert shown["next_cursor"] is None
+    ticking = alice.house.parts.corridor.housekeeping._ticking
+    assert await ticking.settle() >= 1  # kept, it is the same
+    assert (await alice.api.get(f"/api/v1/monitors/{id}/consensus?window=1h")).data == shown
     assert (await alice.api.get(f"/api/v1/monitors/{id}/consensus?cursor=nonsense")).status == 422
     _, charlie = await alice.house.person("charlie@example.org", "ADMIN")
     assert (await alice.house.caller(charlie).get(f"/api/v1/monitors/{id}/consensus")).status == 404

@@ -13,6 +13,7 @@ import signal
 import socket
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import uvicorn
@@ -117,6 +118,8 @@ async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> t
     if several:
         reached = settings.reached_at(listening.getsockname()[1])
         cluster = await instance.take_part(settings, store, corridor, clock, reached, closing)
+        if cluster is None:
+            await begin_all(store, clock)
     await _run(corridor, cluster, closing)
     is_set_up = await _is_set_up(store)
     token = None if port.only_loopback(host) or is_set_up else secrets.token_urlsafe(18)
@@ -152,7 +155,7 @@ def _corridor(
     settings: Settings, clock: Clock, store: Store, net: Net, listening: socket.socket, link_key: bytes,
     reach: Reaching,
 ) -> Corridor:  # fmt: skip
-    return Corridor.build(
+    made = Corridor.build(
         store=store,
         net=net,
         clock=clock,
@@ -166,6 +169,8 @@ def _corridor(
         retention_days=settings["RETENTION_DAYS"],
         reach=reach,
     )
+    made.housekeeping.ticks_kept = timedelta(days=settings["CONSENSUS_DAYS"])
+    return made
 
 
 def _reach(settings: Settings, net: Net, clock: Clock, links: Links, closing: AsyncExitStack) -> Reaching:

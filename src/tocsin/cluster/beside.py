@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import TYPE_CHECKING
 
 from tocsin import telemetry
@@ -131,13 +132,15 @@ class Beside:
                 log.exception("cluster.not_compacted")
 
     async def _poll_on(self) -> None:
-        """An instance that the others have no address of asks for what they would tell it."""
-        while True:
+        """An instance that the others have no address of, or one where it is no longer, asks for what they would tell it."""
+        for turns in itertools.count():
             await asyncio.sleep(self._of.terms.beat_s)
             me = self._of.node.membership.member(self._of.node.me.id)
-            if me is not None and me.url:
+            if me is not None and me.url and me.url == self._of.own_url:
                 continue
-            to = self._of.node.primary or self._of.first
+            others = [one.id for one in self._of.node.membership.members if one.id != self._of.node.me.id]
+            some = [self._of.first, *others] if self._of.first is not None else others
+            to = self._of.node.primary or (some[turns % len(some)] if some else None)
             if to is None or not self._of.peers.reaches(to):
                 continue
             here = Appended(

@@ -81,6 +81,8 @@ class Carrier:
         """Up to which entry the tables are and this instance works by them; why they do not go on, if they do not."""
         self._over = False
         self.standing = Standing(role="follower", epoch=node.epoch, primary=None)
+        self.own_url = ""
+        """Where this instance says that its peers reach it."""
         self.chosen, self.unheard_s = "", 0.0
         """Why this instance came into office last, and for how long no primary had been heard then."""
         self.first: str | None = None
@@ -298,9 +300,10 @@ class Carrier:
         self.torn = self.torn or torn
 
     def _send(self, to: str, message: Message, asked: Asked) -> None:
+        asks = isinstance(asked.event, turn.Received) and isinstance(asked.event.message, Appended)
         waits = asked.sender == to and asked.done is not None and not asked.done.done()
-        if waits and asked.done is not None and (isinstance(message, ANSWERS) or not self.peers.reaches(to)):
-            asked.done.set_result(message)  # who has no address is told what it asked for in no other way
+        if waits and asked.done is not None and (asks or isinstance(message, ANSWERS)):
+            asked.done.set_result(message)  # who cannot be reached is told what it asked for in no other way
             return
         if self.torn and isinstance(message, PreVote | Vote):
             return  # its tables are not those of the log: it must not lead

@@ -25,6 +25,7 @@ from tocsin.cluster.results import EXPIRE_S, Results
 from tocsin.cluster.standing import Hooks, Standing
 from tocsin.cluster.wire import ConnectionStatus, Heartbeat, Peer, SystemMetrics, Taken
 from tocsin.cluster.work import POLL_S, Task, Tasks, Work, carry_out
+from tocsin.core.account import Workspace
 from tocsin.core.boots import Boots
 from tocsin.core.instance import Instance, InstanceRole
 from tocsin.core.lease import Terms
@@ -93,11 +94,13 @@ class Cluster:
     sync_errors: int = 0
     lost_at: float | None = None
     leads_since: float | None = None
+    known_since: dict[str, float] = field(default_factory=dict[str, float])
     told: dict[str, Told] = field(default_factory=dict[str, Told])
     forced_by: str = ""
     _noted: tuple[Peer, ...] = ()
     work: Work = field(default_factory=Work)
-    _doing: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
+    moving: set[str] = field(default_factory=set[str])
+    doing: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     _tasks: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
 
     @classmethod
@@ -108,6 +111,7 @@ class Cluster:
         hooks = Hooks()
         peers = Peers(home.net, me.id)
         carrier = await Carrier.begin(replica, peers, hooks, home.folder, terms)
+        carrier.own_url = me.sync_url
         registry = Registry(home.store, carrier, me, accepts, key, home.clock)
         made = cls(
             me=me, store=home.store, corridor=home.corridor, clock=home.clock, carrier=carrier, registry=registry,
@@ -136,9 +140,9 @@ class Cluster:
 
     async def stop(self) -> None:
         """Take no part any more; a primary hands its office over first, if somebody can take it."""
-        for task in (*self._tasks, *self._doing):
+        for task in (*self._tasks, *self.doing):
             task.cancel()
-        await asyncio.gather(*self._tasks, *self._doing, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self.doing, return_exceptions=True)
         self.work.close()
         if self.carrier.standing.leads and len(self.carrier.node.membership.in_order()) > 1:
             try:
@@ -160,12 +164,14 @@ class Cluster:
         self.forget()
         self.results.forget()
         self.told.clear()
+        self.leads_since = None
         if standing.primary is not None:
             await self.corridor.alone.end()
         if standing.leads:
             await self._write_self()
             await history.begin(self)
             await self.learn()
+            watch.expect(self)
             await self.corridor.lead(self.me.location)
             return
         await self.learn()
@@ -216,10 +222,12 @@ class Cluster:
     async def learn(self) -> None:
         """Where the others are reached, from the table; what the one said that let us in, while that is empty."""
 
-        def work(s: Any) -> tuple[list[Instance], Any]:
-            return list(s.instances.all()), s.notes.get(PEERS_NOTE)
+        def work(s: Any) -> tuple[list[Instance], Any, list[Workspace]]:
+            return list(s.instances.all()), s.notes.get(PEERS_NOTE), s.accounts.workspaces()
 
-        found, noted = await self.store.everything().read(work)
+        found, noted, workspaces = await self.store.everything().read(work)
+        first_of_all = min(workspaces, key=lambda one: (one.created_at, one.id), default=None)
+        self.corridor.watchlist.roster.keeper = "" if first_of_all is None else first_of_all.id
         self.registry.known = tuple(found)
         peers = [Peer(id=one.id, url=one.sync_url, fingerprint=one.fingerprint, web=one.web_url) for one in found]
         if noted:
@@ -249,6 +257,8 @@ class Cluster:
             systemMetrics=SystemMetrics(activeEndpoints=status["active"], **usage()),
             connectionStatus=ConnectionStatus(primaryReachable=self.sync_errors == 0, syncErrors=self.sync_errors),
             version=__version__,
+            publicEndpoint=self.me.sync_url or None,
+            webUrl=self.me.web_url,
             monitorErrors=copies.unfit(self.corridor, self.me.location),
         )
 
@@ -302,8 +312,8 @@ class Cluster:
             return
         for task in tasks:
             doing = asyncio.create_task(self._carry_out(leader, task))
-            self._doing.add(doing)
-            doing.add_done_callback(self._doing.discard)
+            self.doing.add(doing)
+            doing.add_done_callback(self.doing.discard)
 
     async def _carry_out(self, leader: str, task: Task) -> None:
         try:

@@ -85,7 +85,7 @@ class Peers:
     `other` hears of an instance (its id) that shows another certificate than it registered with."""
 
     def __init__(self, net: Net, me: str) -> None:
-        self._net, self._me = net, me
+        self.net, self._me = net, me
         self.token: Callable[[], str] = lambda: ""
         self.other: Callable[[str, str], None] = lambda of, why: None
         self.boot = new_id()
@@ -136,7 +136,7 @@ class Peers:
             peer = self._book.get(to)
             if peer is None:
                 raise PeerLost(f"there is no address of instance {to}")
-            line = self._lines[to] = Line(self._net, peer.url, peer.fingerprint)
+            line = self._lines[to] = Line(self.net, peer.url, peer.fingerprint)
         return line
 
     async def say(self, to: str, message: Message) -> Message | None:

@@ -6,8 +6,9 @@ import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from tocsin.cluster.carrier import boottime
 from tocsin.cluster.work import POLL_S
-from tocsin.core.instance import status_of
+from tocsin.core.instance import Instance, status_of
 from tocsin.core.probe import Health, Sign, heard
 from tocsin.errors import Denied
 from tocsin.pipeline.live import event
@@ -59,31 +60,61 @@ def shows_another(cluster: Cluster, of: str, why: str) -> None:
     )
 
 
+def expect(cluster: Cluster) -> None:
+    """As the new primary: of nobody is known yet how it is. Who is not heard for long is lost then."""
+    others = cluster.corridor.watchlist.roster.others
+    cluster.leads_since = cluster.clock.monotonic()
+    cluster.known_since.clear()
+    others.clear()
+    others.update({one.location: Health() for one in cluster.registry.known if one.id != cluster.me.id})
+
+
 async def look(cluster: Cluster) -> None:
-    """As primary, see who of the others is not heard any more: their locations are lost then, which is told once."""
+    """As primary, see who of the others is not heard any more, a witness too: their locations are lost then, which is told
+    once, and this instance stands in for them."""
     await asyncio.sleep(WATCH_S)
     others = cluster.corridor.watchlist.roster.others
-    if not cluster.carrier.standing.leads:
-        others.clear()
-        cluster.leads_since = None
+    if not cluster.carrier.standing.leads or cluster.leads_since is None:
+        if not cluster.carrier.standing.leads:
+            others.clear()
+            cluster.known_since.clear()
         return
     mono, now = cluster.clock.monotonic(), cluster.clock.now()
-    cluster.leads_since = mono if cluster.leads_since is None else cluster.leads_since
     found = cluster.registry.known
     for gone in others.keys() - {one.location for one in found}:
         del others[gone]
     for one in found:
-        if one.id == cluster.me.id or one.witness:
+        if one.id == cluster.me.id:
             continue
-        ago = cluster.work.ago(one.id)
-        silent_s = mono - cluster.leads_since if ago is None else ago
-        before = others.get(one.location, Health())
+        ago = _heard_ago(cluster, one)
+        silent_s = mono - cluster.known_since.setdefault(one.id, mono) if ago is None else ago
+        before = others.setdefault(one.location, Health())
         if silent_s <= SILENT_S:
             if ago is not None:
                 others[one.location] = heard(before, Sign(version=one.version), now - timedelta(seconds=ago))
         elif before.state != "lost":
-            why = f"instance {one.name} does not ask for work"
+            why = f"instance {one.name} does not {'answer' if one.witness else 'ask for work'}"
             others[one.location] = Health(state="lost", since=now, heard_at=before.heard_at, looked_at=now, why=why)
+        if (before.state == "lost") != (others[one.location].state == "lost") and not one.witness:
+            _stand_in_or_not(cluster, one.location)
+
+
+def _heard_ago(cluster: Cluster, one: Instance) -> float | None:
+    """How many seconds ago an instance was heard: it asked for work, or, as a witness, answered to the lease."""
+    if not one.witness:
+        return cluster.work.ago(one.id)
+    known = cluster.carrier.node.acknowledged(boottime()).get(one.id)
+    return None if known is None else known[0]
+
+
+def _stand_in_or_not(cluster: Cluster, place: str) -> None:
+    """An instance was lost or is back: who is checked from there is scheduled anew, here in its seat or there."""
+    corridor = cluster.corridor
+    some = [watched for watched in corridor.watchlist if place in watched.assigned]
+    for watched in some:
+        corridor.scheduler.schedule(watched)
+    for workspace in sorted({watched.monitor.workspace_id for watched in some}):
+        corridor.turned(workspace, place)
 
 
 async def alone(cluster: Cluster) -> None:

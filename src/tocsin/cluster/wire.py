@@ -27,7 +27,7 @@ Short = Annotated[str, Meta(max_length=200)]
 Url = Annotated[str, Meta(max_length=500)]
 Hex = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 Ident = Annotated[str, Meta(pattern=r"^[0-9A-Za-z_-]{8,64}$")]
-Permission = Literal["sync", "report", "results"]
+Permission = Literal["sync", "report", "results", "adopt"]
 Status = Literal["healthy", "degraded", "failing"]
 
 
@@ -80,6 +80,41 @@ class Registration(Struct, frozen=True, kw_only=True):
     proof: Hex | None = None
 
 
+class Offer(Struct, frozen=True, kw_only=True):
+    """What a server that stands alone has, and would bring along if it joined. `adoption` names this attempt, `head` is the
+    version of its tables; `workspaces`: name by id; `people`: addresses, `same` those of whom the operator said that they
+    are the same people as in the cluster; `codes`: of its probes. `begin`: not only to look. `proof`: see Registration."""
+
+    instanceId: Ident
+    instanceName: Text
+    location: Text
+    adoption: Ident
+    head: Short
+    workspaces: dict[str, str]
+    people: tuple[Short, ...] = ()
+    same: tuple[Short, ...] = ()
+    codes: tuple[Short, ...] = ()
+    begin: bool = False
+    wire: int = WIRE
+    nonce: Ident
+    proof: Hex | None = None
+
+
+class Offered(Struct, frozen=True, kw_only=True):
+    """The answer: what stands in the way, what will be otherwise; when it was begun, a token for the loads, the key for the
+    secrets in them, the number of the next one, and where it begins. `urls`: where the instances are reached, the primary
+    first."""
+
+    conflicts: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+    token: str = ""
+    key: bytes = b""
+    next: int = 0
+    cursor: tuple[str | int, ...] = ()
+    done: bool = False
+    urls: tuple[str, ...] = ()
+
+
 class Peer(Struct, frozen=True, kw_only=True):
     """Where an instance is reached by its peers, the certificate it shows there ("" for none), and where by people."""
 
@@ -129,7 +164,8 @@ class ConnectionStatus(Struct, frozen=True, kw_only=True):
 
 class Heartbeat(Struct, frozen=True, kw_only=True):
     """How an instance is. `monitoringResults` are taken by /sync/api/results (with ids); here they may be empty.
-    `monitorErrors`: what it has and cannot run, by monitor, with the reason."""
+    `publicEndpoint` and `webUrl`: where it is reached, as it is set now. `monitorErrors`: what it has and cannot run, by
+    monitor, with the reason."""
 
     instanceId: Ident
     timestamp: Short
@@ -139,6 +175,8 @@ class Heartbeat(Struct, frozen=True, kw_only=True):
     systemMetrics: SystemMetrics = SystemMetrics()
     connectionStatus: ConnectionStatus = ConnectionStatus()
     version: Short = ""
+    publicEndpoint: Url | None = None
+    webUrl: Url = ""
     monitorErrors: dict[Short, Annotated[str, Meta(max_length=1000)]] = {}
 
 

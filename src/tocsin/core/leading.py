@@ -46,7 +46,7 @@ def acknowledged(seat: Seat, sender: str, answer: Appended) -> None:
     if office is None or member is None:
         return
     if answer.epoch != seat.epoch:
-        if member.kind == "observer":  # it asks by itself, and does not know yet whom
+        if member.kind == "observer" or _asks(answer):  # it asks by itself, and does not know yet whom
             seat.tell(sender)
         return
     if membership.counts(seat.membership, sender, answer.incarnation):
@@ -56,12 +56,17 @@ def acknowledged(seat: Seat, sender: str, answer: Appended) -> None:
         known = min(answer.index, seat.log.last.index)
         office.following[sender] = max(office.following.get(sender, 0), known + 1)
         seat.advance()
-        if office.following[sender] <= seat.log.last.index or answer.stamp == 0.0:  # 0: it asks by itself
+        if office.following[sender] <= seat.log.last.index or _asks(answer):
             seat.tell(sender)
     elif answer.index < office.following.get(sender, answer.index + 1):
         office.following[sender] = answer.index
         seat.tell(sender)
     _hand_over(seat, office)
+
+
+def _asks(answer: Appended) -> bool:
+    """Whether it answers nothing: who cannot be reached asks so for what it would be told."""
+    return answer.stamp <= 0.0
 
 
 def propose(seat: Seat, event: Proposed) -> None:

@@ -44,6 +44,7 @@ from tocsin.pipeline.response import Response
 from tocsin.pipeline.roster import Reach
 from tocsin.pipeline.runner import Runner
 from tocsin.pipeline.scheduler import Scheduler
+from tocsin.pipeline.ticking import Ticking
 from tocsin.pipeline.watchdog import Watchdog
 from tocsin.pipeline.watchlist import Watched, Watchlist
 from tocsin.secret import Secret
@@ -138,7 +139,7 @@ class Corridor:
             leaning=leaning,
             figures=figures,
             host_watch=HostWatch(Hosts(store, live, clock), watchlist, judgement, intake, clock),
-            housekeeping=Housekeeping(store, clock, retention_days=retention_days),
+            housekeeping=Housekeeping(store, clock, Ticking(store, watchlist, clock), retention_days=retention_days),
             lag=lag,
             self_test=self_test,
         )

@@ -10,6 +10,7 @@ from tocsin import telemetry
 from tocsin.clock import Clock
 from tocsin.errors import StoreUnavailable
 from tocsin.pipeline.pulse import Pulse
+from tocsin.pipeline.ticking import Ticking
 from tocsin.store import Session, Store
 
 log = telemetry.logger("tocsin.housekeeping")
@@ -22,6 +23,7 @@ WORTH = 120
 LEAST, MOST = 20_000, 200_000
 """A tail is not moved for being long below the first and always above the second."""
 FORGET_EVERY_S = 3600.0
+TICKS_EVERY_S = 60.0
 SILENT_S = 2 * 3600.0
 """Longer than this nothing may take or fail."""
 YEARS = timedelta(days=730)
@@ -42,24 +44,27 @@ PAUSE_S = 0.2
 
 
 class Housekeeping:
-    """Moves and forgets. `retention_days` holds for single results; hourly rollups stay two years, daily ones for
-    ever."""
+    """Moves, keeps ticks, and forgets. `retention_days` holds for single results, `ticks_kept` for ticks; hourly rollups
+    stay two years, daily ones for ever."""
 
-    def __init__(self, store: Store, clock: Clock, *, retention_days: int) -> None:
-        self._store, self._clock = store, clock
+    def __init__(self, store: Store, clock: Clock, ticking: Ticking, *, retention_days: int) -> None:
+        self._store, self._clock, self._ticking = store, clock, ticking
+        self.ticks_kept = timedelta(days=90)
         self.leads = True
         self._retention = timedelta(days=retention_days)
         self._tasks: list[asyncio.Task[None]] = []
         self._moves = Pulse("move", "results have not been moved to their place", SILENT_S, clock.monotonic)
         self._forgets = Pulse("retention", "old results have not been deleted", SILENT_S, clock.monotonic)
+        self._ticks = Pulse("ticks", "what locations agreed on has not been kept", SILENT_S, clock.monotonic)
         self._gathers = Pulse("samples", "samples have not been gathered into steps", SILENT_S, clock.monotonic)
-        self.pulses = (self._moves, self._forgets, self._gathers)
+        self.pulses = (self._moves, self._forgets, self._ticks, self._gathers)
 
     def start(self) -> None:
         """Begin."""
         self._tasks = [
             asyncio.create_task(self._every(LOOK_EVERY_S, self.move_when_due, self._moves), name="move"),
             asyncio.create_task(self._every(FORGET_EVERY_S, self.forget, self._forgets), name="forget"),
+            asyncio.create_task(self._every(TICKS_EVERY_S, self._ticking.settle, self._ticks), name="ticks"),
             asyncio.create_task(self._every(SAMPLES_EVERY_S, self.move_samples, self._gathers), name="move samples"),
         ]
         for pulse, task in zip(self.pulses, self._tasks, strict=True):
@@ -105,6 +110,7 @@ class Housekeeping:
         now = self._clock.now()
         gone = await self._slices(lambda s: s.results.expire(now - self._retention, SLICE))
         long_ago, everything = now - YEARS, self._store.everything()
+        gone += await self._slices(lambda s: s.ticks.expire(now - self.ticks_kept, SLICE), local=True)
         gone += await everything.write(lambda s: s.rollups.expire(hours_before=long_ago), local=True)
         gone += await everything.write(lambda s: s.sessions.expire(now - SIGN_INS), local=True)
         gone += await everything.write(lambda s: s.samples.expire(now - UNSEEN, SLICE), local=True)
@@ -122,9 +128,9 @@ class Housekeeping:
             log.info("housekeeping.forgotten", rows=gone)
         return gone
 
-    async def _slices(self, work: Callable[[Session], int]) -> int:
+    async def _slices(self, work: Callable[[Session], int], *, local: bool = False) -> int:
         gone = 0
-        while count := await self._store.everything().write(work):
+        while count := await self._store.everything().write(work, local=local):
             gone += count
             await self._clock.sleep(PAUSE_S)
         return gone

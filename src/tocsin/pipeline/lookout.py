@@ -182,6 +182,8 @@ class Lookout:
         for w in self._watchlist if any(health.state == "lost" for health in roster.others.values()) else ():
             lost = (place for place in w.assigned if place in roster.others and roster.others[place].state == "lost")
             wanted |= {(w.monitor.workspace_id, place) for place in lost}
+        if roster.keeper:
+            wanted |= {(roster.keeper, place) for place, health in roster.others.items() if health.state == "lost"}
         wanted |= {
             (ws, s.removeprefix(SUBJECT)) for (ws, s), i in incidents.items() if i.open and s.startswith(SUBJECT)
         }

@@ -74,6 +74,8 @@ class Roster:
         self.home, self.reach = home, reach
         self.others: dict[str, Health] = {}
         """How the other instances are, by their locations: those belong to no workspace."""
+        self.keeper = ""
+        """The workspace that is told when one of them is lost, whatever is checked from there: the first."""
         self._posts: dict[tuple[str, str], Post] = {}
 
     def __iter__(self) -> Iterator[Post]:
@@ -113,7 +115,13 @@ class Roster:
 
     def lost(self, workspace_id: str, places: Iterable[str]) -> list[str]:
         """Which of these are lost now."""
-        return [place for place in places if (post := self.find(workspace_id, place)) is not None and post.lost]
+        return [place for place in places if self.is_lost(workspace_id, place)]
+
+    def is_lost(self, workspace_id: str, place: str) -> bool:
+        """Whether that location is lost now: a probe's, or another instance's."""
+        if (post := self.find(workspace_id, place)) is not None:
+            return post.lost
+        return (health := self.others.get(place)) is not None and health.state == "lost"
 
     def assigned(self, monitor: Monitor) -> tuple[str, ...]:
         """The locations that check a monitor now: those that are switched off are not among them."""

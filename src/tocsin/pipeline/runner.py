@@ -52,12 +52,12 @@ class Runner:
 
     def seats(self, watched: Watched) -> list[str]:
         """The locations of a monitor that it is to be checked at from here, be they lost for now or not."""
-        ours = (place for place in watched.assigned if place not in self.others)
+        ours = (place for place in watched.assigned if self._ours(watched, place))
         return [place for place in ours if self._way(watched, place) is not None]
 
     def places(self, watched: Watched) -> list[str]:
         """The locations of a monitor that it is to be checked at from here, by themselves or by who stands in for them."""
-        return [place for place in self.asked(watched) if place not in self.others]
+        return [place for place in self.asked(watched) if self._ours(watched, place)]
 
     def asked(self, watched: Watched) -> list[str]:
         """The locations of a monitor that it can be checked at now; those of other instances too."""
@@ -66,12 +66,15 @@ class Runner:
     def who(self, watched: Watched, place: str) -> str | None:
         """The location that looks where this one should: itself, or we ourselves while it is lost; None when nobody can."""
         roster = self._watchlist.roster
-        post = roster.find(watched.monitor.workspace_id, place)
-        if post is None or not post.lost:
+        if not roster.is_lost(watched.monitor.workspace_id, place):
             return place if self._way(watched, place) is not None else None
         home = roster.home
         lost = roster.lost(watched.monitor.workspace_id, watched.assigned)
         return home if home in self.locations and stand_in(watched.assigned, lost, home) == place else None
+
+    def _ours(self, watched: Watched, place: str) -> bool:
+        """Whether its schedule is kept here: unless another instance keeps it, which is not lost or not stood in for."""
+        return place not in self.others or self.who(watched, place) not in (place, None)
 
     def _way(self, watched: Watched, place: str) -> Location | None:
         run = self.locations.get(place)

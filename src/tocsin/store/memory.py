@@ -42,6 +42,8 @@ class Memory:
     newest: dict[tuple[int, int], Newest] = field(default_factory=dict[tuple[int, int], Newest])
     tail: Tail = field(default_factory=Tail)
 
+    touched: dict[int, tuple[int, int]] = field(default_factory=dict[int, tuple[int, int]])
+    """Between which slots results came, by monitor, since somebody last took this (pipeline.ticking)."""
     series: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict[tuple[str, str], dict[str, int]])
     """The numbers of the series of each host (workspace, id), by name."""
 

@@ -138,7 +138,7 @@ class Monitors:
 def forget_results(s: Session, id: str, monitor: int, workspace: int) -> None:
     """Drop what was made of the results of a monitor that is gone; the results themselves go later, in slices."""
     s.run("INSERT INTO monitors_gone (workspace, monitor) VALUES (?, ?) ON CONFLICT DO NOTHING", workspace, monitor)
-    for table in ("states", "latest", "rollups_minute", "rollups_hour", "rollups_day"):
+    for table in ("states", "latest", "ticks", "rollups_minute", "rollups_hour", "rollups_day"):
         s.run(f"DELETE FROM {table} WHERE monitor = ?", monitor)
     memory = s.memory
     if (place := memory.places.pop(id, None)) is not None:

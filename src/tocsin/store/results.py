@@ -96,6 +96,11 @@ class Results:
         """Put the rows into the tail. Their numbers are kept in memory, for it has no other index."""
         tail, now = self._s.memory.tail, self._s.now
         came = [row[0] for row in rows]
+        touched = self._s.memory.touched
+        for key, at in ((row[0], row[1]) for row in rows):
+            span = touched.get(key)
+            if span is None or not span[0] <= at <= span[1]:
+                touched[key] = (at, at) if span is None else (min(span[0], at), max(span[1], at))
         self._s.undo.append(lambda: tail.take_back(came))
         self._s.many(_INSERT, [(tail.add(row, now), *row) for row in rows])
 

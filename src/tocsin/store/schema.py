@@ -166,6 +166,11 @@ states = _table(
     "states", _int("monitor"), _int("location"), _int("workspace"), _text("data"),
     PrimaryKeyConstraint("monitor", "location"), rowid=False,
 )  # fmt: skip
+ticks = _table(
+    "ticks", _int("monitor"), _int("at"), _int("workspace"), _int("total"), _int("successful"), _int("average", null=True),
+    _int("low", null=True), _int("high", null=True), _text("consensus"), _blob("looks"),
+    PrimaryKeyConstraint("monitor", "at"), rowid=False,
+)  # fmt: skip
 verdicts = _table(
     "verdicts", _int("monitor"), _int("at"), _int("workspace"), _int("ended", null=True), _text("value"), _text("data"),
     PrimaryKeyConstraint("monitor", "at"), rowid=False,

@@ -47,6 +47,7 @@ from tocsin.store.sealing import Seal
 from tocsin.store.sessions import Sessions
 from tocsin.store.stand_ins import StandIns
 from tocsin.store.states import States
+from tocsin.store.ticks import Ticks
 from tocsin.store.verdicts import Verdicts
 
 Values = tuple[Any, ...]
@@ -178,6 +179,10 @@ class Session:
     @cached_property
     def states(self) -> States:
         return States(self)
+
+    @cached_property
+    def ticks(self) -> Ticks:
+        return Ticks(self)
 
     @cached_property
     def results(self) -> Results:

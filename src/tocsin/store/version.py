@@ -1,4 +1,4 @@
 """Which tables this program has."""
 
-HEAD = "0007"
+HEAD = "0008"
 """The migration they are at."""

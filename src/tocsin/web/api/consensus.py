@@ -11,6 +11,8 @@ from tocsin.core.access import Principal
 from tocsin.core.result import from_micros, iso, micros
 from tocsin.core.shape import Help, Length, Range
 from tocsin.core.ticks import Consensus, Tick, ticks
+from tocsin.pipeline.watched import Watched
+from tocsin.store import Scoped
 from tocsin.store.cursor import read_cursor, write_cursor
 from tocsin.web.api.monitors import watched
 from tocsin.web.api.results import stretch
@@ -66,14 +68,29 @@ async def page(
     parts: Parts, who: Principal, monitor_id: str, start: datetime, end: datetime, limit: int
 ) -> tuple[list[Tick], bool]:
     """(the newest ticks that began in start..end, whether there are more)."""
-    w = watched(parts, who, monitor_id)
+    w, store = watched(parts, who, monitor_id), parts.store.of(who.workspace_id)
+    kept = await store.read(lambda s: s.ticks.read(monitor_id, start, end, limit + 1))
+    newest, oldest = (kept[0].at, kept[-1].at) if kept else (end, end)
+    made: list[Tick] = []
+    for first, last, stored in ((newest, end, kept), (start, oldest, [])):  # what is not kept is made
+        if len(made) <= limit and first < last:
+            some, whole = await _made(store, w, max(first, start), last, limit)
+            made += some
+            if not whole:
+                return made[:limit], True
+        made += [tick for tick in stored if not made or tick.at < made[-1].at]
+    return made[:limit], len(made) > limit
+
+
+async def _made(store: Scoped, w: Watched, start: datetime, end: datetime, limit: int) -> tuple[list[Tick], bool]:
+    """The newest ticks that results of start ≤ slot < end make; whether those are all."""
     most = (limit + 1) * max(1, len(w.assigned)) * (w.monitor.retries + SPARE)
-    looks = await parts.store.of(who.workspace_id).read(lambda s: s.results.looks(monitor_id, start, end, most))
+    looks = await store.read(lambda s: s.results.looks(w.monitor.id, start, end, most))
     made = ticks(w.monitor, looks)
     if len(looks) == most and len(made) > 1:
         made.pop()  # some of it may be missing
-        return made[:limit], True
-    return made[:limit], len(made) > limit
+        return made, False
+    return made, True
 
 
 def tick_json(tick: Tick) -> dict[str, Any]:
