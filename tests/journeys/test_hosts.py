@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,9 +16,13 @@ from msgspec.structs import replace
 from builders import START, until
 from tocsin.agent import wire
 from tocsin.agent.api import Door
+from tocsin.core.condition import OnHeartbeat
 from tocsin.core.host import Host
-from tocsin.core.host_rule import HostFinding, finding_key, subject_of
+from tocsin.core.host_rule import HostFinding, OnSample, finding_key, subject_of
 from tocsin.core.host_silence import subject_of_silence
+from tocsin.core.maintenance import Window
+from tocsin.core.rule import AlertRule
+from tocsin.core.scope import Scope
 from world import Web, World
 
 
@@ -178,6 +183,19 @@ async def test_an_end_that_the_agent_told_while_we_were_away_is_not_told_again(s
     assert [event for event, _ in await scene.settle()] == ["incident.opened"]
 
 
+async def test_a_lost_receipt_lets_both_tell_and_only_the_agent_tells_the_end(scene: Scene) -> None:
+    await scene.find(scene.turn(1))
+    assert [event for event, _ in await scene.settle()] == ["incident.opened"]
+    await scene.find(scene.turn(1, told_at=scene.world.clock.now(), told=(scene.channel,)))
+    subject = subject_of("h", "builtin:system.disk", "disk.used_percent{mount=/}")
+    incident = scene.incident(subject)
+    timeline = await scene.world.store.of("ws").read(lambda s: s.incidents.timeline(incident.id))
+    assert timeline[-1].text.startswith("Told by the agent itself")
+    await scene.find(scene.turn(2))
+    assert not scene.incident(subject).open
+    assert [event for event, _ in await scene.settle()] == ["incident.opened"]
+
+
 async def test_a_restart_tells_nothing_again(scene: Scene) -> None:
     await scene.find(scene.turn(1))
     await scene.settle()
@@ -239,3 +257,73 @@ async def test_a_silence_says_whether_the_host_answers_from_outside(scene: Scene
     await until(lambda: now.outside_words, clock=scene.world.clock)
     await scene.world.go(80)
     assert "reachable from outside: no (tcp:127.0.0.1:1: " in scene.incident(SILENT).reason
+
+
+def a_rule(**more: Any) -> AlertRule:
+    known: dict[str, Any] = {
+        "id": "ru", "workspace_id": "ws", "name": "Mine", "scope": Scope(hosts=("h",)), "created_at": START,
+        "updated_at": START,
+    }  # fmt: skip
+    return AlertRule(**(known | more))
+
+
+async def keep(scene: Scene, rule: AlertRule) -> None:
+    await scene.world.store.of("ws").write(lambda s: s.alert_rules.add(rule))
+    await scene.world.corridor.telling_changed("ws")
+
+
+async def test_a_rule_sets_other_times_for_silence_and_other_channels(scene: Scene) -> None:
+    async with Web() as other:
+        await scene.world.tell(other, id="other", default=False)
+        await keep(scene, a_rule(condition=OnHeartbeat(warn_s=20, down_s=30), channels=("other",)))
+        await scene.beat()
+        await scene.world.go(32)
+        assert other.events == ["incident.opened", "incident.escalated"]
+        await scene.beat()
+        assert await scene.settle() == []
+        assert other.events[-1] == "incident.resolved"
+
+
+async def test_the_incident_of_a_rule_that_is_gone_is_closed(scene: Scene) -> None:
+    await keep(scene, a_rule(condition=OnSample(metric="disk.used_percent", above=90)))
+    await scene.find(scene.turn(1, rule="ru"))
+    incident = scene.incident(subject_of("h", "ru", "disk.used_percent{mount=/}"))
+    assert (incident.rule_id, incident.rule) == ("ru", "Disk is nearly full")
+    await scene.settle()
+    await scene.world.store.of("ws").write(lambda s: s.alert_rules.delete("ru"))
+    await scene.world.corridor.telling_changed("ws")
+    heard = await scene.settle()
+    assert [event for event, _ in heard] == ["incident.opened", "incident.resolved"]
+    assert "its rule was changed or deleted" in heard[1][1]
+
+
+async def test_a_window_about_the_host_holds_openings_back(scene: Scene) -> None:
+    window = Window(
+        id="w", workspace_id="ws", name="Patches", scope=Scope(hosts=("h",)), starts_at=scene.world.clock.now(),
+        duration_s=60, created_at=START, updated_at=START,
+    )  # fmt: skip
+    await scene.world.store.of("ws").write(lambda s: s.maintenance_windows.add(window))
+    await scene.world.corridor.telling_changed("ws")
+    await scene.find(scene.turn(1))
+    assert await scene.settle() == []
+    await scene.beat()
+    await scene.world.go(60)
+    assert [event for event, _ in await scene.settle()] == ["incident.opened"]
+
+
+async def test_samples_are_gathered_after_an_hour(scene: Scene) -> None:
+    names, at = ["disk.used_percent{mount=/}"], scene.world.clock.now()
+    batches = [
+        wire.Batch(seq=n + 1, at=at + timedelta(seconds=60 * (n - 120)), collector="s", values=[(0, 50 + n / 10)])
+        for n in range(120)
+    ]
+    message = wire.Samples(incarnation="one", series=names, batches=batches)
+    taken = await scene.door.samples("h", msgspec.json.encode(message))
+    assert taken.acked == 120
+    housekeeping = scene.world.corridor.housekeeping
+    assert await housekeeping.move_samples() == 0
+    scene.world.clock.jump(3700)
+    moving = asyncio.create_task(housekeeping.move_samples())
+    await until(moving.done, clock=scene.world.clock)
+    assert await moving == 120
+    assert await scene.world.store.everything().read(lambda s: s.samples.waits_since(("ws", "h"))) is None

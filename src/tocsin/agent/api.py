@@ -63,6 +63,7 @@ class Door:
     async def enrol(self, by: EnrolmentKey | Host, body: bytes) -> wire.Enrolled:
         """Let an agent in, by an enrolment key or by the key of its host: as the host that it was, or as a new one."""
         given, now = heard.enrol_of(body), self._clock.now()
+        await self._must_not_live(by, given)
         token = KEY_PREFIX + secrets.token_urlsafe(32)
         name = f"agent {given.name}"[:200]
         work = _enrolling(by, given, token, now)
@@ -75,6 +76,22 @@ class Door:
             server_uuid=host.id, workspace_id=host.workspace_id, key=token, urls=list(self._urls()), public_key=public,
             config=config,
         )  # fmt: skip
+
+    async def _must_not_live(self, by: EnrolmentKey | Host, given: wire.Enrol) -> None:
+        """Denied when the host that is to be enrolled as lives already, with another data folder: that would put its agent
+        out, and whoever has an enrolment key could do it."""
+        wanted = by.host_id or given.server_uuid if isinstance(by, EnrolmentKey) else None
+        known = self._hosts.find(wanted)
+        if known is None or known.host.workspace_id != by.workspace_id or known.host.incarnation == given.incarnation:
+            return
+        if known.heard is None or known.heard_at is None or self._clock.monotonic() - known.heard > GAP_S:
+            return
+        telemetry.agents_denied.labels("lives").inc()
+        await self._warn(known.host)
+        raise Denied(
+            f"host {known.host.name} is heard from another data folder: let this agent enrol as a host of its own (without "
+            "server_uuid), or end the other one first"
+        )
 
     # Heartbeats -----------------------------------------------------------------------------------------------------
     async def heartbeat(self, host_id: str, body: bytes) -> wire.Beat:

@@ -48,9 +48,10 @@ class HostIncidents:
         host = now_of.host
         subject = subject_of(host.id, turn.rule, turn.what)
         latest = self._latest(host, subject)
-        if latest is not None and latest.turn[0] == incarnation and turn.number <= latest.turn[1]:
-            return
         telling = self._watchlist.telling(host.workspace_id)
+        if latest is not None and latest.turn[0] == incarnation and turn.number <= latest.turn[1]:
+            self._told_too(draft, latest, turn, telling, now)
+            return
         rule = next((rule for rule in telling.rules if rule.id == turn.rule), None)
         terms = replace(self._terms(host, subject, rule, telling, now), turn=(incarnation, turn.number))
         if rule is None and turn.channels is not None and any(telling.hearer(id) for id in turn.channels):
@@ -62,6 +63,17 @@ class HostIncidents:
             return
         step = _filed(step, turn, latest, (incarnation, turn.number), telling, at)
         self._judgement.take_step(draft, terms, About(name=_named(host, turn.what), rule=turn.rule_name), step, now)
+
+    def _told_too(
+        self, draft: Draft, latest: Incident, turn: HostFinding, telling: Telling, now: datetime
+    ) -> None:  # fmt: skip
+        """The agent had no receipt for the opening that is filed here, and told it as well: so it tells the end, too."""
+        if turn.told_at is None or turn.number != latest.turn[1] or not latest.open or latest.told_by == "agent":
+            return
+        entry = Entry(at=now, kind="notified", text=_told_words(turn, telling), data={"channels": list(turn.told)})
+        step = Step(incident=replace(latest, told_by="agent"), entries=(entry,), changed=True)
+        terms, what = self._judgement.terms_for(latest, now)
+        self._judgement.take_step(draft, terms, what, step, now)
 
     # What time alone changes ----------------------------------------------------------------------------------------
     def due(self, tick: float, now: datetime) -> list[tuple[str, str]]:
@@ -185,6 +197,11 @@ def _found(turn: HostFinding) -> Finding:
     )  # fmt: skip
 
 
+def _told_words(turn: HostFinding, telling: Telling) -> str:
+    names = tuple(hearer.name for id in turn.told if (hearer := telling.hearer(id)) is not None) or turn.told
+    return f"Told by the agent itself, to {listed(names)}" if names else "Told by the agent itself"
+
+
 def _moment(turn: HostFinding, latest: Incident | None, offset_s: float, now: datetime) -> datetime:
     """When a turn was, by our clock: never before what was filed of its subject, never ahead of us."""
     at = min(turn.at + timedelta(seconds=offset_s), now)
@@ -205,9 +222,8 @@ def _filed(
     by_agent = turn.told_at is not None or (not opening and latest is not None and latest.told_by == "agent")
     entries, transitions = step.entries, step.transitions
     if by_agent:
-        names = tuple(hearer.name for id in turn.told if (hearer := telling.hearer(id)) is not None) or turn.told
-        told = f"Told by the agent itself, to {listed(names)}" if names else "Told by the agent itself"
-        entries = (*entries, Entry(at=at, kind="notified", text=told, data={"channels": list(turn.told)}))
+        told = Entry(at=at, kind="notified", text=_told_words(turn, telling), data={"channels": list(turn.told)})
+        entries = (*entries, told)
         transitions = ()
         if opening:
             incident = replace(

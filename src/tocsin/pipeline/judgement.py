@@ -363,4 +363,7 @@ def without_body(result: CheckResult) -> CheckResult:
 def live_data(step: Step) -> dict[str, Any]:
     """What a live event says of an incident."""
     i = step.incident
-    return {} if i is None else {"incident": i.id, "severity": i.severity, "verdict": i.verdict, "reason": i.reason}
+    if i is None:
+        return {}
+    data = {"incident": i.id, "severity": i.severity, "verdict": i.verdict, "reason": i.reason}
+    return data if i.host_id is None else data | {"host_id": i.host_id}

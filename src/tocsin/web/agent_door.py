@@ -14,7 +14,7 @@ from tocsin.agent import heard, wire
 from tocsin.agent.api import encoded
 from tocsin.core.access import Principal
 from tocsin.core.host import ENROLMENT_PREFIX, KEY_PREFIX, EnrolmentKey, Host
-from tocsin.errors import Denied
+from tocsin.errors import Denied, NotPrimary
 from tocsin.web import tokens
 from tocsin.web.call import Call, Reply, Route
 
@@ -94,7 +94,12 @@ def _led(run: Callable[[Call], Awaitable[msgspec.Struct]]) -> Callable[[Call], A
     async def answer(call: Call) -> Reply:
         if (elsewhere := _elsewhere(call.parts)) is not None:
             return Reply(status=409, content=encoded(elsewhere))
-        return Reply(content=encoded(await run(call)))
+        try:
+            return Reply(content=encoded(await run(call)))
+        except NotPrimary as error:
+            parts = call.parts
+            elsewhere = wire.Elsewhere(primary=error.primary, urls=list(parts.urls), epoch=parts.epoch)
+            return Reply(status=409, content=encoded(elsewhere))
 
     return answer
 

@@ -122,6 +122,39 @@ async def test_of_two_agents_with_one_identity_the_newer_is_quarantined(alice: A
     assert (await agent.beat()).status == 403
 
 
+async def test_nobody_enrols_as_a_host_that_lives(alice: Alice, agent: Agent) -> None:
+    await agent.beat()
+    key = (await alice.api.post("/api/v1/enrollment-keys", {"name": "k"})).data["key"]
+    thief = Agent(alice.house.app, key, incarnation="two")
+    answer = await thief.enrol(server_uuid=agent.id)
+    assert answer.status == 403
+    assert "is heard from another data folder" in answer.text
+    assert (await agent.beat()).status == 200
+    same = Agent(alice.house.app, key)
+    assert (await same.enrol(server_uuid=agent.id)).status == 200
+    assert same.id == agent.id
+
+
+async def test_who_brings_more_than_can_be_written_is_asked_to_come_again(alice: Alice, agent: Agent) -> None:
+    door = alice.house.parts.agents
+    door._waiting = 200
+    answer = await agent.samples({CPU: 1.0})
+    assert (answer.status, answer.headers["retry-after"]) == (429, "10")
+    door._waiting = 0
+    assert (await agent.samples({CPU: 1.0})).status == 200
+
+
+async def test_open_pages_hear_of_hosts(alice: Alice, agent: Agent) -> None:
+    live = alice.house.parts.corridor.live.subscribe(alice.workspace_id)
+    await agent.beat()
+    await agent.samples({CPU: 1.0})
+    heard = [await anext(live), await anext(live)]
+    assert [(event["type"], event["data"]["host_id"]) for event in heard] == [
+        ("host.changed", agent.id), ("host.sample", agent.id),
+    ]  # fmt: skip
+    live.close()
+
+
 async def test_what_is_set_is_signed_and_comes_once(alice: Alice, agent: Agent) -> None:
     enrolled = msgspec.json.decode(agent.sent[0].body, type=wire.Enrolled)
     key = Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(enrolled.public_key + "=="))
