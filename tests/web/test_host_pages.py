@@ -259,3 +259,71 @@ async def test_a_viewer_sees_no_forms(alice: Alice) -> None:
     for path in ("/hosts/new", f"/hosts/{agent.id}/edit"):
         assert (await viewer.get(path)).status == 403
     assert (await post(viewer, f"/hosts/{agent.id}/revoke")).status == 403
+
+
+async def test_rules_about_hosts_are_made_by_the_form(alice: Alice, browser: Caller) -> None:
+    agent = await a_host(alice)
+    form = await browser.get(f"/alert-rules/new?type=sample&host={agent.id}")
+    assert f'name="hosts" value="{agent.id}" checked' in form.text
+    sample = {
+        "type": "sample", "metric": "disk.used_percent", "labels": "mount=/var*, device=vd*", "above": "80", "clear": "75",
+        "scope_mode": "named", "hosts": [agent.id], "severity": "critical", "direct": "1", "enabled": "1", "for_s": "60",
+    }  # fmt: skip
+    words = await post(browser, "/alert-rules/new/words", **sample)
+    assert "When disk.used_percent of mount /var*, device vd* is above 80, until it is 75 again for 60 s" in words.text
+    assert "on edge-lb-2" in words.text
+    assert "The agent tells it by itself" in words.text
+    assert (await post(browser, "/alert-rules/new", **sample)).status == 303
+    service = {
+        "type": "service",
+        "kind": "unit",
+        "name_like": "nginx*",
+        "scope_mode": "tags",
+        "tags": "prod",
+        "enabled": "1",
+    }
+    assert (await post(browser, "/alert-rules/new", **service)).status == 303
+    silence = {"type": "heartbeat", "warn_s": "90", "down_s": "180", "scope_mode": "everything", "enabled": "1"}
+    assert (await post(browser, "/alert-rules/new", **silence)).status == 303
+    rules = {r["condition"]["type"]: r for r in (await alice.api.get("/api/v1/alert-rules")).data["items"]}
+    assert rules["sample"]["condition"]["labels"] == {"mount": "/var*", "device": "vd*"}
+    assert (rules["sample"]["direct"], rules["sample"]["scope"]["hosts"]) == (True, [agent.id])
+    assert (rules["service"]["condition"]["name"], rules["heartbeat"]["condition"]["down_s"]) == ("nginx*", 180)
+    listed = await browser.get("/alert-rules")
+    assert "on hosts tagged prod" in listed.text
+    assert "A unit called nginx* is not as it should be" in listed.text
+    again = await browser.get(f"/alert-rules/{rules['sample']['id']}")
+    assert 'value="mount=/var*, device=vd*"' in again.text
+    assert "the agent, at once" in (await browser.get(f"/hosts/{agent.id}?tab=alerts")).text
+    wrong = await post(browser, "/alert-rules/new", **(sample | {"metric": "", "above": "x"}))
+    assert wrong.status == 422
+    assert "a number" in wrong.text
+
+
+async def test_an_incident_of_a_host_says_what_its_agent_found(alice: Alice, browser: Caller) -> None:
+    agent = await a_host(alice)
+    what = "disk.used_percent{mount=/srv}"
+    await find(agent, turn(what=what, told_at=datetime.now(UTC) - timedelta(minutes=30), told=["gone"]))
+    incidents = (await alice.api.get(f"/api/v1/incidents?host={agent.id}")).data["items"]
+    one, other = [await browser.get(f"/incidents/{i['id']}") for i in sorted(incidents, key=_is_var)]
+    assert f'href="/hosts/{agent.id}"' in one.text
+    assert "The agent told it by itself." in one.text
+    assert "The agent told it by itself." not in other.text
+    assert "94 %" in other.text
+    assert "A disk is nearly full" in other.text
+    overview = await browser.get("/")
+    assert "One host needs a look." in overview.text
+
+
+def _is_var(incident: dict[str, Any]) -> bool:
+    return "/var" in incident["title"]
+
+
+async def test_a_channel_hears_of_what_is_severe_only(alice: Alice, browser: Caller) -> None:
+    fields = {"type": "webhook", "name": "SMS", "config.url": "http://127.0.0.1:9/", "enabled": "1", "least": "down"}
+    assert (await post(browser, "/channels/new", **fields)).status == 303
+    channel = (await alice.api.get("/api/v1/channels")).data["items"][0]
+    assert channel["least"] == "down"
+    assert 'value="down" selected' in (await browser.get(f"/channels/{channel['id']}")).text
+    await post(browser, f"/channels/{channel['id']}", **(fields | {"least": ""}))
+    assert (await alice.api.get("/api/v1/channels")).data["items"][0]["least"] is None

@@ -77,6 +77,7 @@ def _do(frame: view.Frame) -> list[Found]:
         Found("/", "Go to overview", key="G O"),
         Found("/incidents", "Go to incidents", key="G I"),
         Found("/hosts", "Go to hosts", key="G H"),
+        Found("/reports", "Go to reports", key="G U"),
         Found("/locations", "Go to locations", key="G W"),
         Found("/on-call", "Go to on call", key="G D"),
         Found("/alert-rules", "Go to alert rules", key="G R"),

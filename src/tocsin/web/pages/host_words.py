@@ -102,6 +102,11 @@ def value(name: str, amount: float | None) -> Markup:
     return Markup("{}").format(number(amount))
 
 
+def plain(name: str, amount: float | None) -> str:
+    """A value of a series as text."""
+    return value(name, amount).striptags()
+
+
 def number(amount: float) -> str:
     """At most four digits: "94", "0.4", "12,400"."""
     size = abs(amount)

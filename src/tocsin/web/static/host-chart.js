@@ -127,7 +127,7 @@ function draw(chart) {
   say(el, data);
   const percent = name.split("{")[0].endsWith("_percent"), axis = { stroke: ink3, font: "12px system-ui" };
   chart.plot = new uPlot({
-    width: el.clientWidth, height: 120, padding: [8, 12, 0, 0], series, bands, legend: { show: false }, plugins: [tip(data)],
+    width: el.clientWidth, height: 120, padding: [8, 22, 0, 0], series, bands, legend: { show: false }, plugins: [tip(data)],
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
     scales: { y: { range: (u, lo, hi) => [0, percent ? Math.max(100, hi ?? 0) : Math.max(hi == null ? 1 : hi * 1.15, top || 0.001)] } },
     axes: [
