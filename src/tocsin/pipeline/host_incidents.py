@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
+from tocsin import telemetry
 from tocsin.clock import new_id
 from tocsin.core.advance import advance, judge_again_at
 from tocsin.core.alert import About
@@ -24,6 +25,8 @@ from tocsin.pipeline.hosts import HostNow, Hosts
 from tocsin.pipeline.judgement import Judgement
 from tocsin.pipeline.telling import Telling
 from tocsin.pipeline.watchlist import Watchlist
+
+log = telemetry.logger("tocsin.host_incidents")
 
 FRESH = timedelta(seconds=60)
 """A turn that is not older is of now; an older one keeps its time."""
@@ -78,11 +81,16 @@ class HostIncidents:
     # What time alone changes ----------------------------------------------------------------------------------------
     def due(self, tick: float, now: datetime) -> list[tuple[str, str]]:
         """The (workspace, subject) of incidents that a look would change now."""
-        found = [
-            (host.host.workspace_id, subject_of_silence(host.host.id))
-            for host in self._hosts
-            if (step := self._silent(host, tick, now)) is not None and step[1].changed
-        ]
+        found: list[tuple[str, str]] = []
+        for host in self._hosts:
+            try:
+                step = self._silent(host, tick, now)
+            except Exception:  # one host's fault must not keep the others from being watched
+                telemetry.faults.labels("host_incidents").inc()
+                log.exception("host_incidents.fault", host=host.host.id)
+                continue
+            if step is not None and step[1].changed:
+                found.append((host.host.workspace_id, subject_of_silence(host.host.id)))
         found += [
             (workspace_id, subject)
             for (workspace_id, subject), incident in self._watchlist.incidents.items()
