@@ -139,6 +139,15 @@ async def test_a_silent_host_shows_its_figures_as_of_the_past(alice: Alice, brow
     assert "backup-1" in (await browser.get("/hosts?state=silent")).text
 
 
+async def test_after_a_restart_the_figures_are_those_of_when_it_was_heard(alice: Alice, browser: Caller) -> None:
+    agent = await a_host(alice)
+    now = alice.house.parts.corridor.hosts.get(alice.workspace_id, agent.id)
+    now.latest = {}
+    assert "94 %" in (await browser.get("/hosts")).text
+    assert now.latest["disk.used_percent{mount=/var}"][1] == 94
+    assert "Disk /var 94 % full" in (await browser.get(f"/hosts/{agent.id}")).text
+
+
 async def test_a_host_is_added_with_a_command_and_appears(alice: Alice, browser: Caller) -> None:
     assert "Make a key and the command" in (await browser.get("/hosts/new")).text
     wrong = await post(browser, "/hosts/new", name="")

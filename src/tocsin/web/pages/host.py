@@ -74,6 +74,7 @@ async def show(call: Call) -> Reply:
     """The page."""
     wanted: Wanted = call.query or Wanted()
     now = call.parts.corridor.hosts.get(call.who.workspace_id, call.path["id"])
+    await call.parts.corridor.hosts.recall([now])
     known = await call.parts.store.of(call.who.workspace_id).read(_reader(now, wanted.tab, call.now))
     line = hosts.line_of(call, now, hosts.open_by_host(call).get(now.host.id, ()), known.things)
     tabs = _tabs(line, known)

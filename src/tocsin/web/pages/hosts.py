@@ -181,6 +181,7 @@ def _look(now: HostNow, state: str, opened: Sequence[Incident]) -> tuple[str, st
 async def lines_of(call: Call) -> list[Line]:
     """Every host of the workspace, by name."""
     opened = open_by_host(call)
+    await call.parts.corridor.hosts.recall(call.parts.corridor.hosts.of(call.who.workspace_id))
     things = await call.parts.store.of(call.who.workspace_id).read(lambda s: s.host_states.all())
     return [
         line_of(call, now, opened.get(now.host.id, ()), things.get(now.host.id, ()))
