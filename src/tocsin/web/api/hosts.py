@@ -225,10 +225,14 @@ async def _enrolment(call: Call) -> Reply:
     return Reply(data=enrolment_json(key) | {"key": secret}, status=201)
 
 
+async def end_enrolment(parts: Parts, who: Principal, id: str) -> None:
+    """Let nobody enrol with it any more."""
+    await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.enrolment_keys.delete(id))
+    parts.memory.known.forget()
+
+
 async def _end_enrolment(call: Call) -> Reply:
-    id = call.path["id"]
-    await call.parts.store.of(call.who.workspace_id, by=call.who.name).write(lambda s: s.enrolment_keys.delete(id))
-    call.parts.memory.known.forget()
+    await end_enrolment(call.parts, call.who, call.path["id"])
     return Reply(status=204)
 
 

@@ -99,7 +99,7 @@ def _charts_of(line: hosts.Line, group: Group, most: int) -> list[Chart]:
 
 def _metric_words(metric: str) -> str:
     """ "connections" of postgres.connections_percent: without its room, and without its unit."""
-    text = metric.partition(".")[2] or metric
+    text = (metric.partition(".")[2] or metric).replace("cpu", "CPU")
     for end in ("_bytes_per_s", "_per_s", "_percent", "_bytes", "_ms", "_s"):
         if text.endswith(end):
             return text.removesuffix(end).replace("_", " ").replace(".", " ") + (

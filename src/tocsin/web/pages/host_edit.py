@@ -31,14 +31,16 @@ class Done(Struct, frozen=True, kw_only=True):
 # Adding one ---------------------------------------------------------------------------------------------------------
 async def new(call: Call) -> Reply:
     """The form: a name is enough."""
-    return _new(call, {}, {})
+    return await _new(call, {}, {})
 
 
-def _new(call: Call, data: Mapping[str, Any], errors: Mapping[str, str]) -> Reply:
+async def _new(call: Call, data: Mapping[str, Any], errors: Mapping[str, str]) -> Reply:
     groups = sorted({now.host.group for now in call.parts.corridor.hosts.of(call.who.workspace_id)} - {""})
+    keys = await call.parts.store.of(call.who.workspace_id).read(lambda s: s.enrolment_keys.list())
     return view.page(
-        call, "host_new.html", section="hosts", status=422 if errors else 200, data=data, errors=errors, groups=groups
-    )
+        call, "host_new.html", section="hosts", status=422 if errors else 200, data=data, errors=errors, groups=groups,
+        keys=[key for key in reversed(keys) if key.host_id is None and not key.refusal(call.now)],
+    )  # fmt: skip
 
 
 async def create(call: Call) -> Reply:
@@ -51,8 +53,27 @@ async def create(call: Call) -> Reply:
     try:
         host, secret = await hosts.create(call.parts, call.who, data)
     except Invalid as error:
-        return _new(call, data, view.problems(error))
+        return await _new(call, data, view.problems(error))
     return _given(call, host.id, secret)
+
+
+async def many(call: Call) -> Reply:
+    """A key that any number of hosts enrol with, shown this once."""
+    name = view.first(call, "key_name")
+    tags, group = _words(view.first(call, "tags")), view.first(call, "group")
+    try:
+        key, secret = await hosts.enrolment(call.parts, call.who, {"name": name, "tags": tags, "group": group})
+    except Invalid as error:
+        wrong = {"key_name" if field == "name" else field: text for field, text in view.problems(error).items()}
+        return await _new(call, {"key_name": name}, wrong)
+    base = call.parts.urls[0].rstrip("/")
+    return view.page(call, "host_key.html", section="hosts", key=key, secret=secret, base=base)
+
+
+async def end_key(call: Call) -> Reply:
+    """Let nobody enrol with it any more."""
+    await hosts.end_enrolment(call.parts, call.who, call.path["id"])
+    return view.see_other("/hosts/new")
 
 
 def _given(call: Call, host_id: str, secret: str) -> Reply:
@@ -197,6 +218,8 @@ _ONE = "/hosts/{id}"
 ROUTES = [
     Route(method="GET", path="/hosts/new", run=new, summary="Add a host", **_WRITE),
     Route(method="POST", path="/hosts/new", run=create, summary="Make a host and its key", **_WRITE),
+    Route(method="POST", path="/hosts/keys", run=many, summary="A key for many hosts", **_ADMIN),
+    Route(method="POST", path="/hosts/keys/{id}/delete", run=end_key, summary="End a key for many hosts", **_ADMIN),
     Route(method="GET", path=_ONE + "/arrival", run=arrival, summary="Whether its agent is there", **_WRITE),
     Route(method="GET", path=_ONE + "/edit", run=edit, summary="Configure an agent", query=Done, loose=True, **_WRITE),
     Route(method="POST", path=_ONE + "/edit", run=change, summary="Change a host", **_WRITE),
