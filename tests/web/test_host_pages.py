@@ -339,15 +339,15 @@ async def test_a_channel_hears_of_what_is_severe_only(alice: Alice, browser: Cal
 
 
 async def test_one_key_lets_many_hosts_in_until_it_is_ended(alice: Alice, browser: Caller) -> None:
-    made = await post(browser, "/hosts/keys", key_name="a roll-out")
+    made = await post(browser, "/hosts/keys", key_name="blue ones")
     key = made.text.partition("TOCSIN_API_KEY=")[2].split()[0]
     for name in ("web-1", "web-2"):
         assert (await Agent(alice.house.app, key).enrol(name)).status == 200
     form = await browser.get("/hosts/new")
-    assert "a roll-out" in form.text
+    assert "blue ones" in form.text
     assert key not in form.text
     id = form.text.partition("/hosts/keys/")[2].partition("/")[0]
     assert (await post(browser, f"/hosts/keys/{id}/delete")).status == 303
     assert (await Agent(alice.house.app, key).enrol("web-3")).status == 401
-    assert "a roll-out" not in (await browser.get("/hosts/new")).text
+    assert "blue ones" not in (await browser.get("/hosts/new")).text
     assert (await post(browser, "/hosts/keys", key_name="")).status == 422
