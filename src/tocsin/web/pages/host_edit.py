@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 from msgspec import Struct
 
 from tocsin.agent.settled import DIRECT
-from tocsin.collectors import kind, names
+from tocsin.collectors import REGISTRY, kind, names
 from tocsin.errors import Conflict, Invalid
 from tocsin.pipeline.hosts import HostNow
 from tocsin.web.api import host_config, hosts
@@ -127,7 +128,8 @@ def _kinds() -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for name in names():
         try:
-            found.append((name, kind(name).says))
+            if getattr(import_module(REGISTRY[name]), "LOCAL_ONLY", ()) is not True:
+                found.append((name, kind(name).says))
         except ImportError:  # a library of its own that only agents need
             found.append((name, ""))
     return found

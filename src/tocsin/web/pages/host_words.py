@@ -43,12 +43,12 @@ def _group(slug: str, title: str, thing: str, kinds: str, prefixes: str) -> Grou
 GROUPS = (
     _group("systemd", "systemd", "unit", "unit", "unit systemd"),
     _group("processes", "Processes", "process", "process", "process"),
-    _group("postgres", "PostgreSQL", "database", "database replication slot postgres", "postgres"),
-    _group("docker", "Docker", "container", "container image docker", "container docker"),
-    _group("minio", "MinIO", "node", "node drive bucket minio", "minio"),
-    _group("tailscale", "Tailscale", "peer", "peer tailscale", "tailscale peer"),
-    _group("cameras", "Cameras", "camera", "camera gateway recorder channel hikvision", "hikvision camera"),
-    _group("checks", "Checks", "check", "check http nagios plugin", "http nagios check plugin"),
+    _group("postgres", "PostgreSQL", "database", "database replication replica slot", "postgres"),
+    _group("docker", "Docker", "container", "container engine", "container docker"),
+    _group("minio", "MinIO", "server", "object_storage", "minio"),
+    _group("tailscale", "Tailscale", "peer", "peer exit_node tailscale", "tailscale peer"),
+    _group("cameras", "Cameras", "camera", "camera recorder disk", "hikvision camera"),
+    _group("checks", "Checks", "check", "check plugin", "check plugin"),
     _group("custom", "Custom", "thing", "scrape", "custom pushed"),
 )
 CUSTOM = GROUPS[-1]
