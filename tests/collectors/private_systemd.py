@@ -103,8 +103,9 @@ def private_systemd(folder: Path, units: dict[str, str], *, fresh: bool = False)
     cgroup = cgroups / f"tocsin-test-{os.getpid()}-{time.monotonic_ns()}"
     cgroup.mkdir()
     inside = Path(__file__).with_name("inside.sh")
-    fresh = "--mount --pid --fork --kill-child --cgroup --ipc --uts" + ("" if fresh else " --net")
-    command = f'echo $$ >"{cgroup}/cgroup.procs" && exec {unshare} {fresh} sh "{inside}" "{folder}" {"fresh" if fresh else ""}'
+    spaces = "--mount --pid --fork --kill-child --cgroup --ipc --uts" + ("" if fresh else " --net")
+    words = f'sh "{inside}" "{folder}"' + (" fresh" if fresh else "")
+    command = f'echo $$ >"{cgroup}/cgroup.procs" && exec setpriv --pdeathsig KILL {unshare} {spaces} {words}'
     with (folder / "log").open("wb") as log:
         child = subprocess.Popen(["sh", "-c", command], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:

@@ -190,6 +190,15 @@ async def test_a_file_system_that_the_kernel_gave_up_is_told(tree: Tree) -> None
     assert ("mount", "mount//data") in troubles("system", seen)
 
 
+async def test_one_that_became_read_only_is_told_also_in_a_sandbox(tree: Tree) -> None:
+    looking = source("system", clock=QuickClock(), root=str(tree.root), metrics=["disk"])
+    states: list[bool | None] = []
+    for supers in ("rw", "ro", "rw"):
+        tree.write(proc__1__mountinfo=mount("/", "ext4", "/dev/sda1", options="ro", supers=supers))
+        states += [s.ok for s in (await looking.collect()).services]
+    assert states == [True, False, True]
+
+
 HANGS = """
 import asyncio, ctypes, json, os, sys, time
 sys.path[:0] = {path!r}

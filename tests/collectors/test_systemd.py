@@ -119,6 +119,18 @@ async def test_a_unit_that_ends_is_heard_of_at_once(systemd: PrivateSystemd) -> 
     await systemd.stop("app-2.service")
 
 
+async def test_a_look_asks_for_no_further_look(systemd: PrivateSystemd) -> None:
+    """Asking for units that are not loaded loads them for a moment, which systemd tells everybody about."""
+    await systemd.start("once.service")
+    async with Looking(systemd, "once", "gone", "fails") as looking:
+        await looking.until(lambda s: s["once.service"].ok and s["fails.service"].state != "activating")
+        await asyncio.sleep(1)
+        looking.woken.clear()
+        await looking.source.collect()
+        await asyncio.sleep(1)
+        assert not looking.woken.is_set()
+
+
 async def test_without_names_every_unit_that_fails_is_shown_until_it_is_well(systemd: PrivateSystemd) -> None:
     await systemd.tell("ResetFailed", "")
     async with Looking(systemd) as looking:

@@ -30,7 +30,7 @@ from tocsin.core.plain import loads
 from tocsin.errors import DeliveryFailed, Invalid, NotFound, SettingsError
 from tocsin.net.http import HttpReply
 from tocsin.notifiers import _post, email
-from tocsin.store import cursor, images, sealing, snapshot
+from tocsin.store import cursor, images, parting, sealing, snapshot
 from tocsin.store.batch import Batch
 from tocsin.store.control import Position
 from tocsin.store.keeping import Keepable
@@ -387,6 +387,9 @@ def _entry(data: bytes) -> None:
         assert all(len(row) == len(some.columns) for row in some.rows)
 
 
+_LOAD = parting.Load(adoption="attempt", number=1, tables=(_CHANNEL,), cursor=(3, "c"))
+
+
 def _snapshot(data: bytes) -> snapshot.Head:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "s"
@@ -497,6 +500,10 @@ PARSERS = (
     Parser(
         name="entries of the control log", files=("store/images.py",), read=_entry, allowed=(Invalid, SettingsError),
         examples=lambda: (images.encode([_CHANNEL]), images.encode([]), images.encode([_CHANNEL] * 9)),
+    ),
+    Parser(
+        name="loads of a server that joins", files=("store/parting.py",), read=parting.decode, allowed=(Invalid, SettingsError),
+        examples=lambda: (parting.encode(_LOAD), parting.encode(msgspec.structs.replace(_LOAD, tables=(_CHANNEL,) * 9, last=True))),
     ),
     Parser(name="snapshots", files=("store/snapshot.py",), read=_snapshot, allowed=(Invalid, SettingsError), examples=_snapshots, slow=True),
     Parser(name="sealed secrets", files=("store/sealing.py",), read=_sealed, allowed=(SettingsError,), examples=given(_CLOSED, sealing.Seal(KEY).close({}, "channels c2"))),

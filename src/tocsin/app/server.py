@@ -118,6 +118,8 @@ async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> t
     if several:
         reached = settings.reached_at(listening.getsockname()[1])
         cluster = await instance.take_part(settings, store, corridor, clock, reached, closing)
+        if cluster is None:
+            await begin_all(store, clock)
     await _run(corridor, cluster, closing)
     is_set_up = await _is_set_up(store)
     token = None if port.only_loopback(host) or is_set_up else secrets.token_urlsafe(18)

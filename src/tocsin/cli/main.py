@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("tocsin.cli.doctor", "look for what is wrong with this installation"),
     "bench": ("tocsin.cli.bench", "measure how fast this machine checks"),
     "settings": ("tocsin.cli.settings", "list every setting, its value and where it comes from"),
+    "join": ("tocsin.cli.join", "join another server with all this one has"),
     "reset-password": ("tocsin.cli.reset_password", "set a new password for somebody who cannot sign in"),
 }
 USAGE = 2

@@ -14,9 +14,11 @@ from tocsin import telemetry
 from tocsin.cluster import watch, wire
 from tocsin.cluster.peers import BOOT, EPOCH
 from tocsin.cluster.proof import Claims
+from tocsin.core.instance import Certificate
 from tocsin.core.limits import Attempts, TooMany
 from tocsin.errors import Conflict, Denied, Invalid, NotFound, NotPrimary, StoreUnavailable
 from tocsin.net.gate import CLIENT_CERTIFICATE
+from tocsin.net.mutual import read_shown
 
 if TYPE_CHECKING:
     from tocsin.cluster.instance import Cluster
@@ -26,8 +28,9 @@ log = telemetry.logger("tocsin.cluster")
 BODY_S = 30.0
 WRONG_PER_MINUTE = 30
 STRANGERS_PER_MINUTE = 60
-Who = Literal["anyone", "member", "sync", "report", "results"]
-"""Who may call a route: anyone; who shows a token that a member signed; who shows one that was given out for this."""
+Who = Literal["anyone", "member", "joining", "sync", "report", "results"]
+"""Who may call a route: anyone; who shows a token that a member signed, or that it signed for a server that joins; who shows
+one that was given out for this."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,6 +44,10 @@ class Ask:
     claims: Claims | None
     client: str
     certificate: bytes | None = None
+
+    def shown(self) -> Certificate | None:
+        """That certificate, read."""
+        return None if self.certificate is None else Certificate(**msgspec.structs.asdict(read_shown(self.certificate)))
 
     @property
     def who(self) -> str:
@@ -130,6 +137,8 @@ class Api:
                 self._strangers.count(client, now)
             return None
         try:
+            if route.who == "joining":
+                return self._cluster.registry.signed(headers, adopting=True)
             if route.who != "member":
                 return await self._cluster.registry.who(headers, route.who)
             claims = self._cluster.registry.signed(headers)

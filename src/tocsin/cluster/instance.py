@@ -94,6 +94,7 @@ class Cluster:
     sync_errors: int = 0
     lost_at: float | None = None
     leads_since: float | None = None
+    known_since: dict[str, float] = field(default_factory=dict[str, float])
     told: dict[str, Told] = field(default_factory=dict[str, Told])
     forced_by: str = ""
     _noted: tuple[Peer, ...] = ()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
-import msgspec
 from msgspec import Struct
 
 from tocsin.cluster import proof, wire
@@ -15,6 +15,9 @@ from tocsin.errors import Conflict, Denied, Invalid, NotFound, NotPrimary, PeerL
 from tocsin.net import Net
 from tocsin.net.kept import CertificateRefused
 from tocsin.secret import Secret
+
+T = TypeVar("T")
+Asking = Callable[[Line, str, Secret | None], Awaitable[T]]
 
 
 class NotTaken(SettingsError):
@@ -35,9 +38,22 @@ async def join(net: Net, url: str, shows: Shows, me: dict[str, Any]) -> tuple[Re
     side has shown that it knows the secret and shows its own certificate, or the one that is expected.
 
     Raises PeerLost when it cannot be asked now; NotTaken when it refuses."""
+
+    async def register(line: Line, nonce: str, secret: Secret | None) -> tuple[Registered, str]:
+        asked = proof.proved(Registration(**me, nonce=nonce, proof="0" * 64), secret)
+        return wire.read(Registered, (await line.ask("POST", "/sync/api/register", asked)).body), line.fingerprint
+
+    return await at_primary(net, url, shows, register)
+
+
+async def at_primary(net: Net, url: str, shows: Shows, ask: Asking[T]) -> T:
+    """What is answered where this instance, or the one that it names, leads. It is asked over a line to it, with its number
+    and the secret to prove with (None: the line was opened with a certificate).
+
+    Raises PeerLost when that cannot be now; NotTaken when it refuses."""
     for _ in range(3):
         try:
-            return await _join(net, url, shows, me)
+            return await _met(net, url, shows, ask)
         except NotPrimary as elsewhere:
             if not elsewhere.primary or elsewhere.primary == url:
                 raise PeerLost("there is no primary just now") from None
@@ -45,7 +61,7 @@ async def join(net: Net, url: str, shows: Shows, me: dict[str, Any]) -> tuple[Re
     raise PeerLost("every instance names another primary")
 
 
-async def _join(net: Net, url: str, shows: Shows, me: dict[str, Any]) -> tuple[Registered, str]:
+async def _met(net: Net, url: str, shows: Shows, ask: Asking[T]) -> T:
     first = await shown_at(net, url)
     if shows.expects and first != shows.expects:
         raise NotTaken(
@@ -62,10 +78,7 @@ async def _join(net: Net, url: str, shows: Shows, me: dict[str, Any]) -> tuple[R
                 f"TOCSIN_SYNC_SECRET: expected the secret of the instance at {url}, found "
                 + ("another one there (or somebody stands in between)" if welcome.proof else "that none is set there")
             )
-        asked = Registration(**me, nonce=welcome.nonce, proof=None if secret is None else "0" * 64)
-        if secret is not None:
-            asked = msgspec.structs.replace(asked, proof=proof.of_joiner(secret, asked))
-        return wire.read(Registered, (await line.ask("POST", "/sync/api/register", asked)).body), first
+        return await ask(line, welcome.nonce, secret)
     except CertificateRefused as refused:
         raise NotTaken(f"TOCSIN_SYNC_CLIENT_CERT: {refused}") from None
     except (Denied, Conflict, NotFound) as refused:

@@ -7,16 +7,17 @@ from __future__ import annotations
 import hashlib
 import hmac
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from tocsin.clock import new_id
-from tocsin.cluster.wire import TOKEN_S, Permission, Registration
+from tocsin.cluster.wire import TOKEN_S, Offer, Permission, Registration
 from tocsin.errors import Denied
 from tocsin.secret import Secret
 
+P = TypeVar("P", Registration, Offer)
 _ISSUER, _AUDIENCE, _LARGEST = "tocsin", "instance", 4096
 
 
@@ -42,10 +43,22 @@ def of_server(secret: Secret, theirs: str, ours: str, fingerprint: str) -> str:
     return _digest(secret, "server", theirs, ours, fingerprint)
 
 
-def of_joiner(secret: Secret, asked: Registration) -> str:
+def of_joiner(secret: Secret, asked: Registration | Offer) -> str:
     """Shows the cluster that who joins knows the secret; covers all that it says of itself."""
     bare = msgspec.json.encode(msgspec.structs.replace(asked, proof="0" * 64))
     return _digest(secret, "joiner", hashlib.sha256(bare).hexdigest())
+
+
+def key_of_loads(cluster_key: bytes, instance: str) -> bytes:
+    """What secrets are sealed with on their way from a server that joins."""
+    return hmac.digest(cluster_key, b"tocsin data of a server that joins " + instance.encode(), "sha256")
+
+
+def proved(asked: P, secret: Secret | None) -> P:
+    """The same with the proof that is made with this secret; None: with none, a certificate speaks for it."""
+    if secret is None:
+        return msgspec.structs.replace(asked, proof=None)
+    return msgspec.structs.replace(asked, proof=of_joiner(secret, asked))
 
 
 def same(left: str, right: str) -> bool:

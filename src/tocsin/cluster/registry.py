@@ -15,7 +15,7 @@ from tocsin.clock import Clock
 from tocsin.cluster import proof, wire
 from tocsin.cluster.carrier import Carrier
 from tocsin.cluster.proof import Accepts, Claims
-from tocsin.cluster.wire import Hello, Peer, Permission, Registered, Registration, Renewed, Welcome
+from tocsin.cluster.wire import Hello, Offer, Peer, Permission, Registered, Registration, Renewed, Welcome
 from tocsin.core.instance import Certificate, Instance
 from tocsin.core.membership import Change, Member
 from tocsin.core.result import iso
@@ -63,15 +63,13 @@ class Registry:
         """Take an instance in, or give one that is in a new token. `shown`: the certificate that the connection was opened
         with. Denied for a wrong or repeated proof, or without any, Conflict for a name or location that another one has,
         NotPrimary elsewhere."""
-        self._must_be_proved(asked, client, shown)
+        self.must_be_proved(asked, client, shown)
         certificate = shown if asked.proof is None else None
         if not self._carrier.standing.leads:
             raise NotPrimary(primary=self._carrier.primary_url())
-        if asked.instanceId == self._me.id:
-            words = "expected another instance, found one with this one's identity: its data folder is a copy"
-            self._refuse("clone", asked, client, words)
+        self.must_be_another(asked, client)
         now = self._clock.now()
-        self._must_be_its_certificate(asked, client, certificate)
+        self.must_be_its_certificate(asked, client, certificate)
         instance = _instance_of(asked, certificate, now)
         token, claims = proof.token(self._key, asked.instanceId, MAY, now)
         until = datetime.fromtimestamp(claims.expires_at, UTC)
@@ -90,7 +88,14 @@ class Registry:
             primary=self._me.id, peers=peers, urls=tuple(peer.url for peer in peers if peer.url),
         )  # fmt: skip
 
-    def _must_be_proved(self, asked: Registration, client: str, shown: Certificate | None) -> None:
+    def must_be_another(self, asked: Registration | Offer, client: str) -> None:
+        """Denied for who has this instance's identity."""
+        if asked.instanceId == self._me.id:
+            words = "expected another instance, found one with this one's identity: its data folder is a copy"
+            self._refuse("clone", asked, client, words)
+
+    def must_be_proved(self, asked: Registration | Offer, client: str, shown: Certificate | None) -> None:
+        """Denied for who shows neither that it knows the shared secret, nor a certificate that is taken."""
         must_understand(asked.wire)
         if self._nonces.pop(asked.nonce, 0.0) <= self._clock.monotonic():
             words = "expected the number this instance gave out a minute ago at most, found another"
@@ -110,7 +115,7 @@ class Registry:
         also = ", or a proof made with TOCSIN_SYNC_SECRET" if self._accepts.secrets else ""
         return f"expected a certificate that TOCSIN_SYNC_CLIENT_CA here vouches for{also}, found none"
 
-    def _must_be_its_certificate(self, asked: Registration, client: str, shown: Certificate | None) -> None:
+    def must_be_its_certificate(self, asked: Registration | Offer, client: str, shown: Certificate | None) -> None:
         """A certificate speaks for the instance it first registered, and for new ones; not for another's identity."""
         before = next((one for one in self.known if one.id == asked.instanceId), None)
         if before is None or shown is None:
@@ -172,12 +177,15 @@ class Registry:
         )
 
     # Tokens ----------------------------------------------------------------------------------------------------------
-    def signed(self, headers: Mapping[str, str]) -> Claims:
-        """Who asks, by a token that a member of this cluster signed. Denied."""
+    def signed(self, headers: Mapping[str, str], *, adopting: bool = False) -> Claims:
+        """Who asks, by a token that a member of this cluster signed (`adopting`: for a server that joins). Denied."""
         given = headers.get("authorization", "")
         if not given.startswith("Bearer "):
             raise Denied("expected an instance's token as Authorization: Bearer …, found none", authenticated=False)
-        return proof.claims_of(self._key, given.removeprefix("Bearer ").strip(), self._clock.now())
+        claims = proof.claims_of(self._key, given.removeprefix("Bearer ").strip(), self._clock.now())
+        if ("adopt" in claims.permissions) != adopting:
+            raise Denied(f"this token is for {'other things' if adopting else 'the data of a server that joins'}")
+        return claims
 
     async def who(self, headers: Mapping[str, str], may: Permission) -> Claims:
         """Who asks, by a token that was given out, was not taken back, and lets its bearer do this. Denied."""
@@ -226,7 +234,15 @@ class Registry:
                 await self._carrier.change(Change(remove=member.id))
                 return
 
-    def _refuse(self, cause: str, asked: Registration, client: str, words: str) -> NoReturn:
+    def adopting_token(self, instance: str) -> str:
+        """A token for the data of a server that joins, and for nothing else."""
+        return proof.token(self._key, instance, ("adopt",), self._clock.now())[0]
+
+    def key_of_loads(self, instance: str) -> bytes:
+        """What secrets in that data are sealed with on their way; every instance gives the same."""
+        return proof.key_of_loads(self._key, instance)
+
+    def _refuse(self, cause: str, asked: Registration | Offer, client: str, words: str) -> NoReturn:
         telemetry.registrations.labels(cause).inc()
         log.warning("cluster.registration_refused", cause=cause, name=asked.instanceName, instance=asked.instanceId)
         self.refused(cause, f"{client} wanted to register as instance {asked.instanceName!r} and was refused: {words}")

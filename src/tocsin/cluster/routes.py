@@ -9,19 +9,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tocsin import __version__
-from tocsin.cluster import copies, disk, moved, results, wire
+from tocsin.cluster import adoption, copies, disk, moved, results, wire
 from tocsin.cluster.api import Ask, SyncRoute, number
 from tocsin.cluster.copies import Told
 from tocsin.cluster.registry import must_understand
 from tocsin.cluster.roster import listed
 from tocsin.cluster.wire import Answer, Heartbeat, Hello, Registration, Said
 from tocsin.cluster.work import Done
-from tocsin.core.instance import Certificate
 from tocsin.core.monitor import Monitor
 from tocsin.core.plain import clip
 from tocsin.core.result import iso
 from tocsin.errors import Conflict, Denied, NotFound, NotPrimary
-from tocsin.net.mutual import read_shown
 
 if TYPE_CHECKING:
     from tocsin.cluster.instance import Cluster
@@ -41,8 +39,7 @@ async def hello(cluster: Cluster, ask: Ask) -> Any:
 
 async def register(cluster: Cluster, ask: Ask) -> Any:
     """Take an instance in."""
-    shown = None if ask.certificate is None else Certificate(**msgspec.structs.asdict(read_shown(ask.certificate)))
-    return await cluster.registry.register(wire.read(Registration, ask.body), ask.client, shown)
+    return await cluster.registry.register(wire.read(Registration, ask.body), ask.client, ask.shown())
 
 
 async def renew(cluster: Cluster, ask: Ask) -> Any:
@@ -198,6 +195,8 @@ ROUTES: tuple[SyncRoute, ...] = (
     SyncRoute("GET", "/health", "anyone", health),
     SyncRoute("POST", "/sync/api/hello", "anyone", hello, most=4096),
     SyncRoute("POST", "/sync/api/register", "anyone", register, most=65_536),
+    SyncRoute("POST", "/sync/api/adoption", "anyone", adoption.offer, most=4 << 20),
+    SyncRoute("PUT", "/sync/api/adoption", "joining", adoption.take, most=wire.MOST_BODY),
     SyncRoute("POST", "/sync/api/token", "sync", renew, most=4096),
     SyncRoute("POST", "/sync/api/message", "member", message, most=wire.MOST_BODY),
     SyncRoute("POST", "/sync/api/snapshot", "member", snapshot, most=4096),

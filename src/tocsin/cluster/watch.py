@@ -64,6 +64,7 @@ def expect(cluster: Cluster) -> None:
     """As the new primary: of nobody is known yet how it is. Who is not heard for long is lost then."""
     others = cluster.corridor.watchlist.roster.others
     cluster.leads_since = cluster.clock.monotonic()
+    cluster.known_since.clear()
     others.clear()
     others.update({one.location: Health() for one in cluster.registry.known if one.id != cluster.me.id})
 
@@ -76,15 +77,17 @@ async def look(cluster: Cluster) -> None:
     if not cluster.carrier.standing.leads or cluster.leads_since is None:
         if not cluster.carrier.standing.leads:
             others.clear()
+            cluster.known_since.clear()
         return
-    now, found = cluster.clock.now(), cluster.registry.known
+    mono, now = cluster.clock.monotonic(), cluster.clock.now()
+    found = cluster.registry.known
     for gone in others.keys() - {one.location for one in found}:
         del others[gone]
     for one in found:
         if one.id == cluster.me.id:
             continue
         ago = _heard_ago(cluster, one)
-        silent_s = cluster.clock.monotonic() - cluster.leads_since if ago is None else ago
+        silent_s = mono - cluster.known_since.setdefault(one.id, mono) if ago is None else ago
         before = others.setdefault(one.location, Health())
         if silent_s <= SILENT_S:
             if ago is not None:

@@ -27,7 +27,7 @@ Short = Annotated[str, Meta(max_length=200)]
 Url = Annotated[str, Meta(max_length=500)]
 Hex = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 Ident = Annotated[str, Meta(pattern=r"^[0-9A-Za-z_-]{8,64}$")]
-Permission = Literal["sync", "report", "results"]
+Permission = Literal["sync", "report", "results", "adopt"]
 Status = Literal["healthy", "degraded", "failing"]
 
 
@@ -78,6 +78,41 @@ class Registration(Struct, frozen=True, kw_only=True):
     wire: int = WIRE
     nonce: Ident
     proof: Hex | None = None
+
+
+class Offer(Struct, frozen=True, kw_only=True):
+    """What a server that stands alone has, and would bring along if it joined. `adoption` names this attempt, `head` is the
+    version of its tables; `workspaces`: name by id; `people`: addresses, `same` those of whom the operator said that they
+    are the same people as in the cluster; `codes`: of its probes. `begin`: not only to look. `proof`: see Registration."""
+
+    instanceId: Ident
+    instanceName: Text
+    location: Text
+    adoption: Ident
+    head: Short
+    workspaces: dict[str, str]
+    people: tuple[Short, ...] = ()
+    same: tuple[Short, ...] = ()
+    codes: tuple[Short, ...] = ()
+    begin: bool = False
+    wire: int = WIRE
+    nonce: Ident
+    proof: Hex | None = None
+
+
+class Offered(Struct, frozen=True, kw_only=True):
+    """The answer: what stands in the way, what will be otherwise; when it was begun, a token for the loads, the key for the
+    secrets in them, the number of the next one, and where it begins. `urls`: where the instances are reached, the primary
+    first."""
+
+    conflicts: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+    token: str = ""
+    key: bytes = b""
+    next: int = 0
+    cursor: tuple[str | int, ...] = ()
+    done: bool = False
+    urls: tuple[str, ...] = ()
 
 
 class Peer(Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from tocsin.collectors import _proc
 from tocsin.collectors._kernel import Kernel
-from tocsin.core.sample import series
+from tocsin.collectors._labelled import labelled
 
 MOST_DEVICES = 64
 _NO_DISK = re.compile(r"(loop|ram|zram|sr|fd|nbd)\d+")
@@ -107,15 +107,15 @@ def disk_series(rates: Mapping[str, float]) -> dict[str, float]:
         rate = {what: value for what, value in grown.items() if value is not None}
         for what, metric in _SECTORS.items():
             if what in rate:
-                made[series(metric, device=name)] = rate[what] * _proc.SECTOR
+                made[labelled(metric, "device", name)] = rate[what] * _proc.SECTOR
         for what, metric in _COUNTS.items():
             if what in rate:
-                made[series(metric, device=name)] = rate[what]
+                made[labelled(metric, "device", name)] = rate[what]
         if "busy_ms" in rate:
-            made[series("disk_io.busy_percent", device=name)] = min(100.0, rate["busy_ms"] / 10)
+            made[labelled("disk_io.busy_percent", "device", name)] = min(100.0, rate["busy_ms"] / 10)
         if len(rate) == len(grown):
             count, took = rate["reads"] + rate["writes"], rate["read_ms"] + rate["write_ms"]
-            made[series("disk_io.wait_ms", device=name)] = took / count if count > 0 else 0.0
+            made[labelled("disk_io.wait_ms", "device", name)] = took / count if count > 0 else 0.0
     return made
 
 
@@ -150,7 +150,7 @@ def network_series(rates: Mapping[str, float]) -> dict[str, float]:
         name = "containers" if _OF_CONTAINERS.fullmatch(name) else name
         shown.add(name)
         if len(shown) <= MOST_DEVICES:
-            named = series(metrics[what], interface=name)
+            named = labelled(metrics[what], "interface", name)
             made[named] = made.get(named, 0.0) + rate
     return made
 

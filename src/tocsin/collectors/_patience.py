@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
@@ -52,7 +53,9 @@ class Patience:
                 with suppress(RuntimeError):  # the loop is gone
                     loop.call_soon_threadsafe(take, name, answer)
 
-        threading.Thread(target=work, daemon=True, name="patience").start()
+        _thread.start_new_thread(
+            work, ()
+        )  # Thread.start would wait for it to run; and none of these is waited for at the end
         answers: dict[str, Any] = {}
         for name, _ in calls:
             try:

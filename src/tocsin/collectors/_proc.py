@@ -13,6 +13,9 @@ from msgspec import Struct
 SECTOR = 512
 """Bytes of a sector in /proc/diskstats, whatever the disk has."""
 _ESCAPED = re.compile(r"\\([0-7]{3})")
+_MEMORY = re.compile(
+    r"^(MemTotal|MemFree|MemAvailable|Buffers|Cached|SReclaimable|SwapTotal|SwapFree): *(\d{1,18})( kB)?$", re.M
+)
 _DISK = ("reads", "", "read_sectors", "read_ms", "writes", "", "write_sectors", "write_ms", "", "busy_ms")
 
 
@@ -68,24 +71,24 @@ def cpu_times(stat: str) -> CpuTimes | None:
 
 
 def words(text: str) -> dict[str, float]:
-    """Lines of a name and a number, as in /proc/stat (btime, procs_running) and /proc/vmstat."""
+    """Lines of a name and a number, as in /proc/stat (btime, procs_running)."""
     found: dict[str, float] = {}
     for line in text.splitlines():
-        parts = line.split()
+        parts = line.split(None, 2)  # the line of interrupts has hundreds of numbers
         if len(parts) == 2 and (n := _numbers(parts[1:])):
             found[parts[0]] = n[0]
     return found
 
 
+def out_of_memory(vmstat: str) -> float | None:
+    """How many processes the kernel ended for want of memory, ever (/proc/vmstat, Linux 4.13 and newer)."""
+    m = re.search(r"^oom_kill (\d{1,15})$", vmstat, re.M)
+    return float(m[1]) if m else None
+
+
 def memory(meminfo: str) -> dict[str, float]:
-    """Bytes, by the names of /proc/meminfo (MemTotal, MemAvailable …)."""
-    found: dict[str, float] = {}
-    for line in meminfo.splitlines():
-        name, _, rest = line.partition(":")
-        value = rest.split()
-        if value and (n := _numbers(value[:1])):
-            found[name.strip()] = n[0] * (1024 if value[1:] == ["kB"] else 1)
-    return found
+    """Bytes, by the names of /proc/meminfo (MemTotal, MemAvailable …); those that are used here."""
+    return {m[1]: float(m[2]) * (1024 if m[3] else 1) for m in _MEMORY.finditer(meminfo)}
 
 
 def decimals(text: str, most: int = 3) -> list[float]:

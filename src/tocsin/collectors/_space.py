@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+from tocsin.collectors._labelled import labelled
 from tocsin.collectors._proc import Mount
-from tocsin.core.sample import Service, series
+from tocsin.core.sample import Service
 
 MOST_MOUNTS = 64
 NETWORK = frozenset(
@@ -42,7 +43,7 @@ def chosen(mounts: Sequence[Mount], nodev: frozenset[str], only: Sequence[str], 
 def _has_a_name(where: str) -> bool:
     """Whether a series can carry its path."""
     try:
-        return bool(series("disk.inodes_used_percent", mount=where)) and where.isprintable()
+        return bool(labelled("disk.inodes_used_percent", "mount", where)) and where.isprintable()
     except ValueError:
         return False
 
@@ -70,20 +71,21 @@ def values(where: str, seen: os.statvfs_result) -> dict[str, float]:
     used = (seen.f_blocks - seen.f_bfree) * seen.f_frsize
     made: dict[str, float] = {}
     if size > 0:
-        made[series("disk.used_percent", mount=where)] = 100 * used / (used + left) if used + left > 0 else 100.0
-        made[series("disk.used_bytes", mount=where)] = used
-        made[series("disk.available_bytes", mount=where)] = left
-        made[series("disk.total_bytes", mount=where)] = size
+        made[labelled("disk.used_percent", "mount", where)] = 100 * used / (used + left) if used + left > 0 else 100.0
+        made[labelled("disk.used_bytes", "mount", where)] = used
+        made[labelled("disk.available_bytes", "mount", where)] = left
+        made[labelled("disk.total_bytes", "mount", where)] = size
     if seen.f_files > 0 and seen.f_ffree <= seen.f_files:
         of_us = seen.f_files - seen.f_ffree + seen.f_favail
         share = 100 * (seen.f_files - seen.f_ffree) / of_us if of_us > 0 else 100.0
-        made[series("disk.inodes_used_percent", mount=where)] = share
-        made[series("disk.inodes_available", mount=where)] = seen.f_favail
+        made[labelled("disk.inodes_used_percent", "mount", where)] = share
+        made[labelled("disk.inodes_available", "mount", where)] = seen.f_favail
     return made
 
 
-def state(mount: Mount, answer: Any) -> Service:
-    """The mount as a service: whether it answers, and whether the kernel gave it up. `answer` None: it hangs."""
+def state(mount: Mount, answer: Any, was_written: bool = False) -> Service:
+    """The mount as a service: whether it answers, and whether the kernel gave it up. `answer` None: it hangs. `was_written`:
+    it could be written to at an earlier look (in a sandbox every mount looks as if it were meant for reading only)."""
     facts: dict[str, str | float | int | bool | None] = {"type": mount.fstype, "source": mount.source}
     if answer is None:
         words = "asking for its size hangs"
@@ -93,15 +95,19 @@ def state(mount: Mount, answer: Any) -> Service:
     if isinstance(answer, OSError):
         words = answer.strerror or "it cannot be read"
         return Service(kind="mount", name=mount.where, state="broken", ok=False, detail=words, facts=facts)
-    if "rw" in mount.options and "ro" in mount.super_options and mount.fstype in _GIVES_UP:
-        words = "mounted for writing, and set to read-only by the kernel"
+    meant_for_writing = "rw" in mount.options or was_written
+    if meant_for_writing and "ro" in mount.super_options and mount.fstype in _GIVES_UP:
+        words = "it was mounted for writing, and is read-only now"
         return Service(kind="mount", name=mount.where, state="read-only", ok=False, detail=words, facts=facts)
     plain = "read-only" if "ro" in mount.options else "mounted"
     return Service(kind="mount", name=mount.where, state=plain, ok=True, facts=facts)
 
 
-def all_values(mounts: Sequence[Mount], answers: Mapping[str, Any]) -> tuple[dict[str, float], list[Service]]:
-    """Series and services of those mounts, from what asking gave (a mount that is missing there hangs; None: no folder)."""
+def all_values(
+    mounts: Sequence[Mount], answers: Mapping[str, Any], written: set[str]
+) -> tuple[dict[str, float], list[Service]]:
+    """Series and services of those mounts, from what asking gave (a mount that is missing there hangs; None: no folder).
+    `written` keeps from look to look which could be written to."""
     made: dict[str, float] = {}
     services: list[Service] = []
     for mount in mounts:
@@ -109,7 +115,9 @@ def all_values(mounts: Sequence[Mount], answers: Mapping[str, Any]) -> tuple[dic
         answer = answers.get(mount.where)
         if known and answer is None:
             continue
-        services.append(state(mount, answer))
+        services.append(state(mount, answer, mount.where in written))
+        if "rw" in mount.super_options:
+            written.add(mount.where)
         if isinstance(answer, os.statvfs_result):
             made |= values(mount.where, answer)
     return made, services

@@ -90,6 +90,8 @@ class Source:
         self._facts_at = self._zombies_at = float("-inf")
         self._zombies: dict[str, float] = {}
         self._looked = False
+        self._written: set[str] = set()
+        self._mounted: tuple[str, list[_proc.Mount]] = ("", [])
 
     async def collect(self) -> Reading:
         """Look once; the first time twice, a second apart. OSError when /proc cannot be read."""
@@ -116,7 +118,7 @@ class Source:
         if self._has("cpu"):
             values |= self._cpu.percents(_proc.cpu_times(kernel.read("proc/stat")))
         if self._has("ram"):
-            values |= self._oom.of("memory.oom_kills", _proc.words(kernel.maybe("proc/vmstat")).get("oom_kill"))
+            values |= self._oom.of("memory.oom_kills", _proc.out_of_memory(kernel.maybe("proc/vmstat")))
         if self._has("disk"):
             counters |= _figures.disk_counters(_proc.disks(kernel.maybe("proc/diskstats")), kernel)
         if self._has("network"):
@@ -143,21 +145,27 @@ class Source:
             made |= _figures.processes(kernel) | self._zombies
         return made
 
+    def _mounts(self) -> list[_proc.Mount]:
+        """The file systems to look at, chosen anew when something was mounted."""
+        text = self._kernel.mountinfo()
+        if text != self._mounted[0]:
+            nodev = _proc.without_device(self._kernel.maybe("proc/filesystems"))
+            found = _space.chosen(_proc.mounts(text), nodev, self._options.mounts, self._options.skip_mounts)
+            self._mounted = text, found
+        return self._mounted[1]
+
     async def _slow(self) -> tuple[dict[str, float], list[Service], str]:
         """What may hang, asked in a thread: sizes of file systems and sensors. With what hangs, in words."""
         calls: list[Call] = []
         mounts: list[_proc.Mount] = []
         if self._has("disk"):
-            nodev = _proc.without_device(self._kernel.maybe("proc/filesystems"))
-            mounts = _space.chosen(
-                _proc.mounts(self._kernel.mountinfo()), nodev, self._options.mounts, self._options.skip_mounts
-            )
+            mounts = self._mounts()
             calls += [(m.where, _look(self._options.root, m.where)) for m in mounts]
         if self._has("temperature"):
             calls.append(("sensors", lambda: temperatures(self._kernel.root)))
         answers = await self._patience.ask(calls)
         warm: Any = answers.get("sensors")
-        values, services = _space.all_values(mounts, answers)
+        values, services = _space.all_values(mounts, answers, self._written)
         values |= warm if isinstance(warm, dict) else {}
         hang = [name for name, _ in calls if name not in answers]
         return values, services, f"asking hangs: {', '.join(hang)[:200]}" if hang else ""

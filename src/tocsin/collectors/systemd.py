@@ -27,9 +27,8 @@ _UNIT, _MANAGER = f"{_WHO}.Unit", f"{_WHO}.Manager"
 _SIGNALS = (
     f"type='signal',sender='{_WHO}',interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',arg0='{_UNIT}'",
     f"type='signal',sender='{_WHO}',interface='{_MANAGER}',member='JobRemoved'",
-    f"type='signal',sender='{_WHO}',interface='{_MANAGER}',member='UnitNew'",
-    f"type='signal',sender='{_WHO}',interface='{_MANAGER}',member='UnitRemoved'",
 )
+"""UnitNew and UnitRemoved are not asked for: looking at a unit that is not loaded makes both, so looks would never end."""
 UnitName = Annotated[
     str,
     Pattern(r"[A-Za-z0-9:_.\\@*?\[\]!-]{1,200}", "the name of a unit, such as nginx, backup.timer or app-*.service"),
@@ -194,10 +193,8 @@ class Source:
             changed: Any = body[1] if len(body) > 1 else {}
             state: object = changed.get("ActiveState")
             wanted = path in self._paths or (not self._options.services and state == "failed")
-        elif member == "JobRemoved":
-            wanted = len(body) > 3 and (body[2] in self._names or (not self._options.services and body[3] == "failed"))
         else:
-            wanted = len(body) > 1 and (body[0] in self._names or body[1] in self._paths)
+            wanted = len(body) > 3 and (body[2] in self._names or (not self._options.services and body[3] == "failed"))
         if wanted:
             self._soon()
 
@@ -206,7 +203,11 @@ class Source:
         if self._woken is None:
             loop = asyncio.get_running_loop()
             left = max(0.0, self._looked_at + QUIET_S - loop.time())
-            self._woken = loop.call_later(left, self._facility.wake)
+            self._woken = loop.call_later(left, self._wake)
+
+    def _wake(self) -> None:
+        self._quiet()  # what is heard from now on asks anew, whether the look comes or not
+        self._facility.wake()
 
     def _quiet(self) -> None:
         if self._woken is not None:

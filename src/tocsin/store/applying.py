@@ -9,7 +9,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from tocsin.errors import Conflict
-from tocsin.store import control, images
+from tocsin.store import control, history, images
 from tocsin.store.capture import raw_of
 from tocsin.store.control import ROWS, Entry
 from tocsin.store.images import Images, Key, Reseal
@@ -68,7 +68,7 @@ def apply_some(s: Session, upto: int, reseal: Reseal) -> Applied:
 
 def _apply(s: Session, entry: Entry, reseal: Reseal, changed: dict[str, set[Key]]) -> None:
     raw = raw_of(s.connection)
-    tables = images.decode(entry.payload).tables
+    tables, brought = history.aside(images.decode(entry.payload).tables)
     for key in (row[0] for i in tables if i.table == "monitors" for row in i.rows):
         if raw.execute("SELECT 1 FROM monitors_gone WHERE monitor = ?", (key,)).fetchone():
             wipe(s, key)  # its number was given here to one that nobody else heard of, and went
@@ -78,6 +78,7 @@ def _apply(s: Session, entry: Entry, reseal: Reseal, changed: dict[str, set[Key]
         names |= _names(raw, one)
         images.put(raw, one, reseal)
         names |= _names(raw, one)
+    history.put(s, brought)
     for monitor in monitors:
         if raw.execute("SELECT 1 FROM monitors WHERE key = ?", (monitor.key,)).fetchone() is None:
             forget_results(s, monitor.id, monitor.key, monitor.workspace)

@@ -14,14 +14,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, cast
 
+import msgspec
 from sqlalchemy import Connection
 
 from tocsin.errors import NotPrimary
 from tocsin.store import control, images
 from tocsin.store.control import ROWS, Entry
-from tocsin.store.images import Key, Reseal
+from tocsin.store.images import Images, Key, Reseal
 from tocsin.store.jobs import Job
 from tocsin.store.shared import SharedTable, shared_tables
+
+_BROUGHT = "SELECT images FROM temp.brought ORDER BY n"
+"""What store.history brought into this group's entry."""
 
 
 class Carrier(Protocol):
@@ -129,10 +133,12 @@ class Capture:
             self._require(gear, raw)
             assert self.reseal is not None
             tables = [images.now_of(raw, table, keys, self.reseal) for table, keys in touched]
+            tables += [msgspec.msgpack.decode(row[0], type=Images) for row in raw.execute(_BROUGHT)]
             entry = Entry(epoch=gear.epoch, index=control.last(raw).index + 1, kind=ROWS, payload=images.encode(tables))
             control.add(raw, [entry], self._now_us())
             control.moved(raw, entry.index)
             raw.execute("DELETE FROM temp.touched")
+            raw.execute("DELETE FROM temp.brought")
         upto = control.last(raw).index if entry is None else entry.index
         for job in group:
             if job.shares or not job.local:
@@ -157,6 +163,7 @@ def _arm(raw: sqlite3.Connection) -> None:
     raw.execute(
         "CREATE TEMP TABLE IF NOT EXISTS touched (n INTEGER PRIMARY KEY, name TEXT NOT NULL, a ANY, b ANY, c ANY) STRICT"
     )
+    raw.execute("CREATE TEMP TABLE IF NOT EXISTS brought (n INTEGER PRIMARY KEY, images BLOB NOT NULL) STRICT")
     for table in shared_tables().values():
         for statement in _triggers(table):
             raw.execute(statement)
@@ -166,6 +173,7 @@ def _disarm(raw: sqlite3.Connection) -> None:
     for (name,) in raw.execute("SELECT name FROM temp.sqlite_schema WHERE type = 'trigger'").fetchall():
         raw.execute(f"DROP TRIGGER temp.{name}")
     raw.execute("DROP TABLE IF EXISTS temp.touched")
+    raw.execute("DROP TABLE IF EXISTS temp.brought")
 
 
 def _triggers(table: SharedTable) -> list[str]:

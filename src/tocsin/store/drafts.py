@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from tocsin.core.result import iso
-from tocsin.store import images
+from tocsin.store import history, images
 from tocsin.store.control import ROWS, Entry
 from tocsin.store.shared import shared_tables
 
@@ -37,7 +37,7 @@ def keep(folder: Path, entries: Sequence[Entry], now: datetime) -> None:
         return
     tables: dict[str, list[dict[str, Any]]] = {}
     for entry in rows:
-        for one in images.decode(entry.payload).tables:
+        for one in history.aside(images.decode(entry.payload).tables)[0]:
             found = tables.setdefault(one.table, [])
             found += [dict(zip(one.columns, map(_shown, row), strict=True)) for row in one.rows]
             found += [dict(zip(shared_tables()[one.table].key, key, strict=True)) for key in one.gone]

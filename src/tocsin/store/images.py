@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from tocsin.errors import Invalid, Problem, SettingsError
 from tocsin.store.sealing import Seal
-from tocsin.store.shared import SharedTable, shared_tables
+from tocsin.store.shared import HISTORY, SharedTable, shared_tables
 from tocsin.store.version import HEAD
 
 _PLAIN, _PACKED, _SHORT, _LARGEST = b"m", b"z", 512, 256 << 20
@@ -38,16 +38,15 @@ class Changed(Struct, frozen=True, array_like=True):
 
 def encode(tables: Sequence[Images]) -> bytes:
     """The payload of an entry: compressed, unless it is short."""
-    data = msgspec.msgpack.encode(Changed(HEAD, tuple(tables)))
-    return _PLAIN + data if len(data) < _SHORT else _PACKED + zlib.compress(data, 1)
+    return squeezed(msgspec.msgpack.encode(Changed(HEAD, tuple(tables))))
 
 
 def decode(payload: bytes) -> Changed:
     """What an entry changed. Invalid when it is none, SettingsError when it names tables or columns that this program does
     not know."""
     try:
-        changed = msgspec.msgpack.decode(_unpacked(payload), type=Changed)
-    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, zlib.error) as error:
+        changed = msgspec.msgpack.decode(unsqueezed(payload), type=Changed)
+    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
         raise Invalid(Problem("entry", "rows of tables", str(error))) from error
     for images in changed.tables:
         require_fit(images, changed.head)
@@ -68,14 +67,23 @@ def monitors_of(payload: bytes) -> set[str]:
     return found
 
 
-def _unpacked(payload: bytes) -> bytes:
+def squeezed(data: bytes) -> bytes:
+    """The same compressed, unless it is short."""
+    return _PLAIN + data if len(data) < _SHORT else _PACKED + zlib.compress(data, 1)
+
+
+def unsqueezed(payload: bytes) -> bytes:
+    """What `squeezed` was given. ValueError when that was not it."""
     kind, data = payload[:1], payload[1:]
     if kind == _PLAIN:
         return data
     if kind != _PACKED:
         raise ValueError(f"a payload of another kind, {kind!r}")
     unpacking = zlib.decompressobj()
-    found = unpacking.decompress(data, _LARGEST)
+    try:
+        found = unpacking.decompress(data, _LARGEST)
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
     if not unpacking.eof:
         raise ValueError(f"more than {_LARGEST} bytes, or no end")
     return found
@@ -85,16 +93,19 @@ def require_fit(images: Images, head: str) -> None:
     """Return when these can be rows of their table. SettingsError when it, or one of its columns, is none that this program
     knows, Invalid when a row is of another width."""
     name, columns = images.table, images.columns
-    table = shared_tables().get(name)
-    unknown = sorted(set(columns) - set(table.columns)) if table else [name]
+    if name in HISTORY:
+        table, known, width = HISTORY[name], HISTORY[name].columns, HISTORY[name].key
+    else:
+        table = shared_tables().get(name)
+        known, width = (table.columns, len(table.key)) if table else ((), 0)
+    unknown = sorted(set(columns) - set(known)) if table else [name]
     if table is None or unknown:
         raise SettingsError(
             f"the primary's tables (version {head}) have {', '.join(unknown)}, which this program (version {HEAD}) does not "
             "know: bring this instance to the primary's version of Tocsin"
         )
-    width = len(table.key)
     whole = all(len(row) == len(columns) for row in images.rows) and all(len(key) == width for key in images.gone)
-    if columns[:width] != table.key or len(set(columns)) < len(columns) or not whole:
+    if columns[:width] != known[:width] or len(set(columns)) < len(columns) or not whole:
         raise Invalid(Problem(f"rows of {name}", f"{len(columns)} values each, the key first", "something else"))
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from tocsin.store import control, images, snapshot
+from tocsin.store import control, history, images, snapshot
 from tocsin.store.applying import OF_MONITORS, ORPHANS, wipe
 from tocsin.store.capture import raw_of
 from tocsin.store.control import Position
 from tocsin.store.images import Images, Key, Reseal
 from tocsin.store.memory import Newest, Place
 from tocsin.store.monitors import forget_results
+from tocsin.store.moving import move_now
 from tocsin.store.packing import pack_more, unpack_more
 from tocsin.store.session import Session
 from tocsin.store.shared import shared_tables
@@ -40,7 +41,7 @@ def install(s: Session, path: Path, reseal: Reseal) -> Position:
     _restore_home(raw, home)
     _count_on(raw, head.counters)
     raw.execute(ORPHANS)
-    _drop_monitors(s, monitors, _monitors(raw), head.counters.get("monitors", 0))
+    _keep_monitors(s, monitors, _monitors(raw), head.counters.get("monitors", 0))
     moved = _move_locations(raw, locations, _locations(raw))
     _remember(s, moved)
     return head.position
@@ -83,9 +84,19 @@ def _count_on(raw: sqlite3.Connection, counters: dict[str, int]) -> None:
             raw.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (name, seq))
 
 
+def _keep_monitors(s: Session, before: dict[int, tuple[str, int]], now: dict[int, tuple[str, int]], last: int) -> None:
+    """What was seen of monitors that have another number now gets that (they came with a server that joined). Of those
+    that are not there it goes: later, in slices, or at once where their number is another one's or may become so, for the
+    cluster has given out none beyond `last`."""
+    numbers = {id: (key, workspace) for key, (id, workspace) in now.items()}
+    moved = {key: numbers[id] for key, (id, _) in before.items() if id in numbers}
+    moved = {key: new for key, new in moved.items() if new != (key, before[key][1])}
+    move_now(s, list(moved))
+    _drop_monitors(s, {key: one for key, one in before.items() if key not in moved}, now, last)
+    history.renumber(s, moved)
+
+
 def _drop_monitors(s: Session, before: dict[int, tuple[str, int]], now: dict[int, tuple[str, int]], last: int) -> None:
-    """What was seen of monitors that are not there goes: later, in slices, or at once where their number is another one's or
-    may become so, for the cluster has given out none beyond `last`."""
     raw = raw_of(s.connection)
     going = {row[0]: row[1] for row in raw.execute("SELECT monitor, workspace FROM monitors_gone")}
     for key in sorted(before.keys() | going.keys()):

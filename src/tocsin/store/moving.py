@@ -9,6 +9,7 @@ tail), and the rows are deleted, page after page, when all have moved.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -93,6 +94,17 @@ class Run:
         while self.left and (not taken or self.left[-1] < taken[0][0]):
             self.left.pop()
         return taken
+
+
+def move_now(s: Session, monitors: Sequence[int]) -> None:
+    """Let what these monitors have in the tail leave it here and now, whatever run is on its way. Their places in memory
+    are for the caller to drop."""
+    among, given = s.among("monitor", monitors)
+    waits, marked = not_moved(s)
+    numbers = [int(row[0]) for row in s.rows(f"SELECT n FROM results_tail WHERE {among} AND {waits}", given, *marked)]
+    for first in range(0, len(numbers), _MOST):
+        _move(s, numbers[first : first + _MOST])
+    s.run(f"DELETE FROM results_tail WHERE {among}", given)
 
 
 def _move(s: Session, numbers: list[int]) -> None:

@@ -178,6 +178,17 @@ class Rollups:
         for level, sums in levels.items():
             self._save(_TABLES[level], sums, owner)
 
+    def add(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Add rollups of another server to these: rows of a table, each with its key first."""
+        sums: dict[tuple[int, int, int], Sum] = {}
+        owner: dict[int, int] = {}
+        for row in rows:
+            given = dict(zip(columns, row, strict=True))
+            owner[given["monitor"]] = given["workspace"]
+            one = sums.setdefault((given["monitor"], given["location"], given["at"]), Sum())
+            one.add_stored([given[name] for name in _COLUMNS.split(", ")])
+        self._save(table, sums, owner)
+
     def _save(self, table: str, sums: dict[tuple[int, int, int], Sum], owner: dict[int, int]) -> None:
         spans: dict[tuple[int, int], list[int]] = {}
         for monitor, location, at in sums:

@@ -25,7 +25,10 @@ class Sharing(Struct, frozen=True, kw_only=True):
 
 
 _BY_ID = Sharing(named=("workspace_id", "id"))
-_SHARED_NOTES = "({0}name IN ('setup_done', 'epochs') OR {0}name GLOB 'preferences:*' OR {0}name GLOB 'first_rule:*')"
+_SHARED_NOTES = (
+    "({0}name IN ('setup_done', 'epochs') OR {0}name GLOB 'preferences:*' OR {0}name GLOB 'first_rule:*' OR "
+    "{0}name GLOB 'adopting:*')"
+)
 
 SHARED: dict[str, Sharing] = {
     "workspaces": Sharing(named=("id",)),
@@ -88,6 +91,35 @@ OWN = {
     "transport_ends": "the same",
 }
 """Tables that are each instance's own, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnTable:
+    """A table of each instance's own that a server which joins hands over once. Its first `key` columns are its key;
+    `merged`: what has the same key is added up."""
+
+    columns: tuple[str, ...]
+    key: int
+    merged: bool = False
+
+
+_SPOT = ("monitor", "at", "location", "attempt", "workspace")
+_ROLLUP = OwnTable(
+    ("monitor", "location", "at", "workspace", "count", "up", "degraded", "down", "invalid", "answered", "sum", "low",
+     "high", "sketch"), 3, merged=True,
+)  # fmt: skip
+HISTORY: dict[str, OwnTable] = {
+    "history": OwnTable(("adoption", "number"), 1),
+    "results": OwnTable((*_SPOT, "flags", "total", "more"), 4),
+    "evidence": OwnTable((*_SPOT, "data"), 4),
+    "latest": OwnTable(("monitor", "location", "workspace", "at", "attempt", "data"), 2),
+    "states": OwnTable(("monitor", "location", "workspace", "data"), 2),
+    "rollups_minute": _ROLLUP,
+    "rollups_hour": _ROLLUP,
+    "rollups_day": _ROLLUP,
+}
+"""What an entry may hold besides shared rows: what a server brought that joined. `history` is no table, but says which load
+it is of."""
 
 
 @dataclass(frozen=True, slots=True)
