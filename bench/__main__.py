@@ -27,7 +27,6 @@ ALL = (
     "probe",
     "probed",
     "agent",
-    "ingest",
 )
 
 

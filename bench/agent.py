@@ -196,11 +196,12 @@ def _netdata(folder: Path) -> Iterator[subprocess.Popen[bytes] | None]:
     if program is None:
         yield None
         return
+    plugins = next((p for p in sorted(Path(program).parents[1].glob("lib*/**/netdata/plugins.d"))), folder / "etc")
     for name in ("lib", "cache", "log", "etc"):
         (folder / name).mkdir(parents=True)
     (folder / "etc" / "netdata.conf").write_text(
         f"[directories]\nlib = {folder}/lib\ncache = {folder}/cache\nlog = {folder}/log\nconfig = {folder}/etc\n"
-        f"stock config = {folder}/etc\n"
+        f"stock config = {folder}/etc\nweb = {folder}/etc\nplugins = {plugins}\n"
         f"[db]\nmode = ram\n[web]\nbind to = 127.0.0.1:{rig.free_port()}\n[ml]\nenabled = no\n[global]\nrun as user = root\n"
         "[plugins]\npython.d = no\ncharts.d = no\ngo.d = no\nnode.d = no\n"
     )
