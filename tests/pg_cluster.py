@@ -37,6 +37,26 @@ def cluster(furnish: Callable[[Path], None] = lambda data: None) -> Iterator[int
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def standby(primary: int, slot: str = "standby") -> Iterator[int]:
+    """The port of a server that receives from the one at that port, through a slot of that name."""
+    real = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_basebackup"), reverse=True)
+    backup = str(real[0]) if real else program("pg_basebackup")
+    pg_ctl = str(Path(backup).with_name("pg_ctl"))
+    folder = Path(tempfile.mkdtemp(prefix="tocsin-pg-"))
+    if os.geteuid() == 0:
+        shutil.chown(folder, "postgres")
+    data = str(folder / "data")
+    where = f"host=127.0.0.1 port={primary} user=tocsin application_name={slot}"
+    _as_postgres(backup, "-D", data, "-d", where, "-R", "-X", "stream", "-C", "-S", slot, "-c", "fast", "--no-sync")
+    port = _started(pg_ctl, data, folder / "log")
+    try:
+        yield port
+    finally:
+        _as_postgres(pg_ctl, "-D", data, "-m", "immediate", "-w", "stop")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _as_postgres(*command: str) -> None:
     """Run one of PostgreSQL's programs; it refuses root, who becomes the user postgres."""
     prefix = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []

@@ -65,6 +65,7 @@ class Center:
         self.answers: dict[str, tuple[int, dict[str, str], bytes]] = {}
         self.asked: list[str] = []
         self.keys: set[str] = {"key-1"}
+        self.enrolment_keys = {KEY}
         self.new_key: str | None = None
         self.host = "host-1"
         self.urls: list[str] = []
@@ -119,7 +120,7 @@ class Center:
     def _answer(self, path: str, key: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
         if path in self.answers:
             return self.answers[path]
-        if key not in ({KEY} if path == ENROL else self.keys):
+        if key not in (self.enrolment_keys if path == ENROL else self.keys):
             return 401, {}, b'{"detail": "this key does not count"}'
         ways = {ENROL: self._enrol, HEARTBEAT: self._beat, SAMPLES: self._samples, FINDINGS: self._findings}
         return 200, {}, msgspec.json.encode(ways[path](body))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
+import socket
 from pathlib import Path
 
 from agent.center import Host, agent, center
@@ -112,3 +114,26 @@ async def test_two_agents_never_share_a_folder(tmp_path: Path) -> None:
             code, _, error = await asyncio.to_thread(host.does, "run")
     assert code == 2
     assert "found another agent at work" in error
+
+
+async def test_the_service_manager_hears_how_it_is(tmp_path: Path) -> None:
+    host, place = Host(tmp_path), tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(place))
+        manager.setblocking(False)
+        said: list[str] = []
+
+        def hears() -> str:
+            with contextlib.suppress(BlockingIOError):
+                said.append(manager.recv(4096).decode())
+            return "\n".join(said)
+
+        host.writes("http://127.0.0.1:9")
+        async with agent(host, NOTIFY_SOCKET=str(place), WATCHDOG_USEC="400000") as running:
+            await until(lambda: hears().count("WATCHDOG=1") >= 2)
+            assert said[0].startswith("READY=1")
+            running.process.send_signal(signal.SIGHUP)
+            await until(lambda: "RELOADING=1\nMONOTONIC_USEC=" in hears())
+            await until(lambda: hears().count("READY=1") == 2)
+            assert await running.end() == 0
+            await until(lambda: "STOPPING=1" in hears())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fuzz import agent_end, agents, clusters, edge, hosts, probes, pure, spoken, windows
+from fuzz import agent_end, agents, clusters, edge, hosts, probes, pure, services, spoken, windows
 
 PARSERS = (
     *pure.PARSERS,
@@ -14,6 +14,7 @@ PARSERS = (
     *hosts.PARSERS,
     *agents.PARSERS,
     *agent_end.PARSERS,
+    *services.PARSERS,
 )
 
 FOUND: tuple[tuple[str, bytes], ...] = (

@@ -41,7 +41,7 @@ from tocsin.store.agents import HostConfig
 from tocsin.store.batch import Batch, IncidentChange, OutboxOutcome, StateChange, VerdictChange
 from tocsin.store.heartbeats import Said
 from tocsin.store.records import Records
-from tocsin.store.samples import Looked
+from tocsin.store.samples import Gathered, Looked
 from tocsin.store.stand_ins import Stuck
 
 replace = msgspec.structs.replace
@@ -195,6 +195,7 @@ def reads(w: World) -> dict[str, Callable[[Session], Any]]:
         "samples.acked": lambda s: s.samples.acked("r", "one"),
         "samples.metrics": lambda s: s.samples.metrics("r"),
         "samples.read": lambda s: s.samples.read("r", ["cpu.used_percent"], 0, 2**31, 60),
+        "samples.gathered": lambda s: s.samples.gathered(("ws", "r")).chunks,
         "samples.latest": lambda s: s.samples.latest("r"),
         "samples.waits_since": lambda s: s.samples.waits_since(("ws", "r")),
         "host_states.list": lambda s: s.host_states.list("r"),
@@ -261,7 +262,7 @@ def writes(w: World) -> dict[str, Callable[[Session], Any]]:
         "enrolment_keys.delete": lambda s: s.enrolment_keys.delete("e"),
         "host_configs.put": lambda s: s.host_configs.put(replace(w.host_config, version=2)),
         "samples.take": lambda s: s.samples.take(("ws", "r"), "one", [w.looked._replace(seq=2)], 10),
-        "samples.move": lambda s: s.samples.move(("ws", "r"), {60: 1.0}),
+        "samples.move": lambda s: s.samples.move(Gathered(("ws", "r"), 9, 1, {1: 1}, []), {60: 1.0}),
         "samples.expire": lambda s: s.samples.expire(START + FAR, 10),
         "host_states.take": lambda s: s.host_states.take(("ws", "r"), "systemd", [], START),
         "host_states.expire": lambda s: s.host_states.expire(START + FAR),

@@ -33,6 +33,8 @@ class Place:
     policy: str
     schedule: str
     notice: str
+    host: str
+    enrolment: str
 
 
 async def furnish(alice: Alice, api: Caller, workspace_id: str) -> Place:
@@ -63,20 +65,25 @@ async def furnish(alice: Alice, api: Caller, workspace_id: str) -> Place:
     rotation = {"people": me[:1], "starts_at": "2026-03-02T08:00:00Z"}
     schedule = await api.post("/api/v1/on-call-schedules", {"name": CANARY, "rotations": [rotation]})
     assert schedule.status == 201, schedule.text
-    made = (monitor, channel, policy, schedule)
-    ids = {name: m.data["id"] for name, m in zip(("monitor", "channel", "policy", "schedule"), made, strict=True)}
+    host = await api.post("/api/v1/hosts", {"name": CANARY})
+    assert host.status == 201, host.text
+    enrolment = await api.post("/api/v1/enrollment-keys", {"name": CANARY})
+    made = (monitor, channel, policy, schedule, host, enrolment)
+    names = ("monitor", "channel", "policy", "schedule", "host", "enrolment")
+    ids = {name: m.data["id"] for name, m in zip(names, made, strict=True)}
     return Place(api, workspace_id, incident=id_, key=key.data["id"], notice=kept.id, **ids)
 
 
 def url_of(path: str, place: Place) -> str:
     """The route's URL for this place's things."""
     noun = re.search(
-        r"/(monitors|channels|incidents|api-keys|site-stats|escalation-policies|on-call-schedules|notices)/\{id\}", path
+        r"/(monitors|channels|incidents|api-keys|site-stats|escalation-policies|on-call-schedules|notices|hosts|enrollment-keys)/\{id\}",
+        path,
     )
     ids = {
         "monitors": place.monitor, "channels": place.channel, "incidents": place.incident, "api-keys": place.key,
         "site-stats": place.monitor, "escalation-policies": place.policy, "on-call-schedules": place.schedule,
-        "notices": place.notice,
+        "notices": place.notice, "hosts": place.host, "enrollment-keys": place.enrolment,
     }  # fmt: skip
     return re.sub(r"\{\w+\}", ids[noun[1]] if noun else place.monitor, path)
 
@@ -169,6 +176,14 @@ async def test_ids_of_another_workspace_inside_a_body_are_refused(alice: Alice) 
     caller = alice.house.caller(token)
     mine = {"name": "mine", "type": "http", "target": {"url": "http://127.0.0.1:9/"}, "paused": True}
     made = (await caller.post("/api/v1/monitors", mine)).data
+    host = (await caller.post("/api/v1/hosts", {"name": "mine"})).data
+    answer = await caller.patch(f"/api/v1/hosts/{host['id']}", {"direct_channels": [hers.channel]})
+    assert (answer.status, answer.fields) == (422, ["direct_channels[0]"])
+    rule = {"name": "r", "scope": {"hosts": [hers.host]}, "condition": {"type": "heartbeat"}}
+    window = {"name": "w", "scope": {"hosts": [hers.host]}, "starts_at": "2026-03-02T08:00:00Z", "duration_s": 600}
+    for noun, body in (("alert-rules", rule), ("maintenance-windows", window)):
+        answer = await caller.post(f"/api/v1/{noun}", body)
+        assert (answer.status, answer.fields) == (422, ["scope.hosts[0]"]), answer.text
     for field, value in (("channels", [hers.channel]), ("parents", [hers.monitor])):
         for answer in (
             await caller.post("/api/v1/monitors", mine | {field: value}),

@@ -215,7 +215,11 @@ class Agent:
     async def _show(self) -> None:
         """Leave word in the data folder of how it is, for `tocsin agent status`."""
         while True:
-            self._show_now()
+            try:
+                self._show_now()
+            except Exception:
+                telemetry.faults.labels("agent").inc()
+                log.exception("agent.not_shown")
             await self._clock.sleep(SHOWN_EVERY_S)
 
     def _show_now(self) -> None:

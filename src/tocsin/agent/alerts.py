@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from tocsin import notifiers, telemetry
 from tocsin.agent.client import Refused, Servers, pause_s
@@ -16,7 +16,7 @@ from tocsin.core import handover
 from tocsin.core.alert import Channel, Message
 from tocsin.core.backoff import backoff_s
 from tocsin.core.handover import GIVE_UP_S, RECEIPT_S, Key, Turn
-from tocsin.core.host_words import AT_ONCE, BY_AGENT, message_of
+from tocsin.core.host_words import AT_ONCE, BY_AGENT, digest_of, message_of
 from tocsin.core.plain import clip
 from tocsin.errors import DeliveryFailed, PeerLost
 from tocsin.net import Net
@@ -29,6 +29,8 @@ HAND_OVER_S = 8.0
 SHORTEST_S = 1.0
 DEADLINE_S = 10.0
 MOST_AT_ONCE = 200
+MOST_ALONE = 5
+"""More turns than that at once are one message."""
 LONGEST_PAUSE_S = 5.0
 """Turns are urgent: a server that was away is asked again so soon."""
 SLOW_S = 300.0
@@ -133,8 +135,8 @@ class Alerts:
         by itself."""
         if self.identity is None:
             return [], HAND_OVER_S
-        turns = handover.to_hand_over(self.ledger.turns, self._busy)
         now, limit_s = self._clock.monotonic(), HAND_OVER_S
+        turns = handover.to_hand_over(self.ledger.turns, self.channels, self._busy, now)
         for at, turn in enumerate(turns):
             if at >= MOST_AT_ONCE:
                 return turns[:at], limit_s
@@ -162,7 +164,6 @@ class Alerts:
         if turn is not None and handover.is_done(turn, self.ledger.turns, self.channels):
             self.ledger.remove(key)
             self._ways = {way: tried for way, tried in self._ways.items() if way[0] != key}
-        self._wake_tell.set()
 
     # --- telling ----------------------------------------------------------------------------------------------------
 
@@ -174,12 +175,7 @@ class Alerts:
             try:
                 for key in [turn.key for turn in self.ledger.turns if turn.filed]:
                     self._settle(key)
-                under_way = self._busy.keys() | self._handing
-                for turn in handover.to_tell(self.ledger.turns, self.channels, under_way, now):
-                    due = [id for id in self._open(turn) if self._way(turn.key, id, now).next_at <= now]
-                    if due:
-                        task = asyncio.create_task(self._tell(turn, due), name="telling")
-                        self._busy[turn.key] = task
+                self._begin_to_tell(now)
                 await self.save()
             except Exception:
                 telemetry.faults.labels("agent").inc()
@@ -202,37 +198,64 @@ class Alerts:
     def _way(self, key: Key, channel: str, now: float) -> Way:
         return self._ways.setdefault((key, channel), Way(now))
 
-    async def _tell(self, turn: Turn, channels: Sequence[str]) -> None:
-        """Tell one turn through these, each once."""
-        key = turn.key
+    def _begin_to_tell(self, now: float) -> None:
+        """Begin to tell what is due, all of it together: many at once are told in one message."""
+        under_way = self._busy.keys() | self._handing
+        due: dict[str, list[Turn]] = {}
+        turns = handover.to_tell(self.ledger.turns, self.channels, under_way, now)[:MOST_AT_ONCE]
+        for turn in turns:
+            for id in self._open(turn):
+                if self._way(turn.key, id, now).next_at <= now:
+                    due.setdefault(id, []).append(turn)
+        keys = {turn.key for told in due.values() for turn in told}
+        if keys:
+            task = asyncio.create_task(self._tell(due, keys), name="telling")
+            self._busy |= dict.fromkeys(keys, task)
+
+    async def _tell(self, due: Mapping[str, Sequence[Turn]], keys: Collection[Key]) -> None:
+        """Tell these turns through these channels, each once."""
         try:
-            self.ledger.change(key, handover.taken_up)
+            for key in keys:
+                self.ledger.change(key, handover.taken_up)
             await self.save()
-            await asyncio.gather(*(self._send(turn, id) for id in channels))
+            await asyncio.gather(*(self._through(id, turns) for id, turns in due.items()))
+            for key in keys:
+                self.ledger.change(key, handover.tried)
             await self.save()
         finally:
-            self._busy.pop(key, None)
-            self._settle(key)
+            for key in keys:
+                self._busy.pop(key, None)
+                self._settle(key)
             self._wake_hand.set()
+            self._wake_tell.set()
 
-    async def _send(self, turn: Turn, channel_id: str) -> None:
-        channel, way = self.channels.get(channel_id), self._way(turn.key, channel_id, self._clock.monotonic())
+    async def _through(self, channel_id: str, turns: Sequence[Turn]) -> None:
+        """Tell them through one channel: each by itself, or all in one message when they are many."""
+        channel = self.channels.get(channel_id)
         if channel is None:
             return
-        way.attempts += 1
-        try:
-            await notifiers.send(
-                channel, self._message(turn, channel_id), self._net, smtp_url=self.smtp_url, deadline_s=DEADLINE_S
-            )
-        except DeliveryFailed as failure:
-            self._not_sent(turn.key, channel_id, way, failure)
+        messages = [self._message(turn, channel_id) for turn in turns]
+        if len(turns) > MOST_ALONE and not notifiers.groups(channel.type):
+            await self._send(channel, digest_of(messages, self.name, self._clock.now()), turns)
             return
-        log.info(
-            "agent.told", rule=turn.finding.rule, what=turn.finding.what, turn=turn.finding.turn, channel=channel.name
-        )
-        self.troubles.pop(channel_id, None)
+        for turn, message in zip(turns, messages, strict=True):
+            await self._send(channel, message, (turn,))
+
+    async def _send(self, channel: Channel, message: Message, turns: Sequence[Turn]) -> None:
+        ways = [self._way(turn.key, channel.id, self._clock.monotonic()) for turn in turns]
+        for way in ways:
+            way.attempts += 1
+        try:
+            await notifiers.send(channel, message, self._net, smtp_url=self.smtp_url, deadline_s=DEADLINE_S)
+        except DeliveryFailed as failure:
+            for turn, way in zip(turns, ways, strict=True):
+                self._not_sent(turn.key, channel.id, way, failure)
+            return
         at = self._clock.now()
-        self.ledger.change(turn.key, lambda one: handover.told(one, channel_id, at))
+        self.troubles.pop(channel.id, None)
+        for turn in turns:
+            self.ledger.change(turn.key, lambda one: handover.told(one, channel.id, at))
+        log.info("agent.told", title=message.title, turns=len(turns), channel=channel.name)
         await self.save()
 
     def _message(self, turn: Turn, channel_id: str) -> Message:

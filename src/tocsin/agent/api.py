@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
 import msgspec
@@ -13,12 +13,15 @@ from msgspec.structs import replace
 
 from tocsin import telemetry
 from tocsin.agent import heard, wire
+from tocsin.agent.settled import Settled
 from tocsin.clock import Clock, new_id
 from tocsin.core.host import KEY_PREFIX, AgentKey, EnrolmentKey, Host, clock_offset_s, heard_from, who_speaks
+from tocsin.core.host_rule import HostFinding
 from tocsin.core.limits import TooMany
 from tocsin.core.notice import Notice
 from tocsin.errors import Conflict, Denied, Invalid, NotFound, Problem
 from tocsin.pipeline.hosts import HostNow, Hosts
+from tocsin.pipeline.telling import Telling
 from tocsin.store import Session, Store
 from tocsin.store.heartbeats import Said
 from tocsin.store.samples import Looked
@@ -41,25 +44,53 @@ def hash_of(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-class Door:
-    """What agents call. `urls` are where they reach the servers, the primary first."""
+File = Callable[[HostNow, str, Sequence[HostFinding]], Awaitable[None]]
+"""Files the turns of a host's agent (its incarnation, the turns), for good when it returns."""
 
-    def __init__(self, store: Store, hosts: Hosts, clock: Clock, urls: Callable[[], Sequence[str]]) -> None:
-        self._store, self._hosts, self._clock, self._urls = store, hosts, clock, urls
+
+class Door:
+    """What agents call. `urls` are where they reach the servers, the primary first; `telling` gives what a workspace wrote
+    down of whom to tell, `epoch` that of who leads."""
+
+    def __init__(self, store: Store, hosts: Hosts, file: File, clock: Clock, urls: Callable[[], Sequence[str]]) -> None:
+        self._store, self._hosts, self._file, self._clock, self._urls = store, hosts, file, clock, urls
+        self.telling: Callable[[str], Telling] = lambda workspace_id: Telling()
+        self.epoch: Callable[[], int] = lambda: 0
+        self.settled = Settled(store)
         self._waiting = 0
 
     # Enrolling ------------------------------------------------------------------------------------------------------
     async def enrol(self, by: EnrolmentKey | Host, body: bytes) -> wire.Enrolled:
         """Let an agent in, by an enrolment key or by the key of its host: as the host that it was, or as a new one."""
         given, now = heard.enrol_of(body), self._clock.now()
+        await self._must_not_live(by, given)
         token = KEY_PREFIX + secrets.token_urlsafe(32)
         name = f"agent {given.name}"[:200]
         work = _enrolling(by, given, token, now)
         host = await self._store.of(by.workspace_id, by=name).write(work)
-        self._hosts.put(host)
+        self._hosts.put(host).heard = self._clock.monotonic()
         log.info("agents.enrolled", host=host.id, name=host.name)
+        config = await self.settled.of(host, self.telling(host.workspace_id), None)
+        public = await self.settled.public_key()
         return wire.Enrolled(
-            server_uuid=host.id, workspace_id=host.workspace_id, key=token, urls=list(self._urls()), public_key=""
+            server_uuid=host.id, workspace_id=host.workspace_id, key=token, urls=list(self._urls()), public_key=public,
+            config=config,
+        )  # fmt: skip
+
+    async def _must_not_live(self, by: EnrolmentKey | Host, given: wire.Enrol) -> None:
+        """Denied when the host that is to be enrolled as lives already, with another data folder: that would put its agent
+        out, and whoever has an enrolment key could do it."""
+        wanted = by.host_id or given.server_uuid if isinstance(by, EnrolmentKey) else None
+        known = self._hosts.find(wanted)
+        if known is None or known.host.workspace_id != by.workspace_id or known.host.incarnation == given.incarnation:
+            return
+        if known.heard is None or known.heard_at is None or self._clock.monotonic() - known.heard > GAP_S:
+            return
+        telemetry.agents_denied.labels("lives").inc()
+        await self._warn(known.host)
+        raise Denied(
+            f"host {known.host.name} is heard from another data folder: let this agent enrol as a host of its own (without "
+            "server_uuid), or end the other one first"
         )
 
     # Heartbeats -----------------------------------------------------------------------------------------------------
@@ -78,7 +109,17 @@ class Door:
         self._hosts.heard(now, said)
         place = now.host.workspace_id, host_id
         await self._store.of(place[0]).write(lambda s: s.heartbeats.note(place, said, at, GAP_S), local=True)
-        return wire.Beat(urls=list(self._urls()))
+        host = now.host
+        config = await self.settled.of(host, self.telling(host.workspace_id), beat.config_version)
+        key = await self._rekey(host) if host.rekey else None
+        return wire.Beat(urls=list(self._urls()), epoch=self.epoch(), config=config, key=key)
+
+    async def _rekey(self, host: Host) -> str:
+        """A new key for a host's agent; the one that it shows counts until it uses the new one."""
+        token = KEY_PREFIX + secrets.token_urlsafe(32)
+        key = _key_of(host, token, self._clock.now())
+        await self._store.of(host.workspace_id).write(lambda s: s.agent_keys.let_in(key))
+        return token
 
     # Samples --------------------------------------------------------------------------------------------------------
     async def samples(self, host_id: str, body: bytes) -> wire.Taken:
@@ -114,6 +155,15 @@ class Door:
         telemetry.agent_samples.inc(sum(len(row.values) for row in fresh))
         most = heard.MOST_REFUSED
         return acked, [f"no room for {name}: a host has {wire.MOST_SERIES} series at most" for name in full[:most]]
+
+    # Findings -------------------------------------------------------------------------------------------------------
+    async def findings(self, host_id: str, body: bytes) -> wire.Receipt:
+        """File what an agent found, and tell what it did not tell by itself: a receipt is given when that is written down
+        for good."""
+        given = heard.findings_of(body)
+        now = await self._speaks(host_id, given.incarnation)
+        await self._file(now, given.incarnation, given.findings)
+        return wire.Receipt(taken=len(given.findings), urls=list(self._urls()))
 
     # Who speaks -----------------------------------------------------------------------------------------------------
     async def _speaks(self, host_id: str, incarnation: str) -> HostNow:
@@ -168,14 +218,16 @@ def _enrolling(by: EnrolmentKey | Host, given: wire.Enrol, token: str, now: date
         else:
             host = s.hosts.get(by.id)
         host = s.hosts.replace(_enrolled(host, given, now))
-        s.agent_keys.let_in(
-            AgentKey(
-                workspace_id=host.workspace_id, host_id=host.id, hash=hash_of(token), prefix=token[:10], created_at=now
-            )
-        )
+        s.agent_keys.let_in(_key_of(host, token, now))
         return host
 
     return work
+
+
+def _key_of(host: Host, token: str, now: datetime) -> AgentKey:
+    return AgentKey(
+        workspace_id=host.workspace_id, host_id=host.id, hash=hash_of(token), prefix=token[:10], created_at=now
+    )
 
 
 def _wanted(s: Session, host_id: str | None, key: EnrolmentKey, given: wire.Enrol) -> Host:

@@ -84,7 +84,8 @@ class Servers:
                 last = _refused(url, reply)
                 continue
             return self._taken(url, reply, answer)
-        self.at = None
+        if not isinstance(last, Refused):
+            self.at = None
         raise last
 
     async def _one(self, url: str, method: str, path: str, body: bytes, timeout_s: float) -> Reply:

@@ -114,6 +114,8 @@ def read_config(file: Path | None, given: Given, variable: Callable[[str], str |
     except Invalid as error:
         raise SettingsError(_lines(file, error.problems, None, {})) from None
     read, references, problems = resolved(document.data, variable, file.parent)
+    if problems:
+        raise SettingsError(_lines(file, problems, document, {}))
     data: Any = {} if read is None else _in_seconds(read, "", problems)
     if problems:
         raise SettingsError(_lines(file, problems, document, references))
@@ -295,6 +297,10 @@ def direct_channel(id: str, name: str, type: str, config: dict[str, Any], *, whe
     )
 
 
+def _is_in(field: str, path: str) -> bool:
+    return field == path or field.startswith((f"{path}.", f"{path}["))
+
+
 def _lines(
     file: Path, problems: Sequence[Problem], document: strict_yaml.Document | None, references: Mapping[str, str]
 ) -> str:
@@ -303,7 +309,7 @@ def _lines(
     for problem in problems:
         line = document.line(problem.field) if document is not None else None
         place = f"{file}" + (f" line {line}" if line else "")
-        hidden = next((text for path, text in references.items() if problem.field.startswith(path)), None)
+        hidden = next((text for path, text in references.items() if _is_in(problem.field, path)), None)
         seen = problem.found if hidden is None else f"{hidden} (its value is not shown)"
         where = f" {problem.field}:" if problem.field else ""
         made.append(f"{place}:{where} expected {problem.expected}, found {seen}")

@@ -32,6 +32,8 @@ CREATE TABLE turns (
   rule TEXT, what TEXT, number INTEGER, body BLOB NOT NULL, PRIMARY KEY (rule, what, number)
 ) WITHOUT ROWID;
 """
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT)
+"""What SQLite says of a file that holds something else than we wrote."""
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -168,8 +170,7 @@ class Disk:
 
 def _meant(error: sqlite3.Error) -> Unwritten | Broken:
     """What an error of SQLite's means to us."""
-    operational = isinstance(error, sqlite3.OperationalError)
-    if isinstance(error, sqlite3.DatabaseError) and not operational and "disk" not in str(error):
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
         return Broken(f"the file is damaged ({error})")
     return Unwritten(str(error))
 

@@ -151,7 +151,7 @@ def load(disk: Disk, now: float) -> Ledger:
     made = Ledger(disk.incarnation)
     for standing in _read(disk, "standings", _STANDING):
         made.hold(standing)
-    for turn in sorted(_read(disk, "turns", _TURN), key=lambda t: (t.finding.at, t.finding.number)):
+    for turn in _in_order(_read(disk, "turns", _TURN)):
         made.keep(replace(turn, born=now))
     made.floor = int(disk.meta("floor", 0))
     return made
@@ -166,6 +166,14 @@ def _read(disk: Disk, table: Literal["standings", "turns"], decoder: msgspec.jso
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             log.warning("agent.ledger_spoilt", table=table, reason=str(error))
     return found
+
+
+def _in_order(turns: list[Turn]) -> list[Turn]:
+    """As they were made: by time, but those of one thing by their numbers, whatever the wall clock did meanwhile."""
+    of: dict[Subject, list[Turn]] = {}
+    for turn in sorted(turns, key=lambda one: one.finding.number, reverse=True):
+        of.setdefault(turn.subject, []).append(turn)
+    return [of[turn.subject].pop() for turn in sorted(turns, key=lambda one: one.finding.at)]
 
 
 def write(disk: Disk, what: Write) -> str:

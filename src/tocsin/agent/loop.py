@@ -11,6 +11,7 @@ from contextlib import suppress
 from msgspec.structs import replace
 
 from tocsin import collectors, telemetry
+from tocsin.agent.checking import checker
 from tocsin.agent.monitors import Monitor
 from tocsin.clock import Clock, rest
 from tocsin.collectors import Facility, Source
@@ -63,12 +64,21 @@ class Look:
         began = self._clock.monotonic()
         while True:
             self._wake.clear()
-            await self._took(self.monitor, await self._reading())
+            await self._look()
             now = self._clock.monotonic()
             pause = self._pause_s(every)
             due = now - began - place
             wait = pause if pause > every else every - due % every
             await rest(self._clock, max(wait, 0.05), self._wake)
+
+    async def _look(self) -> None:
+        """Look once. What goes wrong with a reading is said, and ends no look that follows."""
+        reading = await self._reading()
+        try:
+            await self._took(self.monitor, reading)
+        except Exception:
+            telemetry.faults.labels("agent").inc()
+            log.exception("agent.reading_not_taken", collector=self.monitor.id)
 
     def _pause_s(self, every: float) -> float:
         doubled = min(self._failures - PATIENT, 10)
@@ -95,7 +105,8 @@ class Look:
 
     async def _looked(self) -> Reading:
         if self._source is None:
-            facility = Facility(net=self._net, clock=self._clock, wake=self.wake)
+            made = checker(self._net, self._clock, self._host)
+            facility = Facility(net=self._net, clock=self._clock, wake=self.wake, checker=made)
             self._source = collectors.kind(self.monitor.type).source(self.monitor.options, facility)
         return await self._source.collect()
 

@@ -98,6 +98,8 @@ class Cluster:
     told: dict[str, Told] = field(default_factory=dict[str, Told])
     forced_by: str = ""
     _noted: tuple[Peer, ...] = ()
+    _asked: int = 0
+    _learned: int = 0
     work: Work = field(default_factory=Work)
     moving: set[str] = field(default_factory=set[str])
     doing: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
@@ -215,6 +217,8 @@ class Cluster:
         judged = any(applied.changed.get(table) for table in _JUDGED)
         for workspace in sorted({str(name[0]) for name in applied.changed.get("probes", ())}):
             await self.corridor.locations_changed(workspace)
+        for workspace in sorted({str(name[0]) for name in applied.changed.get("hosts", ())}):
+            await self.corridor.hosts.changed(workspace)
         await self.corridor.adopt(sorted(map(str, monitors)), sorted(map(str, workspaces)), judged=judged)
 
     async def learn(self) -> None:
@@ -223,7 +227,12 @@ class Cluster:
         def work(s: Any) -> tuple[list[Instance], Any, list[Workspace]]:
             return list(s.instances.all()), s.notes.get(PEERS_NOTE), s.accounts.workspaces()
 
+        self._asked += 1
+        turn = self._asked
         found, noted, workspaces = await self.store.everything().read(work)
+        if turn < self._learned:  # what was read later is known already
+            return
+        self._learned = turn
         first_of_all = min(workspaces, key=lambda one: (one.created_at, one.id), default=None)
         self.corridor.watchlist.roster.keeper = "" if first_of_all is None else first_of_all.id
         self.registry.known = tuple(found)

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from msgspec import Struct
 
 from tocsin.clock import Clock
 from tocsin.core.host_rule import HostRule
+from tocsin.core.monitor import Assertion
+from tocsin.core.result import Outcome
 from tocsin.core.sample import Reading
 from tocsin.errors import NotFound
 from tocsin.net import Net
@@ -27,17 +30,37 @@ REGISTRY: dict[str, str] = {
     "systemd": "tocsin.collectors.systemd",
     "process": "tocsin.collectors.process",
     "custom": "tocsin.collectors.custom",
+    "postgres": "tocsin.collectors.postgres",
+    "docker": "tocsin.collectors.docker",
+    "tailscale": "tocsin.collectors.tailscale",
+    "http": "tocsin.collectors.http",
+    "nagios": "tocsin.collectors.nagios",
 }
+
+
+Check = Callable[[], Awaitable[Outcome]]
+
+
+class Checker(Protocol):
+    """Makes a check of a type that is run from this host each time it is called. `folder`: where the plugins of nagios
+    are. Raises Invalid for a target that is none of that type."""
+
+    def __call__(
+        self, type_: str, target: Mapping[str, Any], timeout_s: float, assertions: Sequence[Assertion],
+        folder: Path | None = None,
+    ) -> Check: ...  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Facility:
     """What a source works with: connections only by `net`, time only by `clock`. `wake` asks to look now, for a source that
-    hears of changes by itself; it may be called from any place of the loop."""
+    hears of changes by itself; it may be called from any place of the loop. `checker` makes checks, for those that run
+    them (kinds of collectors know none of those of checks)."""
 
     net: Net
     clock: Clock
     wake: Callable[[], None] = lambda: None
+    checker: Checker | None = None
 
 
 class Source(Protocol):

@@ -151,6 +151,7 @@ def _new(draft: _Draft, new_id: str, evidence: dict[str, Any]) -> Incident:
         workspace_id=terms.workspace_id,
         subject=terms.subject,
         monitor_id=terms.monitor_id,
+        host_id=terms.host_id,
         rule_id=terms.rule_id,
         severity=finding.severity,
         verdict=finding.value,

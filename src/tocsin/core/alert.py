@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -12,8 +11,9 @@ from msgspec.structs import replace
 
 from tocsin.core import wording
 from tocsin.core.consensus import Verdict
-from tocsin.core.finding import Terms
+from tocsin.core.finding import RANKS, Severity, Terms
 from tocsin.core.incident import RECOVERED, Incident, Step, Transition
+from tocsin.core.keys import group_key, notification_key
 from tocsin.core.marks import Help, Length
 from tocsin.core.monitor import Monitor
 from tocsin.core.result import iso, micros
@@ -43,7 +43,11 @@ class Channel(Struct, frozen=True, kw_only=True):
     """A notification channel. `config` is its notifier's Config as a JSON object, secrets in clear only in memory.
     `template` None: our words.
     `fallback` is the id of the channel that is told too what this one does not take; `canary_s`: a test message goes
-    through it so often (0: never)."""
+    through it so often (0: never). `least`: it hears only of what is so severe or worse (None: of all)."""
+
+    def hears_of(self, severity: Severity) -> bool:
+        """Whether it is told of trouble that is so severe."""
+        return self.least is None or RANKS[severity] >= RANKS[self.least]
 
     id: str
     workspace_id: str
@@ -56,6 +60,7 @@ class Channel(Struct, frozen=True, kw_only=True):
     template: Template | None = None
     fallback: str | None = None
     canary_s: int = 0
+    least: Severity | None = None
     created_at: datetime
     updated_at: datetime
 
@@ -129,21 +134,6 @@ _LAST = 999_999
 _STEPS = 500_000
 
 
-def notification_key(workspace_id: str, channel_id: str, subject: str, number: int, what: str, step: int = 0) -> str:
-    """The idempotency key of one message: 32 hex digits, the same on every instance and after every restart."""
-    return _hash(workspace_id, channel_id, subject, str(number), what, str(step))
-
-
-def group_key(workspace_id: str, what: str) -> str:
-    """What all messages of one incident (or digest), named by its id, are grouped by: 32 hex digits, on every channel."""
-    return _hash(workspace_id, what)
-
-
-def _hash(*parts: str) -> str:
-    text = "".join(f"{len(part)}:{part}" for part in parts)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
 class About(Struct, frozen=True, kw_only=True):
     """What a message is about: `name` and `shown` (its target) for people, without secrets; the monitor's id and type
     where it is one; the verdict of that moment; the name of the alert rule that says so, empty for a verdict itself."""
@@ -185,9 +175,7 @@ def rows_for(
             continue
         message = _message(transition, incident, what, now, base_url=base_url)
         for channel in audience(transition, incident, terms, channels, targets):
-            key = notification_key(
-                terms.workspace_id, channel.id, incident.subject, transition.number, transition.what, transition.step
-            )
+            key = _key(terms, channel.id, incident.subject, transition)
             rows.append(
                 OutboxRow(
                     key=key,
@@ -205,6 +193,16 @@ def rows_for(
     return tuple(rows)
 
 
+def _key(terms: Terms, channel_id: str, subject: str, transition: Transition) -> str:
+    """What an agent counted has the key that it has there (core.host_rule.finding_key)."""
+    if terms.turn is not None and transition.what in ("opened", "reopened", "resolved"):
+        what = "resolved" if transition.what == "resolved" else "opened"
+        subject = f"{subject}@{terms.turn[0]}"
+        return notification_key(terms.workspace_id, channel_id, subject, terms.turn[1], what)
+    number, what = transition.number, transition.what
+    return notification_key(terms.workspace_id, channel_id, subject, number, what, transition.step)
+
+
 def remembering(
     incident: Incident,
     transitions: Sequence[Transition],
@@ -217,8 +215,10 @@ def remembering(
         told = tuple(channel.id for channel in audience(transition, incident, terms, channels, targets))
         if transition.what in ("opened", "reopened", "unstable"):
             incident = replace(incident, told_channels=told)
-        elif transition.what == "step":
+        elif transition.what == "step" or (transition.what == "escalated" and incident.told_channels is not None):
             before = incident.told_channels or ()
+            if transition.what == "escalated":
+                told = tuple(channel.id for channel in channels if channel.id in told and channel.least is not None)
             incident = replace(incident, told_channels=(*before, *(id for id in told if id not in before)))
     return incident
 
@@ -233,9 +233,10 @@ def audience(
     """Who hears of it. An opening: whom the subject tells now. What comes of it (reminders, its end, the calm): exactly
     who heard of the opening or of a step since, as far as they still exist and are enabled, whatever the subject has
     come to tell. That it is unstable, where that takes the place of an end: both. A step: whom the policy names."""
-    now, told = told_by(terms, channels), incident.told_channels
+    able = [c for c in channels if transition.what in ("resolved", "calm", "reminder") or c.hears_of(incident.severity)]
+    now, told = told_by(terms, able), incident.told_channels
     if transition.what == "step":
-        asked = (targets or {}).get(transition.step, ())
+        channels, asked = able, (targets or {}).get(transition.step, ())
         same_moment = told if told is not None and transition.at == incident.began_at() else ()
         reached = _reached([c for c in channels if c.id in asked], terms.workspace_id, channels)
         return [channel for channel in reached if channel.id not in same_moment]

@@ -35,24 +35,38 @@ Buckets = dict[int, Bucket]
 def gather(points: Iterable[tuple[int, float]], step: int) -> Buckets:
     """Points (second, value), in order of time, as buckets."""
     found: Buckets = {}
+    begin, n, low, high, total, last = -1, 0, 0.0, 0.0, 0.0, 0.0
     for at, value in points:
-        begin = at - at % step
-        known = found.get(begin)
-        if known is None:
-            found[begin] = Bucket(1, value, value, value, value)
-        else:
-            count, low, high, total, _ = known
-            found[begin] = Bucket(count + 1, min(low, value), max(high, value), total + value, value)
+        if at - begin >= step or n == 0:
+            if n:
+                found[begin] = Bucket(n, low, high, total, last)
+            begin, n, low, high, total, last = at - at % step, 1, value, value, value, value
+            continue
+        n, total, last = n + 1, total + value, value
+        if value < low:
+            low = value
+        elif value > high:
+            high = value
+    if n:
+        found[begin] = Bucket(n, low, high, total, last)
     return found
 
 
 def coarser(buckets: Mapping[int, Bucket], step: int) -> Buckets:
     """The same values in longer steps."""
     found: Buckets = {}
+    known: Bucket | None = None
+    begin = 0
     for at in sorted(buckets):
-        begin, one = at - at % step, buckets[at]
-        known = found.get(begin)
-        found[begin] = one if known is None else _both(known, one)
+        one = buckets[at]
+        if known is None or at - begin >= step:
+            if known is not None:
+                found[begin] = known
+            begin, known = at - at % step, one
+        else:
+            known = _both(known, one)
+    if known is not None:
+        found[begin] = known
     return found
 
 
@@ -66,7 +80,9 @@ def merged(before: Mapping[int, Bucket], more: Mapping[int, Bucket]) -> Buckets:
 
 
 def _both(one: Bucket, other: Bucket) -> Bucket:
-    return Bucket(one.n + other.n, min(one.low, other.low), max(one.high, other.high), one.sum + other.sum, other.last)
+    n, low, high, total, _ = one
+    more, lower, higher, sum_, last = other
+    return Bucket(n + more, low if low <= lower else lower, high if high >= higher else higher, total + sum_, last)
 
 
 def by_span(buckets: Mapping[int, Bucket], step: int) -> dict[int, Buckets]:

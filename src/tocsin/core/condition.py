@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Struct
 
+from tocsin.core.host_rule import OnSample, OnService
 from tocsin.core.marks import Help, Length, Range
 from tocsin.errors import Invalid, Problem
 
@@ -65,7 +66,20 @@ class OnAnomaly(Struct, frozen=True, kw_only=True, tag="anomaly", tag_field="typ
     weeks: Annotated[int, Range(1, 12), Help("weeks that say what is usual")] = 4
 
 
-Condition = OnVerdict | OnFailures | OnResponseTime | OnUptime | OnCertificate | OnAnomaly
+class OnHeartbeat(Struct, frozen=True, kw_only=True, tag="heartbeat", tag_field="type"):
+    """A host's agent is silent: a warning first, then worse, in the same incident."""
+
+    warn_s: Annotated[float, Range(10, 86_400), Help("warning after so many seconds of silence")] = 75
+    down_s: Annotated[float, Range(10, 86_400), Help("down after so many")] = 120
+
+    def __post_init__(self) -> None:
+        if self.down_s < self.warn_s:
+            raise Invalid(Problem("down_s", f"at least warn_s ({self.warn_s:.15g})", f"{self.down_s:.15g}"))
+
+
+HostConditions = OnHeartbeat | OnSample | OnService
+"""Conditions on hosts: of silence the server judges, of the others the agent."""
+Condition = OnVerdict | OnFailures | OnResponseTime | OnUptime | OnCertificate | OnAnomaly | HostConditions
 Windowed = OnResponseTime | OnUptime | OnCertificate | OnAnomaly
 """Conditions on figures that are kept apart from the states, and refreshed now and then."""
 
@@ -78,7 +92,9 @@ CONDITIONS: dict[str, type[Condition]] = {
     "anomaly": OnAnomaly,
 }
 
+ON_HOSTS: dict[str, type[Condition]] = {"heartbeat": OnHeartbeat, "sample": OnSample, "service": OnService}
+
 
 def condition_name(condition: Condition) -> str:
     """Its name in `type`."""
-    return next(name for name, known in CONDITIONS.items() if isinstance(condition, known))
+    return next(name for name, known in (CONDITIONS | ON_HOSTS).items() if isinstance(condition, known))

@@ -12,6 +12,8 @@ from tocsin.core.escalation import EscalationPolicy, Reach
 from tocsin.core.monitor import Monitor
 
 Severity = Literal["critical", "down", "warning", "info"]
+RANKS: dict[Severity, int] = {"info": 0, "warning": 1, "down": 2, "critical": 3}
+"""How bad each severity is."""
 Standing = Literal["trouble", "over", "open"]
 
 
@@ -44,13 +46,15 @@ class Finding(Struct, frozen=True, kw_only=True):
 class Terms(Struct, frozen=True, kw_only=True):
     """How the incidents of a subject behave and who hears of them. Durations in seconds.
 
-    `channels` None: every default channel of the workspace. `interval_s` is the slot of flap detection. `reach`: whom
+    `turn`: the incarnation and number by which an agent knows this turn too, so that its message has one key at both
+    ends. `channels` None: every default channel of the workspace. `interval_s` is the slot of flap detection. `reach`: whom
     each step of `policy` reaches now.
     """
 
     subject: str
     workspace_id: str
     monitor_id: str | None = None
+    host_id: str | None = None
     rule_id: str | None = None
     channels: tuple[str, ...] | None = None
     interval_s: float = 60
@@ -59,6 +63,7 @@ class Terms(Struct, frozen=True, kw_only=True):
     reminder_s: float = 0
     flap_detection: bool = True
     notify_on_resolve: bool = True
+    turn: tuple[str, int] | None = None
     policy: EscalationPolicy | None = None
     reach: tuple[Reach, ...] = ()
 

@@ -19,18 +19,22 @@ from tocsin.core.host_turn import Standing, Teller
 RECEIPT_S = 15.0
 GIVE_UP_S = 86_400.0
 """So long a channel is tried."""
+HOLD_S = 60.0
+"""So long an end waits for the channels that were told the beginning, before the server is to tell it after all."""
 Key = tuple[str, str, int]
 
 
 class Turn(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A turn that is not done. `direct`: it is told at once. `born`: when it was made, on the monotonic clock (after a
-    restart: when that was). `own`: the agent took it upon itself. `failed`: channels that will never take it. `filed`: the
-    server has it. Of an end: `begun_by` told the beginning, and when it was the agent, through the channels `to`."""
+    restart: when that was). `own`: the agent took it upon itself; `tried`: and nobody took it so far. `failed`: channels
+    that will never take it. `filed`: the server has it. Of an end: `begun_by` told the beginning, and when it was the
+    agent, through the channels `to`."""
 
     finding: HostFinding
     direct: bool = False
     born: float = 0.0
     own: bool = False
+    tried: bool = False
     failed: tuple[str, ...] = ()
     filed: bool = False
     begun_by: Teller = ""
@@ -65,21 +69,31 @@ def new_turn(finding: HostFinding, standing: Standing, *, direct: bool, now: flo
     return Turn(finding=finding, born=now, begun_by=standing.teller, to=standing.told)
 
 
-def to_hand_over(turns: Sequence[Turn], busy: Collection[Key]) -> list[Turn]:
+def to_hand_over(turns: Sequence[Turn], channels: Collection[str], busy: Collection[Key], now: float) -> list[Turn]:
     """What the server is to be given now, in order: what the agent told first, each after the earlier ones of its thing.
-    `busy`: what is being told at this moment waits until that is known, and what follows it too."""
+    What the agent is about to tell waits until that is known, and what follows it too. `busy`: what is being told at this
+    moment."""
     held: set[tuple[str, str]] = set()
     free: list[Turn] = []
     for turn in turns:
         if turn.filed:
             continue
-        if turn.key in busy or turn.subject in held:
+        if turn.key in busy or turn.subject in held or (_is_held(turn, now) and open_to(turn, turns, channels)):
             held.add(turn.subject)
         else:
             free.append(turn)
     last_told = {turn.subject: turn.finding.number for turn in free if turn.told}
     first = [turn for turn in free if turn.finding.number <= last_told.get(turn.subject, 0)]
     return [*first, *(turn for turn in free if turn.finding.number > last_told.get(turn.subject, 0))]
+
+
+def _is_held(turn: Turn, now: float) -> bool:
+    """Whether the agent has to try first, lest the server tells it too."""
+    if turn.told:
+        return False
+    if turn.begun_by == "agent":
+        return now - turn.born < HOLD_S
+    return (turn.own or turn.direct) and not turn.tried
 
 
 def to_tell(turns: Sequence[Turn], channels: Collection[str], busy: Collection[Key], now: float) -> list[Turn]:
@@ -133,6 +147,11 @@ def next_due(turns: Sequence[Turn], now: float) -> float | None:
 def taken_up(turn: Turn) -> Turn:
     """The agent takes it upon itself."""
     return replace(turn, own=True)
+
+
+def tried(turn: Turn) -> Turn:
+    """It was tried."""
+    return replace(turn, tried=True)
 
 
 def told(turn: Turn, channel: str, at: datetime) -> Turn:

@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 
 from msgspec import Struct
 
-from tocsin.core.alert import notification_key
 from tocsin.core.finding import Severity
+from tocsin.core.keys import notification_key
 from tocsin.core.marks import Length, Name, Range
 from tocsin.core.sample import Reading, Service, parts
 

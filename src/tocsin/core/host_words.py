@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from tocsin.core.alert import Message, group_key
+from collections.abc import Sequence
+from datetime import datetime
+
+from tocsin.core.alert import Item, Message, group_key
+from tocsin.core.digest import digest_key
 from tocsin.core.host_rule import HostFinding, finding_key, subject_of
 from tocsin.core.plain import clip
 from tocsin.core.wording import moment, one_line
@@ -48,3 +52,23 @@ def message_of(
         at=finding.at,
         group=group_key(workspace_id, f"{subject}@{incarnation}#{opened}"),
     )
+
+
+_WORST_FIRST = ("critical", "down", "warning", "info")
+
+
+def digest_of(messages: Sequence[Message], host: str, now: datetime) -> Message:
+    """One message in place of many of one host. Its key is a hash of theirs: the same ones make the same digest."""
+    key = digest_key("", [message.key for message in messages])
+    opened = [message for message in messages if message.event == "incident.opened"]
+    over = len(messages) - len(opened)
+    parts = [f"{len(opened)} in trouble"] if opened else []
+    parts += [f"{over} over"] if over else []
+    title = one_line(f"{host}: {', '.join(parts)}", 300)
+    return Message(
+        event="digest", key=key, group=key,
+        severity=min((m.severity for m in opened), key=_WORST_FIRST.index, default="info"),
+        title=title, text=messages[0].text.rpartition("\n")[2], monitor=None, incident=None,
+        verdict="down" if opened else "up", reason=title, at=now,
+        items=tuple(Item(title=m.title, severity=m.severity, event=m.event, keys=(m.key,)) for m in messages),
+    )  # fmt: skip

@@ -48,7 +48,8 @@ class Incident(Struct, frozen=True, kw_only=True):
     empty when it is not; `held_by`: what did so, as it is called when it is over. `steps`: of its escalation policy, told
     so far; `step_from`: what the next one's delay counts from. `words`: how the trouble is named in
     messages. `mark`: what exactly is in trouble, where that may be replaced. `name` and `rule`: of what it is about, as
-    they were called last: they outlive both.
+    they were called last: they outlive both. `told_by`: "agent" where the host's agent told its latest opening by itself,
+    so that it tells the end, too. `turn`: the incarnation and number of the agent's turn that was filed last.
     """
 
     id: str
@@ -89,6 +90,8 @@ class Incident(Struct, frozen=True, kw_only=True):
     mark: str = ""
     name: str = ""
     rule: str = ""
+    told_by: str = ""
+    turn: tuple[str, int] = ("", 0)
 
     @property
     def open(self) -> bool:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 from tocsin.core.finding import Hush
+from tocsin.core.host import Host
 from tocsin.core.marks import Name
 from tocsin.core.monitor import Monitor
 from tocsin.core.recurrence import Starts, starts_of
@@ -69,10 +70,13 @@ class Agenda:
 
 
 def hush_of(
-    windows: Sequence[Window], monitor: Monitor, now: datetime, agenda: Callable[[Window, datetime], Stands] = stands
+    windows: Sequence[Window],
+    thing: Monitor | Host,
+    now: datetime,
+    agenda: Callable[[Window, datetime], Stands] = stands,
 ) -> Hush | None:
-    """What holds messages of a monitor back now: of several windows the one that lasts longest."""
-    lasting = [(end, window) for window in covering(windows, monitor) if (end := agenda(window, now)[0]) is not None]
+    """What holds messages of a monitor or host back now: of several windows the one that lasts longest."""
+    lasting = [(end, window) for window in covering(windows, thing) if (end := agenda(window, now)[0]) is not None]
     if not lasting:
         return None
     end, window = max(lasting, key=lambda pair: pair[0])
@@ -81,23 +85,29 @@ def hush_of(
     return Hush(kind=kind, why=named, by=named, until=end)
 
 
-def covering(windows: Sequence[Window], monitor: Monitor) -> list[Window]:
-    """The windows that are switched on and about this monitor."""
-    return [window for window in windows if window.enabled and window.scope.covers(monitor)]
+def covering(windows: Sequence[Window], thing: Monitor | Host) -> list[Window]:
+    """The windows that are switched on and about this monitor or host."""
+    return [window for window in windows if window.enabled and window.scope.covers(thing)]
 
 
 def in_maintenance(
-    windows: Sequence[Window], monitor: Monitor, now: datetime, agenda: Callable[[Window, datetime], Stands] = stands
+    windows: Sequence[Window],
+    thing: Monitor | Host,
+    now: datetime,
+    agenda: Callable[[Window, datetime], Stands] = stands,
 ) -> bool:
     """Whether a window that is no silence lasts now."""
-    return any(agenda(window, now)[0] is not None for window in covering(windows, monitor) if not window.silence)
+    return any(agenda(window, now)[0] is not None for window in covering(windows, thing) if not window.silence)
 
 
 def changes_at(
-    windows: Sequence[Window], monitor: Monitor, now: datetime, agenda: Callable[[Window, datetime], Stands] = stands
+    windows: Sequence[Window],
+    thing: Monitor | Host,
+    now: datetime,
+    agenda: Callable[[Window, datetime], Stands] = stands,
 ) -> datetime | None:
-    """The next moment after `now` at which one of the monitor's windows begins or ends, None when none ever does."""
-    moments = [moment for window in covering(windows, monitor) for moment in agenda(window, now) if moment is not None]
+    """The next moment after `now` at which one of its windows begins or ends, None when none ever does."""
+    moments = [moment for window in covering(windows, thing) for moment in agenda(window, now) if moment is not None]
     return min(moments, default=None)
 
 

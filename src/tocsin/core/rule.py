@@ -22,7 +22,7 @@ from tocsin.core.condition import (
 from tocsin.core.consensus import LocationState, Verdict, needed
 from tocsin.core.escalation import EscalationPolicy
 from tocsin.core.figures import Certificate, Compared, Figure, Latency, Share
-from tocsin.core.finding import Finding, Terms
+from tocsin.core.finding import RANKS, Finding, Terms
 from tocsin.core.marks import Name
 from tocsin.core.monitor import Monitor
 from tocsin.core.scope import Scope
@@ -34,7 +34,8 @@ RuleSeverity = Literal["critical", "down", "warning", "info"]
 
 class AlertRule(Struct, frozen=True, kw_only=True):
     """A rule of a workspace. `channels` None: those the monitor tells. `for_s`: so long the condition must hold before
-    it is told. `recovery_s`: so long it must be over. `policy`: the escalation policy its incidents follow."""
+    it is told. `recovery_s`: so long it must be over. `policy`: the escalation policy its incidents follow. `direct`: an
+    agent that judges it tells at once by itself."""
 
     id: str
     workspace_id: str
@@ -48,6 +49,7 @@ class AlertRule(Struct, frozen=True, kw_only=True):
     reminder_s: int = 0
     channels: tuple[str, ...] | None = None
     policy: str | None = None
+    direct: bool = False
     created_at: datetime
     updated_at: datetime
     version: int = 1
@@ -65,7 +67,6 @@ class Facts(Struct, frozen=True, kw_only=True):
 
 
 CERTIFICATE_ENDS = "Certificate ends"
-_RANKS = {"info": 0, "warning": 1, "down": 2, "critical": 3}
 _CALLED = {"down": "down", "partial": "partly down", "degraded": "degraded", "unknown": "not seen by enough locations"}
 
 
@@ -133,7 +134,7 @@ def _found(rule: AlertRule, facts: Facts, trouble: bool | None, words: str, reas
         why=why,
         severity=rule.severity,
         blind=trouble is None,
-        rank=_RANKS[rule.severity],
+        rank=RANKS[rule.severity],
         words=words,
         data=data,
     )

@@ -4,20 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tocsin.core.condition import OnAnomaly, OnFailures, OnResponseTime, OnUptime, OnVerdict
+from tocsin.core.condition import HostConditions, OnAnomaly, OnFailures, OnResponseTime, OnSample, OnUptime, OnVerdict
+from tocsin.core.host import Host
 from tocsin.core.monitor import Monitor
 from tocsin.core.rule import AlertRule
 from tocsin.core.rule_figures import ENOUGH_ANSWERS, ms
 from tocsin.core.wording import listed, span
 
 
-def warnings(rule: AlertRule, monitors: Sequence[Monitor], home: str) -> list[str]:
-    """Sentences on a rule that may be kept all the same. `monitors`: those of its workspace; `home`: the location of
-    local ones."""
+def warnings(rule: AlertRule, monitors: Sequence[Monitor], home: str, hosts: Sequence[Host] = ()) -> list[str]:
+    """Sentences on a rule that may be kept all the same. `monitors` and `hosts`: those of its workspace; `home`: the
+    location of local monitors."""
+    if isinstance(rule.condition, HostConditions):
+        return _on_hosts(rule, hosts)
     covered = [monitor for monitor in monitors if rule.scope.covers(monitor)]
     if not covered:
         return ["It covers no monitor now."]
     made = _on_condition(rule, covered, home)
+    if rule.channels is not None and not rule.channels and rule.policy is None:
+        made.append("Nobody is told: it names no channel and no escalation policy.")
+    return made
+
+
+def _on_hosts(rule: AlertRule, hosts: Sequence[Host]) -> list[str]:
+    if not any(rule.scope.covers(host) for host in hosts):
+        return ["It covers no host now."]
+    condition = rule.condition
+    made: list[str] = []
+    if isinstance(condition, OnSample) and condition.above is None and condition.below is None:
+        made.append("It has no limit (above or below): it can never fire.")
     if rule.channels is not None and not rule.channels and rule.policy is None:
         made.append("Nobody is told: it names no channel and no escalation policy.")
     return made

@@ -19,6 +19,7 @@ def stalled(corridor: Corridor) -> list[str]:
         corridor.intake.pulse,
         corridor.watchdog.pulse,
         corridor.lookout.pulse,
+        corridor.host_watch.pulse,
         corridor.figures.pulse,
         corridor.delivery.pulse,
         corridor.canary.pulse,

@@ -14,6 +14,7 @@ from tocsin.checks import Order
 from tocsin.clock import Clock
 from tocsin.core.consensus import Verdict
 from tocsin.core.finding import Hush
+from tocsin.core.host_rule import HostFinding
 from tocsin.core.monitor import Monitor
 from tocsin.core.result import CheckResult
 from tocsin.errors import NotFound
@@ -28,7 +29,8 @@ from tocsin.pipeline.catching_up import catch_up, replayed
 from tocsin.pipeline.delivery import Delivery
 from tocsin.pipeline.draft import Draft
 from tocsin.pipeline.figures import Figures
-from tocsin.pipeline.hosts import Hosts
+from tocsin.pipeline.host_watch import HostWatch
+from tocsin.pipeline.hosts import HostNow, Hosts
 from tocsin.pipeline.housekeeping import Housekeeping
 from tocsin.pipeline.intake import Intake
 from tocsin.pipeline.judgement import Judgement
@@ -81,7 +83,7 @@ class Corridor:
     leaning: Leaning
     figures: Figures
     housekeeping: Housekeeping
-    hosts: Hosts
+    host_watch: HostWatch
     lag: LagMeter
     self_test: SelfTest
     started_at: datetime | None = None
@@ -91,7 +93,7 @@ class Corridor:
 
     def __post_init__(self) -> None:
         self.runner.unreachable, self.lookout.turned = self.lookout.failed, self.turned
-        self.watchdog.quarantine.doubts = self.doubts
+        self.watchdog.quarantine.doubts, self.host_watch.pings.run = self.doubts, self.self_test
 
     @classmethod
     def build(
@@ -136,11 +138,15 @@ class Corridor:
             alone=Alone(watchlist, judgement, net, clock, smtp_url),
             leaning=leaning,
             figures=figures,
-            hosts=Hosts(store, live, clock),
+            host_watch=HostWatch(Hosts(store, live, clock), watchlist, judgement, intake, clock),
             housekeeping=Housekeeping(store, clock, Ticking(store, watchlist, clock), retention_days=retention_days),
             lag=lag,
             self_test=self_test,
         )
+
+    @property
+    def hosts(self) -> Hosts:
+        return self.host_watch.hosts
 
     def doubts(self, workspace_id: str) -> dict[str, str]:
         """What the locations of a workspace, this one among them, find wrong with themselves now."""
@@ -179,6 +185,7 @@ class Corridor:
         self.watchdog.start()
         self.figures.start()
         self.lookout.start()
+        self.host_watch.start()
 
     async def lead(self, home: str) -> None:
         """Judge, watch and tell from now on: this instance is the one that does. `home`: where local monitors are checked
@@ -194,7 +201,7 @@ class Corridor:
         `home`: where local monitors are checked from, which is another place."""
         if self.leads:
             await self.delivery.stop(grace_s=0)
-            for part in (self.canary, self.lookout, self.figures, self.watchdog):
+            for part in (self.canary, self.host_watch, self.lookout, self.figures, self.watchdog):
                 await part.stop()
         await self._turn(False, home)
 
@@ -229,6 +236,7 @@ class Corridor:
             ("scheduler", self.scheduler.stop),
             ("runner", lambda: self.runner.stop(GRACE_S)),
             ("figures", self.figures.stop),
+            ("host watch", self.host_watch.stop),
             ("lookout", self.lookout.stop),
             ("watchdog", self.watchdog.stop),
             ("housekeeping", self.housekeeping.stop),
@@ -337,6 +345,13 @@ class Corridor:
             await self.intake.apply(lambda draft, now, some=some: self.judgement.judge_all(draft, some, now))
             for one in some:
                 self.watchdog.watch(one)
+
+    async def findings(self, host: HostNow, incarnation: str, turns: Sequence[HostFinding]) -> None:
+        """File what an agent found, and tell what it did not tell by itself; written down for good when this returns."""
+        take = self.host_watch.incidents.take_turns
+        await self.intake.apply(
+            lambda draft, now: take(draft, host, incarnation, turns, now), by=f"agent {host.host.name}"
+        )
 
     async def push_call(self, token: str, status: str = "up", **said: Any) -> CheckResult | None:
         """A call of a push monitor (see Watchdog.push_call). Raises NotFound for an unknown token."""

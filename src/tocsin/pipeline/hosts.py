@@ -86,7 +86,7 @@ class Hosts:
         known = self._hosts.get(host.id)
         if known is None:
             known = self._hosts[host.id] = HostNow(host)
-        elif known.host.version > host.version:
+        elif known.host.version >= host.version:
             return known
         known.host = host
         self.tell("host.changed", host)

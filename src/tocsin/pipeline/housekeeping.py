@@ -101,7 +101,8 @@ class Housekeeping:
 
         moved = 0
         for host in await everything.read(due):
-            moved += await everything.write(lambda s, host=host: s.samples.move(host, KEEPS), local=True)
+            found = await everything.read(lambda s, host=host: s.samples.gathered(host))
+            moved += await everything.write(lambda s, found=found: s.samples.move(found, KEEPS), local=True)
             await self._clock.sleep(PAUSE_S)
         return moved
 

@@ -249,6 +249,8 @@ class Judgement:
         for incident in tuple(self._watchlist.incidents.values()):
             if incident.workspace_id != workspace_id or not incident.open or incident.rule_id is None:
                 continue
+            if incident.host_id is not None:  # pipeline.host_watch looks after those
+                continue
             w = self._watchlist.find(incident.monitor_id)
             if w is None or incident.rule_id not in {rule.id for rule in telling.rules_for(w.monitor)}:
                 self.close(draft, incident, "its rule was changed or deleted", now)
@@ -278,6 +280,7 @@ class Judgement:
                 subject=incident.subject,
                 workspace_id=incident.workspace_id,
                 monitor_id=incident.monitor_id,
+                host_id=incident.host_id,
                 rule_id=incident.rule_id,
             )
         name = EVERYTHING if incident.subject == COVERAGE else incident.name or incident.subject
@@ -360,4 +363,7 @@ def without_body(result: CheckResult) -> CheckResult:
 def live_data(step: Step) -> dict[str, Any]:
     """What a live event says of an incident."""
     i = step.incident
-    return {} if i is None else {"incident": i.id, "severity": i.severity, "verdict": i.verdict, "reason": i.reason}
+    if i is None:
+        return {}
+    data = {"incident": i.id, "severity": i.severity, "verdict": i.verdict, "reason": i.reason}
+    return data if i.host_id is None else data | {"host_id": i.host_id}

@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 
 from tocsin.core.account import Preferences
 from tocsin.core.alert import PERSON, Channel
+from tocsin.core.condition import HostConditions
 from tocsin.core.escalation import EscalationPolicy, EscalationStep, Reach
+from tocsin.core.host import Host
 from tocsin.core.maintenance import Agenda, Window
 from tocsin.core.monitor import Monitor
 from tocsin.core.on_call import OnCallSchedule, on_duty
@@ -49,7 +51,19 @@ class Telling:
 
     def rules_for(self, monitor: Monitor) -> list[AlertRule]:
         """The rules that are switched on and cover this monitor."""
-        return [rule for rule in self.rules if rule.enabled and rule.scope.covers(monitor)]
+        return [
+            rule
+            for rule in self.rules
+            if rule.enabled and not isinstance(rule.condition, HostConditions) and rule.scope.covers(monitor)
+        ]
+
+    def rules_of(self, host: Host) -> list[AlertRule]:
+        """The rules that are switched on and cover this host."""
+        return [
+            rule
+            for rule in self.rules
+            if rule.enabled and isinstance(rule.condition, HostConditions) and rule.scope.covers(host)
+        ]
 
     def policy(self, id: str | None) -> EscalationPolicy | None:
         """That policy, None for none."""

@@ -56,6 +56,8 @@ def looks(s: Session, rule: AlertRule, past: Past) -> list[Facts]:
             return _stepped(past, condition, verdicts, found)
         case OnAnomaly():
             return _stepped(past, condition, verdicts, _compared(s, condition, past))
+        case _:  # about hosts: their agents judge those
+            return []
 
 
 def step_s(past: Past) -> int:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _MARK = "brought:"
 _BRING = "INSERT INTO brought (images) VALUES (?)"
-NUMBERED = ("results", "evidence", "latest", "states", "rollups_minute", "rollups_hour", "rollups_day")
+NUMBERED = ("results", "evidence", "latest", "states", "ticks", "rollups_minute", "rollups_hour", "rollups_day")
 
 
 def bring(s: Session, adoption: str, number: int, tables: Sequence[Images]) -> None:

@@ -21,6 +21,7 @@ from tocsin.store.packing import pack_more, unpack_more
 from tocsin.store.session import Session
 from tocsin.store.shared import shared_tables
 from tocsin.store.snapshot import Head
+from tocsin.store.ticks import relocated
 
 _HomeRows = dict[str, dict[Key, Key]]
 
@@ -113,7 +114,7 @@ def _move_locations(raw: sqlite3.Connection, before: dict[int, str], now: dict[i
     """The new numbers (None: there is none) of locations whose number does not hold any more."""
     keys = {name: key for key, name in now.items()}
     moved = {key: keys.get(name) for key, name in before.items() if now.get(key) != name}
-    for table in OF_MONITORS if moved else ():
+    for table in [one for one in OF_MONITORS if one != "ticks"] if moved else ():
         for key in moved:
             raw.execute(f"UPDATE {table} SET location = ? WHERE location = ?", (-key, key))
         for key, new in moved.items():
@@ -124,7 +125,16 @@ def _move_locations(raw: sqlite3.Connection, before: dict[int, str], now: dict[i
     if moved:
         for table in ("results", "results_tail"):
             _move_seats(raw, table, moved)
+        _move_looks(raw, moved)
     return moved
+
+
+def _move_looks(raw: sqlite3.Connection, moved: dict[int, int | None]) -> None:
+    """Ticks name the locations of their looks by number, in what is packed."""
+    for monitor, at, looks in raw.execute("SELECT monitor, at, looks FROM ticks").fetchall():
+        now = relocated(looks, moved)
+        if now != looks:
+            raw.execute("UPDATE ticks SET looks = ? WHERE monitor = ? AND at = ?", (now, monitor, at))
 
 
 def _move_seats(raw: sqlite3.Connection, table: str, moved: dict[int, int | None]) -> None:

@@ -48,6 +48,17 @@ class Metric(NamedTuple):
     last_at: datetime
 
 
+class Gathered(NamedTuple):
+    """What is to move out of the tail of a host (workspace, id), up to the message `upto`. `last`: the newest second of each
+    series; `chunks`: (series, step, begin, data) as they will be kept."""
+
+    host: tuple[str, str]
+    upto: int
+    values: int
+    last: dict[int, int]
+    chunks: list[tuple[int, int, int, bytes]]
+
+
 class Samples:
     """The series of hosts."""
 
@@ -169,37 +180,44 @@ class Samples:
         )
         return None if row is None else from_micros(row[0])
 
-    def move(self, host: tuple[str, str], keeps: Mapping[int, float]) -> int:
-        """How many points of a host were moved out of the tail; buckets older than `keeps` seconds, by step, are
-        forgotten."""
-        s, at = self._s, (self._s.own(host[0]), host[1])
-        rows = s.rows(f"SELECT n, data FROM samples_tail WHERE {_HOST} ORDER BY n", *at)
+    def gathered(self, host: tuple[str, str]) -> Gathered:
+        """What moves out of the tail of a host now: work for a reader, so that the writer is not held up by it. Nobody else
+        may move the same host meanwhile; what comes to the tail stays there."""
+        rows = self._s.rows(f"SELECT n, data FROM samples_tail WHERE {_HOST} ORDER BY n", self._s.own(host[0]), host[1])
         points = _points((row[1] for row in rows), None)
-        now = s.now_us // 1_000_000
-        for key, some in points.items():
-            self._add(key, some)
-        ends = [(key, step, now - int(kept)) for key in points for step, kept in keeps.items()]
-        s.many("DELETE FROM samples WHERE series = ? AND step = ? AND at < ?", ends)
-        s.many(
-            "UPDATE series SET last_at = ? WHERE key = ?", [(some[-1][0] * 1_000_000, k) for k, some in points.items()]
-        )
-        if rows:
-            s.run(f"DELETE FROM samples_tail WHERE {_HOST} AND n <= ?", *at, rows[-1][0])
-        return sum(len(some) for some in points.values())
+        chunks = [chunk for key, some in points.items() for chunk in self._chunks(key, some)]
+        last = {key: some[-1][0] for key, some in points.items()}
+        count = sum(len(some) for some in points.values())
+        return Gathered(host, rows[-1][0] if rows else 0, count, last, chunks)
 
-    def _add(self, key: int, points: Sequence[tuple[int, float]]) -> None:
-        """Points of a series into its buckets of each step."""
-        s, more = self._s, buckets.gather(points, buckets.STEPS[0])
+    def _chunks(self, key: int, points: Sequence[tuple[int, float]]) -> Iterator[tuple[int, int, int, bytes]]:
+        """(series, step, begin, what is packed) of each stretch that these points of a series change."""
+        more = buckets.gather(points, buckets.STEPS[0])
         for step in buckets.STEPS:
             more = more if step == buckets.STEPS[0] else buckets.coarser(more, step)
             for begin, some in buckets.by_span(more, step).items():
-                row = s.row("SELECT data FROM samples WHERE series = ? AND step = ? AND at = ?", key, step, begin)
-                whole = some if row is None else buckets.merged(buckets.unpacked(row[0], begin, step), some)
-                s.run(
-                    "INSERT INTO samples (series, step, at, data) VALUES (?, ?, ?, ?) "
-                    "ON CONFLICT (series, step, at) DO UPDATE SET data = excluded.data",
-                    key, step, begin, buckets.packed(whole, begin, step),
+                row = self._s.row(
+                    "SELECT data FROM samples WHERE series = ? AND step = ? AND at = ?", key, step, begin
                 )  # fmt: skip
+                whole = some if row is None else buckets.merged(buckets.unpacked(row[0], begin, step), some)
+                yield key, step, begin, buckets.packed(whole, begin, step)
+
+    def move(self, gathered: Gathered, keeps: Mapping[int, float]) -> int:
+        """How many values were moved out of the tail of a host; steps older than `keeps` seconds are forgotten."""
+        s, at = self._s, (self._s.own(gathered.host[0]), gathered.host[1])
+        still = set(self._read_keys(at).values())
+        s.many(
+            "INSERT INTO samples (series, step, at, data) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (series, step, at) DO UPDATE SET data = excluded.data",
+            [chunk for chunk in gathered.chunks if chunk[0] in still],
+        )
+        now = s.now_us // 1_000_000
+        ends = [(key, step, now - int(kept)) for key in gathered.last for step, kept in keeps.items()]
+        s.many("DELETE FROM samples WHERE series = ? AND step = ? AND at < ?", ends)
+        lasts = [(last * 1_000_000, key) for key, last in gathered.last.items()]
+        s.many("UPDATE series SET last_at = ? WHERE key = ?", lasts)
+        s.run(f"DELETE FROM samples_tail WHERE {_HOST} AND n <= ?", *at, gathered.upto)
+        return gathered.values
 
     # Forgetting -----------------------------------------------------------------------------------------------------
     def expire(self, before: datetime, limit: int) -> int:

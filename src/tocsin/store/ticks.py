@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +98,16 @@ class Ticks:
                 if look.location and look.seat
             ]
         )  # fmt: skip
+
+
+def relocated(packed: bytes, moved: Mapping[int, int | None]) -> bytes:
+    """The packed looks of a tick with the numbers that locations and seats have now; a look of a location that has none any
+    more is left out."""
+    looks = [
+        (moved.get(look[0], look[0]), moved.get(look[1], look[1]), *look[2:])
+        for look in msgspec.msgpack.decode(packed, type=list[_Packed])
+    ]
+    return msgspec.msgpack.encode([look for look in looks if look[0] and look[1]])
 
 
 def _tick(row: Sequence[Any], names: dict[int, str]) -> Tick:

@@ -7,18 +7,18 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from tocsin import telemetry
 from tocsin.agent import heard, wire
 from tocsin.agent.api import encoded
 from tocsin.core.access import Principal
 from tocsin.core.host import ENROLMENT_PREFIX, KEY_PREFIX, EnrolmentKey, Host
-from tocsin.errors import Denied
+from tocsin.errors import Denied, NotPrimary
 from tocsin.web import tokens
 from tocsin.web.call import Call, Reply, Route
 
 if TYPE_CHECKING:
-    import msgspec
-
     from tocsin.store import Session
     from tocsin.web.parts import Parts
 
@@ -50,6 +50,7 @@ async def _agent(parts: Parts, wanted: str, now: datetime) -> Principal:
     workspace_id, host_id, name, fresh = found
     if fresh and not _elsewhere(parts):
         await parts.store.of(workspace_id, by=f"agent {name}"[:200]).write(lambda s: _first_use(s, wanted, now))
+        await parts.corridor.hosts.changed(workspace_id)
     return Principal(
         kind="agent", workspace_id=workspace_id, role="VIEWER", user_id=None, name=name, key_id=host_id, host_id=host_id
     )
@@ -59,6 +60,9 @@ def _first_use(s: Session, wanted: str, now: datetime) -> None:
     key = s.agent_keys.by_hash(wanted)
     if key is not None and key.used_at is None:
         s.agent_keys.use(key, now)
+        host = s.hosts.get(key.host_id)
+        if host.rekey:
+            s.hosts.replace(msgspec.structs.replace(host, rekey=False))
 
 
 async def _newcomer(parts: Parts, wanted: str, now: datetime) -> Principal:
@@ -90,7 +94,12 @@ def _led(run: Callable[[Call], Awaitable[msgspec.Struct]]) -> Callable[[Call], A
     async def answer(call: Call) -> Reply:
         if (elsewhere := _elsewhere(call.parts)) is not None:
             return Reply(status=409, content=encoded(elsewhere))
-        return Reply(content=encoded(await run(call)))
+        try:
+            return Reply(content=encoded(await run(call)))
+        except NotPrimary as error:
+            parts = call.parts
+            elsewhere = wire.Elsewhere(primary=error.primary, urls=list(parts.urls), epoch=parts.epoch)
+            return Reply(status=409, content=encoded(elsewhere))
 
     return answer
 
@@ -120,6 +129,10 @@ async def _samples(call: Call) -> msgspec.Struct:
     return await call.parts.agents.samples(call.who.host_id or "", _body(call))
 
 
+async def _findings(call: Call) -> msgspec.Struct:
+    return await call.parts.agents.findings(call.who.host_id or "", _body(call))
+
+
 ROUTES = [
     Route(
         method="POST", path=wire.ENROL, run=_led(_enrol), permission="enrol", kind="open", tag="agents",
@@ -132,5 +145,9 @@ ROUTES = [
     Route(
         method="POST", path=wire.SAMPLES, run=_led(_samples), permission="agent", kind="open", tag="agents",
         max_body=wire.MAX_BODY, summary="What an agent saw of its host", answer=wire.Taken,
+    ),
+    Route(
+        method="POST", path=wire.FINDINGS, run=_led(_findings), permission="agent", kind="open", tag="agents",
+        max_body=wire.MAX_BODY, summary="What an agent's rules found", answer=wire.Receipt,
     ),
 ]  # fmt: skip

@@ -41,8 +41,9 @@ class Parts:
     installer: Installer = field(init=False)
 
     def __post_init__(self) -> None:
-        self.agents = Door(self.store, self.corridor.hosts, self.clock, lambda: self.urls)
         self.installer = Installer(self.settings.data_dir / "agent-install")
+        self.agents = Door(self.store, self.corridor.hosts, self.corridor.findings, self.clock, lambda: self.urls)
+        self.agents.telling, self.agents.epoch = self.corridor.watchlist.telling, lambda: self.epoch
         self.memory = Memory(
             requests_per_minute=self.settings["REQUESTS_PER_MINUTE"],
             logins_per_minute=self.settings["LOGIN_ATTEMPTS_PER_MINUTE"],

@@ -79,7 +79,8 @@ async def test_what_moved_reads_as_what_waits(alice: Alice, agent: Agent) -> Non
     before = [(await alice.api.get(f"{url}&step={step}")).data["series"] for step in (10, 60, 300, 3600)]
     store = alice.house.parts.store
     keeps = {10: 1e6, 60: 1e6, 3600: 1e6, 86_400: 1e6}
-    moved = await store.everything().write(lambda s: s.samples.move((alice.workspace_id, agent.id), keeps), local=True)
+    found = await store.everything().read(lambda s: s.samples.gathered((alice.workspace_id, agent.id)))
+    moved = await store.everything().write(lambda s: s.samples.move(found, keeps), local=True)
     assert moved == 100
     after = [(await alice.api.get(f"{url}&step={step}")).data["series"] for step in (10, 60, 300, 3600)]
     for was, now in zip(before, after, strict=True):
@@ -121,3 +122,21 @@ async def test_agents_of_two_workspaces_see_nothing_of_each_other(alice: Alice, 
     )
     assert stolen.status == 403
     assert "another host" in stolen.text
+
+
+async def test_a_disk_that_fills_says_when_it_will_be_full(alice: Alice, agent: Agent) -> None:
+    now = datetime.now(UTC)
+    batches = [
+        {
+            "seq": n + 1,
+            "at": now - timedelta(seconds=60 * (180 - n)),
+            "collector": "s",
+            "values": [[0, 70 + n / 10], [1, 50]],
+        }
+        for n in range(181)
+    ]
+    await agent.call("POST", "samples", {"incarnation": "one", "series": [DISK, CPU], "batches": batches})
+    for metric, wanted in ((DISK, 120 * 60), (CPU, None)):
+        url = f"/api/v1/hosts/{agent.id}/series?metric={metric.partition('{')[0]}"
+        (series,) = (await alice.api.get(url)).data["series"]
+        assert series["full_in_s"] == (None if wanted is None else pytest.approx(wanted, rel=0.05))

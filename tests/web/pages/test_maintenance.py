@@ -146,7 +146,7 @@ async def test_what_is_wrong_stands_at_its_field_and_what_was_typed_stays(alice:
     for text in (
         'id="e-name"',
         'id="e-duration_s"',
-        "Must be monitors, tags, or everything",
+        "Must be monitors, hosts, tags, or everything",
         'value="2020-01-01T00:00"',
     ):
         assert text in answer.text, text

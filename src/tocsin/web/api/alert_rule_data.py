@@ -10,7 +10,7 @@ from msgspec import Struct, field
 
 from tocsin.core import shape
 from tocsin.core.access import Principal
-from tocsin.core.condition import CONDITIONS, Condition
+from tocsin.core.condition import CONDITIONS, ON_HOSTS, Condition, HostConditions, condition_name
 from tocsin.core.plain import MAX_PROBLEMS, as_list, as_map, found
 from tocsin.core.rule import AlertRule, RuleSeverity
 from tocsin.core.scope import Scope
@@ -23,7 +23,7 @@ class RuleIn(Struct, frozen=True, kw_only=True):
     """When something beyond "down" is trouble, and who hears of it."""
 
     name: Annotated[Name, Length(1, 200), Help("what people call it")]
-    scope: Annotated[Scope, Help("which monitors it covers")]
+    scope: Annotated[Scope, Help("which monitors or hosts it covers")]
     condition: Annotated[dict[str, Any], Help("{type, …}; GET /alert-rule-conditions lists the types and their fields")]
     severity: RuleSeverity = "warning"
     enabled: bool = True
@@ -34,6 +34,7 @@ class RuleIn(Struct, frozen=True, kw_only=True):
         tuple[str, ...] | None, Length(0, 100), Help("ids of channels; null: those the monitor tells, []: nobody")
     ] = None
     policy: Annotated[str | None, Length(1, 64), Help("id of an escalation policy")] = None
+    direct: Annotated[bool, Help("of a rule that agents judge: the agent tells at once by itself")] = False
 
 
 class RuleOut(RuleIn, frozen=True, kw_only=True):
@@ -118,8 +119,7 @@ def rule_fields(rule: AlertRule) -> dict[str, Any]:
 
 def condition_json(condition: Condition) -> dict[str, Any]:
     """A condition as plain data, its `type` first."""
-    name = next(name for name, known in CONDITIONS.items() if type(condition) is known)
-    return {"type": name} | shape.dump(condition)
+    return {"type": condition_name(condition)} | shape.dump(condition)
 
 
 def read_rule(parts: Parts, who: Principal, data: Mapping[str, Any], old: AlertRule | None = None) -> dict[str, Any]:
@@ -133,6 +133,8 @@ def read_rule(parts: Parts, who: Principal, data: Mapping[str, Any], old: AlertR
     except Invalid as error:
         problems += error.problems
     condition = _condition(data.get("condition"), problems)
+    if wanted is not None and condition is not None:
+        problems += _beside_it(wanted.scope, condition)
     problems += _unknown(parts, who, data, old)
     if problems or wanted is None or condition is None:
         raise Invalid(*problems[:MAX_PROBLEMS])
@@ -140,14 +142,23 @@ def read_rule(parts: Parts, who: Principal, data: Mapping[str, Any], old: AlertR
     return fields | {"condition": condition, "name": wanted.name.strip()}
 
 
+def _beside_it(scope: Scope, condition: Condition) -> list[Problem]:
+    """A problem where a scope names what its condition cannot be about."""
+    on_hosts = isinstance(condition, HostConditions)
+    wrong, right = ("monitors", "hosts") if on_hosts else ("hosts", "monitors")
+    if not getattr(scope, wrong):
+        return []
+    return [Problem(f"scope.{wrong}", f"none: this condition is about {right}", f"{len(getattr(scope, wrong))}")]
+
+
 def _condition(data: Any, problems: list[Problem]) -> Condition | None:
     given = as_map(data)
     if given is None:
         return None
     name = given.get("type")
-    kind = CONDITIONS.get(name) if isinstance(name, str) else None
+    kind = (CONDITIONS | ON_HOSTS).get(name) if isinstance(name, str) else None
     if kind is None:
-        problems.append(Problem("condition.type", "one of " + ", ".join(CONDITIONS), found(name)))
+        problems.append(Problem("condition.type", "one of " + ", ".join(CONDITIONS | ON_HOSTS), found(name)))
         return None
     try:
         return shape.read(kind, {key: value for key, value in given.items() if key != "type"}, where="condition")
@@ -161,12 +172,14 @@ def _unknown(parts: Parts, who: Principal, data: Mapping[str, Any], old: AlertRu
     watchlist, telling = parts.corridor.watchlist, parts.corridor.watchlist.telling(who.workspace_id)
     scope = as_map(data.get("scope")) or {}
     monitors = {w.monitor.id for w in watchlist.of(who.workspace_id)} | set(old.scope.monitors if old else ())
+    hosts = {now.host.id for now in parts.corridor.hosts.of(who.workspace_id)} | set(old.scope.hosts if old else ())
     channels = {c.id for c in telling.channels} | set((old.channels if old else None) or ())
     kept = [old.policy] if old is not None and old.policy is not None else []
     policies = {*telling.policies, *kept}
     policy = data.get("policy")
     return [
         *_strange("scope.monitors", scope.get("monitors"), monitors, "a monitor of this workspace"),
+        *_strange("scope.hosts", scope.get("hosts"), hosts, "a host of this workspace"),
         *_strange("channels", data.get("channels"), channels, "a channel of this workspace"),
         *_strange("policy", policy, policies, "an escalation policy of this workspace"),
     ]

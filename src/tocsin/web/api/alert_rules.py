@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from tocsin.clock import new_id
 from tocsin.core import shape
 from tocsin.core.access import Principal
-from tocsin.core.condition import CONDITIONS
+from tocsin.core.condition import CONDITIONS, ON_HOSTS
 from tocsin.core.incident import Incident
 from tocsin.core.plain import found
 from tocsin.core.result import iso
@@ -52,7 +52,8 @@ def rule_of(parts: Parts, who: Principal, rule_id: str) -> AlertRule:
 def warnings_of(parts: Parts, rule: AlertRule) -> list[str]:
     """Why a rule may never fire, in sentences."""
     watchlist = parts.corridor.watchlist
-    return warnings(rule, [w.monitor for w in watchlist.of(rule.workspace_id)], watchlist.home)
+    hosts = [now.host for now in parts.corridor.hosts.of(rule.workspace_id)]
+    return warnings(rule, [w.monitor for w in watchlist.of(rule.workspace_id)], watchlist.home, hosts)
 
 
 def fired(parts: Parts, rule: AlertRule) -> list[Incident]:
@@ -135,7 +136,7 @@ async def _try_it(call: Call) -> Reply:
 async def _conditions(call: Call) -> Reply:
     items = [
         {"type": name, "summary": (kind.__doc__ or "").split("\n")[0], "fields": shape.schema(kind)}
-        for name, kind in CONDITIONS.items()
+        for name, kind in (CONDITIONS | ON_HOSTS).items()
     ]
     return Reply(data={"items": items, "next_cursor": None})
 

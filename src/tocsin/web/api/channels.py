@@ -14,6 +14,7 @@ from tocsin.core import shape, template
 from tocsin.core.access import Principal, may
 from tocsin.core.alert import Channel, Template
 from tocsin.core.canary import SHORTEST_S
+from tocsin.core.finding import Severity
 from tocsin.core.plain import as_map, found
 from tocsin.core.result import iso
 from tocsin.core.shape import Help, Length, Name, Range
@@ -39,6 +40,7 @@ class ChannelIn(Struct, frozen=True, kw_only=True):
         str | None, Length(1, 64), Help("id of a channel that is told too what this one does not take")
     ] = None
     canary_s: Annotated[int, Range(0, 31 * 86_400), Help("seconds between test messages on a schedule; 0: none")] = 0
+    least: Annotated[Severity | None, Help("it hears only of what is so severe or worse; null: of all")] = None
 
 
 class ChannelOut(Struct, frozen=True, kw_only=True):
@@ -54,6 +56,7 @@ class ChannelOut(Struct, frozen=True, kw_only=True):
     template: Template | None
     fallback: str | None
     canary_s: int
+    least: Severity | None
     created_at: str
     updated_at: str
 
@@ -86,8 +89,8 @@ def channel_json(channel: Channel, *, writes: bool) -> dict[str, Any]:
     return {
         "id": channel.id, "name": channel.name, "type": channel.type, "config": config, "default": channel.default,
         "enabled": channel.enabled, "disabled_reason": channel.disabled_reason, "template": template_json(channel),
-        "fallback": channel.fallback, "canary_s": channel.canary_s, "created_at": iso(channel.created_at),
-        "updated_at": iso(channel.updated_at),
+        "fallback": channel.fallback, "canary_s": channel.canary_s, "least": channel.least,
+        "created_at": iso(channel.created_at), "updated_at": iso(channel.updated_at),
     }  # fmt: skip
 
 
@@ -190,7 +193,7 @@ async def create(parts: Parts, who: Principal, data: dict[str, Any]) -> Channel:
     channel = Channel(
         id=new_id(), workspace_id=who.workspace_id, name=wanted.name.strip(), type=wanted.type, config=config,
         default=first if wanted.default is None else wanted.default, enabled=wanted.enabled, template=wanted.template,
-        fallback=wanted.fallback, canary_s=wanted.canary_s, created_at=now, updated_at=now,
+        fallback=wanted.fallback, canary_s=wanted.canary_s, least=wanted.least, created_at=now, updated_at=now,
     )  # fmt: skip
     await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.channels.add(channel))
     await parts.corridor.channels_changed(who.workspace_id)
@@ -204,6 +207,7 @@ async def change(parts: Parts, who: Principal, channel_id: str, data: dict[str, 
     current: dict[str, Any] = {
         "name": old.name, "type": old.type, "config": {}, "default": old.default,
         "enabled": old.enabled or old.disabled_reason is not None, "fallback": old.fallback, "canary_s": old.canary_s,
+        "least": old.least,
         "template": template_json(old),
     }  # fmt: skip
     wanted, config = await read_channel(parts, current | data, old)
@@ -212,7 +216,7 @@ async def change(parts: Parts, who: Principal, channel_id: str, data: dict[str, 
     channel = replace(
         old, name=wanted.name.strip(), type=wanted.type, config=config, default=default, enabled=wanted.enabled,
         disabled_reason=None, template=wanted.template, fallback=wanted.fallback, canary_s=wanted.canary_s,
-        updated_at=parts.clock.now(),
+        least=wanted.least, updated_at=parts.clock.now(),
     )  # fmt: skip
 
     def keep(s: Session) -> None:

@@ -176,7 +176,7 @@ def state_of(now: HostNow, since: float, tick: float) -> Literal["new", "well", 
     """How a host is, by when its agent was heard."""
     if not now.host.enabled:
         return "off"
-    if now.heard is None and now.heard_at is None:
+    if now.heard_at is None:
         return "new"
     silence = tick - max(since, since if now.heard is None else now.heard)
     return "well" if silence < WARN_S else "late" if silence < DOWN_S else "silent"

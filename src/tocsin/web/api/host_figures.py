@@ -51,7 +51,7 @@ async def series(
 ) -> dict[str, Any]:
     """Every series of a host with that metric (or the one with that whole name), in steps."""
     parts.corridor.hosts.get(who.workspace_id, host_id)
-    first, last = int(start.timestamp()), int(end.timestamp())
+    first, last = int(start.timestamp()), int(end.timestamp()) + 1
     now = int(parts.clock.now().timestamp())
     least = max(step or 10, (last - first) // 5000)
     kept, shown = buckets.step_for(last - first, now - first, KEEPS, None if step is None else least)

@@ -10,12 +10,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tocsin.agent.api import hash_of
+from tocsin.agent.settled import DIRECT
 from tocsin.clock import new_id
 from tocsin.core.access import Principal
 from tocsin.core.host import ENROLMENT_PREFIX, EnrolmentKey, Host, released
 from tocsin.core.result import iso
 from tocsin.core.shape import Help, Length, read
 from tocsin.errors import Conflict, Invalid, Problem
+from tocsin.pipeline.host_pings import order_of
 from tocsin.web.api.given import as_object
 from tocsin.web.api.host_data import (
     EnrolmentIn,
@@ -32,9 +34,6 @@ from tocsin.web.api.host_data import (
 )
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.parts import Parts
-
-DIRECT = ("email", "slack", "webhook")
-"""The kinds of channels that an agent tells by itself."""
 
 
 class Release(Struct, frozen=True, kw_only=True):
@@ -160,14 +159,10 @@ def _check(parts: Parts, who: Principal, wanted: HostIn) -> None:
         elif known[id].type not in DIRECT:
             problems.append(Problem(f"direct_channels[{n}]", f"a channel of {', '.join(DIRECT)}", known[id].type))
     for n, text in enumerate(wanted.addresses):
-        kind, _, rest = text.partition(":")
-        host, colon, port = rest.rpartition(":")
-        if kind == "tcp":
-            good = bool(host and colon and port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 65536)
-        else:
-            good = kind == "ping" and bool(rest)
-        if not good or not text.isprintable() or " " in text:
-            problems.append(Problem(f"addresses[{n}]", "ping:HOST or tcp:HOST:PORT", repr(text[:80])))
+        try:
+            order_of(text, f"addresses[{n}]")
+        except Invalid as error:
+            problems += error.problems
     if problems:
         raise Invalid(*problems)
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tocsin.core.access import Principal
-from tocsin.core.condition import OnCertificate, OnFailures
+from tocsin.core.condition import HostConditions, OnCertificate, OnFailures
 from tocsin.core.plain import found
 from tocsin.core.replay import Message, replay
 from tocsin.core.result import iso
@@ -33,6 +33,11 @@ async def run(parts: Parts, who: Principal, wanted: TryIn, rule: AlertRule, old:
     At most 30 days and 50 monitors."""
     start, end = _stretch(wanted, parts.clock.now())
     watched, notes = _covered(parts, who, wanted, rule, old)
+    if isinstance(rule.condition, HostConditions):
+        watched, notes = (
+            [],
+            ["A rule on hosts cannot be tried here: their agents judge it, and silence is not replayed."],
+        )
     would: Told = []
     now: Told = []
     for w in watched:

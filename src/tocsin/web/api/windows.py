@@ -179,7 +179,7 @@ def zones() -> frozenset[str]:
 
 
 def unknown(parts: Parts, who: Principal, data: dict[str, Any], old: Window | None = None) -> list[Problem]:
-    """A problem for every monitor in the scope that this workspace does not have, and for a scope of nothing."""
+    """A problem for every monitor and host in the scope that this workspace does not have, and for a scope of nothing."""
     given = as_map(data.get("scope"))
     if given is None:
         return []
@@ -190,8 +190,14 @@ def unknown(parts: Parts, who: Principal, data: dict[str, Any], old: Window | No
         Problem(f"scope.monitors[{i}]", "a monitor of this workspace", found(id))
         for i, id in enumerate(named[:1000]) if isinstance(id, str) and id not in mine
     ]  # fmt: skip
-    if not (named or as_list(given.get("tags")) or given.get("everything")):
-        problems.append(Problem("scope", "monitors, tags, or everything: true", "none of them"))
+    hosts = list(as_list(given.get("hosts")) or ())
+    ours = {now.host.id for now in parts.corridor.hosts.of(who.workspace_id)} | set(old.scope.hosts if old else ())
+    problems += [
+        Problem(f"scope.hosts[{i}]", "a host of this workspace", found(id))
+        for i, id in enumerate(hosts[:1000]) if isinstance(id, str) and id not in ours
+    ]  # fmt: skip
+    if not (named or hosts or as_list(given.get("tags")) or given.get("everything")):
+        problems.append(Problem("scope", "monitors, hosts, tags, or everything: true", "none of them"))
     return problems[:MAX_PROBLEMS]
 
 
