@@ -27,6 +27,7 @@ ALL = (
     "probe",
     "probed",
     "agent",
+    "ingest",
 )
 
 

@@ -146,10 +146,10 @@ async def _runs_as_it_should(site: Site) -> None:
         "show",
         "tocsin-agent",
         "--property",
-        "User,NoNewPrivileges,ProtectSystem,Type,WatchdogUSec,ActiveState",
+        "User,NoNewPrivileges,PrivateDevices,Type,WatchdogUSec,ActiveState",
     )
     assert set(said.split()) == {
-        "User=tocsin-agent", "NoNewPrivileges=yes", "ProtectSystem=strict", "Type=notify", "WatchdogUSec=1min",
+        "User=tocsin-agent", "NoNewPrivileges=yes", "PrivateDevices=yes", "Type=notify", "WatchdogUSec=1min",
         "ActiveState=active",
     }, said  # fmt: skip
     (pid,) = site.machine.processes("tocsin-agent.service")
@@ -160,5 +160,13 @@ async def _runs_as_it_should(site: Site) -> None:
     assert int(status["CapBnd"], 16) == 0
     code, said = await site.run("stat", "-c", "%a %U %G", "/etc/tocsin/agent.yaml")
     assert said.split() == ["640", "root", "tocsin-agent"]
+    (host,) = await site.hosts()
+    mounts: list[Any] = []
+    async with asyncio.timeout(60):
+        while not mounts:  # the sandbox shows it what may be written to as such
+            await asyncio.sleep(0.5)
+            seen = await site.api("GET", f"/hosts/{host['id']}/services")
+            mounts = [s for s in seen["items"] if (s["kind"], s["name"]) == ("mount", "/")]
+    assert [m["state"] for m in mounts] == ["mounted"]
     code, said = await site.run("systemctl", "reload", "tocsin-agent")
     assert code == 0, said
