@@ -33,6 +33,14 @@ def platform_tag() -> str:
     return "-".join((str(sys.implementation.cache_tag), sysconfig.get_platform(), libc))
 
 
+def pinned() -> list[str]:
+    """The same for pip: each distribution with the version that is installed here. Raises LookupError."""
+    try:
+        return [f"{name}=={metadata.version(name)}" for name in NEEDS]
+    except metadata.PackageNotFoundError as error:
+        raise LookupError(f"{error.name} is not installed here") from None
+
+
 def pack_bundle(file: Path) -> None:
     """Tocsin and all that an agent needs, as it lies in a folder of packages, as a zip at that path. Raises OSError, and
     LookupError when something of it is not installed here."""

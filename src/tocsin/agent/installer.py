@@ -12,7 +12,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from tocsin import __version__
-from tocsin.agent.bundle import WHEEL_NAME, pack_bundle, pack_wheel, platform_tag
+from tocsin.agent.bundle import WHEEL_NAME, pack_bundle, pack_wheel, pinned, platform_tag
 
 _END = "END-OF-THE-INSTALLER-OF-TOCSIN"
 
@@ -77,7 +77,7 @@ def settings_of(server: str, packed: Packed | None) -> dict[str, str]:
         return said
     return said | {
         "PLATFORM": platform_tag(), "BUNDLE_SHA256": packed.bundle_sha256, "WHEEL_SHA256": packed.wheel_sha256,
-        "WHEEL_NAME": WHEEL_NAME,
+        "WHEEL_NAME": WHEEL_NAME, "NEEDS": " ".join(pinned()),
     }  # fmt: skip
 
 

@@ -8,13 +8,13 @@
 # The enrolment key comes by TOCSIN_API_KEY, by standard input, or is asked for; never as a word of the command, where every
 # user of the host could read it.
 #
-# What its server sets before it is run: SERVER VERSION PLATFORM BUNDLE_SHA256 WHEEL_SHA256 WHEEL_NAME, and UNIT. An agent that
+# What its server sets before it is run: SERVER VERSION PLATFORM BUNDLE_SHA256 WHEEL_SHA256 WHEEL_NAME NEEDS, and UNIT. An agent that
 # is installed already (`tocsin agent install`) sets INSTALLED, the folder of its own Python, instead.
 set -eu
 umask 022
 
 SERVER=${SERVER:-} VERSION=${VERSION:-} PLATFORM=${PLATFORM:-} UNIT=${UNIT:-}
-BUNDLE_SHA256=${BUNDLE_SHA256:-} WHEEL_SHA256=${WHEEL_SHA256:-} WHEEL_NAME=${WHEEL_NAME:-}
+BUNDLE_SHA256=${BUNDLE_SHA256:-} WHEEL_SHA256=${WHEEL_SHA256:-} WHEEL_NAME=${WHEEL_NAME:-} NEEDS=${NEEDS:-}
 installed=${INSTALLED:-}
 user=tocsin-agent
 home=/usr/local/lib/tocsin-agent
@@ -227,7 +227,9 @@ PYTHON
 from_index() {
     fetch /agent/wheel "$WHEEL_SHA256" "$work/$WHEEL_NAME"
     "$python" -m venv "$1" || stop "expected a Python that can make environments with pip (on Debian: apt-get install python3-venv)"
-    "$1/bin/python" -m pip --disable-pip-version-check -q install "$work/${WHEEL_NAME}[agent]"
+    "$1/bin/python" -m pip --disable-pip-version-check -q install --no-deps "$work/$WHEEL_NAME"
+    # shellcheck disable=SC2086 # words: a package and its version each
+    "$1/bin/python" -m pip --disable-pip-version-check -q install $NEEDS
     launcher "$1"
     loads "$1" || stop "what was installed does not run on this host: $("$1/bin/python" -I -c 'import tocsin.app.agent, pycurl, dbus_fast' 2>&1 | tail -n 1)"
 }
