@@ -87,7 +87,8 @@ async def test_the_agent_tells_when_the_server_is_away_through_a_kill_and_the_se
             await program.kill()  # before it told
         async with agent(host) as program:
             await until(lambda: len(web.posts) == 1, within_s=40)
-            await program.kill()  # after it told, before the server knows
+            await program.says("agent.told")  # it is on its disk
+            await program.kill()  # before the server knows
         async with agent(host) as program:
             host.sees(5)
             await until(lambda: len(web.posts) == 2)  # the end at once, for the agent told the beginning

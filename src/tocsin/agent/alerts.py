@@ -255,8 +255,8 @@ class Alerts:
         self.troubles.pop(channel.id, None)
         for turn in turns:
             self.ledger.change(turn.key, lambda one: handover.told(one, channel.id, at))
-        log.info("agent.told", title=message.title, turns=len(turns), channel=channel.name)
         await self.save()
+        log.info("agent.told", title=message.title, turns=len(turns), channel=channel.name)
 
     def _message(self, turn: Turn, channel_id: str) -> Message:
         identity = self.identity
