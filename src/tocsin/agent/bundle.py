@@ -38,7 +38,7 @@ def pinned() -> list[str]:
     try:
         return [f"{name}=={metadata.version(name)}" for name in NEEDS]
     except metadata.PackageNotFoundError as error:
-        raise LookupError(f"{error.name} is not installed here") from None
+        raise LookupError(f"{error.name} is not installed here (pip install 'tocsin[agent]')") from None
 
 
 def pack_bundle(file: Path) -> None:
@@ -76,7 +76,7 @@ def _everything() -> Iterator[tuple[str, bytes]]:
         try:
             found = metadata.distribution(name)
         except metadata.PackageNotFoundError:
-            raise LookupError(f"{name} is not installed here") from None
+            raise LookupError(f"{name} is not installed here (pip install 'tocsin[agent]')") from None
         yield from _of(found)
 
 
