@@ -23,12 +23,16 @@ class Answering:
     asked: list[str] = field(default_factory=list)
     heads: list[str] = field(default_factory=list)
     silent: bool = False
+    user: str = ""
+    """Whoever shows no digest of this user is answered with 401."""
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     def answer(self, target: str) -> tuple[int, bytes] | None:
+        if self.user and f'Authorization: Digest username="{self.user}"' not in self.heads[-1]:
+            return 401, b""
         path = target.partition("?")[0]
         route = self.routes.get(target, self.routes.get(path, (404, b'{"message":"no such thing"}')))
         if route is None or self.silent:

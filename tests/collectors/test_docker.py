@@ -17,6 +17,7 @@ from collectors.answering import Answering, answering
 from collectors.looking import named, source, troubles
 from podman import Podman, engine
 from tocsin import collectors
+from tocsin.core.host_rule import look
 from tocsin.core.sample import Reading
 from tocsin.core.shape import read
 from tocsin.errors import CheckInvalid, Invalid
@@ -177,8 +178,10 @@ async def test_an_engine_that_does_not_answer(tmp_path: Path) -> None:
     async with docker(tmp_path, container(), timeout=0.5) as (made, _, server):
         server.silent = True
         reading = named(await made.collect())
-        assert states(reading, "engine") == {"docker": ("does not answer", False)}
+        assert states(reading, "engine") == {"docker": ("not answering", False)}
         assert troubles("docker", reading) == {("engine", "engine/docker")}
+        (seen,) = [s for rule in collectors.kind("docker").rules for s in look(rule, reading, frozenset())]
+        assert seen.words == "docker is not answering: no answer within 0.5 s"
         server.silent = False
         for answer, says in (
             ((500, b'{"message":"no"}'), "status 500"),

@@ -149,8 +149,7 @@ async def test_a_standby_that_is_behind(port: int) -> None:
             reading = await until(
                 follower,
                 lambda r: (
-                    state(r, "replication")[0] == "replay is paused"
-                    and figure(r, "postgres.replication_lag_bytes") > 100_000
+                    state(r, "replication")[0] == "paused" and figure(r, "postgres.replication_lag_bytes") > 100_000
                 ),
             )
             assert figure(reading, "postgres.replication_lag_s") > 0
@@ -164,7 +163,7 @@ async def test_a_standby_that_is_behind(port: int) -> None:
             assert figure(reading, "postgres.replication_lag_bytes") == 0
             await replays.execute("ALTER SYSTEM SET primary_conninfo = 'host=127.0.0.1 port=1 user=tocsin'")
             await replays.execute("SELECT pg_reload_conf()")
-            reading = await until(follower, lambda r: state(r, "replication") == ("does not receive", False))
+            reading = await until(follower, lambda r: state(r, "replication") == ("not receiving", False))
             assert figure(reading, "postgres.replication_lag_s") > 0
     async with looking(port) as primary, session(port) as writes:
         reading = await until(primary, lambda r: state(r, "slot") == ("inactive", None))
@@ -181,7 +180,7 @@ async def test_a_server_that_does_not_answer(port: int) -> None:
     for script, says in ((silent, "no answer within 0.5 s"), (other, "expected a message of PostgreSQL")):
         async with serving(script, read=False) as server, looking(server.port, timeout=0.5) as made:
             reading = named(await made.collect())
-            assert state(reading, "database") == ("does not answer", False)
+            assert state(reading, "database") == ("not answering", False)
             assert says in reading.trouble
             assert troubles("postgres", reading) == {("database", f"database/127.0.0.1:{server.port}")}
     async with looking(port, "nobody") as made:
@@ -205,7 +204,7 @@ def test_what_is_lost_and_odd() -> None:
     assert "pg_stat_checkpointer" in _pg.checkpoints(170001)
     values, (service,) = _pg.reception({"receives": 0, "paused": False, "from": False, "replayed_s": 50}, "db")
     assert (service.state, service.ok, values) == (
-        "does not receive",
+        "not receiving",
         None,
         {"postgres.replication_lag_s{server=db}": 50},
     )

@@ -240,7 +240,7 @@ def test_a_mount_that_hangs_holds_nothing_up(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     took, (first, second, third) = json.loads(done.stdout)
-    assert first == [{"/": "mounted", str(where): "does not answer"}, f"asking hangs: {where}", True]
+    assert first == [{"/": "mounted", str(where): "not answering"}, f"asking hangs: {where}", True]
     assert second == first
     assert third[0][str(where)] == "broken"
     assert third[1] == ""

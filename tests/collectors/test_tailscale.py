@@ -90,10 +90,10 @@ async def test_what_can_be_wrong(tmp_path: Path) -> None:
             (status(BackendState="Stopped"), ("Stopped", False)),
             (status(Self={"Online": False}), ("Running, not connected", False)),
             (status() | {"Self": None, "Peer": None}, ("Running", True)),
-            ((403, b"access denied"), ("does not answer", False)),
-            (b"<html>", ("does not answer", False)),
-            ([], ("does not answer", False)),
-            (None, ("does not answer", False)),
+            ((403, b"access denied"), ("not answering", False)),
+            (b"<html>", ("not answering", False)),
+            ([], ("not answering", False)),
+            (None, ("not answering", False)),
         ):
             server.routes["/localapi/v0/status"] = told
             reading = named(await made.collect())

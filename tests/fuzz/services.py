@@ -10,7 +10,7 @@ from typing import Any
 
 from fuzz.parser import Parser, text
 from fuzz.pure import given
-from tocsin.collectors import _answer, _containers, _pg, postgres, tailscale
+from tocsin.collectors import _answer, _containers, _isapi, _pg, _prometheus, _xml, minio, postgres, tailscale
 from tocsin.core.plain import as_map, loads
 from tocsin.core.sample import Service, parts
 from tocsin.errors import CheckFailed, Invalid
@@ -87,6 +87,41 @@ _TAILNET = json.dumps(
         "ExitNodeStatus": {"Online": True, "TailscaleIPs": ["100.64.0.2/32"]},
     }
 )  # fmt: skip
+
+
+def _storage(data: bytes) -> tuple[dict[str, float], list[Service]]:
+    said = list(_prometheus.read_text(text(data), ("minio_",)))
+    assert all(value >= 0 for value in minio.counters(said).values())
+    return minio.figures(said, "a:9000"), []
+
+
+_METRICS = """# TYPE minio_cluster_capacity_usable_total_bytes gauge
+minio_cluster_capacity_usable_total_bytes{server="a"} 1e+12
+# TYPE minio_cluster_capacity_usable_free_bytes gauge
+minio_cluster_capacity_usable_free_bytes{server="a"} 2e+11
+# TYPE minio_s3_requests_total counter
+minio_s3_requests_total{api="getobject"} 5
+# TYPE minio_node_drive_latency_us gauge
+minio_node_drive_latency_us{drive="/data"} 5
+# TYPE minio_bucket_usage_total_bytes gauge
+minio_bucket_usage_total_bytes{bucket="a"} 5
+"""
+
+
+def _recorder(data: bytes) -> tuple[dict[str, float], list[Service]]:
+    told = _xml.read_xml(data, "an answer")
+    names, records = _isapi.names_of(told), _isapi.recording(told)
+    values, services = _isapi.cameras(told, names, records, "a", must_record=True)
+    more, found = _isapi.disks(told, "a")
+    return values | more | _isapi.status(told, "a") | _isapi.drift(told, "a", NOW), services + found
+
+
+_RECORDER = (
+    '<?xml version="1.0" encoding="UTF-8"?><x xmlns="http://www.hikvision.com/ver20/XMLSchema"><deviceUpTime>5</deviceUpTime><cpuUtilization>5</cpuUtilization>'
+    "<memoryUsage>5</memoryUsage><memoryAvailable>5</memoryAvailable><localTime>2026-03-02T09:00:00</localTime><timeZone>CST-8:00:00</timeZone>"
+    "<hdd><id>1</id><status>ok</status><capacity>5</capacity><freeSpace>5</freeSpace></hdd><Track><id>101</id><Enable>true</Enable></Track>"
+    "<InputProxyChannel><id>1</id><name>a</name></InputProxyChannel><InputProxyChannelStatus><id>1</id><online>true</online></InputProxyChannelStatus></x>"
+)
 _STATISTICS = json.dumps(
     {
         "total": 5, "active": 1, "max": 100, "longest_query_s": 0.5, "waiting": 0, "backends": 6, "up_s": 100.5,
@@ -98,6 +133,8 @@ _STATISTICS = json.dumps(
 )  # fmt: skip
 
 PARSERS = (
+    Parser(name="metrics of MinIO", files=("collectors/minio.py",), read=_storage, allowed=(ValueError,), examples=given(_METRICS), holds=sound),
+    Parser(name="answers of recorders", files=("collectors/_xml.py", "collectors/_isapi.py"), read=_recorder, allowed=(CheckFailed,), examples=given(_RECORDER), holds=sound),
     Parser(name="state of a tailnet", files=("collectors/tailscale.py",), read=_tailnet, allowed=(CheckFailed,), examples=given(_TAILNET), holds=sound),
     Parser(name="containers of an engine", files=("collectors/_answer.py", "collectors/_containers.py"), read=_container, allowed=(CheckFailed,), examples=given(_CONTAINER), holds=sound),
     Parser(name="connections to PostgreSQL", files=("collectors/postgres.py",), read=_connection, allowed=(ValueError,), examples=given("postgres://a%40b:p@[::1]:5432/shop?sslmode=require")),

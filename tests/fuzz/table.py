@@ -36,6 +36,7 @@ FOUND: tuple[tuple[str, bytes], ...] = (
         b'["http", {"url": "https://a.example/", "ca_file": "x://[", "login": {"user": "a", "password": "b"}}]',
     ),
     ("ping's output", b"time=1.2.3 ms"),
+    ("metrics of MinIO", b"# TYPE minio_a counter\nminio_a " + b"9" * 400 + b"\n"),
     ("http", b"HTTP/1.0 000\nTransfer-Encoding:\x01!\n\0"),
     ("redirect", b"https://example.org/;"),
     (

@@ -123,6 +123,8 @@ class Forwarder:
         """Rows came: keep them, and say up to where everything of the sender's own is here."""
         shelf = self.machine.drive.shelf
         fresh = [row for row in rows if shelf.put(row)]
+        if fresh and self.home is not None and self.machine.node.primary != self.machine.id:
+            self.wanted = None  # they were long on their way: this is not home any more, and home may never get them
         self.machine.desk.judge(fresh)
         missing = {row.origin for row in rows}
         peer = self.world.machines[sender]

@@ -124,7 +124,7 @@ class Truth:
 
     def silent(self, machine: Machine, agent: str, heard_at: float | None, timeout_s: float) -> None:
         """Rule 16: who calls an agent silent has watched for a whole timeout, and heard nothing in it."""
-        watched = self.world.now - self.in_office[-1][0]
+        watched = self.world.now - next(at for at, who, _ in reversed(self.in_office) if who == machine.id)
         lately = heard_at is not None and self.world.now - heard_at < timeout_s * 0.98
         if watched < timeout_s * 0.98 or lately:
             self.world.broken("I13", f"{machine.id} calls {agent} silent after {watched:.1f} s in office")

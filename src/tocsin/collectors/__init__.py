@@ -33,6 +33,8 @@ REGISTRY: dict[str, str] = {
     "postgres": "tocsin.collectors.postgres",
     "docker": "tocsin.collectors.docker",
     "tailscale": "tocsin.collectors.tailscale",
+    "minio": "tocsin.collectors.minio",
+    "hikvision": "tocsin.collectors.hikvision",
     "http": "tocsin.collectors.http",
     "nagios": "tocsin.collectors.nagios",
 }

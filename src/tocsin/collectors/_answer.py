@@ -70,7 +70,7 @@ async def asked(
         raise
     except _AWAY as error:
         why = clip(str(error) or type(error).__name__, 300)
-    away = Service(kind=kind, name=name[:200], state="does not answer", ok=False, detail=why, facts=dict(facts or {}))
+    away = Service(kind=kind, name=name[:200], state="not answering", ok=False, detail=why, facts=dict(facts or {}))
     return Reading(services=(away,), trouble=clip(f"{name}: {why}", 400))
 
 

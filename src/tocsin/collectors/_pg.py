@@ -182,7 +182,7 @@ def reception(receiving: dict[Any, Any], server: str, behind_s: float = 0.0) -> 
     labelled(made, "postgres.replication_lag_s", max(0.0, lag), server=server)
     labelled(made, "postgres.replication_lag_bytes", receiving.get("lag_bytes"), server=server)
     wants = receiving.get("from") is not False
-    state = "replay is paused" if paused else "receives" if receives else "does not receive"
+    state = "paused" if paused else "receives" if receives else "not receiving"
     ok = False if paused else True if receives else False if wants else None
     detail = "" if receives or not wants else "no connection to the server it should receive from"
     return made, [Service(kind="replication", name=server, state=state, ok=ok, detail=detail)]

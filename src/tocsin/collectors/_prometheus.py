@@ -25,7 +25,7 @@ def read_text(text: str, prefixes: Sequence[str] = ()) -> Iterator[Fresh]:
     try:
         for family in text_string_to_metric_families(text):
             yield from _family(family)
-    except (ValueError, IndexError, KeyError, TypeError) as error:
+    except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
         words = str(error)[:100] or "a line of another form"
         raise ValueError(f"expected metrics as Prometheus reads them, found {words}") from None
 

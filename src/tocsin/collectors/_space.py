@@ -89,7 +89,7 @@ def state(mount: Mount, answer: Any, was_written: bool = False) -> Service:
     facts: dict[str, str | float | int | bool | None] = {"type": mount.fstype, "source": mount.source}
     if answer is None:
         words = "asking for its size hangs"
-        return Service(kind="mount", name=mount.where, state="does not answer", ok=False, detail=words, facts=facts)
+        return Service(kind="mount", name=mount.where, state="not answering", ok=False, detail=words, facts=facts)
     if isinstance(answer, PermissionError):
         return Service(kind="mount", name=mount.where, state="not ours to see", facts=facts)
     if isinstance(answer, OSError):

@@ -174,7 +174,7 @@ def _read_page(body: bytes, prefixes: tuple[str, ...]) -> list[Fresh]:
 
 def _away(url: str, why: str) -> tuple[tuple[Service, ...], str]:
     name = _named(url)
-    return (Service(kind="scrape", name=name, state="cannot be fetched", ok=False, detail=why),), f"{name}: {why}"
+    return (Service(kind="scrape", name=name, state="unreadable", ok=False, detail=why),), f"{name}: {why}"
 
 
 def _named(url: str) -> str:
