@@ -64,7 +64,7 @@ SETTINGS: tuple[Setting, ...] = (
     _s("PLUGIN_DIR", "path", None, "Folder of Nagios plugins that nagios checks may run. Whoever may write monitors may then run them with any arguments. Default: none, and such checks are refused"),
     _s("DOCKER_SOCKET", "path", None, "Socket of the Docker Engine that docker checks may ask about containers, such as /var/run/docker.sock. Default: none, and such checks need a url"),
     _s("PROBE_HOST", "text", "0.0.0.0", "Address at which a probe that has a key listens"),  # noqa: S104
-    _s("PROBE_PORT", "int", 3000, "Port at which a probe listens", low=0, high=65535),
+    _s("PROBE_PORT", "int", 3000, "Port at which a probe listens. Without TOCSIN_PROBE_KEY it does so only where this is set, and answers /health to this machine alone", low=0, high=65535),
     _s("PROBE_KEY", "secret", None, "Key of at least 16 characters by which a server may ask this probe, or two with a comma between while one takes the place of the other. Without one it does not listen to others"),
     _s("PROBE_JOIN", "secret", None, "URL#token of a server that this probe is to join, as --join takes it. Once it has, it needs no token any more"),
     _s("PROBE_ALLOW", "text", "", "Addresses and networks that may ask this probe, separated by commas, such as 192.0.2.7, 10.0.0.0/8. Default: any that has the key"),

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from builders import a_monitor, until
 from instances import Group, One
 from tocsin.core import turn
+from tocsin.core.epoch import HANDED
 from tocsin.core.monitor import Monitor
 from tocsin.errors import NotPrimary
 from world import Web, webs
@@ -64,6 +65,19 @@ async def test_when_the_primary_is_lost_another_one_leads(group: Group) -> None:
     await until(lambda: len(a.corridor.watchlist) == 2, within_s=20)
     assert not a.cluster.carrier.standing.leads
     assert sorted(await names(a)) == ["Second", "Shop"]
+
+
+async def test_a_primary_that_stops_hands_over(group: Group, caplog: pytest.LogCaptureFixture) -> None:
+    a, b, c = await group.gather("a", "b", "c")
+    await add(a, name="Shop")
+    await until(lambda: all(a.cluster.work.ago(f"instance-{name}") is not None for name in "bc"), within_s=10)
+    await a.stop(handing_over=True)
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []  # nobody waits for it to the end
+    new = await until(group.primary, within_s=20)
+    assert new is b  # the next in order
+    assert new.cluster.carrier.chosen == HANDED  # and not elected once the lease was over
+    await add(new, name="Second")
+    await until(lambda: len(c.corridor.watchlist) == 2, within_s=10)
 
 
 async def test_a_witness_takes_up_a_log_that_begins_late_without_any_tables(group: Group) -> None:

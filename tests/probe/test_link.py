@@ -41,10 +41,16 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def calling(net: Net, worker: Worker, *servers: str, key: str = KEY) -> AsyncIterator[Pull]:
+async def calling(
+    net: Net, worker: Worker, *servers: str, key: str = KEY, clock: SystemClock | None = None
+) -> AsyncIterator[Pull]:
     saved: list[Enrolled] = []
     made = Pull(
-        net, worker, SystemClock(), Enrolled(probe_id="p1", location="europe", key=key, urls=servers), saved.append
+        net,
+        worker,
+        clock or SystemClock(),
+        Enrolled(probe_id="p1", location="europe", key=key, urls=servers),
+        saved.append,
     )
     task = asyncio.create_task(made.run())
     try:
@@ -153,7 +159,7 @@ async def test_the_next_server_is_tried_and_the_one_that_leads_is_followed() -> 
         one.urls = two.urls = [nobody, one.url, two.url]
         async with calling(net, worker, nobody, one.url, two.url) as probe:
             await until(lambda: linked(one))
-            assert probe.linked_to == one.url
+            await until(lambda: probe.linked_to == one.url)
             one.primary = two.url
             await one.links.moved(two.url)
             await until(lambda: linked(two))
@@ -163,6 +169,61 @@ async def test_the_next_server_is_tried_and_the_one_that_leads_is_followed() -> 
             await two.links.end(WHO, "restart")
             await until(lambda: linked(one))
             assert (await one.links.location(WHO)(an_order(url=web.url))).status == "up"
+
+
+class Recorded(SystemClock):
+    """The pauses that were asked for; each takes a hundredth of a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pauses: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        await super().sleep(0.01)
+
+
+async def test_a_round_over_all_addresses_is_one_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pull, "LONGEST_S", 30.0)
+    monkeypatch.setattr(pull, "FIRST_S", 1.0)
+    gone = [listener() for _ in range(5)]
+    servers = tuple(f"http://127.0.0.1:{one.getsockname()[1]}" for one in gone)
+    for one in gone:
+        one.close()
+    clock = Recorded()
+    async with Net() as net, a_worker(net) as worker, calling(net, worker, *servers, clock=clock):
+        await until(lambda: len(clock.pauses) >= 8)
+    for pause, most in zip(clock.pauses, (1, 1, 2, 4, 8, 16, 30, 30), strict=False):
+        assert most / 2 <= pause <= most
+
+
+async def test_two_that_name_each_other_are_not_asked_without_a_pause() -> None:
+    clock = Recorded()
+    async with Net() as net, hub() as one, hub() as two, a_worker(net) as worker:
+        one.primary, two.primary = two.url, one.url
+        async with calling(net, worker, one.url, two.url, clock=clock):
+            await until(lambda: len(clock.pauses) >= 3)
+            assert one.asked + two.asked <= 4 * (len(clock.pauses) + 1)
+            one.primary = None
+            await until(lambda: linked(one))
+
+
+async def test_after_a_link_that_held_pauses_are_short_again() -> None:
+    """Whoever led says who leads, and is believed at once, whatever failed before."""
+    clock = Recorded()
+    async with Net() as net, hub() as one, hub() as two, a_worker(net) as worker:
+        one.urls = two.urls = [one.url, two.url]
+        one.primary = two.primary = ""  # nobody leads
+        async with calling(net, worker, one.url, two.url, clock=clock):
+            await until(lambda: len(clock.pauses) >= 8)
+            one.primary = None
+            await until(lambda: linked(one))
+            await asyncio.sleep(0.4)  # longer than the longest pause here
+            one.primary = ""
+            clock.pauses.clear()
+            await one.links.moved("")
+            await until(lambda: any(pause < 1 for pause in clock.pauses))
+            assert next(pause for pause in clock.pauses if pause < 1) <= pull.FIRST_S
 
 
 async def test_what_a_server_says_of_the_others_is_kept() -> None:
@@ -181,13 +242,18 @@ async def test_a_primary_that_nobody_spoke_of_gets_no_key() -> None:
             assert not linked(stranger)
 
 
-async def test_without_the_right_key_there_is_no_link() -> None:
+async def test_without_the_right_key_there_is_no_link(caplog: pytest.LogCaptureFixture) -> None:
     async with Net() as net, hub() as server:
         for headers in ((), (("Authorization", "Bearer nobody's"),), (("Authorization", f"Basic {KEY}"),)):
             with pytest.raises(NotOpened) as caught:
                 await open_channel(net, urls.parse(server.url + pull.PATH), headers)
             assert caught.value.status == 401
+        server.primary = "https://other.example"
+        with pytest.raises(NotOpened) as elsewhere:
+            await open_channel(net, urls.parse(server.url + pull.PATH), [("Authorization", f"Bearer {KEY}")])
+        assert elsewhere.value.status == 409
         assert not linked(server)
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []  # a refusal is no failure
 
 
 async def test_a_new_key_is_handed_over_the_link() -> None:

@@ -19,6 +19,8 @@ import pytest
 from builders import until
 from daemon import free_port
 from probe.hub import KEY, Hub, Registry, an_order, hub
+from tocsin import settings as knobs
+from tocsin.app import probe as app_probe
 from tocsin.clock import SystemClock
 from tocsin.net import Net
 from tocsin.probe.client import health, location
@@ -121,6 +123,18 @@ async def test_a_probe_joins_once_and_calls_ever_after(tmp_path: Path) -> None:
     (offer,) = registry.offers
     assert "http" in offer.types
     assert offer.fingerprint is None
+
+
+async def test_a_probe_that_calls_takes_no_port_that_another_one_may_want(tmp_path: Path) -> None:
+    registry = Registry(tokens={"t0ken": "us-east", "another": "us-west"})
+    async with hub(registry=registry) as server:
+        for token, more, listens in (("t0ken", {}, False), ("another", {"TOCSIN_PROBE_PORT": "0"}, True)):
+            known = knobs.read({"TOCSIN_DATA_DIR": str(tmp_path / token)} | more)
+            running = await app_probe.start(known, f"{server.url}#{token}")
+            try:
+                assert (running.port is not None) is listens
+            finally:
+                await running.stop()
 
 
 async def test_a_probe_outlives_a_server_that_is_killed_and_gives_it_its_results(tmp_path: Path) -> None:

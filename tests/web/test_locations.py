@@ -129,6 +129,24 @@ async def test_a_key_is_not_sent_to_another_place_without_being_typed_again(alic
     assert (await alice.api.patch("/api/v1/locations/europe", {"code": "eu"})).status == 422
 
 
+async def test_locations_alone_mean_a_global_monitor_and_local_takes_none(alice: Alice) -> None:
+    await alice.api.post("/api/v1/locations", PUSH)
+    monitor = {"name": "Shop", "type": "http", "target": {"url": "http://127.0.0.1:9/"}, "locations": ["europe"]}
+    refused = await alice.api.post("/api/v1/monitors", monitor | {"monitoring_type": "local"})
+    assert [(p["field"], p["expected"]) for p in refused.data["errors"]] == [
+        ("locations", "none, as monitoring_type is local (global is checked at locations)")
+    ]
+    made = await alice.api.post("/api/v1/monitors", monitor)
+    assert (made.status, made.data["monitoring_type"], made.data["locations"]) == (201, "global", ["europe"])
+    path = f"/api/v1/monitors/{made.data['id']}"
+    renamed = await alice.api.patch(path, {"name": "Till"})
+    assert (renamed.data["monitoring_type"], renamed.data["locations"]) == ("global", ["europe"])
+    home = await alice.api.patch(path, {"monitoring_type": "local"})
+    assert (home.status, home.data["monitoring_type"], home.data["locations"]) == (200, "local", [])
+    away = await alice.api.patch(path, {"locations": ["europe", "local"], "quorum": 2})
+    assert (away.status, away.data["monitoring_type"], away.data["quorum"]) == (200, "global", 2)
+
+
 async def test_one_that_monitors_use_is_not_deleted(alice: Alice) -> None:
     await alice.api.post("/api/v1/locations", PUSH)
     monitor = {

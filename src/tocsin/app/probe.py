@@ -123,8 +123,10 @@ async def _answering(api: Api, sock: socket.socket, tls: ssl.SSLContext | None, 
 def _listening(
     settings: Settings, keyed: bool, data: Path, clock: Clock, closing: AsyncExitStack
 ) -> tuple[socket.socket | None, str | None, Path | None, Path | None]:
-    """The bound socket, and the certificate with its fingerprint. Without a key it answers this machine alone, and a port
-    that is taken does not matter."""
+    """The bound socket, and the certificate with its fingerprint. Without a key it answers this machine alone, only where
+    a port was set (the usual one is for a probe that a server calls), and a port that is taken does not matter."""
+    if not keyed and settings.sources["PROBE_PORT"] == "default":
+        return None, None, None, None
     host: str = settings["PROBE_HOST"] if keyed else "127.0.0.1"
     try:
         listening = port.bind(host, settings["PROBE_PORT"], "TOCSIN_PROBE_")

@@ -100,11 +100,15 @@ class Carrier:
         """Begin to take part."""
         self._tasks = [asyncio.create_task(self._turn_on(), name="cluster"), *self._beside.start()]
 
+    async def said(self) -> None:
+        """Returns once what is being told to the others has arrived or failed, after 2 s at the latest."""
+        if saying := {task for some in self._saying.values() for task in some}:
+            await asyncio.wait(saying, timeout=2.0)
+
     async def stop(self) -> None:
         """Take no part any more. A primary's office ends with its lease, or at once by `promote` before."""
         self._over, self._until = True, 0.0
-        tasks = [*self._tasks, *(task for some in self._saying.values() for task in some)]
-        tasks += self._beside.copying()
+        tasks = [*self._tasks, *self._beside.copying(), *(task for some in self._saying.values() for task in some)]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

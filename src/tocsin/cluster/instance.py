@@ -150,6 +150,7 @@ class Cluster:
             try:
                 async with asyncio.timeout(2.0):
                     await self.carrier.promote(None)
+                await self.carrier.said()
             except (Conflict, NotPrimary, TimeoutError):
                 log.warning("cluster.not_handed_over")
         await self.carrier.stop()

@@ -14,7 +14,7 @@ from tocsin import telemetry
 from tocsin.checks import Order
 from tocsin.clock import new_id
 from tocsin.core.result import Outcome
-from tocsin.errors import PeerLost
+from tocsin.errors import NotPrimary, PeerLost
 from tocsin.location import Location
 from tocsin.pipeline.corridor import Corridor
 
@@ -66,13 +66,17 @@ class Work:
     def __init__(self) -> None:
         self._desks: dict[str, _Desk] = {}
         self._open: dict[str, asyncio.Future[Outcome]] = {}
+        self._closed = False
 
     def locations(self, names: Mapping[str, str]) -> dict[str, Location]:
         """What asks each of these locations, by its name; the instances' ids are the values."""
         return {place: self._location(instance) for place, instance in names.items()}
 
     async def wanted(self, instance: str) -> Tasks:
-        """What this instance is to do; waits until there is something, or for 20 s."""
+        """What this instance is to do; waits until there is something, or for 20 s. NotPrimary once it was closed: who
+        asks again would be waited for."""
+        if self._closed:
+            raise NotPrimary("this instance stops")
         desk = self._desks.setdefault(instance, _Desk())
         loop = asyncio.get_running_loop()
         desk.asked_at = loop.time()
@@ -93,7 +97,8 @@ class Work:
         return None if desk is None or not desk.asked_at else asyncio.get_running_loop().time() - desk.asked_at
 
     def close(self) -> None:
-        """Let everybody go who waits for work."""
+        """Let everybody go who waits for work, and nobody wait any more."""
+        self._closed = True
         for desk in self._desks.values():
             desk.came.set()
 

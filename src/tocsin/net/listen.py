@@ -24,6 +24,8 @@ FIRST_BYTE_S = 10.0
 HANDSHAKE_S = 10.0
 MOST_AT_THE_DOOR = 512
 """Connections that have not said a byte, or are in their handshake. One more is hung up on."""
+_BEFORE_S = 0.3
+"""So long before the grace is over nobody's good-bye is waited for any more: uvicorn would call that a failure."""
 _HANDSHAKE = 0x16  # the first byte of a TLS record that begins one
 
 
@@ -43,7 +45,7 @@ def configuration(app: Any, *, per_address: int, grace_s: int, max_message: int 
         interface="asgi3",
         loop="none",
         http=gate.limited(per_address),
-        ws="websockets-sansio" if max_message else "none",
+        ws=_websockets() if max_message else "none",
         ws_max_size=max_message,
         ws_per_message_deflate=False,
         lifespan="off",
@@ -54,6 +56,12 @@ def configuration(app: Any, *, per_address: int, grace_s: int, max_message: int 
         timeout_keep_alive=75,
         timeout_graceful_shutdown=grace_s,
     )
+
+
+def _websockets() -> type[asyncio.Protocol]:
+    from tocsin.net.refusing import Refusing  # a process that opens none does not load them
+
+    return Refusing
 
 
 class Listening:
@@ -89,6 +97,12 @@ class Listening:
         self._sock.close()
         self._server.should_exit = True
         if self._serving is not None:
+            grace_s = self._config.timeout_graceful_shutdown or 0
+            await asyncio.wait({self._serving}, timeout=max(0.0, grace_s - _BEFORE_S))
+            for connection in list(self._server.server_state.connections):
+                transport: Any = getattr(connection, "transport", None)
+                if transport is not None and transport.is_closing():
+                    transport.abort()  # answered and hung up on, over TLS: who called does not say good-bye
             await asyncio.wait({self._serving})
 
     async def _open_door(self) -> None:

@@ -46,7 +46,7 @@ log = telemetry.logger("tocsin.pull")
 
 PATH = "/probe/api/link"
 WELCOME_S = 10.0
-FIRST_S, LONGEST_S = 0.5, 30.0
+FIRST_S, LONGEST_S = 1.0, 30.0
 UNWANTED_S = 60.0
 """So long it waits after it was told that it is not known, or that another link took its place."""
 _REPLACED = 4000
@@ -68,6 +68,7 @@ class Pull:
         self.buffer = Buffer()
         self.linked_to: str | None = None
         self._channel: Channel | None = None
+        self._since: float | None = None
         self._beat_s = 10.0
         self._jobs: set[asyncio.Task[None]] = set()
 
@@ -76,31 +77,40 @@ class Pull:
         return self._worker.health(buffered=len(self.buffer), dropped=self.buffer.dropped)
 
     async def run(self) -> None:
-        """Hold a link, for ever: a broken one is made anew, at the next server when the one is gone."""
-        failures = 0
+        """Hold a link, for ever: a broken one is made anew, at the next server when the one is gone. A round over all
+        addresses without a link is one failure; the pause after it grows until a link has held."""
+        rounds, led = 0, set[str]()
         turn = [*self.enrolled.urls]
         while True:
-            url = turn.pop(0) if turn else ""
-            if not url:
-                await self._clock.sleep(self._pause_s(failures))
-                turn = [*self.enrolled.urls]
+            if not turn:
+                rounds += 1
+                await self._clock.sleep(self._pause_s(rounds))
+                turn, led = [*self.enrolled.urls], set[str]()
                 continue
-            began = self._clock.monotonic()
+            url, self._since = turn.pop(0), None
             try:
                 await self._link(url)
             except NotOpened as refused:
-                turn = self._after(refused, url, turn)
+                if self._held():
+                    rounds, turn, led = 0, self._others(url), set[str]()
+                turn = self._after(refused, url, turn, led)
             except Unwanted as unwanted:
                 log.warning("pull.not_wanted", server=url, reason=str(unwanted))
                 await self._clock.sleep(UNWANTED_S)
             except PeerLost as lost:
                 log.warning("pull.link_lost", server=url, reason=str(lost))
-                if self._clock.monotonic() - began > LONGEST_S:
-                    failures, turn = 0, [url, *(u for u in self.enrolled.urls if u != url)]
+                if self._held():
+                    rounds, turn, led = 0, [url, *self._others(url)], set[str]()
             except Exception:
                 telemetry.faults.labels("pull").inc()
                 log.exception("pull.failed", server=url)  # a fault of ours: a probe without a link is of no use
-            failures += 1
+
+    def _held(self) -> bool:
+        """Whether the link that just ended had held for long."""
+        return self._since is not None and self._clock.monotonic() - self._since > LONGEST_S
+
+    def _others(self, url: str) -> list[str]:
+        return [u for u in self.enrolled.urls if u != url]
 
     async def stop(self) -> None:
         """Hang up, after the results that are there were sent."""
@@ -113,21 +123,22 @@ class Pull:
             task.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
 
-    def _after(self, refused: NotOpened, url: str, turn: list[str]) -> list[str]:
-        """Which servers to try next, after one that answered with no link."""
+    def _after(self, refused: NotOpened, url: str, turn: list[str], led: set[str]) -> list[str]:
+        """Which servers to try next, after one that answered with no link: the primary that it names, once a round."""
         if refused.status == 409:
             primary = _primary_of(refused.body)
-            if primary in self.enrolled.urls and primary != url:
+            if primary in self.enrolled.urls and primary != url and primary not in led:
+                led.add(primary)
                 log.info("pull.redirected", server=url, primary=primary)
                 return [primary, *(u for u in turn if u != primary)]
         reason = "it does not know our key" if refused.status == 401 else str(refused)
         log.error("pull.refused", server=url, status=refused.status, reason=reason)
         return turn
 
-    def _pause_s(self, failures: int) -> float:
-        """Longer and longer, and not the same for all probes of a server that was gone."""
-        share = 0.5 + self._share(failures) / 2
-        return min(LONGEST_S, FIRST_S * 2 ** min(failures, 10)) * share
+    def _pause_s(self, rounds: int) -> float:
+        """Longer and longer (1, 1, 2, 4 s …), and not the same for all probes of a server that was gone."""
+        share = 0.5 + self._share(rounds) / 2
+        return min(LONGEST_S, FIRST_S * 2 ** min(max(rounds - 2, 0), 10)) * share
 
     def _share(self, turn: int) -> float:
         """A number from 0 to 1 that is this probe's own."""
@@ -183,7 +194,7 @@ class Pull:
         known = tuple(u for u in message.urls if _is_url(u))[:20] or self.enrolled.urls
         if (known, message.location) != (self.enrolled.urls, self.enrolled.location):
             self._keep(replace(self.enrolled, urls=known, location=message.location or self.enrolled.location))
-        self.linked_to = url
+        self.linked_to, self._since = url, self._clock.monotonic()
         log.info("pull.linked", server=url, location=self._worker.region)
 
     def _keep(self, enrolled: Enrolled) -> bool:

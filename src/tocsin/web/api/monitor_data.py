@@ -39,7 +39,10 @@ class MonitorIn(Struct, frozen=True, kw_only=True):
     degraded_threshold: Annotated[int, Range(1, 100), Help("the same for degraded")] = 2
     recovery_threshold: Annotated[int, Range(1, 100), Help("successes in a row until it says up")] = 1
     recovery_s: Annotated[Number, Range(0, 86_400), Help("how long it must be well before an incident resolves")] = 0
-    monitoring_type: Annotated[Literal["local", "global"], Help("checked here, or at several locations")] = "local"
+    monitoring_type: Annotated[
+        Literal["local", "global"],
+        Help("checked here, or at the locations; left out: global where locations are given"),
+    ] = "local"
     locations: Annotated[tuple[Id, ...], Length(0, 50), Help("where a global monitor is checked")] = ()
     quorum: Annotated[
         Literal["majority", "any", "all"] | Annotated[int, Range(1, 50)], Help("how many locations must say down")
@@ -163,14 +166,34 @@ def read_config(
     if "interval_s" not in wrong:
         fields |= _times(settings, wanted, problems)
     fields["failure_threshold"] = wanted.failure_threshold or (1 if wanted.type == "push" else 2)
-    votes = len(fields["locations"]) if wanted.monitoring_type == "global" else 1
-    if (
-        isinstance(wanted.quorum, int)
-        and wanted.quorum > max(1, votes)
-        and not wrong & {"locations", "monitoring_type"}
-    ):
-        problems.append(Problem("quorum", f"at most {max(1, votes)}, the number of locations", str(wanted.quorum)))
+    if not wrong & {"locations", "monitoring_type"}:
+        problems += _wrong_places(wanted, len(fields["locations"]))
     return Draft(fields=fields, target=target, problems=problems)
+
+
+def _wrong_places(wanted: MonitorIn, places: int) -> list[Problem]:
+    """What type, locations and quorum say against each other."""
+    if wanted.monitoring_type == "local" and wanted.locations:
+        return [
+            Problem(
+                "locations",
+                "none, as monitoring_type is local (global is checked at locations)",
+                found(wanted.locations),
+            )
+        ]
+    votes = max(1, places if wanted.monitoring_type == "global" else 1)
+    if isinstance(wanted.quorum, int) and wanted.quorum > votes:
+        return [Problem("quorum", f"at most {votes}, the number of locations", str(wanted.quorum))]
+    return []
+
+
+def placed(data: dict[str, Any], old: Monitor | None = None) -> dict[str, Any]:
+    """These fields as they are meant: locations without a type mean global, and what becomes or stays local has none."""
+    if "monitoring_type" not in data and data.get("locations"):
+        return data | {"monitoring_type": "global"}
+    if old is not None and "locations" not in data and data.get("monitoring_type", old.monitoring_type) == "local":
+        return data | {"locations": []}
+    return data
 
 
 _STAND_INS: dict[str, Any] = {"name": "-", "type": "-", "target": {}}

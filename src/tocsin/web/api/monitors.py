@@ -22,7 +22,7 @@ from tocsin.pipeline.watchlist import Watched
 from tocsin.store.cursor import read_cursor, write_cursor
 from tocsin.web.api.accept import accepted
 from tocsin.web.api.given import as_object
-from tocsin.web.api.monitor_data import MonitorIn, MonitorList, MonitorOut, config_of
+from tocsin.web.api.monitor_data import MonitorIn, MonitorList, MonitorOut, config_of, placed
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.memory import MOST_CONFIGS
 from tocsin.web.parts import Parts
@@ -195,7 +195,7 @@ def _fits(w: Watched, wanted: Filter) -> bool:
 
 async def create(parts: Parts, who: Principal, data: dict[str, Any]) -> Monitor:
     """A new monitor, being watched. Raises Invalid with everything wrong at once."""
-    fields = await accepted(parts, who, data, None)
+    fields = await accepted(parts, who, placed(data), None)
     now = parts.clock.now()
     monitor = Monitor(id=new_id(), workspace_id=who.workspace_id, created_at=now, updated_at=now, **fields)
     await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.monitors.add(monitor))
@@ -208,7 +208,7 @@ async def change(parts: Parts, who: Principal, monitor_id: str, data: dict[str, 
 
     A secret that comes back as *** stays, as long as the place it is sent to stays too."""
     old = watched(parts, who, monitor_id).monitor
-    fields = await accepted(parts, who, _merged(old, data), old)
+    fields = await accepted(parts, who, _merged(old, placed(data, old)), old)
     return await _write(parts, who, replace(old, updated_at=parts.clock.now(), **fields))
 
 
