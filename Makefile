@@ -28,7 +28,7 @@ $(BIN)/python:
 # Stamps: an installation happens once, and again when pyproject.toml changes.
 $(VENV)/.for-run: pyproject.toml | $(BIN)/python
 	@echo "Installing Tocsin into $(VENV) (once) …"
-	@$(PIP) -e .
+	@$(PIP) -e '.[agent]'
 	@$(BIN)/python -m compileall -q src/tocsin
 	@touch $@
 

@@ -26,6 +26,8 @@ ALL = (
     "page",
     "probe",
     "probed",
+    "agent",
+    "ingest",
 )
 
 

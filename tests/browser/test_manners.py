@@ -19,6 +19,7 @@ PAGES = [
     "/", "/incidents", "/on-call", "/on-call/schedules/new", "/on-call/policies/new", "/alert-rules", "/reports",
     "/channels", "/maintenance", "/maintenance/new", "/settings", "/settings/members", "/settings/audit", "/settings/system",
     "/setup/monitor", "/setup/channel", "/locations", "/locations/new", "/locations/office", "/locations/office/edit",
+    "/hosts", "/hosts?view=services", "/hosts/new",
 ]  # fmt: skip
 PAYLOADS = [
     "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", '"><svg onload=alert(1)>', "javascript:alert(1)",
@@ -47,6 +48,7 @@ async def _a_world(reader: Reader, site: Site, name: str = "Shop") -> tuple[str,
     await reader.call("/api-keys", {"name": name})
     office = {"code": "office", "name": name[:100], "mode": "pull", "latitude": 48.2, "longitude": 16.4}
     await reader.call("/locations", office | {"failure_domain": name[:100]})
+    await reader.call("/hosts", {"name": name, "group": name[:100], "tags": [name[:50]]})
     await _on_call(reader, name)
     await reader.go("/")
     await reader.page.wait_for_selector(".strip")
@@ -65,10 +67,14 @@ async def _on_call(reader: Reader, name: str) -> None:
 
 
 async def _things(reader: Reader) -> list[str]:
-    """The pages of what `_on_call` made."""
+    """The pages of what `_a_world` made beside its monitors."""
+    host = (await reader.get("/hosts"))["items"][0]["id"]
     schedules = (await reader.get("/on-call-schedules"))["items"]
     policies = (await reader.get("/escalation-policies"))["items"]
-    return [f"/on-call/schedules/{schedules[0]['id']}", f"/on-call/policies/{policies[0]['id']}"]
+    return [
+        f"/on-call/schedules/{schedules[0]['id']}", f"/on-call/policies/{policies[0]['id']}",
+        f"/hosts/{host}", f"/hosts/{host}/edit", f"/hosts/{host}?tab=alerts", f"/hosts/{host}?tab=agent",
+    ]  # fmt: skip
 
 
 async def _axe(reader: Reader) -> list[str]:
@@ -197,6 +203,9 @@ async def test_hostile_text_stays_text(reader: Reader, site: Site) -> None:
         "/settings/audit",
         "/monitors/new",
         f"/monitors/{monitor}/edit",
+        "/hosts",
+        "/alert-rules/new?type=sample",
+        *await _things(reader),
     ]
     for path in [
         *paths,

@@ -33,8 +33,23 @@ UNITS = {
 class PrivateSystemd:
     """`bus` is the path of its D-Bus socket; processes of its units are found in `cgroup`."""
 
-    def __init__(self, bus: Path, cgroup: Path) -> None:
-        self.bus, self.cgroup = bus, cgroup
+    def __init__(self, bus: Path, cgroup: Path, child: int) -> None:
+        self.bus, self.cgroup, self._child = bus, cgroup, child
+
+    def run(self, *words: str, stdin: str = "", **more: str) -> subprocess.CompletedProcess[str]:
+        """Run a program in there, as root, to its end."""
+        (first,) = Path(f"/proc/{self._child}/task/{self._child}/children").read_text().split()
+        enter = [program("nsenter"), "--target", first, "--mount", "--pid", "--ipc", "--uts", "--net", "--cgroup", "--"]
+        path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        return subprocess.run(
+            [*enter, *words],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=110,
+            env={"PATH": path} | more,
+            cwd="/",
+        )
 
     async def tell(self, method: str, signature: str, *body: Any) -> list[Any]:
         """Call a method of its manager."""
@@ -73,8 +88,9 @@ def _cgroups() -> Path | None:
 
 
 @contextmanager
-def private_systemd(folder: Path, units: dict[str, str]) -> Iterator[PrivateSystemd]:
-    """One that runs with these units; ended with all its processes afterwards."""
+def private_systemd(folder: Path, units: dict[str, str], *, fresh: bool = False) -> Iterator[PrivateSystemd]:
+    """One that runs with these units; ended with all its processes afterwards. `fresh`: on a root that can be written to, in
+    this machine's network; what is written is gone afterwards."""
     unshare, systemd, cgroups = program("unshare"), Path("/lib/systemd/systemd"), _cgroups()
     program("dbus-daemon"), program("setpriv"), program("pivot_root")
     require("systemd", systemd.is_file())
@@ -87,14 +103,13 @@ def private_systemd(folder: Path, units: dict[str, str]) -> Iterator[PrivateSyst
     cgroup = cgroups / f"tocsin-test-{os.getpid()}-{time.monotonic_ns()}"
     cgroup.mkdir()
     inside = Path(__file__).with_name("inside.sh")
-    fresh = "--mount --pid --fork --kill-child --cgroup --ipc --uts --net"
-    command = (
-        f'echo $$ >"{cgroup}/cgroup.procs" && exec setpriv --pdeathsig KILL {unshare} {fresh} sh "{inside}" "{folder}"'
-    )
+    spaces = "--mount --pid --fork --kill-child --cgroup --ipc --uts" + ("" if fresh else " --net")
+    words = f'sh "{inside}" "{folder}"' + (" fresh" if fresh else "")
+    command = f'echo $$ >"{cgroup}/cgroup.procs" && exec setpriv --pdeathsig KILL {unshare} {spaces} {words}'
     with (folder / "log").open("wb") as log:
         child = subprocess.Popen(["sh", "-c", command], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
-        made = PrivateSystemd(folder / "shared" / "bus", cgroup)
+        made = PrivateSystemd(folder / "shared" / "bus", cgroup, child.pid)
         _wait_for(made, child, folder / "log")
         yield made
     finally:

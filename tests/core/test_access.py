@@ -12,7 +12,7 @@ ALL: tuple[Permission, ...] = get_args(Permission)
 ALLOWED = {
     "VIEWER": {"public", "self", "read", "metrics"},
     "USER": {"public", "self", "read", "metrics", "operate", "write"},
-    "ADMIN": set(ALL),
+    "ADMIN": set(ALL) - {"enrol", "agent"},
 }
 
 

@@ -83,7 +83,7 @@ def test_little_is_public() -> None:
     """A route that anybody may call is named here, so that none becomes one by accident."""
     public = {f"{r.method} {r.path}" for r in ROUTES if r.permission == "public" and r.kind != "page"}
     expected = re.compile(
-        r"(/setup|/auth/\w+|/health(/ready)?|/monitoring/health|/openapi\.json|/docs|/static/|/favicon\.ico|/api/push/|/invitations/accept|/ping/|/live|/probe/api/join)"
+        r"(/setup|/auth/\w+|/health(/ready)?|/monitoring/health|/openapi\.json|/docs|/static/|/favicon\.ico|/api/push/|/invitations/accept|/ping/|/live|/probe/api/join|/install\.sh)"
     )
     assert [route for route in sorted(public) if not expected.search(route)] == []
 

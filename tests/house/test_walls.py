@@ -66,6 +66,7 @@ RUN_PROGRAMS = {
 }  # fmt: skip
 MAY_RUN_PROGRAMS = {
     "checks/nagios.py": "plugins in the folder that the operator names",
+    "cli/agent_install.py": "install.sh, on the host where somebody asks for that",
     "cli/bench_engine.py": "the target that `tocsin bench` measures against",
     "net/browser.py": "the one check's own process that drives Chromium",
     "net/icmp.py": "the system's ping, where no ICMP socket may be opened",

@@ -198,6 +198,7 @@ def reads(w: World) -> dict[str, Callable[[Session], Any]]:
         "samples.gathered": lambda s: s.samples.gathered(("ws", "r")).chunks,
         "samples.latest": lambda s: s.samples.latest("r"),
         "samples.waits_since": lambda s: s.samples.waits_since(("ws", "r")),
+        "host_states.all": lambda s: s.host_states.all(),
         "host_states.list": lambda s: s.host_states.list("r"),
         "host_states.changes": lambda s: s.host_states.changes("r"),
         "heartbeats.list": lambda s: s.heartbeats.list("r"),

@@ -17,6 +17,10 @@ WRONG, NOT_RUNNING = 2, 3
 def run(argv: list[str]) -> int:
     """Run an agent until a signal comes (0 after a graceful stop), check its file (2 when it is wrong), or say how the one
     that runs is (3 when none does)."""
+    if argv[:1] == ["install"]:
+        from tocsin.cli.agent_install import run as install
+
+        return install(argv[1:])
     words = argv if argv and argv[0] in _COMMANDS else ["run", *argv]
     made = argparse.ArgumentParser(prog=f"tocsin agent {words[0]}", description=_HELP[words[0]], allow_abbrev=False)
     made.add_argument(
@@ -25,7 +29,7 @@ def run(argv: list[str]) -> int:
     if words[0] == "status":
         made.add_argument("--json", action="store_true", help="all of it as JSON")
     if argv[:1] in (["-h"], ["--help"]):
-        made.epilog = "further: tocsin agent check-config, tocsin agent status"
+        made.epilog = "further: tocsin agent check-config, tocsin agent status, tocsin agent install"
     return _COMMANDS[words[0]](made.parse_args(words[1:]))
 
 

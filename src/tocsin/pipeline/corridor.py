@@ -215,7 +215,7 @@ class Corridor:
         async def between() -> None:
             self._set_gear(leads)
             self.watchlist.home = self.watchlist.roster.home = home
-            await self.watchlist.load()
+            await self.watchlist.load(folds=leads)
             await self.hosts.load()
 
         await self.intake.between_rounds(between)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from tocsin.clock import Clock
+from tocsin.core.buckets import Buckets
 from tocsin.core.host import Host
 from tocsin.errors import NotFound
 from tocsin.pipeline.live import Live, event
-from tocsin.store import Store
+from tocsin.store import Session, Store
 from tocsin.store.heartbeats import Said
+
+_AT_ONCE = 100
 
 
 @dataclass(slots=True, eq=False)
@@ -28,6 +31,7 @@ class HostNow:
     outside: bool | None = None
     outside_at: datetime | None = None
     outside_words: str = ""
+    recalled: bool = False
 
 
 class Hosts:
@@ -71,6 +75,28 @@ class Hosts:
             if id in before:
                 now.latest = before[id].latest
         self.since = self._clock.monotonic()
+
+    async def recall(self, hosts: Iterable[HostNow]) -> None:
+        """Know the figures of hosts that have said nothing since this start as they were when they were heard last: once,
+        and of some at a time."""
+        unknown = [now for now in hosts if not now.latest and not now.recalled and now.heard_at is not None][:_AT_ONCE]
+
+        def work(s: Session) -> list[dict[str, Buckets]]:
+            found: list[dict[str, Buckets]] = []
+            for now in unknown:
+                end = int(now.heard_at.timestamp()) if now.heard_at is not None else 0
+                names = [metric.name for metric in s.samples.metrics(now.host.id)]
+                found.append(s.samples.read(now.host.id, names, end - 300, end + 60, 60) if names else {})
+            return found
+
+        if not unknown:
+            return
+        for now, series in zip(unknown, await self._store.everything().read(work), strict=True):
+            now.recalled = True
+            for name, some in series.items():
+                if some:
+                    at = max(some)
+                    now.latest.setdefault(name, (at, some[at].last))
 
     async def changed(self, workspace_id: str) -> None:
         """Hosts of a workspace were written: know them as they are kept, tell open pages."""

@@ -97,11 +97,11 @@ class Watchlist:
             raise NotFound("there is no monitor with this token")
         return self.get(monitor_id)
 
-    async def load(self) -> None:
-        """Read everything from the store."""
+    async def load(self, *, folds: bool = False) -> None:
+        """Read everything from the store. `folds`: somebody else judged until now (see read_known)."""
         known, telling, others, probes = await self._store.everything().read(
             lambda s: (
-                read_known(s, s.monitors.all()), read_telling(s, mails=self._mails),
+                read_known(s, s.monitors.all(), folds=folds), read_telling(s, mails=self._mails),
                 s.incidents.latest_of_others(), s.probes.list(),
             )
         )  # fmt: skip

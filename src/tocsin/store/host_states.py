@@ -15,6 +15,7 @@ from tocsin.core.sample import Service
 if TYPE_CHECKING:
     from tocsin.store.session import Session
 
+_SERVICE = msgspec.json.Decoder(Service)
 GONE = "gone"
 """The state of what a collector knows no more."""
 
@@ -86,6 +87,15 @@ class HostStates:
             host_id, *values,
         )  # fmt: skip
         return [Standing(collector=row[0], thing=msgspec.json.decode(row[1], type=Service)) for row in rows]
+
+    def all(self) -> dict[str, list[Service]]:
+        """All that is known now of every host of the workspace: by host, by kind and name."""
+        where, values = self._s.mine()
+        found: dict[str, list[Service]] = {}
+        rows = self._s.rows(f"SELECT host_id, data FROM host_states WHERE {where} ORDER BY kind, name", *values)
+        for host_id, data in rows:
+            found.setdefault(host_id, []).append(_SERVICE.decode(data))
+        return found
 
     def changes(
         self, host_id: str, *, kind: str | None = None, name: str | None = None, before: datetime | None = None,

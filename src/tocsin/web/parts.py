@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tocsin.agent.api import Door
+from tocsin.agent.installer import Installer
 from tocsin.web.memory import Memory
 
 if TYPE_CHECKING:
@@ -37,8 +38,10 @@ class Parts:
     links: Links | None = None
     memory: Memory = field(init=False)
     agents: Door = field(init=False)
+    installer: Installer = field(init=False)
 
     def __post_init__(self) -> None:
+        self.installer = Installer(self.settings.data_dir / "agent-install")
         self.agents = Door(self.store, self.corridor.hosts, self.corridor.findings, self.clock, lambda: self.urls)
         self.agents.telling, self.agents.epoch = self.corridor.watchlist.telling, lambda: self.epoch
         self.memory = Memory(

@@ -12,7 +12,7 @@ from typing import Any
 from tocsin import telemetry
 from tocsin.clock import new_id
 from tocsin.probe.join import LINK_PATH
-from tocsin.web import agent_door, live, openapi, pages, probe_door, site
+from tocsin.web import agent_door, install, live, openapi, pages, probe_door, site
 from tocsin.web.answer import Asked, answer, failed
 from tocsin.web.api import ROUTES as API
 from tocsin.web.call import Reply, Route
@@ -29,7 +29,16 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
-_DESCRIBED: list[Route] = [*API, *HEALTH, *MONITORING, *SITE_STATS, *PUSH, *probe_door.ROUTES, *agent_door.ROUTES]
+_DESCRIBED: list[Route] = [
+    *API,
+    *HEALTH,
+    *MONITORING,
+    *SITE_STATS,
+    *PUSH,
+    *probe_door.ROUTES,
+    *agent_door.ROUTES,
+    *install.ROUTES,
+]
 ROUTES: list[Route] = [*_DESCRIBED, *openapi.routes(_DESCRIBED), *pages.ROUTES]
 LIVE = "/api/v1/live"
 

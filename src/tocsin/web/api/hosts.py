@@ -129,6 +129,14 @@ async def release(parts: Parts, who: Principal, host_id: str, incarnation: str) 
     await _rewrite(parts, who, host_id, fields)
 
 
+async def invite(parts: Parts, who: Principal, host_id: str) -> str:
+    """A new key that the agent of this host enrols with, once; nobody sees it again."""
+    host = parts.corridor.hosts.get(who.workspace_id, host_id).host
+    key, secret = _new_key(parts, who, EnrolmentIn(name=host.name[:100], single_use=True), host_id)
+    await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.enrolment_keys.add(key))
+    return secret
+
+
 async def enrolment(parts: Parts, who: Principal, data: Mapping[str, Any]) -> tuple[EnrolmentKey, str]:
     """(a new enrolment key, its secret, which nobody sees again)."""
     wanted = read(EnrolmentIn, data)
@@ -217,10 +225,14 @@ async def _enrolment(call: Call) -> Reply:
     return Reply(data=enrolment_json(key) | {"key": secret}, status=201)
 
 
+async def end_enrolment(parts: Parts, who: Principal, id: str) -> None:
+    """Let nobody enrol with it any more."""
+    await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.enrolment_keys.delete(id))
+    parts.memory.known.forget()
+
+
 async def _end_enrolment(call: Call) -> Reply:
-    id = call.path["id"]
-    await call.parts.store.of(call.who.workspace_id, by=call.who.name).write(lambda s: s.enrolment_keys.delete(id))
-    call.parts.memory.known.forget()
+    await end_enrolment(call.parts, call.who, call.path["id"])
     return Reply(status=204)
 
 

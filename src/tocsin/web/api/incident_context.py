@@ -57,7 +57,10 @@ def name_of(parts: Parts, who: Principal, incident: Incident) -> str:
 
 
 def link_of(parts: Parts, who: Principal, incident: Incident) -> str:
-    """The page of its monitor, empty when there is none."""
+    """The page of its monitor or host, empty when there is none."""
+    host = parts.corridor.hosts.find(incident.host_id)
+    if host is not None and host.host.workspace_id == who.workspace_id:
+        return f"/hosts/{host.host.id}"
     watched = parts.corridor.watchlist.find(incident.monitor_id)
     ours = watched is not None and watched.monitor.workspace_id == who.workspace_id
     return f"/monitors/{incident.monitor_id}" if ours else ""

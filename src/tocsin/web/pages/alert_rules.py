@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from tocsin.core.access import Principal
-from tocsin.core.condition import CONDITIONS
+from tocsin.core.condition import CONDITIONS, ON_HOSTS
 from tocsin.core.plain import as_list, as_map
 from tocsin.core.rule import AlertRule
 from tocsin.errors import Invalid, NotFound
@@ -26,6 +26,8 @@ FIELDS = {
     "response_time": ("over_ms", "percentile", "window_s", "back_ms"),
     "uptime": ("under", "window_s", "back"),
     "anomaly": ("sensitivity", "window_s", "weeks"),
+    "sample": ("above", "below", "clear"),
+    "heartbeat": ("warn_s", "down_s"),
 }
 SHARES = ("under", "back")
 """Typed as percent, kept from 0 to 1."""
@@ -36,6 +38,9 @@ START: dict[str, dict[str, Any]] = {
     "uptime": {"under": 0.999, "window_s": 86_400},
     "certificate": {"days": [30, 14, 7, 1]},
     "anomaly": {"sensitivity": 4, "window_s": 900, "weeks": 4},
+    "sample": {"metric": "disk.used_percent", "above": 90},
+    "service": {"kind": "unit", "name": "*"},
+    "heartbeat": {"warn_s": 75, "down_s": 120},
 }
 """What a new condition begins with."""
 
@@ -44,6 +49,7 @@ class New(Struct, frozen=True, kw_only=True):
     """What a link to the form may set beforehand."""
 
     type: str = "response_time"
+    host: str = ""
 
 
 class Done(Struct, frozen=True, kw_only=True):
@@ -75,21 +81,26 @@ def _row(call: Call, rule: AlertRule, names: Mapping[str, str]) -> dict[str, Any
         "when": words.sentence(f"when {rule_words.condition(data['condition'])}").removesuffix("."),
         "on": rule_words.scope(data, names),
         "firing": sum(i.open for i in incidents) if rule.enabled else 0,
+        "thing": "host" if rule_words.on_hosts(data) else "monitor",
         "last": incidents[0] if incidents else None,
         "warnings": alert_rules.warnings_of(call.parts, rule),
     }
 
 
 def _names(call: Call) -> dict[str, str]:
-    return {w.monitor.id: w.monitor.name for w in call.parts.corridor.watchlist.of(call.who.workspace_id)}
+    """What monitors and hosts are called."""
+    monitors = {w.monitor.id: w.monitor.name for w in call.parts.corridor.watchlist.of(call.who.workspace_id)}
+    return monitors | {now.host.id: now.host.name for now in call.parts.corridor.hosts.of(call.who.workspace_id)}
 
 
 def typed(call: Call) -> dict[str, Any]:
     """The plain data of a form that was sent."""
+    thing = "hosts" if view.first(call, "type") in ON_HOSTS else "monitors"
     mode, whom = view.first(call, "scope_mode", "everything"), view.first(call, "channels_mode", "default")
     tags = [t.strip() for t in view.first(call, "tags").split(",") if t.strip()]
     scope = {
-        "everything": {"everything": True}, "tags": {"tags": tags}, "monitors": {"monitors": view.every(call, "monitors")},
+        "everything": {"everything": True}, "tags": {"tags": tags},
+        "named": {thing: view.every(call, thing)},
     }.get(mode, {"everything": True})  # fmt: skip
     data: dict[str, Any] = {
         "name": view.first(call, "name"),
@@ -99,6 +110,7 @@ def typed(call: Call) -> dict[str, Any]:
         "enabled": view.ticked(call, "enabled"),
         "channels": None if whom == "default" else [] if whom == "none" else view.every(call, "channels"),
         "policy": view.first(call, "policy") or None,
+        "direct": view.ticked(call, "direct"),
     }
     for name in NUMBERS:
         if text := view.first(call, name):
@@ -113,6 +125,11 @@ def _typed_condition(call: Call) -> dict[str, Any]:
         data["values"] = view.every(call, "values")
     elif type_ == "certificate":
         data["days"] = [form.number(part) for part in view.first(call, "days").split(",") if part.strip()]
+    elif type_ == "sample":
+        data |= {"metric": view.first(call, "metric"), "labels": _labels(view.first(call, "labels"))}
+    elif type_ == "service":
+        data |= {name: view.first(call, name) or "*" for name in ("kind", "name_like")}
+        data["name"] = data.pop("name_like")
     for name in FIELDS.get(type_, ()):
         text = view.first(call, name)
         value = form.number(text.removesuffix("%") if name in SHARES else text)
@@ -123,6 +140,12 @@ def _typed_condition(call: Call) -> dict[str, Any]:
     return data
 
 
+def _labels(text: str) -> dict[str, str]:
+    """Labels as they are typed: "mount=/var, device=vd*"; one without = is kept, for the reader to complain of."""
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    return {name.strip(): pattern.strip() for name, _, pattern in pairs}
+
+
 def shown(data: Mapping[str, Any]) -> dict[str, str]:
     """The condition's values as the form shows them."""
     made: dict[str, str] = {}
@@ -131,6 +154,8 @@ def shown(data: Mapping[str, Any]) -> dict[str, str]:
             value = f"{value * 100:.10g}"
         elif name == "days":
             value = ", ".join(str(v) for v in as_list(value) or ())
+        elif name == "labels":
+            value = ", ".join(f"{label}={pattern}" for label, pattern in (as_map(value) or {}).items())
         made[str(name)] = "" if value is None else f"{value:.15g}" if isinstance(value, float) else str(value)
     return made
 
@@ -141,10 +166,12 @@ def _form(
 ) -> Reply:  # fmt: skip
     parts, data = call.parts, (_start("response_time") if thing is None else rule_fields(thing)) | dict(data)
     telling = parts.corridor.watchlist.telling(call.who.workspace_id)
-    monitors = sorted(_names(call).items(), key=lambda pair: pair[1].casefold())
+    watched = {w.monitor.id for w in parts.corridor.watchlist.of(call.who.workspace_id)}
+    things = sorted(_names(call).items(), key=lambda pair: pair[1].casefold())
+    lists = {"monitors": [t for t in things if t[0] in watched], "hosts": [t for t in things if t[0] not in watched]}
     return view.page(
         call, "alert_rule_edit.html", section="alert-rules", status=status, rule=thing, data=data, errors=errors,
-        said=said, types=rule_words.TYPES, monitors=monitors, channels=telling.channels,
+        said=said, types=rule_words.TYPES, lists=lists, on_hosts=rule_words.on_hosts(data), channels=telling.channels,
         policies=sorted(telling.policies.values(), key=lambda p: p.name), words=_words(call, data),
         warnings=alert_rules.warnings_of(parts, thing) if thing is not None and not errors else (),
         **_scope(data), **_fields(data, errors),
@@ -153,9 +180,11 @@ def _form(
 
 def _scope(data: Mapping[str, Any]) -> dict[str, Any]:
     given = as_map(data.get("scope")) or {}
-    whole = {"everything": False, "monitors": (), "tags": ()} | given
-    mode = next((name for name in ("everything", "monitors", "tags") if whole[name]), next(iter(given), "everything"))
-    return {"scope": whole, "mode": mode}
+    whole = {"everything": False, "monitors": (), "hosts": (), "tags": ()} | given
+    mode = next(
+        (name for name in ("everything", "monitors", "hosts", "tags") if whole[name]), next(iter(given), "everything")
+    )
+    return {"scope": whole, "mode": "named" if mode in ("monitors", "hosts") else mode}
 
 
 def _fields(data: Mapping[str, Any], errors: Mapping[str, str]) -> dict[str, Any]:
@@ -176,18 +205,21 @@ def _words(call: Call, data: Mapping[str, Any]) -> list[str]:
 
 
 def _start(type_: str) -> dict[str, Any]:
-    if type_ not in CONDITIONS:
+    if type_ not in CONDITIONS | ON_HOSTS:
         raise NotFound(f"there is no kind of condition {type_[:40]}")
     return {
         "name": "", "scope": {"everything": True}, "condition": {"type": type_} | START[type_], "severity": "warning",
         "enabled": True, "for_s": 0, "recovery_s": 0, "reminder_s": 0, "channels": None, "policy": None,
+        "direct": False,
     }  # fmt: skip
 
 
 async def new(call: Call) -> Reply:
     """The empty form."""
     wanted: New = call.query or New()
-    return _form(call, _start(wanted.type), {})
+    start = _start(wanted.type)
+    known = {now.host.id for now in call.parts.corridor.hosts.of(call.who.workspace_id)}
+    return _form(call, start | ({"scope": {"hosts": [wanted.host]}} if wanted.host in known else {}), {})
 
 
 async def _create(parts: Parts, who: Principal, data: dict[str, Any]) -> AlertRule:

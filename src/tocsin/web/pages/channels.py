@@ -117,6 +117,7 @@ def typed(call: Call) -> dict[str, Any]:
         "enabled": view.ticked(call, "enabled"),
         "fallback": view.first(call, "fallback") or None,
         "canary_s": _seconds(view.first(call, "canary_h")),
+        "least": view.first(call, "least") or None,
         "template": words(call),
     }
 
@@ -189,7 +190,7 @@ async def new(call: Call) -> Reply:
         raise NotFound(f"there is no kind of channel {wanted.type}")
     first = not channels.visible(call.parts, call.who)
     empty: dict[str, Any] = {"name": "", "type": wanted.type, "config": {}, "default": first, "enabled": True}
-    return _form(call, empty | {"template": None, "fallback": None, "canary_s": 0}, {})
+    return _form(call, empty | {"template": None, "fallback": None, "canary_s": 0, "least": None}, {})
 
 
 async def create(call: Call) -> Reply:

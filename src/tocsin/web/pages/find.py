@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from msgspec import Struct
 
 from tocsin.web.call import Call, Reply, Route
-from tocsin.web.pages import look, view
+from tocsin.web.pages import hosts, look, view
 
 MOST = 8
 
@@ -49,13 +49,25 @@ async def index(call: Call) -> Reply:
                 )
             if len(options) >= 2 * MOST:
                 break
+        options += _hosts(call, q)
     options += [d for d in _do(frame) if q in d.text.casefold()]
     return view.html(view.render("found.html", options=options))
+
+
+def _hosts(call: Call, q: str) -> list[Found]:
+    """Hosts with these letters in their names."""
+    opened, found = hosts.open_by_host(call), list[Found]()
+    for now in call.parts.corridor.hosts.of(call.who.workspace_id):
+        if q in now.host.name.casefold() and len(found) < MOST:
+            line = hosts.line_of(call, now, opened.get(now.host.id, ()), ())
+            found.append(Found(f"/hosts/{now.host.id}", now.host.name, f"Host: {line.word}", line.st))
+    return found
 
 
 def _do(frame: view.Frame) -> list[Found]:
     new = [
         Found("/monitors/new", "New monitor", key="N"),
+        Found("/hosts/new", "Add a host"),
         Found("/channels/new", "New channel"),
         Found("/alert-rules/new", "New alert rule"),
         Found("/maintenance/new", "Plan maintenance"),
@@ -64,6 +76,8 @@ def _do(frame: view.Frame) -> list[Found]:
     made += [
         Found("/", "Go to overview", key="G O"),
         Found("/incidents", "Go to incidents", key="G I"),
+        Found("/hosts", "Go to hosts", key="G H"),
+        Found("/reports", "Go to reports", key="G U"),
         Found("/locations", "Go to locations", key="G W"),
         Found("/on-call", "Go to on call", key="G D"),
         Found("/alert-rules", "Go to alert rules", key="G R"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tocsin.pipeline.watchlist import Watched
 from tocsin.web.pages import words
+from tocsin.web.pages.host_words import count_word
 from tocsin.web.pages.look import Look
 
 
@@ -19,16 +20,21 @@ class Headline:
     lead: str
 
 
-def headline(pairs: Sequence[tuple[Watched, Look]], locations: int) -> Headline:
-    """The state of everything in one or two sentences."""
-    if not pairs:
+def headline(pairs: Sequence[tuple[Watched, Look]], locations: int, hosts: tuple[int, int] = (0, 0)) -> Headline:
+    """The state of everything in one or two sentences. `hosts`: how many there are, how many of them need a look."""
+    if not pairs and not hosts[0]:
         return Headline("Nothing is watched yet.", "Paste an address and the first result is here within seconds.")
     by = {
         st: [w.monitor.name for w, look in pairs if look.st == st]
         for st in ("down", "acked", "partial", "slow", "nodata")
     }
     counts = Counter(look.st for _, look in pairs)
-    sentences = [_down(by["down"] + by["acked"]), _rest(by["partial"], by["slow"]), _silent(by["nodata"])]
+    sentences = [
+        _down(by["down"] + by["acked"]),
+        _rest(by["partial"], by["slow"]),
+        _silent(by["nodata"]),
+        _hosts(hosts[1]),
+    ]
     told = [s for s in sentences if s]
     watched = len(pairs) - counts["paused"]
     if not told:
@@ -36,10 +42,12 @@ def headline(pairs: Sequence[tuple[Watched, Look]], locations: int) -> Headline:
             waiting = words.count(counts["pending"], "monitor waits", "monitors wait")
             told = [f"{waiting} for {'its' if counts['pending'] == 1 else 'their'} first result."]
         else:
-            told = ["All quiet." if watched else "Everything is paused."]
+            told = ["All quiet." if watched or not pairs else "Everything is paused."]
     lead = standing(counts["up"], watched)
     if told == ["All quiet."]:
-        lead = f"{words.count(watched, 'monitor')}, {words.count(locations, 'location')}."
+        there = [words.count(watched, "monitor")] if pairs else []
+        there += [words.count(hosts[0], "host")] if hosts[0] else []
+        lead = f"{', '.join([*there, words.count(locations, 'location')] if pairs else there)}."
     if counts["paused"]:
         lead += f" {counts['paused']} paused."
     return Headline(" ".join(told), lead)
@@ -61,6 +69,13 @@ def _rest(partial: list[str], slow: list[str]) -> str:
     if number == 1:
         return f"{partial[0]} fails from some places." if partial else f"{slow[0]} needs a look."
     return f"{number} monitors need a look." if number else ""
+
+
+def _hosts(number: int) -> str:
+    """The sentence about hosts that are silent, over a limit, or not whole."""
+    return (
+        f"{count_word(number).capitalize()} {'host needs' if number == 1 else 'hosts need'} a look." if number else ""
+    )
 
 
 def _silent(names: list[str]) -> str:

@@ -14,11 +14,12 @@ from tocsin.core.escalation import next_step_at
 from tocsin.core.incident import Entry, Incident
 from tocsin.core.plain import as_list, as_map
 from tocsin.errors import Conflict, Invalid, NotFound
+from tocsin.pipeline.hosts import HostNow
 from tocsin.store.outbox import Delivery
 from tocsin.web.api import incident_context as context
 from tocsin.web.api import incidents, notifications, silences
 from tocsin.web.call import Call, Reply, Route
-from tocsin.web.pages import attempt, figures, incident_words, view, words
+from tocsin.web.pages import attempt, figures, host_words, incident_words, view, words
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -105,6 +106,7 @@ async def _page(call: Call, *, error: str = "", note: str = "", status: int = 20
         i=incident,
         w=watched,
         name=name,
+        host=_host(call, incident),
         heading=incident_words.heading(incident, watched),
         over=incident_words.over(incident),
         held=incident_words.HELD,
@@ -114,7 +116,7 @@ async def _page(call: Call, *, error: str = "", note: str = "", status: int = 20
         since=incident.trouble_from(),
         until=incident.trouble_to(),
         lasted=round(((incident.trouble_to() or call.now) - incident.trouble_from()) / timedelta(seconds=1)),
-        facts=incident_words.facts(incident, watched),
+        facts=[*_seen_on_host(call, incident), *incident_words.facts(incident, watched)],
         hints=hints,
         named={r.incident.id: r.name for r in related},
         related=[(other, incident_words.shared(other)) for other in related],
@@ -131,6 +133,31 @@ async def _page(call: Call, *, error: str = "", note: str = "", status: int = 20
         lost=sum(d.row.state in ("failed", "dropped") for d in log),
         **_telling(call, timeline, log),
     )
+
+
+def _host(call: Call, incident: Incident) -> HostNow | None:
+    """The host that it is about."""
+    found = call.parts.corridor.hosts.find(incident.host_id)
+    return found if found is not None and found.host.workspace_id == call.who.workspace_id else None
+
+
+def _seen_on_host(call: Call, incident: Incident) -> list[incident_words.Fact]:
+    """What is known of trouble on a host: what its agent found, how it is now, who told it."""
+    now, what = _host(call, incident), host_words.what_of(incident)
+    if now is None:
+        return []
+    made = [
+        incident_words.Fact(words.sentence(incident.reason), "" if what == "silent" else f"The agent judged {what}.")
+    ]
+    if what in now.latest and incident.open:
+        made.append(incident_words.Fact("Now:", host_words.plain(what, now.latest[what][1])))
+    if now.outside is not None:
+        seen = "It answers from outside." if now.outside else "It does not answer from outside."
+        made.append(incident_words.Fact(seen, words.sentence(now.outside_words) if now.outside_words else ""))
+    if incident.told_by == "agent":
+        why = "Its server gave no receipt in time, or its rule says so; nobody was told twice."
+        made.append(incident_words.Fact("The agent told it by itself.", why))
+    return made
 
 
 def _telling(call: Call, timeline: Sequence[Entry], log: Sequence[Delivery]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from tocsin.errors import StoreUnavailable
 from tocsin.pipeline.watchlist import Watched
 from tocsin.web.api import channels, notices
 from tocsin.web.call import Call, Reply, Route
-from tocsin.web.pages import figures, incident_words, look, view, words
+from tocsin.web.pages import figures, hosts, incident_words, look, view, words
 from tocsin.web.pages.headline import headline
 from tocsin.web.pages.look import Look
 
@@ -134,7 +134,7 @@ async def show(call: Call) -> Reply:
         call,
         "overview.html",
         section="overview",
-        headline=headline(pairs, len(figures.locations(pairs))),
+        headline=headline(pairs, len(figures.locations(pairs)), hosts.attention(call)),
         vitals=figures.vitals(call, pairs, uptime),
         groups=_groups(matching, uptime, by_tag=grouped),
         total=len(pairs),
@@ -265,7 +265,7 @@ async def live(call: Call) -> Reply:
     pairs = look.worst_first(call.parts.corridor.watchlist.of(call.who.workspace_id))
     uptime = await figures.uptimes(call)
     ids = set(wanted.ids.split(",")[:MOST_ROWS])
-    frame, told = view.frame(call, "overview"), headline(pairs, len(figures.locations(pairs)))
+    frame, told = view.frame(call, "overview"), headline(pairs, len(figures.locations(pairs)), hosts.attention(call))
     parts: dict[str, Any] = {
         "head": view.render("overview_head.html", headline=told),
         "strips": view.render(

@@ -60,6 +60,7 @@ class Frame:
     follows: Follows | None = None
     workspaces: tuple[tuple[str, str], ...] = ()
     workspace_id: str = ""
+    hosts: int = 0
 
     @property
     def open(self) -> int:
@@ -95,6 +96,7 @@ def frame(call: Call, section: str = "") -> Frame:
         follows=follows,
         workspaces=who.workspaces,
         workspace_id=who.workspace_id,
+        hosts=sum(now.host.workspace_id == who.workspace_id for now in call.parts.corridor.hosts),
     )
 
 

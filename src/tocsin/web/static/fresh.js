@@ -13,6 +13,13 @@ export function fresh(connection) {
   let timer = 0, busy = false, again = false, stamp = 0;
   connection.listen((event) => {
     if (!event.type) return;
+    // What hosts say comes all the time: only their own pages look again for it, the list of all of them now and then.
+    if (event.type.startsWith("host.")) {
+      const host = document.body.dataset.host;
+      if (host !== "*" && host !== event.data?.host_id) return;
+      if (!timer) timer = setTimeout(ask, Math.max((host === "*" ? 5000 : 1000) - (Date.now() - stamp), 250));
+      return;
+    }
     const ours = event.type === "reconnected" || !monitor || event.monitor === monitor;
     const check = event.type === "check.completed";
     if (check && (!ours || !monitor || document.body.dataset.still !== undefined)) return;

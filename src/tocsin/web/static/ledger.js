@@ -25,7 +25,7 @@ export function ledger(connection) {
   connection.listen((event) => {
     if (event.type === "check.completed") { dirty.add(event.monitor); soon(1000); return; }
     if (event.type === "reconnected") { box?.querySelectorAll(".group > .r").forEach((r) => dirty.add(r.id.slice(2))); soon(0); return; }
-    if (!event.type) return;
+    if (!event.type || event.type.startsWith("host.")) return;
     if (event.monitor && !row(event.monitor)) { reload(); return; }
     if (event.monitor) { dirty.add(event.monitor); visible.add(event.monitor); }
     pending = true;

@@ -1,0 +1,113 @@
+"""What an instance knows of each location when it comes to judge: from results, not from what it judged some time ago."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders import a_result, a_state, at
+from tocsin.core.consensus import LocationState
+from tocsin.pipeline.known import read_known
+from tocsin.store.batch import Batch, StateChange
+from world import Place, World, a_world
+
+PLACES = ("one", "two", "office")
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with a_world(tmp_path, location="one") as world:
+        yield world
+
+
+def slot(n: int) -> datetime:
+    """The n-th minute of the last ten."""
+    return at(60 * n - 600)
+
+
+async def keep(world: World, monitor: Any, place: str, statuses: str, *, substitute_for: str | None = None) -> None:
+    """Results of a location, one each minute: u up, d down, i invalid."""
+    from msgspec.structs import replace
+
+    words = {"u": "up", "d": "down", "i": "invalid"}
+    for n, letter in enumerate(statuses):
+        status: Any = words[letter]
+        result = a_result(status, monitor=monitor, at=slot(n), location=place)
+        await world.store.commit(Batch(id="b", results=(replace(result, substitute_for=substitute_for),)))
+
+
+async def known_of(world: World, monitor: Any, *, folds: bool = True) -> dict[str, LocationState]:
+    known = await world.store.everything().read(lambda s: read_known(s, [s.monitors.get(monitor.id)], folds=folds))
+    return {state.location: state for _, state in known.states}
+
+
+async def test_votes_of_an_earlier_time_in_office_are_not_taken_for_those_of_now(world: World) -> None:
+    watched = await world.watch(monitoring_type="global", locations=PLACES, interval_s=60, paused=True)
+    stale = (a_state("down", location="two", downs=3, at=slot(-9)), a_state("up", location="office", at=slot(-9)))
+    changes = tuple(StateChange(workspace_id="ws", monitor_id=watched.monitor.id, state=state) for state in stale)
+    await world.store.commit(Batch(id="b", states=changes))
+    await keep(world, watched.monitor, "one", "uuuuu")
+    await keep(world, watched.monitor, "two", "dduuuu")
+    await keep(world, watched.monitor, "office", "uuuddi")
+    known = await known_of(world, watched.monitor)
+    assert {place: state.vote for place, state in known.items()} == {"one": "up", "two": "up", "office": "down"}
+    assert known["two"].at == slot(5)
+    assert known["office"].at == slot(4)  # what could not be judged says nothing
+    assert known["office"].reason is not None
+    assert known["office"].reason.message == "connection refused"
+
+
+async def test_who_stands_in_votes_for_the_seat(world: World) -> None:
+    watched = await world.watch(monitoring_type="global", locations=PLACES, interval_s=60, paused=True)
+    await keep(world, watched.monitor, "one", "ddd", substitute_for="office")
+    known = await known_of(world, watched.monitor)
+    assert [(state.location, state.vote, state.stand_in) for state in known.values()] == [("office", "down", "one")]
+
+
+async def test_a_single_failure_is_a_suspicion_and_no_vote(world: World) -> None:
+    watched = await world.watch(monitoring_type="global", locations=PLACES, interval_s=60, paused=True)
+    await keep(world, watched.monitor, "two", "uuud")
+    state = (await known_of(world, watched.monitor))["two"]
+    assert (state.vote, state.suspect, state.downs) == ("up", True, 1)
+
+
+async def test_who_judged_all_along_reads_what_it_wrote(world: World) -> None:
+    watched = await world.watch(monitoring_type="global", locations=PLACES, interval_s=60, paused=True)
+    change = StateChange(
+        workspace_id="ws", monitor_id=watched.monitor.id, state=a_state("up", location="two", at=slot(0))
+    )
+    await world.store.commit(Batch(id="b", states=(change,)))
+    await keep(world, watched.monitor, "two", "uuu")
+    known = await known_of(world, watched.monitor, folds=False)
+    assert (known["two"].vote, known["two"].at) == ("up", slot(2))
+
+
+async def test_a_vote_that_a_wrong_clock_dated_ahead_does_not_stand_until_then(world: World) -> None:
+    watched = await world.watch(monitoring_type="global", locations=PLACES, interval_s=60, paused=True)
+    state = a_state("up", location="two", at=at(7 * 86_400))
+    await world.store.commit(
+        Batch(id="b", states=(StateChange(workspace_id="ws", monitor_id=watched.monitor.id, state=state),))
+    )
+    await keep(world, watched.monitor, "two", "uu")
+    for folds in (False, True):
+        two = (await known_of(world, watched.monitor, folds=folds))["two"]
+        assert two.at in (None, slot(1))
+
+
+async def test_a_result_dated_ahead_is_kept_and_moves_no_vote(world: World) -> None:
+    here = Place(world, "one")
+    watched = await world.watch(monitoring_type="global", locations=("one",), interval_s=10)
+    await world.go(12)
+    before = watched.states["one"]
+    ahead = a_result("up", monitor=watched.monitor, at=world.clock.now() + timedelta(hours=1), location="one")
+    await world.corridor.intake.take_in([ahead])
+    assert watched.states["one"].at == before.at
+    page = await world.store.of("ws").read(lambda s: s.results.page(watched.monitor.id))
+    assert page[0][0].at == ahead.scheduled_at
+    here.status = "down"
+    await world.go(40)
+    assert watched.verdict.value == "down"

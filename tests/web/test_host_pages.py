@@ -1,0 +1,353 @@
+"""The pages of hosts, without JavaScript: the list, a host, adding one, setting its agent."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from agent.api.conftest import Agent, Alice, alice, an_agent, build
+from web.caller import Answer, Caller
+from web.test_location_pages import signed_in
+
+__all__ = ["alice", "build"]
+
+FIGURES = {
+    "cpu.used_percent": 23.0, "memory.used_percent": 61.0, "disk.used_percent{mount=/}": 38.0,
+    "disk.used_percent{mount=/var}": 94.0, "disk.total_bytes{mount=/var}": 80e9, "disk.available_bytes{mount=/var}": 4.8e9,
+    "load.1m": 0.9, "load.5m": 1.1, "load.15m": 1.0, "network.received_bytes_per_s{interface=eth0}": 18.2e6,
+    "network.sent_bytes_per_s{interface=eth0}": 41.7e6, "unit.cpu_percent{unit=haproxy.service}": 11.2,
+    "disk_io.write_bytes_per_s{device=vda}": 9.6e6, "system.uptime_s": 41 * 86400.0 + 60,
+}  # fmt: skip
+
+
+@pytest.fixture
+async def browser(alice: Alice) -> Caller:
+    return await signed_in(alice, "alice@example.org")
+
+
+async def post(caller: Caller, path: str, **fields: Any) -> Answer:
+    headers = {"content-type": "application/x-www-form-urlencoded", "origin": "http://tocsin.test"}
+    return await caller.send("POST", path, raw=urlencode(fields, doseq=True).encode(), headers=headers)
+
+
+async def send(agent: Agent, collector: str, *things: dict[str, Any], **more: Any) -> Answer:
+    """What one collector knows of services."""
+    agent.seq += 1
+    batch = {"seq": agent.seq, "at": datetime.now(UTC), "collector": collector, "values": [], "services": list(things)}
+    return await agent.call(
+        "POST", "samples", {"incarnation": agent.incarnation, "series": [], "batches": [batch | more]}
+    )
+
+
+def turn(number: int = 1, **more: Any) -> dict[str, Any]:
+    known: dict[str, Any] = {
+        "rule": "builtin:system.disk", "rule_name": "A disk is nearly full", "what": "disk.used_percent{mount=/var}",
+        "number": number, "turn": "opened", "severity": "warning", "words": "94, limit 90", "value": 94.0,
+        "at": datetime.now(UTC) - timedelta(minutes=31),
+    }  # fmt: skip
+    return known | more
+
+
+async def find(agent: Agent, *turns: dict[str, Any]) -> None:
+    answer = await agent.call("POST", "findings", {"incarnation": agent.incarnation, "findings": list(turns)})
+    assert answer.data["taken"] == len(turns), answer.text
+
+
+async def a_host(alice: Alice, name: str = "edge-lb-2", **beat: Any) -> Agent:
+    """A host with figures, a unit that runs and one that failed, and a disk that is nearly full."""
+    agent = await an_agent(alice, name)
+    assert (await agent.beat(**beat)).status == 200
+    assert (await agent.samples(FIGURES)).status == 200
+    unit = {"kind": "unit", "state": "running", "ok": True, "since": datetime.now(UTC) - timedelta(days=41)}
+    failed = {"kind": "unit", "name": "edge-spool.service", "state": "failed", "ok": False, "detail": "exit 28"}
+    assert (await send(agent, "systemd", unit | {"name": "haproxy.service"}, failed)).status == 200
+    await find(agent, turn())
+    return agent
+
+
+async def test_no_host_yet_and_how_to_add_one(browser: Caller) -> None:
+    page = await browser.get("/hosts")
+    assert page.status == 200
+    assert "No host is watched yet" in page.text
+    assert "Add a host in one line" in page.text
+
+
+async def test_what_needs_attention_stands_first(alice: Alice, browser: Caller) -> None:
+    await a_host(alice)
+    calm = await an_agent(alice, "web-1")
+    await calm.beat()
+    page = await browser.get("/hosts")
+    assert page.status == 200, page.text
+    assert "2 hosts, one short of disk" in page.text
+    assert page.text.index("Needs attention") < page.text.index("edge-lb-2") < page.text.index("All others")
+    assert page.text.index("All others") < page.text.index("web-1")
+    assert "edge-spool failed" in page.text
+    assert "Over a limit" in page.text
+    only = await browser.get("/hosts?state=limit")
+    assert "edge-lb-2" in only.text
+    assert ">web-1<" not in only.text
+    none = await browser.get("/hosts?q=nothing")
+    assert "No host matches the filter" in none.text
+    assert "2 hosts hidden" in none.text
+    by = await browser.get("/hosts?view=services")
+    assert by.text.index("edge-spool.service") < by.text.index("haproxy.service")
+
+
+async def test_hosts_are_found_and_counted(alice: Alice, browser: Caller) -> None:
+    agent = await a_host(alice)
+    found = await browser.get("/find?q=edge")
+    assert f'href="/hosts/{agent.id}"' in found.text
+    assert "Go to hosts" in (await browser.get("/find?q=hosts")).text
+    assert 'Hosts<span class="n">1</span>' in (await browser.get("/incidents")).text
+
+
+async def test_a_host_shows_what_is_open_its_figures_and_what_runs(alice: Alice, browser: Caller) -> None:
+    agent = await a_host(alice, troubles={"minio": "connection refused on 127.0.0.1:9000"}, rss_bytes=31_000_000)
+    page = await browser.get(f"/hosts/{agent.id}")
+    assert page.status == 200, page.text
+    for text in (
+        "Disk /var 94 % full", "up 41 days", "No MinIO figures", "connection refused", "disk /var of 80 GB",
+        "A disk is nearly full", "edge-spool.service", "Failed, exit 28", "not known yet",
+        "2 watched, 1 not as it should be",
+        "buffer empty", "31 MB", 'data-name="CPU"', "By no monitor.", "?tab=minio",
+    ):  # fmt: skip
+        assert text in page.text, text
+    units = await browser.get(f"/hosts/{agent.id}?tab=systemd")
+    assert "What changed" in units.text
+    assert "unit.cpu_percent" in units.text
+    alerts = await browser.get(f"/hosts/{agent.id}?tab=alerts")
+    assert "A disk is nearly full" in alerts.text
+    inside = await browser.get(f"/hosts/{agent.id}?tab=agent")
+    assert "When it was heard" in inside.text
+    assert (await browser.get(f"/hosts/{agent.id}?tab=nonsense")).status == 200
+    assert (await browser.get("/hosts/none")).status == 404
+
+
+async def test_a_silent_host_shows_its_figures_as_of_the_past(alice: Alice, browser: Caller) -> None:
+    agent = await a_host(alice, "backup-1")
+    hosts = alice.house.parts.corridor.hosts
+    now = hosts.get(alice.workspace_id, agent.id)
+    now.heard = hosts.since = alice.house.parts.clock.monotonic() - 540
+    page = await browser.get(f"/hosts/{agent.id}")
+    assert "Figures from" in page.text
+    listed = await browser.get("/hosts")
+    assert "figures from" in listed.text
+    assert "1 host, silent" in listed.text
+    assert "backup-1" in (await browser.get("/hosts?state=silent")).text
+
+
+async def test_after_a_restart_the_figures_are_those_of_when_it_was_heard(alice: Alice, browser: Caller) -> None:
+    agent = await a_host(alice)
+    now = alice.house.parts.corridor.hosts.get(alice.workspace_id, agent.id)
+    now.latest = {}
+    assert "94 %" in (await browser.get("/hosts")).text
+    assert now.latest["disk.used_percent{mount=/var}"][1] == 94
+    assert "Disk /var 94 % full" in (await browser.get(f"/hosts/{agent.id}")).text
+
+
+async def test_a_host_is_added_with_a_command_and_appears(alice: Alice, browser: Caller) -> None:
+    assert "Make a key and the command" in (await browser.get("/hosts/new")).text
+    wrong = await post(browser, "/hosts/new", name="")
+    assert wrong.status == 422
+    made = await post(browser, "/hosts/new", name="db-1", group="Data", tags="prod, db")
+    assert made.status == 200, made.text
+    assert "Waiting for its agent" in made.text
+    assert "curl -fsSL http://tocsin.test/install.sh" in made.text
+    key = made.text.partition("TOCSIN_API_KEY=")[2].split()[0]
+    id = made.text.partition('data-host="')[2].partition('"')[0]
+    assert key not in (await browser.get(f"/hosts/{id}/arrival")).text
+    assert "has not been heard yet" in (await browser.get(f"/hosts/{id}")).text
+    agent = Agent(alice.house.app, key)
+    assert (await agent.enrol("whatever")).status == 200
+    assert agent.id == id
+    assert "It has enrolled" in (await browser.get(f"/hosts/{id}/arrival")).text
+    await agent.beat()
+    await agent.samples(FIGURES)
+    assert "db-1 is here" in (await browser.get(f"/hosts/{id}/arrival")).text
+    assert "Data<small>1 host" in (await browser.get("/hosts")).text
+
+
+async def test_an_agent_is_set_from_the_page(alice: Alice, browser: Caller) -> None:
+    agent = await a_host(alice)
+    one = f"/hosts/{agent.id}"
+    hook = {"name": "Hook", "type": "webhook", "config": {"url": "http://127.0.0.1:9/"}}
+    channel = (await alice.api.post("/api/v1/channels", hook)).data["id"]
+    saved = await post(
+        browser, f"{one}/edit", name="edge", group="Edge", tags="a, b", addresses="ping:127.0.0.1\n", enabled="1",
+        direct_channels=[channel],
+    )  # fmt: skip
+    assert (saved.status, saved.headers["location"]) == (303, f"{one}?did=saved")
+    shown = (await alice.api.get(f"/api/v1{one}")).data
+    assert (shown["name"], shown["tags"], shown["addresses"], shown["direct_channels"]) == (
+        "edge", ["a", "b"], ["ping:127.0.0.1"], [channel],
+    )  # fmt: skip
+    wrong = await post(browser, f"{one}/edit", name="edge", addresses="web-1", enabled="1")
+    assert wrong.status == 422
+    assert "ping:HOST" in wrong.text
+    text = '- type: system\n  check_interval: 15\n  mounts: ["/", /var]\n'
+    put = await post(browser, f"{one}/config", monitors=text, heartbeat_interval_s="30", metrics_push_interval_s="30")
+    assert put.status == 303, put.text
+    config = (await alice.api.get(f"/api/v1{one}/config")).data
+    assert config["monitors"] == [{"type": "system", "check_interval": 15, "mounts": ["/", "/var"]}]
+    form = await browser.get(f"{one}/edit")
+    assert "- type: system\n  check_interval: 15" in form.text
+    assert "on its way" in form.text
+    for text, said in (
+        ("- type: [", "YAML"),
+        ("- type: nothing", "one of system"),
+        ("- type: system\n  root: /x", "own file"),
+    ):
+        no = await post(
+            browser, f"{one}/config", monitors=text, heartbeat_interval_s="30", metrics_push_interval_s="30"
+        )
+        assert no.status == 422, text
+        assert said in no.text, text
+
+
+async def test_keys_are_made_replaced_and_revoked(alice: Alice, browser: Caller) -> None:
+    agent = await a_host(alice)
+    one = f"/hosts/{agent.id}"
+    assert (await post(browser, f"{one}/rotate")).headers["location"] == f"{one}/edit?did=rotated"
+    assert (await agent.beat()).data["key"].startswith("tag_")
+    revoked = await post(browser, f"{one}/revoke")
+    assert "TOCSIN_API_KEY=ten_" in revoked.text
+    assert (await agent.beat()).status == 401
+    again = Agent(alice.house.app, revoked.text.partition("TOCSIN_API_KEY=")[2].split()[0], incarnation="one")
+    assert (await again.enrol()).status == 200
+    assert again.id == agent.id
+    assert (await post(browser, f"{one}/delete")).headers["location"] == "/hosts?did=deleted"
+    assert (await browser.get(one)).status == 404
+
+
+async def test_of_two_agents_the_admin_says_which_is_the_host(alice: Alice, browser: Caller) -> None:
+    agent = await a_host(alice)
+    for incarnation in ("two", "one", "two"):
+        agent.incarnation = incarnation
+        await agent.beat()
+    page = await browser.get(f"/hosts/{agent.id}")
+    assert "Two agents say they are this host." in page.text
+    assert "with two agents" in (await browser.get("/hosts")).text
+    other = page.text.partition('name="incarnation" value="')[2].partition('"')[0]
+    done = await post(browser, f"/hosts/{agent.id}/release", incarnation=other)
+    assert done.headers["location"] == f"/hosts/{agent.id}?did=released"
+    assert (await post(browser, f"/hosts/{agent.id}/release", incarnation="three")).status in (409, 422)
+
+
+async def test_monitors_of_its_addresses_stand_beside_it(alice: Alice, browser: Caller) -> None:
+    agent = await a_host(alice)
+    await alice.api.send("PATCH", f"/api/v1/hosts/{agent.id}", {"addresses": ["tcp:127.0.0.7:22"]})
+    for host, name in (("127.0.0.7", "Its door"), ("127.0.0.8", "Another one")):
+        made = {"name": name, "type": "tcp", "target": {"host": host, "port": 9}, "interval_s": 600}
+        assert (await alice.api.post("/api/v1/monitors", made)).status == 201
+    page = await browser.get(f"/hosts/{agent.id}")
+    assert "Its door" in page.text
+    assert "Another one" not in page.text
+
+
+async def test_maintenance_is_begun_and_ended(alice: Alice, browser: Caller) -> None:
+    agent = await a_host(alice)
+    await post(browser, f"/hosts/{agent.id}/maintenance")
+    assert "In maintenance." in (await browser.get(f"/hosts/{agent.id}")).text
+    await post(browser, f"/hosts/{agent.id}/maintenance")
+    assert "In maintenance." not in (await browser.get(f"/hosts/{agent.id}")).text
+
+
+async def test_a_viewer_sees_no_forms(alice: Alice) -> None:
+    agent = await a_host(alice)
+    await alice.house.person("vera@example.org", "VIEWER", alice.workspace_id)
+    viewer = await signed_in(alice, "vera@example.org")
+    for path in ("/hosts", f"/hosts/{agent.id}", f"/hosts/{agent.id}?tab=alerts", f"/hosts/{agent.id}?tab=agent"):
+        page = await viewer.get(path)
+        assert page.status == 200, path
+        main = page.text.partition("<main")[2].partition("</main>")[0]
+        assert 'method="post"' not in main, path
+        assert "/edit" not in main, path
+    for path in ("/hosts/new", f"/hosts/{agent.id}/edit"):
+        assert (await viewer.get(path)).status == 403
+    assert (await post(viewer, f"/hosts/{agent.id}/revoke")).status == 403
+
+
+async def test_rules_about_hosts_are_made_by_the_form(alice: Alice, browser: Caller) -> None:
+    agent = await a_host(alice)
+    form = await browser.get(f"/alert-rules/new?type=sample&host={agent.id}")
+    assert f'name="hosts" value="{agent.id}" checked' in form.text
+    sample = {
+        "type": "sample", "metric": "disk.used_percent", "labels": "mount=/var*, device=vd*", "above": "80", "clear": "75",
+        "scope_mode": "named", "hosts": [agent.id], "severity": "critical", "direct": "1", "enabled": "1", "for_s": "60",
+    }  # fmt: skip
+    words = await post(browser, "/alert-rules/new/words", **sample)
+    assert "When disk.used_percent of mount /var*, device vd* is above 80, until it is 75 again for 60 s" in words.text
+    assert "on edge-lb-2" in words.text
+    assert "The agent tells it by itself" in words.text
+    assert (await post(browser, "/alert-rules/new", **sample)).status == 303
+    service = {
+        "type": "service",
+        "kind": "unit",
+        "name_like": "nginx*",
+        "scope_mode": "tags",
+        "tags": "prod",
+        "enabled": "1",
+    }
+    assert (await post(browser, "/alert-rules/new", **service)).status == 303
+    silence = {"type": "heartbeat", "warn_s": "90", "down_s": "180", "scope_mode": "everything", "enabled": "1"}
+    assert (await post(browser, "/alert-rules/new", **silence)).status == 303
+    rules = {r["condition"]["type"]: r for r in (await alice.api.get("/api/v1/alert-rules")).data["items"]}
+    assert rules["sample"]["condition"]["labels"] == {"mount": "/var*", "device": "vd*"}
+    assert (rules["sample"]["direct"], rules["sample"]["scope"]["hosts"]) == (True, [agent.id])
+    assert (rules["service"]["condition"]["name"], rules["heartbeat"]["condition"]["down_s"]) == ("nginx*", 180)
+    listed = await browser.get("/alert-rules")
+    assert "on hosts tagged prod" in listed.text
+    assert "A unit called nginx* is not as it should be" in listed.text
+    again = await browser.get(f"/alert-rules/{rules['sample']['id']}")
+    assert 'value="mount=/var*, device=vd*"' in again.text
+    assert "the agent, at once" in (await browser.get(f"/hosts/{agent.id}?tab=alerts")).text
+    wrong = await post(browser, "/alert-rules/new", **(sample | {"metric": "", "above": "x"}))
+    assert wrong.status == 422
+    assert "a number" in wrong.text
+
+
+async def test_an_incident_of_a_host_says_what_its_agent_found(alice: Alice, browser: Caller) -> None:
+    agent = await a_host(alice)
+    what = "disk.used_percent{mount=/srv}"
+    await find(agent, turn(what=what, told_at=datetime.now(UTC) - timedelta(minutes=30), told=["gone"]))
+    incidents = (await alice.api.get(f"/api/v1/incidents?host={agent.id}")).data["items"]
+    one, other = [await browser.get(f"/incidents/{i['id']}") for i in sorted(incidents, key=_is_var)]
+    assert f'href="/hosts/{agent.id}"' in one.text
+    assert "The agent told it by itself." in one.text
+    assert "The agent told it by itself." not in other.text
+    assert "94 %" in other.text
+    assert "A disk is nearly full" in other.text
+    overview = await browser.get("/")
+    assert "One host needs a look." in overview.text
+
+
+def _is_var(incident: dict[str, Any]) -> bool:
+    return "/var" in incident["title"]
+
+
+async def test_a_channel_hears_of_what_is_severe_only(alice: Alice, browser: Caller) -> None:
+    fields = {"type": "webhook", "name": "SMS", "config.url": "http://127.0.0.1:9/", "enabled": "1", "least": "down"}
+    assert (await post(browser, "/channels/new", **fields)).status == 303
+    channel = (await alice.api.get("/api/v1/channels")).data["items"][0]
+    assert channel["least"] == "down"
+    assert 'value="down" selected' in (await browser.get(f"/channels/{channel['id']}")).text
+    await post(browser, f"/channels/{channel['id']}", **(fields | {"least": ""}))
+    assert (await alice.api.get("/api/v1/channels")).data["items"][0]["least"] is None
+
+
+async def test_one_key_lets_many_hosts_in_until_it_is_ended(alice: Alice, browser: Caller) -> None:
+    made = await post(browser, "/hosts/keys", key_name="blue ones")
+    key = made.text.partition("TOCSIN_API_KEY=")[2].split()[0]
+    for name in ("web-1", "web-2"):
+        assert (await Agent(alice.house.app, key).enrol(name)).status == 200
+    form = await browser.get("/hosts/new")
+    assert "blue ones" in form.text
+    assert key not in form.text
+    id = form.text.partition("/hosts/keys/")[2].partition("/")[0]
+    assert (await post(browser, f"/hosts/keys/{id}/delete")).status == 303
+    assert (await Agent(alice.house.app, key).enrol("web-3")).status == 401
+    assert "blue ones" not in (await browser.get("/hosts/new")).text
+    assert (await post(browser, "/hosts/keys", key_name="")).status == 422
