@@ -74,6 +74,7 @@ def test_an_empty_variable_is_not_set(tmp_path: Path) -> None:
         ({"TOCSIN_BASE_URL": "ftp://watch.example"}, "TOCSIN_BASE_URL: expected an http:// or https:// URL"),
         ({"TOCSIN_BASE_URL": "https://a:b@watch.example"}, "TOCSIN_BASE_URL: expected"),
         ({"TOCSIN_BASE_URL": "https://watch.example:x"}, "TOCSIN_BASE_URL: expected"),
+        ({"TOCSIN_PRIMARY_SYNC_URL": "http://one.example:3002"}, "TOCSIN_PRIMARY_SYNC_URL: expected an https:// URL"),
         ({"TOCSIN_BASE_URL": "https:///x"}, "TOCSIN_BASE_URL: expected"),
         (
             {"TOCSIN_MINIMUM_INTERVAL_S": "120"},

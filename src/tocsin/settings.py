@@ -322,6 +322,8 @@ def _agree(values: dict[str, Any], names: dict[str, str]) -> Iterator[tuple[str,
             yield wrong(key, "at least 16 characters", "fewer")
     if values["SYNC_SECRET_BEFORE"] is not None and values["SYNC_SECRET"] is None:
         yield wrong("SYNC_SECRET_BEFORE", f"{names['SYNC_SECRET']} beside it", "the one before alone")
+    if (first := values["PRIMARY_SYNC_URL"]) and not first.startswith("https://"):
+        yield wrong("PRIMARY_SYNC_URL", "an https:// URL (the sync API speaks TLS)", repr(first))
     pin = values["PRIMARY_SYNC_FINGERPRINT"].replace(":", "").lower()
     if pin and (len(pin) != 64 or not set(pin) <= set("0123456789abcdef")):
         yield wrong("PRIMARY_SYNC_FINGERPRINT", "64 hexadecimal digits", repr(values["PRIMARY_SYNC_FINGERPRINT"]))

@@ -167,6 +167,9 @@ async def test_it_is_killed_in_the_middle_and_joins_all_the_same(tmp_path: Path)
         refused = await joining(b, a, **by)
         assert refused.returncode == 1
         assert "alice@example.org has an account in the cluster too" in refused.stdout
+        assert "tocsin join --same-person alice@example.org" in refused.stdout
+        nobody = await joining(b, a, "--look", "--same-person", "nobody@example.org", **by)
+        assert "expected the address of a person here, found nobody@example.org" in nobody.stdout + nobody.stderr
         b.begin()
         assert b.process is not None
         await asyncio.to_thread(b.process.wait, 60)

@@ -219,7 +219,8 @@ async def test_it_says_before_what_stands_in_the_way_and_what_will_be_otherwise(
         lambda s: s.accounts.add_user(User(id="c2", email="carol@example.org", password_hash="y", created_at=START))
     )
     assert (await look()).conflicts == (
-        "carol@example.org has an account in the cluster too: say that it is the same person, or change the address",
+        "carol@example.org has an account in the cluster too: say that it is the same person"
+        " (tocsin join --same-person carol@example.org), or change the address",
     )
     assert len((await look(same=("carol@example.org",))).changes) == 1
     assert (await look(workspaces={"x": "Example"}, people=())).changes == (

@@ -35,6 +35,8 @@ async def look(settings: Settings, same: tuple[str, ...], *, agree: bool) -> tup
             has, offered = await joining.look(net, store, url, shows, me, same)
         finally:
             await net.close()
+        if strangers := sorted(set(same) - {email.lower() for email in has.people}):
+            raise SettingsError(f"--same-person: expected the address of a person here, found {', '.join(strangers)}")
         if agree and not offered.conflicts:
             await joining.agree(store, Agreed(url=url, same=same))
         return adoption.words_of(has), offered

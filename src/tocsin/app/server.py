@@ -268,6 +268,10 @@ def welcome(running: Running) -> str:
     lines = ["", f"  Tocsin {__version__} runs at {running.url}   ({kind})"]
     if running.parts.is_set_up:
         lines.append(f"  Sign in at {running.url}")
+    elif running.parts.cluster is not None and settings["PRIMARY_SYNC_URL"]:
+        lines.append(
+            "  One of several: the accounts are those of the others, and sign in works once their tables are here."
+        )
     elif running.parts.setup_token:
         lines.append(f"  First account: open {running.url}/setup with setup token {running.parts.setup_token}")
     else:

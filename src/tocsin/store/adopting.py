@@ -92,7 +92,8 @@ def look(s: Session, asked: Joining) -> Looked:
             )
         else:
             conflicts.append(
-                f"{email} has an account in the cluster too: say that it is the same person, or change the address"
+                f"{email} has an account in the cluster too: say that it is the same person"
+                f" (tocsin join --same-person {email}), or change the address"
             )
     return Looked(conflicts=tuple(conflicts), changes=tuple(changes))
 
