@@ -68,7 +68,7 @@ async def test_when_the_primary_is_lost_another_one_leads(group: Group) -> None:
 
 
 async def test_a_primary_that_stops_hands_over(group: Group, caplog: pytest.LogCaptureFixture) -> None:
-    a, b, _ = await group.gather("a", "b", "c")
+    a, b, c = await group.gather("a", "b", "c")
     await add(a, name="Shop")
     await until(lambda: all(a.cluster.work.ago(f"instance-{name}") is not None for name in "bc"), within_s=10)
     await a.stop(handing_over=True)
@@ -77,6 +77,7 @@ async def test_a_primary_that_stops_hands_over(group: Group, caplog: pytest.LogC
     assert new is b  # the next in order
     assert new.cluster.carrier.chosen == HANDED  # and not elected once the lease was over
     await add(new, name="Second")  # which a majority has then
+    await until(lambda: len(c.corridor.watchlist) == 2, within_s=10)  # and who follows knows of
 
 
 async def test_a_witness_takes_up_a_log_that_begins_late_without_any_tables(group: Group) -> None:

@@ -29,6 +29,8 @@ class Beside:
         self._of = of
         self._copying: asyncio.Task[None] | None = None
         self._said: str | None = None
+        self._knowing = asyncio.Lock()
+        """Held while memory is read anew or follows rows: what comes while all is read would not be in it."""
 
     def start(self) -> list[asyncio.Task[None]]:
         """Their tasks, begun."""
@@ -54,8 +56,9 @@ class Beside:
                     await self._of.replica.follow(self._said)
                     if standing.role != "follower":
                         continue
-                if standing == self._of.standing:
-                    await self._of.hooks.turned(standing)
+                async with self._knowing:
+                    if standing == self._of.standing:
+                        await self._of.hooks.turned(standing)
             except Exception:
                 log.exception("cluster.not_turned", role=standing.role, epoch=standing.epoch)
                 await asyncio.sleep(AGAIN_S)
@@ -83,7 +86,8 @@ class Beside:
             try:
                 applied = await self._of.replica.apply(self._of.node.commit)
                 if applied.changed:
-                    await self._of.hooks.applied(applied)
+                    async with self._knowing:
+                        await self._of.hooks.applied(applied)
                     await self._say_where()
                 self._of.applied, self._of.trouble = applied.index, ""
             except Exception as error:
@@ -114,7 +118,8 @@ class Beside:
         if not self._of.torn:
             place = self._of.node.log.base.index
             self._of.settled.set()  # what came meanwhile is behind it in the log
-            await self._of.hooks.applied(None)
+            async with self._knowing:
+                await self._of.hooks.applied(None)
             self._of.applied, self._of.trouble = max(place, self._of.applied), ""
             await self._say_where()
 
