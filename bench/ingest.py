@@ -148,10 +148,10 @@ def main() -> list[Figure]:
         percent, took, memory = asyncio.run(_many(server, seconds))
         most = asyncio.run(_full(server))
     figures = [
-        at_most(f"a message of {POINTS} points, p95", rig.percentile(single, 0.95), "ms", 100),
+        at_most(f"a message of {POINTS} points, p95", rig.percentile(single, 0.95), "ms", 25),
         plain(f"a message of {POINTS} points, median", rig.percentile(single, 0.5), "ms"),
-        at_most(f"{AGENTS} agents: the server's processor", percent, "% of a core", 20),
-        at_most(f"{AGENTS} agents: an answer, p95", rig.percentile(took, 0.95), "ms", 100),
+        at_most(f"{AGENTS} agents: the server's processor", percent, "% of a core", 30),
+        at_most(f"{AGENTS} agents: an answer, p95", rig.percentile(took, 0.95), "ms", 25),
         plain(f"{AGENTS} agents: the server's memory", memory, "MB"),
         at_least("SQLite: points a second at most", most, "", 10_000),
     ]
