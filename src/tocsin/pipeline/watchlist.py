@@ -276,7 +276,7 @@ class Watchlist:
         for monitor_id, state in known.states:
             states.setdefault(monitor_id, {})[state.location] = state
         for monitor in known.monitors:
-            aim = target_of(monitor, now)
+            aim, assigned = target_of(monitor, now), self.roster.assigned(monitor)
             watched = Watched(
                 monitor=monitor,
                 target=aim.target,
@@ -284,10 +284,10 @@ class Watchlist:
                 problem=aim.problem,
                 breaks=aim.breaks,
                 host=aim.host,
-                assigned=self.roster.assigned(monitor),
+                assigned=assigned,
                 heard_from=now,
                 settled_at=now + timedelta(seconds=aim.settles_s),
-                states=states.get(monitor.id, {}),
+                states={place: state for place, state in states.get(monitor.id, {}).items() if place in assigned},
                 verdict=known.verdicts.get(monitor.id),
                 incident=known.incidents.get(f"monitor:{monitor.id}"),
                 tally=bytearray(known.tallies.get(monitor.id, "").encode()[-TALLY:]),
