@@ -70,9 +70,6 @@ intake_results = Counter("tocsin_intake_results_total", "Results taken in", regi
 results_set_aside = Counter(
     "tocsin_results_set_aside_total", "Results kept without a judgement, or not at all, for a fault", registry=REGISTRY
 )
-results_ahead = Counter(
-    "tocsin_results_ahead_total", "Results dated ahead of this clock, kept without a judgement", registry=REGISTRY
-)
 intake_seconds = Histogram(
     "tocsin_intake_batch_seconds", "Time from a batch's first result to its commit", registry=REGISTRY,
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),

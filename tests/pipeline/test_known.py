@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from builders import a_result, a_state, at
 from tocsin.core.consensus import LocationState
 from tocsin.pipeline.known import read_known
 from tocsin.store.batch import Batch, StateChange
-from world import Place, World, a_world
+from world import World, a_world
 
 PLACES = ("one", "two", "office")
 
@@ -84,30 +84,3 @@ async def test_who_judged_all_along_reads_what_it_wrote(world: World) -> None:
     await keep(world, watched.monitor, "two", "uuu")
     known = await known_of(world, watched.monitor, folds=False)
     assert (known["two"].vote, known["two"].at) == ("up", slot(2))
-
-
-async def test_a_vote_that_a_wrong_clock_dated_ahead_does_not_stand_until_then(world: World) -> None:
-    watched = await world.watch(monitoring_type="global", locations=PLACES, interval_s=60, paused=True)
-    state = a_state("up", location="two", at=at(7 * 86_400))
-    await world.store.commit(
-        Batch(id="b", states=(StateChange(workspace_id="ws", monitor_id=watched.monitor.id, state=state),))
-    )
-    await keep(world, watched.monitor, "two", "uu")
-    for folds in (False, True):
-        two = (await known_of(world, watched.monitor, folds=folds))["two"]
-        assert two.at in (None, slot(1))
-
-
-async def test_a_result_dated_ahead_is_kept_and_moves_no_vote(world: World) -> None:
-    here = Place(world, "one")
-    watched = await world.watch(monitoring_type="global", locations=("one",), interval_s=10)
-    await world.go(12)
-    before = watched.states["one"]
-    ahead = a_result("up", monitor=watched.monitor, at=world.clock.now() + timedelta(hours=1), location="one")
-    await world.corridor.intake.take_in([ahead])
-    assert watched.states["one"].at == before.at
-    page = await world.store.of("ws").read(lambda s: s.results.page(watched.monitor.id))
-    assert page[0][0].at == ahead.scheduled_at
-    here.status = "down"
-    await world.go(40)
-    assert watched.verdict.value == "down"

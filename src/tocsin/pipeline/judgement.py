@@ -34,7 +34,6 @@ from tocsin.core.quarantine import terms_of as quarantine_terms
 from tocsin.core.result import CheckResult
 from tocsin.core.rule import AlertRule, Facts, examine, rule_terms
 from tocsin.pipeline.draft import Draft, Told
-from tocsin.pipeline.known import AHEAD_S
 from tocsin.pipeline.parents import held
 from tocsin.pipeline.telling import Telling
 from tocsin.pipeline.watchlist import Watched, Watchlist
@@ -53,7 +52,6 @@ class Judgement:
     def __init__(self, watchlist: Watchlist, base_url: str) -> None:
         self._watchlist, self._base_url = watchlist, base_url
         self.leads = True
-        self._ahead: dict[str, datetime] = {}
 
     def fold_in(self, draft: Draft, results: Iterable[CheckResult], now: datetime) -> None:
         """Fold results into their states and judge every monitor whose answer may have changed."""
@@ -63,9 +61,7 @@ class Judgement:
             if w is None:
                 continue
             draft.touch(w)
-            if (result.scheduled_at - now).total_seconds() > AHEAD_S:
-                self._pass_over(result, now)  # kept, but no vote: it would stand until then
-            elif self._fold_safely(draft, w, result):
+            if self._fold_safely(draft, w, result):
                 seen = to_judge.setdefault(w.monitor.id, (w, {}))[1]
                 seen[result.seat] = result
             draft.results.append(without_body(result))
@@ -74,15 +70,6 @@ class Judgement:
         for w, seen in to_judge.values() if self.leads else ():
             fresh = any((now - r.scheduled_at).total_seconds() <= OLD_S for r in seen.values())
             self.judge_safely(draft, w, now, seen, may_open=fresh)
-
-    def _pass_over(self, result: CheckResult, now: datetime) -> None:
-        """Say once a while whose clock is ahead."""
-        telemetry.results_ahead.inc()
-        before = self._ahead.get(result.location)
-        if before is None or (now - before).total_seconds() > OLD_S:
-            self._ahead[result.location] = now
-            ahead_s = round((result.scheduled_at - now).total_seconds())
-            log.warning("judgement.clock_ahead", location=result.location, ahead_s=ahead_s)
 
     def _fold_safely(self, draft: Draft, w: Watched, result: CheckResult) -> bool:
         """Fold one result of many; whether its monitor has to be judged."""

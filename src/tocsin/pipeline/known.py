@@ -14,8 +14,6 @@ from tocsin.core.monitor import Monitor
 from tocsin.core.result import CheckError
 from tocsin.store import Session
 
-AHEAD_S = 300.0
-"""What is dated so far ahead was dated by a wrong clock."""
 TALLY = 90
 """So many of the latest slots are kept as letters."""
 FOLDED = 30
@@ -38,11 +36,8 @@ def read_known(s: Session, monitors: list[Monitor], *, folds: bool = False) -> K
     its results; the states stored here are those of the time when this instance judged."""
     ids = [m.id for m in monitors]
     wanted = set(ids)
-    ahead = s.now + timedelta(seconds=AHEAD_S)
-    newest = {
-        (id, place): (at, attempt) for id, place, at, attempt in s.results.newest() if id in wanted and at <= ahead
-    }
-    states = [(id, _dated(state, ahead)) for id, state in s.states.all() if id in wanted]
+    newest = {(id, place): (at, attempt) for id, place, at, attempt in s.results.newest() if id in wanted}
+    states = [(id, state) for id, state in s.states.all() if id in wanted]
     return Known(
         monitors=monitors,
         states=_folded(s, monitors, states, newest)
@@ -54,15 +49,10 @@ def read_known(s: Session, monitors: list[Monitor], *, folds: bool = False) -> K
     )
 
 
-def _dated(state: LocationState, ahead: datetime) -> LocationState:
-    """The state as it can be told: what a wrong clock dated ahead must not stand until then."""
-    return state if state.at is None or state.at <= ahead else replace(state, at=None)
-
-
 def _moved(state: LocationState, newest: tuple[datetime, int] | None) -> LocationState:
     """The state as of the newest result. States are stored when a vote or suspicion changes: later results only moved
     it, as long as it was this instance that judged them."""
-    if newest is None or state.at is None or newest <= (state.at, state.attempt):
+    if newest is None or (state.at is not None and newest <= (state.at, state.attempt)):
         return state
     return replace(state, at=newest[0], attempt=newest[1])
 
