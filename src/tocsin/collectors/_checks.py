@@ -11,9 +11,10 @@ from msgspec import Struct
 
 from tocsin.collectors import Check, Facility
 from tocsin.collectors._answer import labelled, word
+from tocsin.core.plain import clip
 from tocsin.core.result import Outcome
 from tocsin.core.sample import Reading, Service
-from tocsin.errors import CheckInvalid
+from tocsin.errors import CheckInvalid, Invalid, Problem
 
 FIRST_S = 1.5
 """The first look waits so long for the first results; what takes longer is seen at the next."""
@@ -114,6 +115,12 @@ class Checks:
         return Service(
             kind=self._kind, name=name, state=state, ok=ok, since=self._since.get(name), detail=detail, facts=facts
         )
+
+
+def must_differ(field: str, called: Sequence[str]) -> None:
+    """Invalid when two checks of that option have one name."""
+    if twice := [name for name in called if called.count(name) > 1]:
+        raise Invalid(Problem(field, "names of their own", f"{clip(twice[0])} twice"))
 
 
 def not_here() -> CheckInvalid:

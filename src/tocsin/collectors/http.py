@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from tocsin.collectors import Facility
-from tocsin.collectors._checks import Checks, Entry, not_here
+from tocsin.collectors._checks import Checks, Entry, must_differ, not_here
 from tocsin.core.assertion_terms import entries, range_of
 from tocsin.core.header import is_name, is_value
 from tocsin.core.host_rule import HostRule, OnSample, OnService
@@ -102,9 +102,7 @@ class Options:
     endpoints: Annotated[tuple[Endpoint, ...], Length(1, 100), Help("Endpoints, each with a url")]
 
     def __post_init__(self) -> None:
-        called = [endpoint.called for endpoint in self.endpoints]
-        if twice := [name for name in called if called.count(name) > 1]:
-            raise Invalid(Problem("endpoints", "names of their own", f"{clip(twice[0])} twice"))
+        must_differ("endpoints", [endpoint.called for endpoint in self.endpoints])
 
 
 RULES = (

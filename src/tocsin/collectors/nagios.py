@@ -8,12 +8,11 @@ from typing import Annotated, Any
 
 from tocsin.collectors import Facility
 from tocsin.collectors._answer import labelled, word
-from tocsin.collectors._checks import Checks, Entry, not_here
+from tocsin.collectors._checks import Checks, Entry, must_differ, not_here
 from tocsin.core.host_rule import HostRule, OnSample, OnService
-from tocsin.core.plain import as_list, as_map, clip
+from tocsin.core.plain import as_list, as_map
 from tocsin.core.sample import Reading
 from tocsin.core.shape import Help, Hidden, Length, Pattern, Range
-from tocsin.errors import Invalid, Problem
 
 TITLE, SAYS = "Nagios plugins", "programs by the rules of Nagios: exit code and performance data"
 EVERY_S = 30
@@ -55,9 +54,7 @@ class Options:
     ] = "/usr/lib/nagios/plugins"
 
     def __post_init__(self) -> None:
-        called = [plugin.called for plugin in self.plugins]
-        if twice := [name for name in called if called.count(name) > 1]:
-            raise Invalid(Problem("plugins", "names of their own", f"{clip(twice[0])} twice"))
+        must_differ("plugins", [plugin.called for plugin in self.plugins])
 
 
 RULES = (
