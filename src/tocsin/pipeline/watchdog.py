@@ -171,6 +171,6 @@ def _fades(watched: Watched) -> datetime | None:
     if watched.verdict is None or watched.verdict.value == "unknown":
         return None
     fresh = timedelta(seconds=watched.monitor.fresh_s())
-    ends = [s.at + fresh for s in watched.states.values() if s.at is not None and s.vote is not None]
+    ends = [s.ages_from + fresh for s in watched.states.values() if s.ages_from is not None and s.vote is not None]
     coming = [end for end in ends if end > watched.verdict.at]
     return min(coming, default=None)

@@ -274,7 +274,8 @@ class Watchlist:
     def _built(self, known: Known, now: datetime) -> Iterator[Watched]:
         states: dict[str, dict[str, LocationState]] = {}
         for monitor_id, state in known.states:
-            states.setdefault(monitor_id, {})[state.location] = state
+            ahead = state.at is not None and state.at > now
+            states.setdefault(monitor_id, {})[state.location] = replace(state, heard=now if ahead else None)
         for monitor in known.monitors:
             aim, assigned = target_of(monitor, now), self.roster.assigned(monitor)
             watched = Watched(
