@@ -36,7 +36,7 @@ def test_a_lower_limit():
     rule = a_rule(OnSample(metric="minio.drives_online", below=4))
     (seen,) = look(rule, Reading(values={"minio.drives_online": 3}), NOBODY)
     assert seen.trouble
-    assert seen.words == "3, at least 4 expected"
+    assert seen.words == "minio drives online: 3, at least 4 expected"
 
 
 def test_services_by_their_state():
@@ -49,8 +49,8 @@ def test_services_by_their_state():
         )
     )
     assert [(s.what, s.trouble, s.words) for s in look(rule, reading, NOBODY)] == [
-        ("unit/nginx.service", True, "nginx.service is failed: exit code 28"),
-        ("unit/nginx-log.service", None, "nginx-log.service is active"),
+        ("unit/nginx.service", True, "unit nginx.service is failed: exit code 28"),
+        ("unit/nginx-log.service", None, "unit nginx-log.service is active"),
     ]
 
 

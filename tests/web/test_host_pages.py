@@ -45,7 +45,8 @@ async def send(agent: Agent, collector: str, *things: dict[str, Any], **more: An
 def turn(number: int = 1, **more: Any) -> dict[str, Any]:
     known: dict[str, Any] = {
         "rule": "builtin:system.disk", "rule_name": "A disk is nearly full", "what": "disk.used_percent{mount=/var}",
-        "number": number, "turn": "opened", "severity": "warning", "words": "94, limit 90", "value": 94.0,
+        "number": number, "turn": "opened", "severity": "warning",
+        "words": "disk /var is 94 % full (limit 90 %)", "value": 94.0,
         "at": datetime.now(UTC) - timedelta(minutes=31),
     }  # fmt: skip
     return known | more
@@ -109,7 +110,8 @@ async def test_a_host_shows_what_is_open_its_figures_and_what_runs(alice: Alice,
     page = await browser.get(f"/hosts/{agent.id}")
     assert page.status == 200, page.text
     for text in (
-        "Disk /var 94 % full", "up 41 days", "No MinIO figures", "connection refused", "disk /var of 80 GB",
+        "Disk /var is 94 % full", "disk /var is 94 % full (limit 90 %), for", "up 41 days", "No MinIO figures",
+        "connection refused", "disk /var of 80 GB",
         "A disk is nearly full", "edge-spool.service", "Failed, exit 28", "not known yet",
         "2 watched, 1 not as it should be",
         "buffer empty", "31 MB", 'data-name="CPU"', "By no monitor.", "?tab=minio",
@@ -145,7 +147,7 @@ async def test_after_a_restart_the_figures_are_those_of_when_it_was_heard(alice:
     now.latest = {}
     assert "94 %" in (await browser.get("/hosts")).text
     assert now.latest["disk.used_percent{mount=/var}"][1] == 94
-    assert "Disk /var 94 % full" in (await browser.get(f"/hosts/{agent.id}")).text
+    assert "Disk /var is 94 % full" in (await browser.get(f"/hosts/{agent.id}")).text
 
 
 async def test_a_host_is_added_with_a_command_and_appears(alice: Alice, browser: Caller) -> None:

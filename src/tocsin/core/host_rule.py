@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from msgspec import Struct
 
 from tocsin.core.finding import Severity
+from tocsin.core.host_thing import limit_words, state_words
 from tocsin.core.keys import notification_key
 from tocsin.core.marks import Length, Name, Range
 from tocsin.core.sample import Reading, Service, parts
@@ -104,7 +105,7 @@ def look(rule: HostRule, reading: Reading, firing: frozenset[str]) -> tuple[Seen
         found = [s for name, value in reading.values.items() if (s := _limit(condition, name, value, name in firing))]
     else:
         found = [
-            _state(s)
+            _state(s, firing)
             for s in reading.services
             if fnmatchcase(s.kind, condition.kind) and fnmatchcase(s.name, condition.name)
         ]
@@ -127,18 +128,26 @@ def _limit(condition: OnSample, name: str, value: float, fires: bool) -> Seen | 
     back = condition.clear if fires else None
     if condition.above is not None:
         limit = condition.above if back is None else back
-        return Seen(what=name, trouble=value > limit, words=f"{value:g}, limit {condition.above:g}", value=value)
+        return Seen(
+            what=name,
+            trouble=value > limit,
+            words=limit_words(name, value, above=condition.above, again=fires and value <= limit),
+            value=value,
+        )
     if condition.below is not None:
         limit = condition.below if back is None else back
         return Seen(
-            what=name, trouble=value < limit, words=f"{value:g}, at least {condition.below:g} expected", value=value
+            what=name,
+            trouble=value < limit,
+            words=limit_words(name, value, below=condition.below, again=fires and value >= limit),
+            value=value,
         )
     return None
 
 
-def _state(service: Service) -> Seen:
+def _state(service: Service, firing: frozenset[str]) -> Seen:
     what = f"{service.kind}/{service.name}"
     return Seen(
         what=what, trouble=None if service.ok is None else not service.ok,
-        words=f"{service.name} is {service.state}" + (f": {service.detail}" if service.detail else ""),
+        words=state_words(service, again=service.ok is True and what in firing),
     )  # fmt: skip

@@ -16,10 +16,11 @@ from tocsin.core.finding import RANKS, Finding, Hush, Terms
 from tocsin.core.host import SUBJECT, Host
 from tocsin.core.host_rule import HostFinding, subject_of
 from tocsin.core.host_silence import Heard, Patience, is_silence, silence, subject_of_silence
+from tocsin.core.host_thing import thing
 from tocsin.core.incident import Entry, Incident, Step
 from tocsin.core.maintenance import hush_of
 from tocsin.core.rule import AlertRule
-from tocsin.core.wording import listed
+from tocsin.core.wording import FAILING, OFF_LIMITS, listed
 from tocsin.pipeline.draft import Draft
 from tocsin.pipeline.hosts import HostNow, Hosts
 from tocsin.pipeline.judgement import Judgement
@@ -65,7 +66,9 @@ class HostIncidents:
         if step.incident is None:
             return
         step = _filed(step, turn, latest, (incarnation, turn.number), telling, at)
-        self._judgement.take_step(draft, terms, About(name=_named(host, turn.what), rule=turn.rule_name), step, now)
+        end = turn.words if turn.turn == "resolved" else ""
+        what = About(name=_named(host, turn.what), rule=turn.rule_name, end=end)
+        self._judgement.take_step(draft, terms, what, step, now)
 
     def _told_too(
         self, draft: Draft, latest: Incident, turn: HostFinding, telling: Telling, now: datetime
@@ -194,11 +197,11 @@ def _outside(host: HostNow) -> str:
 
 
 def _named(host: Host, what: str) -> str:
-    return f"{host.name} {what}"
+    return f"{host.name}: {thing(what)}"
 
 
 def _found(turn: HostFinding) -> Finding:
-    words = "failing" if turn.value is None else "out of its limits"
+    words = FAILING if turn.value is None else OFF_LIMITS
     return Finding(
         standing="trouble" if turn.turn == "opened" else "over", value="unknown", reason=turn.words or turn.what,
         why=turn.words or turn.what, severity=turn.severity, rank=RANKS[turn.severity], words=words, locations=None,

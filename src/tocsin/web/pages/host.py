@@ -13,7 +13,9 @@ from msgspec import Struct
 
 from tocsin.core import forecast
 from tocsin.core.condition import HostConditions
+from tocsin.core.host_thing import limit_words
 from tocsin.core.incident import Incident
+from tocsin.core.quantity import sized
 from tocsin.core.sample import Service, series
 from tocsin.pipeline.hosts import HostNow
 from tocsin.store import Session
@@ -126,11 +128,11 @@ def _lead(line: hosts.Line) -> tuple[str, str]:
     """(shape, words) for how it is: what is open rather than that something is."""
     limits = [i for i in line.open if host_words.what_of(i) != "silent"]
     if line.st in ("down", "slow", "acked") and limits and line.word in ("Over a limit", "A service fails"):
-        what, more = host_words.what_of(limits[0]), f" and {len(limits) - 1} more" if limits[1:] else ""
-        value = line.figure(what)
-        if what.startswith("disk.used_percent") and value is not None:
-            return line.st, f"Disk {host_words.label_of(what)} {value:.0f} % full{more}"
-        return line.st, words.capital(f"{host_words.short(what)}: {limits[0].reason}{more}")
+        more = f" and {len(limits) - 1} more" if limits[1:] else ""
+        what = host_words.what_of(limits[0])
+        value = line.figure(what) if host_words.is_limit(what) else None
+        said = host_words.said(limits[0]) if value is None else limit_words(what, value)
+        return line.st, words.capital(f"{said}{more}")
     return line.st, line.word
 
 
@@ -147,7 +149,7 @@ def _vitals(line: hosts.Line, facts: Mapping[str, str]) -> list[Figure]:
     made, g, fullest = list[Figure](), line.gauges, line.fullest
     memory, cores = hosts.memory_of(facts), facts.get("cores", "")
     total = line.figure(series("disk.total_bytes", mount=fullest[0])) if fullest else None
-    size = f" of {' '.join(host_words.sized(total))}" if total else ""
+    size = f" of {' '.join(sized(total))}" if total else ""
     labels = {
         "cpu": f"CPU of {cores} core{'' if cores == '1' else 's'}" if cores else "CPU",
         "memory": f"memory of {memory}" if memory else "memory", "disk": f"disk {fullest[0]}{size}" if fullest else "",
@@ -249,7 +251,7 @@ async def _alerts(call: Call, now: HostNow, all_of_them: bool) -> dict[str, Any]
             if isinstance(rule.condition, HostConditions) and rule.scope.covers(now.host):
                 said = rule_words.condition(rule_fields(rule)["condition"])
                 rules.append({"rule": rule, "says": words.sentence(f"when {said}").removesuffix(".")})
-    return {"past": past, "rules": rules, "short": host_words.short, "what_of": host_words.what_of}
+    return {"past": past, "rules": rules, "worded": host_words.said, "about": host_words.about}
 
 
 ROUTES: list[Route] = [

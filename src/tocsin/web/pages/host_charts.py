@@ -8,6 +8,7 @@ from datetime import datetime
 
 from markupsafe import Markup
 
+from tocsin.core.quantity import sized
 from tocsin.core.sample import series
 from tocsin.web.pages import host_words, hosts, words
 from tocsin.web.pages.host_words import Group
@@ -115,11 +116,11 @@ def mounts(line: hosts.Line, full: Mapping[str, float | None]) -> list[Mount]:
         free = line.figure(series("disk.available_bytes", mount=where))
         total = line.figure(series("disk.total_bytes", mount=where))
         left = full.get(series("disk.used_percent", mount=where), -1.0)
-        shown, unit = host_words.sized(free or 0)
+        shown, unit = sized(free or 0)
         made.append(
             Mount(
                 where=where, used=hosts.Gauge(used, host_words.LIMITS["disk"]), free=shown if free is not None else "–",
-                unit=unit if free is not None else "", total=" ".join(host_words.sized(total)) if total else "",
+                unit=unit if free is not None else "", total=" ".join(sized(total)) if total else "",
                 left=_left(left), near=left is not None and 0 <= left < 2 * 86400,
             )
         )  # fmt: skip

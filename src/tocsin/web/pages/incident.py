@@ -147,7 +147,9 @@ def _seen_on_host(call: Call, incident: Incident) -> list[incident_words.Fact]:
     if now is None:
         return []
     made = [
-        incident_words.Fact(words.sentence(incident.reason), "" if what == "silent" else f"The agent judged {what}.")
+        incident_words.Fact(
+            words.sentence(host_words.said(incident)), "" if what == "silent" else f"The agent judged {what}."
+        )
     ]
     if what in now.latest and incident.open:
         made.append(incident_words.Fact("Now:", host_words.plain(what, now.latest[what][1])))
