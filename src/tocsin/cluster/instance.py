@@ -120,7 +120,7 @@ class Cluster:
             peers=peers, heartbeat_s=heartbeat_s, folder=home.folder,
             alarm=Alarm(home.store, home.corridor.live, home.clock, carrier.may_write),
             boots=Boots(2 * terms.beat_s, 12 * terms.beat_s),
-            results=Results(replica, home.corridor, f"{me.id}:{me.incarnation}"),
+            results=Results(home.store, home.corridor, f"{me.id}:{me.incarnation}"),
         )  # fmt: skip
         peers.token, registry.changed = registry.own_token, made.learn
         registry.refused = lambda cause, text: made.alarm.ring("instance.refused", cause, text)
