@@ -200,7 +200,8 @@ class Alerts:
 
     def _begin_to_tell(self, now: float) -> None:
         """Begin to tell what is due, all of it together: many at once are told in one message."""
-        under_way = self._busy.keys() | self._handing
+        handing = {turn.key for turn in self.ledger.turns if turn.key in self._handing and not turn.told}
+        under_way = self._busy.keys() | handing  # what was told holds nothing back while it is handed over
         due: dict[str, list[Turn]] = {}
         turns = handover.to_tell(self.ledger.turns, self.channels, under_way, now)[:MOST_AT_ONCE]
         for turn in turns:

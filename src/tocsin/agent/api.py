@@ -150,6 +150,7 @@ class Door:
             return kept.acked, kept.refused, kept.fresh
 
         acked, full, fresh = await self._store.of(place[0]).write(work, local=True)
+        self._hosts.looked(now, ((look.collector, look.at) for look in looks if not look.blind))
         if fresh:
             self._hosts.saw(now, [(row.at, row.names, row.values) for row in fresh])
         telemetry.agent_samples.inc(sum(len(row.values) for row in fresh))

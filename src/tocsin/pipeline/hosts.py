@@ -20,14 +20,16 @@ _AT_ONCE = 100
 @dataclass(slots=True, eq=False)
 class HostNow:
     """A host as it is now. `heard`: when its last heartbeat came, by the clock that never jumps; None when it came before
-    this start (or to another instance). `latest`: the newest (second, value) of each series. `outside`: whether it answers
-    from outside, and how that was seen."""
+    this start (or to another instance). `latest`: the newest (second, value) of each series. `looked`: when each of its
+    collectors looked last, of what was taken in since this start. `outside`: whether it answers from outside, and how that
+    was seen."""
 
     host: Host
     heard: float | None = None
     heard_at: datetime | None = None
     said: Said = field(default_factory=Said)
     latest: dict[str, tuple[int, float]] = field(default_factory=dict[str, tuple[int, float]])
+    looked: dict[str, datetime] = field(default_factory=dict[str, datetime])
     outside: bool | None = None
     outside_at: datetime | None = None
     outside_words: str = ""
@@ -78,7 +80,7 @@ class Hosts:
                 now.heard_at, now.said = one.last_at, one.said
         for id, now in self._hosts.items():
             if id in before:
-                now.latest = before[id].latest
+                now.latest, now.looked = before[id].latest, before[id].looked
         self.since = self._clock.monotonic()
 
     async def recall(self, hosts: Iterable[HostNow]) -> None:
@@ -129,6 +131,11 @@ class Hosts:
         """A heartbeat of its agent was taken in."""
         now.heard, now.heard_at, now.said = self._clock.monotonic(), self._clock.now(), said
         self.tell("host.changed", now.host)
+
+    def looked(self, now: HostNow, looks: Iterable[tuple[str, datetime]]) -> None:
+        """Its agent's collectors looked then, whether anything was another than before or not."""
+        for collector, at in looks:
+            now.looked[collector] = max(at, now.looked.get(collector, at))
 
     def saw(self, now: HostNow, looks: Sequence[tuple[int, Sequence[str], Sequence[float]]]) -> None:
         """Its agent's looks (second, series, values) were taken in."""

@@ -49,7 +49,7 @@ def charts(line: hosts.Line, group: Group | None) -> list[Chart]:
     for name, metric, key in (("CPU", "cpu.used_percent", "cpu"), ("Memory", "memory.used_percent", "memory")):
         if metric in latest:
             shown = host_words.value(metric, line.figure(metric))
-            made.append(Chart(name=name, series=((metric, name),), now=shown, limit=host_words.LIMITS[key]))
+            made.append(Chart(name=name, series=((metric, name),), now=shown, limit=host_words.limit(key)))
     if line.fullest is not None:
         where, full = line.fullest
         named = series("disk.used_percent", mount=where)
@@ -58,7 +58,7 @@ def charts(line: hosts.Line, group: Group | None) -> list[Chart]:
                 name=f"Disk {where}",
                 series=((named, where),),
                 now=host_words.value(named, full),
-                limit=host_words.LIMITS["disk"],
+                limit=host_words.limit("disk"),
             )
         )
     traffic = [
@@ -119,7 +119,7 @@ def mounts(line: hosts.Line, full: Mapping[str, float | None]) -> list[Mount]:
         shown, unit = sized(free or 0)
         made.append(
             Mount(
-                where=where, used=hosts.Gauge(used, host_words.LIMITS["disk"]), free=shown if free is not None else "–",
+                where=where, used=hosts.Gauge(used, host_words.limit("disk")), free=shown if free is not None else "–",
                 unit=unit if free is not None else "", total=" ".join(sized(total)) if total else "",
                 left=_left(left), near=left is not None and 0 <= left < 2 * 86400,
             )

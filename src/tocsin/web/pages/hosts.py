@@ -85,7 +85,7 @@ class Line:
             "cpu": self.figure("cpu.used_percent"), "memory": self.figure("memory.used_percent"),
             "disk": None if disk is None else disk[1],
         }  # fmt: skip
-        return {name: None if v is None else Gauge(v, host_words.LIMITS[name]) for name, v in found.items()}
+        return {name: None if v is None else Gauge(v, host_words.limit(name)) for name, v in found.items()}
 
     @property
     def fullest(self) -> tuple[str, float] | None:
