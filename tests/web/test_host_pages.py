@@ -136,6 +136,7 @@ async def test_a_host_shows_what_is_open_its_figures_and_what_runs(alice: Alice,
     assert "What changed" in units.text
     assert "unit.cpu_percent" in units.text
     alerts = await browser.get(f"/hosts/{agent.id}?tab=alerts")
+    assert "the limits hold that every agent brings along" in alerts.text
     assert "A disk is nearly full" in alerts.text
     inside = await browser.get(f"/hosts/{agent.id}?tab=agent")
     assert "When it was heard" in inside.text
