@@ -330,11 +330,16 @@ async def test_rules_about_hosts_are_made_by_the_form(alice: Alice, browser: Cal
 async def test_an_incident_of_a_host_says_what_its_agent_found(alice: Alice, browser: Caller) -> None:
     agent = await a_host(alice)
     what = "disk.used_percent{mount=/srv}"
-    await find(agent, turn(what=what, told_at=datetime.now(UTC) - timedelta(minutes=30), told=["gone"]))
+    await find(agent, turn(what=what, told_at=datetime.now(UTC) - timedelta(minutes=30), told=["local:hook", "gone"]))
     incidents = (await alice.api.get(f"/api/v1/incidents?host={agent.id}")).data["items"]
     one, other = [await browser.get(f"/incidents/{i['id']}") for i in sorted(incidents, key=_is_var)]
     assert f'href="/hosts/{agent.id}"' in one.text
     assert "The agent told it by itself." in one.text
+    told = one.text.partition("Who was told")[2].replace("&#39;", "'")
+    assert "<b>hook (of the agent's own file)</b><p>opened: told by the agent itself</p>" in told
+    assert "<b>a deleted channel</b>" in told
+    assert "Nobody." not in told
+    assert "Nobody." in other.text.partition("Who was told")[2]
     assert "The agent told it by itself." not in other.text
     assert "94 %" in other.text
     assert "A disk is nearly full" in other.text

@@ -86,6 +86,17 @@ class HostFinding(Struct, frozen=True, kw_only=True, omit_defaults=True):
     told: tuple[str, ...] = ()
 
 
+LOCAL = "local:"
+"""Begins the id of a channel that the agent's own file names."""
+
+
+def channel_named(id: str, known: str | None) -> str:
+    """What a channel that an agent told is called: `known` is its name here, where it is one of ours."""
+    return known or (
+        f"{id.removeprefix(LOCAL)} (of the agent's own file)" if id.startswith(LOCAL) else "a deleted channel"
+    )
+
+
 def subject_of(host_id: str, rule: str, what: str) -> str:
     """What the incident of that rule on that thing of the host is about."""
     return f"host:{host_id}:{rule}:{what}"

@@ -14,7 +14,7 @@ from tocsin.core.alert import About
 from tocsin.core.condition import OnHeartbeat
 from tocsin.core.finding import RANKS, Finding, Hush, Terms
 from tocsin.core.host import SUBJECT, Host
-from tocsin.core.host_rule import HostFinding, subject_of
+from tocsin.core.host_rule import HostFinding, channel_named, subject_of
 from tocsin.core.host_silence import Heard, Patience, is_silence, silence, subject_of_silence
 from tocsin.core.host_thing import thing
 from tocsin.core.incident import Entry, Incident, Step
@@ -210,7 +210,8 @@ def _found(turn: HostFinding) -> Finding:
 
 
 def _told_words(turn: HostFinding, telling: Telling) -> str:
-    names = tuple(hearer.name for id in turn.told if (hearer := telling.hearer(id)) is not None) or turn.told
+    known = {id: telling.hearer(id) for id in turn.told}
+    names = tuple(channel_named(id, None if one is None else one.name) for id, one in known.items())
     return f"Told by the agent itself, to {listed(names)}" if names else "Told by the agent itself"
 
 

@@ -171,6 +171,7 @@ def _telling(call: Call, timeline: Sequence[Entry], log: Sequence[Delivery]) -> 
     lines, hidden = incident_words.chosen(timeline, incident_words.told(log, channels), show)
     waiting = sorted({channels[d.row.channel_id] for d in log if d.row.state == "pending"})
     return {
+        "by_agent": incident_words.told_by_agent(timeline, known),
         "log": log, "channels": channels, "timeline": lines, "hidden": hidden, "show": show,
         "next": words.listed(waiting),
     }  # fmt: skip
