@@ -148,9 +148,15 @@ async def test_a_silent_host_shows_its_figures_as_of_the_past(alice: Alice, brow
     agent = await a_host(alice, "backup-1")
     hosts = alice.house.parts.corridor.hosts
     now = hosts.get(alice.workspace_id, agent.id)
+    await agent.beat(buffered=55)
+    assert "none missed in 24 h" in (await browser.get(f"/hosts/{agent.id}")).text
+    assert "not all of it yet, 55 batches wait" in (await browser.get(f"/hosts/{agent.id}")).text
     now.heard = hosts.since = alice.house.parts.clock.monotonic() - 540
+    now.heard_at = alice.house.parts.clock.now() - timedelta(seconds=540)
     page = await browser.get(f"/hosts/{agent.id}")
     assert "Figures from" in page.text
+    assert "none for 9 min now" in page.text
+    assert "not known while it is silent; 55 batches waited when it was heard last" in page.text
     listed = await browser.get("/hosts")
     assert "figures from" in listed.text
     assert "1 host, silent" in listed.text

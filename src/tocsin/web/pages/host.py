@@ -91,7 +91,7 @@ async def show(call: Call) -> Reply:
         rows=host_charts.newest(line, group), notes=_notes(line, known, group), outside=_outside(call, now),
         beats=known.heard, changes=known.changes, facts=[(w, facts[k]) for k, w in _SHOWN_FACTS.items() if facts.get(k)],
         config=await host_config.shown(call.parts, call.who, now.host.id), unit_figures=host_charts.units(line),
-        value=host_words.value, standing=host_words.standing, missed=_missed(known.heard, call.now),
+        value=host_words.value, standing=host_words.standing, missed=_missed(line, known.heard, call.now),
         **await _alerts(call, now, tab.slug == "alerts"),
         did={"saved": "Saved.", "released": "That one is the host now.", "maintenance": "In maintenance: nobody is told.",
              "back": "Out of maintenance.", "on": "Its agent is taken again.", "off": "Switched off."}.get(wanted.did, ""),
@@ -218,8 +218,10 @@ def _notes(line: hosts.Line, known: Known, group: Group | None) -> list[tuple[st
     return made
 
 
-def _missed(heard: Sequence[Stretch], now: datetime) -> str:
-    """How the heartbeat went in the last day."""
+def _missed(line: hosts.Line, heard: Sequence[Stretch], now: datetime) -> str:
+    """How the heartbeat goes now, and how it went in the last day."""
+    if line.state in ("late", "silent") and line.now.heard_at is not None:
+        return f"none for {words.span((now - line.now.heard_at).total_seconds())} now"
     day = [one for one in heard if one.last_at > now - timedelta(days=1)]
     if not day:
         return "none in 24 h"

@@ -46,7 +46,7 @@ class Gauge:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """One host as its row, and the head of its page, show it. `since`: when its state began; `stale`: its figures are of
-    the past."""
+    the past; `state`: by when its agent was heard."""
 
     now: HostNow
     st: str
@@ -55,6 +55,7 @@ class Line:
     open: tuple[Incident, ...] = ()
     things: tuple[Service, ...] = ()
     stale: bool = False
+    state: str = ""
 
     @property
     def attention(self) -> bool:
@@ -151,7 +152,7 @@ def line_of(call: Call, now: HostNow, opened: Sequence[Incident], things: Sequen
     st, word, since = _look(now, state, opened)
     return Line(
         now=now, st=st, word=word, since=since, open=tuple(opened), things=tuple(things),
-        stale=state in ("silent", "off"),
+        stale=state in ("silent", "off"), state=state,
     )  # fmt: skip
 
 
