@@ -56,7 +56,7 @@ def _shown(parts: Parts, host_id: str, workspace_id: str) -> dict[str, Any]:
     hosts, incidents = parts.corridor.hosts, parts.corridor.watchlist.incidents
     now = hosts.get(workspace_id, host_id)
     opened = sum(i.open and i.host_id == host_id for (of, _), i in incidents.items() if of == workspace_id)
-    return host_json(now, state_of(now, hosts.since, parts.clock.monotonic()), opened)
+    return host_json(now, state_of(now, hosts.since, parts.clock.monotonic(), parts.corridor.leads), opened)
 
 
 async def create(parts: Parts, who: Principal, data: Mapping[str, Any]) -> tuple[Host, str]:

@@ -84,7 +84,8 @@ async def show(call: Call) -> Reply:
     group = next((g for g in host_words.GROUPS if g.slug == tab.slug), None)
     facts = hosts.facts_of(now)
     return view.page(
-        call, "host.html", section="hosts", line=line, host=now.host, said=now.said, tabs=tabs, tab=tab.slug,
+        call, "host.html", section="hosts", primary=hosts.primary_of(call),
+        line=line, host=now.host, said=now.said, tabs=tabs, tab=tab.slug,
         range=wanted.range, ranges=RANGES, lead=_lead(line), up=_up(line), vitals=_vitals(line, facts),
         charts=host_charts.charts(line, group), mounts=host_charts.mounts(line, known.full), group=group,
         units=[s for s in known.things if s.kind == "unit"], things=_things(known, group),

@@ -15,7 +15,7 @@ from tocsin.core.sample import Service
 from tocsin.pipeline.hosts import HostNow
 from tocsin.web.api.host_data import state_of
 from tocsin.web.call import Call, Reply, Route
-from tocsin.web.pages import host_words, view
+from tocsin.web.pages import host_words, view, words
 
 ATTENTION = "Needs attention"
 MOST_SERVICES = 500
@@ -148,11 +148,11 @@ def open_by_host(call: Call) -> dict[str, list[Incident]]:
 def line_of(call: Call, now: HostNow, opened: Sequence[Incident], things: Sequence[Service]) -> Line:
     """A host as it is."""
     hosts = call.parts.corridor.hosts
-    state = state_of(now, hosts.since, call.parts.clock.monotonic())
+    state = state_of(now, hosts.since, call.parts.clock.monotonic(), call.parts.corridor.leads)
     st, word, since = _look(now, state, opened)
     return Line(
         now=now, st=st, word=word, since=since, open=tuple(opened), things=tuple(things),
-        stale=state in ("silent", "off"), state=state,
+        stale=state in ("silent", "off", "unknown"), state=state,
     )  # fmt: skip
 
 
@@ -160,6 +160,12 @@ def _look(now: HostNow, state: str, opened: Sequence[Incident]) -> tuple[str, st
     """(shape, word, since when) for how a host is."""
     if state == "off":
         return "paused", "Off", None
+    if state == "unknown":
+        silent = next((i for i in opened if host_words.what_of(i) == "silent"), None)
+        if silent is not None:
+            return "nodata", silent.words.capitalize(), silent.trouble_from()
+        if not opened:
+            return "pending", "Heard by the primary", None
     if state == "new":
         return "pending", "Waiting for its agent", None
     if now.host.maintenance:
@@ -190,8 +196,16 @@ async def lines_of(call: Call) -> list[Line]:
     ]
 
 
+def primary_of(call: Call) -> str | None:
+    """Where the primary is, which hears the agents: "" when that is not known, None when it is this instance."""
+    cluster = call.parts.cluster
+    return None if call.parts.corridor.leads or cluster is None else cluster.elsewhere() or ""
+
+
 def verdict(lines: Sequence[Line]) -> str:
     """What the list is headed with."""
+    if lines and all(line.st == "pending" and line.state == "unknown" for line in lines):
+        return f"{words.count(len(lines), 'host')}, heard by the primary"
     silent = sum(line.st == "nodata" for line in lines)
     twins = sum(bool(line.now.host.quarantined) for line in lines)
     counted = (i for line in lines if line.st in ("down", "slow", "acked") for i in line.open)
@@ -226,7 +240,8 @@ async def index(call: Call) -> Reply:
     lines = await lines_of(call)
     matching = [line for line in lines if _matches(line, wanted)]
     return view.page(
-        call, "hosts.html", section="hosts", wanted=wanted, verdict=verdict(lines), total=len(lines),
+        call, "hosts.html", section="hosts", primary=primary_of(call), wanted=wanted,
+        verdict=verdict(lines), total=len(lines),
         hidden=len(lines) - len(matching), sections=sections(matching) if wanted.view == "table" else (),
         services=_by_kind(matching) if wanted.view == "services" else (),
         counts={"silent": sum(line.st == "nodata" for line in lines), "limit": sum(line.limit for line in lines)},
