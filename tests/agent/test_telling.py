@@ -63,7 +63,8 @@ async def test_a_direct_rule_is_told_at_once_and_filed_by_the_server(tmp_path: P
     assert [event for event, _ in events(web)] == ["incident.opened", "incident.resolved"]
     assert all(f.told == ("local:ops",) for f in server.findings.values())
     assert [f.told_at is not None for f in server.arrivals] == [True, True]
-    assert "at once" in web.posts[0]["text"]
+    assert ["at once" in post["text"] for post in web.posts] == [True, False]
+    assert "as it told the beginning" in web.posts[1]["text"]
 
 
 async def test_a_direct_rule_is_told_within_5_seconds_even_when_the_server_gives_no_receipt(tmp_path: Path) -> None:
@@ -158,6 +159,8 @@ async def test_the_agent_tells_when_the_server_is_away_through_a_kill_and_the_se
     assert [event for event, _ in events(web)] == ["incident.opened", "incident.resolved"]
     assert len({key for _, key in events(web)}) == 2
     assert "production-server-1" in web.posts[0]["title"]
+    assert "its server did not take it within 15 s" in web.posts[0]["text"]
+    assert "as it told the beginning" in web.posts[1]["text"]
 
 
 async def test_many_at_once_are_one_message(tmp_path: Path) -> None:

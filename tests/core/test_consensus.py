@@ -22,6 +22,7 @@ from tocsin.core.consensus import (
     fold,
     needed,
     recompute,
+    set_right,
 )
 from tocsin.core.monitor import Quorum
 from tocsin.core.result import CheckError
@@ -49,6 +50,31 @@ def folded(letters: str, start: LocationState | None = None, **config: Any) -> L
         status, error = words[letter]
         state = fold(state, monitor, status, at(begin + 60 * number), 0, error)
     return state
+
+
+@pytest.mark.parametrize(
+    ("known_s", "result_s", "so"),
+    [
+        (3600, 0, True),
+        (3600, -20, True),  # it was under way for a while
+        (3600, 25, True),
+        (3600, -40, False),  # late: it says nothing of the clock
+        (3600, 3590, False),  # the clock of who judges is behind, and the result is late
+        (20, 0, False),
+        (-5, -10, False),
+    ],
+)
+def test_a_clock_that_was_ahead_is_seen_to_be_set_right(known_s: float, result_s: float, *, so: bool) -> None:
+    assert set_right(at(known_s), at(result_s), START) is so
+    assert not set_right(None, at(result_s), START)
+
+
+def test_a_vote_that_is_dated_ahead_grows_old_from_when_it_was_heard() -> None:
+    state = LocationState(location="local", vote="up", at=at(3600), heard=at(0))
+    seats = [Seat(location="local", state=state)]
+    first, later = (decide(seats, "majority", FRESH_S, None, at(s)) for s in (10, FRESH_S + 1))
+    assert (first.value, first.votes[0].age_s) == ("up", 10.0)
+    assert (later.value, later.votes[0].fresh) == ("unknown", False)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from builders import a_monitor, until
+from tocsin.pipeline import watchlist
+from tocsin.pipeline.known import read_known
 from world import Place, Web, World, a_world, webs
 
 TOKEN = "t" * 32
@@ -111,3 +118,45 @@ async def test_what_another_instance_wrote_is_checked_here(world: World) -> None
     await world.corridor.adopt([monitor.id], [], judged=False)
     await world.go(30)
     assert len(place.runs) == 1
+
+
+@contextmanager
+def a_slow_read(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[threading.Event, threading.Event]]:
+    """What is read of all monitors has been read, and comes only when the second of these is set."""
+    read, come = threading.Event(), threading.Event()
+
+    def slowly(*some: Any, **more: Any) -> Any:
+        found = read_known(*some, **more)
+        read.set()
+        assert come.wait(20)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(watchlist, "read_known", slowly)
+        yield read, come
+
+
+async def test_what_is_written_while_all_is_read_anew_is_known_afterwards(
+    world: World, sink: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed, gone = await world.watch(name="Old"), await world.watch()
+    channel = await world.tell(sink)
+    store, corridor = world.store.of("ws"), world.corridor
+    await corridor.follow("elsewhere")
+    with a_slow_read(monkeypatch) as (read, come):
+        turning = asyncio.create_task(corridor.lead("here"))
+        await asyncio.to_thread(read.wait, 20)
+        for name in ("New", "Newer"):
+            before = await store.read(lambda s: s.monitors.get(changed.monitor.id))
+            written = await store.write(lambda s, m=replace(before, name=name): s.monitors.replace(m))
+        telling = asyncio.gather(corridor.changed(written.id, written), corridor.channels_changed("ws"))
+        await store.write(lambda s: s.channels.delete(channel.id))
+        await store.write(lambda s: s.monitors.delete(gone.monitor.id))
+        corridor.watchlist.remove(gone.monitor.id)
+        await asyncio.sleep(0.05)
+        come.set()
+        await asyncio.gather(turning, telling)
+    known = corridor.watchlist.get(written.id)
+    assert (known.monitor.name, known.monitor.version) == ("Newer", written.version)
+    assert corridor.watchlist.channels("ws") == ()
+    assert corridor.watchlist.find(gone.monitor.id) is None

@@ -16,7 +16,7 @@ from tocsin.core import handover
 from tocsin.core.alert import Channel, Message
 from tocsin.core.backoff import backoff_s
 from tocsin.core.handover import GIVE_UP_S, RECEIPT_S, Key, Turn
-from tocsin.core.host_words import AT_ONCE, BY_AGENT, digest_of, message_of
+from tocsin.core.host_words import digest_of, message_of, note_of
 from tocsin.core.plain import clip
 from tocsin.errors import DeliveryFailed, PeerLost
 from tocsin.net import Net
@@ -265,7 +265,7 @@ class Alerts:
             turn.finding, channel_id, host=self.name, incarnation=self._disk.incarnation,
             host_id="" if identity is None else identity.server_uuid,
             workspace_id="" if identity is None else identity.workspace_id,
-            note=AT_ONCE if turn.direct else BY_AGENT,
+            note=note_of(turn),
         )  # fmt: skip
 
     def _not_sent(self, key: Key, channel_id: str, way: Way, failure: DeliveryFailed) -> None:

@@ -268,7 +268,13 @@ def _enrolled(host: Host, given: wire.Enrol, now: datetime) -> Host:
         raise Invalid(Problem("incarnation", "that of a data folder of its own", "one that is in quarantine"))
     new = heard_from(host, given.incarnation)
     return replace(
-        new, agent_version=given.agent_version, facts=given.facts, enrolled_at=now, updated_at=now, rekey=False
+        new,
+        agent_version=given.agent_version,
+        facts=given.facts,
+        enrolled_at=now,
+        updated_at=now,
+        rekey=False,
+        revoked_at=None,
     )
 
 

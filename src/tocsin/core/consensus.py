@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from msgspec import Struct
@@ -18,6 +18,9 @@ from tocsin.core.tally import Tally, kept_sentence, sentence
 VoteValue = Literal["up", "degraded", "down"]
 VerdictValue = Literal["up", "degraded", "partial", "down", "unknown"]
 
+AHEAD = timedelta(seconds=30)
+"""By so much the clocks of two places may differ and nobody need care."""
+
 
 class LocationState(Struct, frozen=True, kw_only=True):
     """What one location says of one monitor, folded over its results.
@@ -26,6 +29,7 @@ class LocationState(Struct, frozen=True, kw_only=True):
     in, `attempt` its attempt; older ones do not change the state. `since`: when the present vote began. `reason`: of
     the latest failing or degraded result, None while it is up. `suspect`: a failure was seen but not enough of them.
     `doing`: what the job of a push monitor told of its runs. `stand_in`: who looked in its place, while it is lost.
+    `heard`: when that latest result came, by the clock of who judges, if it is dated later than that; else None.
     """
 
     location: str
@@ -41,6 +45,12 @@ class LocationState(Struct, frozen=True, kw_only=True):
     reason: CheckError | None = None
     doing: Doing | None = None
     stand_in: str | None = None
+    heard: datetime | None = None
+
+    @property
+    def ages_from(self) -> datetime | None:
+        """From when its age is counted."""
+        return self.heard or self.at
 
 
 class Seat(Struct, frozen=True, kw_only=True):
@@ -141,6 +151,13 @@ def fold(
         doing=state.doing,
         stand_in=stand_in,
     )
+
+
+def set_right(known: datetime | None, at: datetime, now: datetime) -> bool:
+    """Whether a result that is dated about now shows that the clock which dated the known one was ahead of time and has
+    been set right: nothing would be newer than that one for as long as it was ahead. A clock of ours that is behind is
+    another thing: then all that comes is dated later than now."""
+    return known is not None and known - now > AHEAD >= abs(at - now)
 
 
 def decide(
@@ -270,7 +287,7 @@ def _vote(seat: Seat, fresh_s: float, now: datetime) -> Vote:
             quarantined=seat.quarantined,
             failure_domain=seat.failure_domain,
         )
-    age_s = None if state.at is None else max(0.0, (now - state.at).total_seconds())
+    age_s = None if state.ages_from is None else max(0.0, (now - state.ages_from).total_seconds())
     return Vote(
         location=seat.location,
         vote=state.vote,

@@ -42,6 +42,7 @@ class Hosts:
     def __init__(self, store: Store, live: Live, clock: Clock) -> None:
         self._store, self._live, self._clock = store, live, clock
         self._hosts: dict[str, HostNow] = {}
+        self._changes = 0
         self.since = clock.monotonic()
 
     def __iter__(self) -> Iterator[HostNow]:
@@ -68,7 +69,11 @@ class Hosts:
 
     async def load(self) -> None:
         """Read everything from the store; every agent gets one whole timeout to be heard."""
-        hosts, stretches = await self._store.everything().read(lambda s: (s.hosts.list(), s.heartbeats.newest()))
+        while True:
+            changes = self._changes
+            hosts, stretches = await self._store.everything().read(lambda s: (s.hosts.list(), s.heartbeats.newest()))
+            if changes == self._changes:  # else what was written meanwhile may be missing in it
+                break
         before, self._hosts = self._hosts, {host.id: HostNow(host) for host in hosts}
         for one in stretches:
             if (now := self._hosts.get(one.host_id)) is not None:
@@ -104,6 +109,7 @@ class Hosts:
         """Hosts of a workspace were written: know them as they are kept, tell open pages."""
         hosts = await self._store.of(workspace_id).read(lambda s: s.hosts.list())
         ids = {host.id for host in hosts}
+        self._changes += 1
         for id in [id for id, now in self._hosts.items() if now.host.workspace_id == workspace_id and id not in ids]:
             del self._hosts[id]
         for host in hosts:
@@ -112,6 +118,7 @@ class Hosts:
     def put(self, host: Host) -> HostNow:
         """Know a host as it was written."""
         known = self._hosts.get(host.id)
+        self._changes += 1
         if known is None:
             known = self._hosts[host.id] = HostNow(host)
         elif known.host.version >= host.version:
