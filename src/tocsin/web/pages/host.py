@@ -113,7 +113,7 @@ def _reader(now: HostNow, tab: str, at: datetime) -> Callable[[Session], Known]:
             s.samples.read(id, mounts, seconds - forecast.FROM_S, seconds + 1, 60) if mounts else {}
         ).items():
             points = [(at, b.last) for at, b in sorted(some.items())]
-            made.full[name] = forecast.full_in_s(points) if len(points) > 5 else -1.0
+            made.full[name] = forecast.full_in_s(points) if forecast.is_enough(points) else -1.0
         made.heard = s.heartbeats.list(id)
         if group is not None:
             changes = s.host_states.changes(id, limit=100)

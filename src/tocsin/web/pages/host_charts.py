@@ -129,9 +129,9 @@ def mounts(line: hosts.Line, full: Mapping[str, float | None]) -> list[Mount]:
 
 
 def _left(seconds: float | None) -> str:
-    """When it is full, in words: seconds, None for not within 30 days, -1 when too little is known."""
+    """When it is full, in words: seconds, None for no end in sight, -1 when too little is known."""
     if seconds is None:
-        return "not within 30 days"
+        return "not in sight"
     if seconds < 0:
         return "not known yet"
     return "full" if seconds == 0 else forecast.in_words(seconds)
