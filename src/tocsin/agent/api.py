@@ -15,7 +15,17 @@ from tocsin import telemetry
 from tocsin.agent import heard, wire
 from tocsin.agent.settled import Settled
 from tocsin.clock import Clock, new_id
-from tocsin.core.host import KEY_PREFIX, AgentKey, EnrolmentKey, Host, clock_offset_s, heard_from, who_speaks
+from tocsin.core.host import (
+    KEY_PREFIX,
+    AgentKey,
+    EnrolmentKey,
+    Host,
+    clock_offset_s,
+    heard_from,
+    lives_after,
+    who_speaks,
+    without_twin,
+)
 from tocsin.core.host_rule import HostFinding
 from tocsin.core.limits import TooMany
 from tocsin.core.notice import Notice
@@ -99,9 +109,10 @@ class Door:
         beat, at = heard.heartbeat_of(body), self._clock.now()
         if beat.server_uuid != host_id:
             raise Denied("this key is of another host than the heartbeat says")
-        now = await self._speaks(host_id, beat.incarnation)
+        now = await self._speaks(host_id, beat.incarnation, beat.life)
+        now = await self._lives(now, beat)
         said = Said(
-            agent_version=beat.agent_version, incarnation=beat.incarnation, started_at=beat.started_at,
+            agent_version=beat.agent_version, incarnation=beat.incarnation, life=beat.life, started_at=beat.started_at,
             config_version=beat.config_version, config_error=beat.config_error, buffered=beat.buffered,
             dropped=beat.dropped, cpu_percent=beat.cpu_percent, rss_bytes=beat.rss_bytes,
             offset_s=clock_offset_s(beat.timestamp, at), facts=beat.facts, troubles=beat.troubles,
@@ -129,8 +140,8 @@ class Door:
         now = self._hosts.find(host_id)
         if now is None:
             raise NotFound(f"there is no host {host_id[:64]}")
-        incarnation, read = heard.samples_of(body, self._clock.now(), now.said.offset_s)
-        now = await self._speaks(host_id, incarnation)
+        (incarnation, life), read = heard.samples_of(body, self._clock.now(), now.said.offset_s)
+        now = await self._speaks(host_id, incarnation, life)
         self._waiting += 1
         try:
             acked, refused = await self._keep(now, incarnation, read.looks)
@@ -161,12 +172,12 @@ class Door:
         """File what an agent found, and tell what it did not tell by itself: a receipt is given when that is written down
         for good."""
         given = heard.findings_of(body)
-        now = await self._speaks(host_id, given.incarnation)
+        now = await self._speaks(host_id, given.incarnation, given.life)
         await self._file(now, given.incarnation, given.findings)
         return wire.Receipt(taken=len(given.findings), urls=list(self._urls()))
 
     # Who speaks -----------------------------------------------------------------------------------------------------
-    async def _speaks(self, host_id: str, incarnation: str) -> HostNow:
+    async def _speaks(self, host_id: str, incarnation: str, life: str) -> HostNow:
         """The host, when this incarnation of its agent is to be listened to. Of two that live at once the newer one is not:
         that is told to those who run the workspace."""
         now = self._hosts.find(host_id)
@@ -175,7 +186,7 @@ class Door:
         if not now.host.enabled:
             telemetry.agents_denied.labels("disabled").inc()
             raise Denied(f"host {now.host.name} is switched off at the server")
-        says = who_speaks(now.host, incarnation) if incarnation else "known"
+        says = who_speaks(now.host, incarnation, life) if incarnation else "known"
         if says == "quarantined":
             telemetry.agents_denied.labels("quarantined").inc()
             raise Denied(TWIN)
@@ -184,6 +195,19 @@ class Door:
         host = await self._store.of(now.host.workspace_id).write(lambda s: _heard(s, host_id, incarnation))
         if says == "twin":
             await self._warn(host)
+        return self._hosts.put(host)
+
+    async def _lives(self, now: HostNow, beat: wire.Heartbeat) -> HostNow:
+        """The host, after a run of its agent said that it lives. Two that live with copies of one data folder are told apart
+        by that: the newer is refused from now on."""
+        now.lives, twin = lives_after(now.lives, beat.incarnation, beat.life, self._clock.monotonic())
+        if not twin:
+            return now
+        id = now.host.id
+        host = await self._store.of(now.host.workspace_id).write(
+            lambda s: s.hosts.replace(replace(without_twin(s.hosts.get(id), twin), updated_at=s.now))
+        )
+        await self._warn(host)
         return self._hosts.put(host)
 
     async def _warn(self, host: Host) -> None:

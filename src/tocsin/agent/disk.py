@@ -18,6 +18,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from tocsin import telemetry
 from tocsin.clock import new_id
+from tocsin.core.host import LIFE_PREFIX
 from tocsin.errors import SettingsError
 
 log = telemetry.logger("tocsin.agent.disk")
@@ -48,11 +49,12 @@ class Broken(Exception):
 
 class Disk:
     """The database of one folder. Everything here is for one thread. `machine`: what tells this machine from others; a
-    folder that was copied to another one begins anew there. `set_aside`: where an unreadable file was put, for people."""
+    folder that was copied to another one begins anew there. `life`: made anew with each start, so that two processes with
+    copies of one folder are told apart. `set_aside`: where an unreadable file was put, for people."""
 
     def __init__(self, folder: Path, machine: str = "") -> None:
         self.file, self._machine = folder / FILE, machine
-        self.set_aside = ""
+        self.set_aside, self.life = "", LIFE_PREFIX + new_id()
         self._db: sqlite3.Connection | None = None
         self._incarnation = ""
 

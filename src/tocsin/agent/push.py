@@ -154,13 +154,13 @@ class Push:
     async def _greet(self) -> None:
         """Ask once what the server has of this incarnation: it may be more than this disk knows."""
         incarnation = self._disk.incarnation
-        taken = await self._post(Samples(incarnation=incarnation, series=[], batches=[]))
+        taken = await self._post(Samples(incarnation=incarnation, life=self._disk.life, series=[], batches=[]))
         await self._hand.do(self._buffer.done, taken.acked, self._clock.monotonic())
         self._greeted = incarnation
 
     async def _give(self, rows: list[tuple[int, Stored]]) -> None:
         try:
-            taken = await self._post(message(self._disk.incarnation, rows))
+            taken = await self._post(message(self._disk.incarnation, rows, self._disk.life))
         except Refused as refused:
             if refused.status not in _TOO_MUCH:
                 raise
@@ -185,7 +185,7 @@ class Push:
         return taken
 
 
-def message(incarnation: str, rows: Sequence[tuple[int, Stored]]) -> Samples:
+def message(incarnation: str, rows: Sequence[tuple[int, Stored]], life: str = "") -> Samples:
     """What is said of these: each name of a series once."""
     index: dict[str, int] = {}
     batches = [
@@ -195,7 +195,7 @@ def message(incarnation: str, rows: Sequence[tuple[int, Stored]]) -> Samples:
         )
         for seq, stored in rows
     ]  # fmt: skip
-    return Samples(incarnation=incarnation, series=list(index), batches=batches)
+    return Samples(incarnation=incarnation, life=life, series=list(index), batches=batches)
 
 
 def _fitting(taken: Sequence[tuple[int, bytes]]) -> list[tuple[int, Stored]]:

@@ -54,6 +54,7 @@ class Vitals:
             timestamp=self._clock.now(),
             agent_version=__version__,
             incarnation=self._disk.incarnation,
+            life=self._disk.life,
             started_at=self.started_at,
             config_version=self.config_version,
             config_error=clip(self.config_error, 500),

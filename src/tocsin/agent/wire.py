@@ -74,12 +74,14 @@ class Enrolled(Struct, frozen=True, kw_only=True):
 class Heartbeat(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """PUT /agent/api/heartbeat. The first three names are those of the outside contract. `acked`: the last batch the agent
     knows to be delivered; `buffered` batches wait, `dropped` were lost for want of room, ever. `config_version`: the one it
-    runs by, `config_error` why not the newest. `troubles`: what it cannot do now, in words, by collector or part."""
+    runs by, `config_error` why not the newest. `life`: made anew with each start of the agent. `troubles`: what it cannot do
+    now, in words, by collector or part."""
 
     server_uuid: str
     timestamp: datetime
     agent_version: str
     incarnation: str = ""
+    life: str = ""
     started_at: datetime | None = None
     config_version: int = 0
     config_error: str = ""
@@ -120,6 +122,7 @@ class Samples(Struct, frozen=True, kw_only=True, omit_defaults=True):
     incarnation: str
     series: list[str]
     batches: list[Batch]
+    life: str = ""
 
 
 class Taken(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -130,11 +133,12 @@ class Taken(Struct, frozen=True, kw_only=True, omit_defaults=True):
     refused: list[str] = []
 
 
-class Findings(Struct, frozen=True, kw_only=True):
+class Findings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """POST /agent/api/findings: turns in order, those that the agent told by itself first."""
 
     incarnation: str
     findings: list[HostFinding]
+    life: str = ""
 
 
 class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -21,6 +21,7 @@ class Said(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     agent_version: str = ""
     incarnation: str = ""
+    life: str = ""
     started_at: datetime | None = None
     config_version: int = 0
     config_error: str = ""

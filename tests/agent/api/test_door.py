@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from msgspec.structs import replace
 
 from agent.api.conftest import Agent, Alice, an_agent
 from tocsin.agent import wire
@@ -120,6 +121,75 @@ async def test_of_two_agents_with_one_identity_the_newer_is_quarantined(alice: A
     await alice.api.post(f"/api/v1/hosts/{agent.id}/release", {"incarnation": "two"})
     assert (await copy.beat()).status == 200
     assert (await agent.beat()).status == 403
+
+
+async def test_of_two_processes_with_copies_of_one_data_folder_the_newer_is_quarantined(
+    alice: Alice, agent: Agent
+) -> None:
+    now = alice.house.parts.corridor.hosts.get(alice.workspace_id, agent.id)
+    copy = Agent(alice.house.app, agent.key, id=agent.id)
+
+    def long_after() -> None:
+        now.lives = replace(now.lives, since=now.lives.since - 60)
+
+    for speaks, life in ((agent, "run-a"), (copy, "run-b"), (agent, "run-a")):  # the last of them was merely late
+        assert (await speaks.beat(life=life)).status == 200
+    long_after()
+    assert (await agent.beat(life="run-a")).status == 200
+    for answer in (await copy.beat(life="run-b"), await copy.samples({CPU: 1.0}, life="run-b")):
+        assert (answer.status, "quarantine" in answer.text) == (403, True)
+    found = {"incarnation": "one", "life": "run-b", "findings": []}
+    assert (await copy.call("POST", "findings", found)).status == 403
+    assert (await agent.samples({CPU: 1.0}, life="run-a")).status == 200
+    (notice,) = (await alice.api.get("/api/v1/notices")).data["items"]
+    assert "Two agents speak for host web-1" in notice["text"]
+    assert (await alice.api.get(f"/api/v1/hosts/{agent.id}")).data["quarantined"] == ["run-b"]
+    assert (await copy.beat(life="run-c")).status == 200  # it was started again, and is found out again
+    long_after()
+    assert (await agent.beat(life="run-a")).status == 200
+    assert (await copy.beat(life="run-c")).status == 403
+    assert (await alice.api.post(f"/api/v1/hosts/{agent.id}/release", {"incarnation": "run-c"})).status == 200
+    assert (await copy.beat(life="run-c")).status == 200
+    assert (await agent.beat(life="run-a")).status == 403
+
+
+async def test_an_agent_that_was_started_again_and_again_stays_the_host(alice: Alice, agent: Agent) -> None:
+    now = alice.house.parts.corridor.hosts.get(alice.workspace_id, agent.id)
+    for life in ("run-a", "run-b", "run-c"):
+        assert (await agent.beat(life=life)).status == 200
+        now.lives = replace(now.lives, since=now.lives.since - 60)
+        assert (await agent.beat(life=life)).status == 200
+    assert now.host.quarantined == ()
+
+
+async def test_a_turn_whose_number_was_used_for_another_is_not_passed_over(alice: Alice, agent: Agent) -> None:
+    async def say(number: int, what: str, at: datetime, words: str) -> None:
+        turn = {
+            "rule": "builtin:system.disk", "rule_name": "disk", "what": "disk.used_percent{mount=/}", "number": number,
+            "turn": what, "severity": "warning", "words": words, "at": at,
+        }  # fmt: skip
+        said = {"incarnation": "one", "findings": [turn]}
+        assert (await agent.call("POST", "findings", said)).data["taken"] == 1
+
+    async def incidents() -> list[tuple[str, bool]]:
+        found = (await alice.api.get(f"/api/v1/incidents?host={agent.id}")).data["items"]
+        return [(one["reason"], one["resolved_at"] is None) for one in found]
+
+    at = datetime.now(UTC) - timedelta(minutes=30)
+    await say(1, "opened", at, "94, limit 90")
+    await say(2, "resolved", at + timedelta(minutes=1), "80, limit 90")
+    before = await incidents()
+    assert [is_open for _, is_open in before] == [False]
+    await say(1, "opened", at, "94, limit 90")
+    await say(2, "resolved", at + timedelta(minutes=1), "80, limit 90")
+    assert await incidents() == before
+    await say(1, "opened", at + timedelta(minutes=20), "97, limit 90")
+    after = await incidents()
+    assert [is_open for _, is_open in after].count(True) == 1
+    await say(1, "opened", at + timedelta(minutes=20), "97, limit 90")
+    assert await incidents() == after
+    await say(2, "resolved", at + timedelta(minutes=21), "81, limit 90")
+    assert [is_open for _, is_open in await incidents()].count(True) == 0
 
 
 async def test_nobody_enrols_as_a_host_that_lives(alice: Alice, agent: Agent) -> None:
