@@ -129,6 +129,20 @@ async def test_a_key_that_does_not_count_any_more_stops_no_alert(tmp_path: Path)
             await until(lambda: server.turns() == [(1, "opened", True)])
 
 
+async def test_another_key_in_its_file_is_used_as_soon_as_its_own_is_refused(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    async with center() as server:
+        host.writes(server.url)
+        host.file.write_text(host.file.read_text().replace("heartbeat_interval: 1s", "heartbeat_interval: 60s"))
+        async with agent(host) as running:
+            await until(lambda: bool(server.beats))
+            server.keys, server.enrolment_keys = {"key-2"}, {"another enrolment key"}  # revoked, and nobody noticed
+            host.file.write_text(host.file.read_text().replace(KEY, "another enrolment key"))
+            running.process.send_signal(signal.SIGHUP)
+            await until(lambda: len(server.beats) == 2, within_s=15)
+            assert [said.server_uuid for said in server.enrolments] == [None, "host-1"]
+
+
 async def test_a_new_key_is_kept_before_it_counts(tmp_path: Path) -> None:
     host = Host(tmp_path)
     async with center() as server:
