@@ -35,6 +35,7 @@ def standing_of(agent: Agent) -> dict[str, Any]:
         "server_uuid": None if identity is None else identity.server_uuid,
         "servers": list(agent.servers.urls),
         "connected_to": agent.servers.at if not agent.link.trouble else None,
+        "heard_at": iso(agent.link.heard),
         "heard_s_ago": None if heard is None else round(agent.clock.monotonic() - heard, 1),
         "config_version": agent.vitals.config_version,
         "config_error": agent.vitals.config_error or agent.file_error,
