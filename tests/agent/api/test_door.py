@@ -271,6 +271,14 @@ async def test_what_a_host_cannot_have_is_refused(alice: Alice, agent: Agent) ->
     ):  # fmt: skip
         answer = await alice.api.patch(f"/api/v1/hosts/{agent.id}", wanted)
         assert (answer.status, answer.fields) == (422, [field]), wanted
+    rule = {"name": "r", "scope": {"everything": True}}
+    for limits, field in (
+        ({"above": 20, "clear": 30}, "clear"), ({"below": 20, "clear": 10}, "clear"), ({"above": 5, "below": 9}, "below"),
+        ({"above": 9, "below": 5, "clear": 7}, "clear"),
+    ):  # fmt: skip
+        condition = {"type": "sample", "metric": "load.1m"} | limits
+        answer = await alice.api.post("/api/v1/alert-rules", rule | {"condition": condition})
+        assert (answer.status, answer.fields) == (422, [f"condition.{field}"]), limits
     rule = {"name": "r", "scope": {"monitors": []}, "condition": {"type": "heartbeat"}}
     for scope in ({"hosts": ["nowhere"]}, {}):
         assert (await alice.api.post("/api/v1/alert-rules", rule | {"scope": scope})).status == 422
