@@ -12,6 +12,7 @@
     ├── NotFound           no such thing in this workspace
     ├── Conflict           it cannot be done in the present state
     └── Denied             the caller may not do this
+        └── Outcast        … since the instance that asks takes no part in the cluster
 
 An error is caught where something is decided about it, nowhere else.
 """
@@ -128,3 +129,12 @@ class Denied(TocsinError):
     def __init__(self, message: str = "you may not do this", *, authenticated: bool = True) -> None:
         super().__init__(message)
         self.authenticated = authenticated
+
+
+class Outcast(Denied):
+    """The instance that asks takes no part in the cluster. `cause`: it was "removed", or it is a second process with the
+    identity of another one ("twice")."""
+
+    def __init__(self, message: str, cause: str) -> None:
+        super().__init__(message)
+        self.cause = cause

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
@@ -12,10 +13,14 @@ from msgspec.structs import replace
 
 from builders import a_monitor, until
 from instances import Group, One
+from tocsin.cluster import wire
 from tocsin.core import turn
+from tocsin.core.control_log import Entry, Position
 from tocsin.core.epoch import HANDED
 from tocsin.core.monitor import Monitor
+from tocsin.core.peer import Append
 from tocsin.errors import NotPrimary
+from tocsin.store import images
 from world import Web, webs
 
 
@@ -97,6 +102,20 @@ async def test_a_witness_takes_up_a_log_that_begins_late_without_any_tables(grou
     await w.stop()
     await w.again(witness=True)
     await until(lambda: w.cluster.carrier.node.commit == node.commit, within_s=10)
+
+
+async def test_the_largest_entry_goes_into_a_message(group: Group) -> None:
+    a, b = await group.gather("a", "b")
+    entry = Entry(epoch=1, index=1, kind="rows", payload=os.urandom(images.MOST_PAYLOAD))
+    message = Append(epoch=1, stamp=1e9, prev=Position(0, 0), commit=0, entries=(entry,))
+    body = wire.write(wire.Said(sender="instance-a", message=message))
+    assert len(body) < wire.MOST_BODY * 3 // 4
+    assert (await a.cluster.peers.ask("instance-b", "POST", "/sync/api/message", body, timeout_s=20)).status == 200
+    secret = os.urandom(images.MOST_PAYLOAD // 3).hex()
+    await add(a, name="Shop", target={"url": "http://a/", "body": secret})
+    await until(lambda: len(b.corridor.watchlist) == 1, within_s=20)
+    (found,) = await b.store.everything().read(lambda s: s.monitors.all())
+    assert found.target["body"] == secret
 
 
 async def test_two_never_elect_one_of_them(group: Group) -> None:

@@ -196,9 +196,9 @@ async def test_versions_that_differ_by_one_understand_each_other(group: Group, v
     asked = await x.registration(wire=wire.WIRE + version)
     assert (await x.ask("POST", "/sync/api/register", asked)).status == status
     assert await known(a) == (["a", "x"] if status == 200 else ["a"])
-    question = PreVote(epoch=1, stamp=0.0, last=Position(0, 0), incarnation="disk-of-y")
-    message = Said(sender="instance-y", message=question, wire=wire.WIRE + version)
-    assert (await x.ask("POST", "/sync/api/message", message, bearer(a, "instance-y"))).status == status
+    question = PreVote(epoch=1, stamp=0.0, last=Position(0, 0), incarnation="disk-of-x")
+    message = Said(sender="instance-x", message=question, wire=wire.WIRE + version)
+    assert (await x.ask("POST", "/sync/api/message", message, bearer(a, "instance-x"))).status == status
     x.close()
 
 

@@ -4,6 +4,7 @@ everywhere."""
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -28,11 +29,11 @@ from store.replicas import (
     take_snapshot,
 )
 from store.test_accounts import a_key, a_session
-from tocsin.errors import Conflict, NotFound, NotPrimary
-from tocsin.store import Store
+from tocsin.errors import Conflict, Invalid, NotFound, NotPrimary
+from tocsin.store import Store, images
 from tocsin.store.batch import Batch, IncidentChange, OutboxOutcome, StateChange, VerdictChange
 from tocsin.store.control import Entry, Save
-from tocsin.store.images import decode
+from tocsin.store.images import Oversize, decode
 
 Opening = Callable[[str], Awaitable[Store]]
 replace = msgspec.structs.replace
@@ -514,3 +515,44 @@ async def test_a_row_of_a_newer_program_is_refused_in_words(pair: tuple[Store, C
 
 def test_sqlite_can_do_what_this_rests_on() -> None:
     assert sqlite3.sqlite_version_info >= (3, 37)
+
+
+def a_large_monitor(**more: Any) -> Any:
+    return a_monitor(target={"url": "http://a/", "body": os.urandom(6_000).hex()}, **more)
+
+
+async def test_what_no_entry_could_carry_is_refused_and_nothing_of_it_stays(
+    pair: tuple[Store, Courier, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    primary, courier, follower = pair
+    monkeypatch.setattr(images, "MOST_PAYLOAD", 5_000)
+    before, rows = await last_of(primary), shared_rows(primary)
+    with pytest.raises(Invalid, match=r"expected a change of at most 0 MB at once.*found one of 0\.0 MB") as refused:
+        await primary.of("ws").write(lambda s: s.monitors.add(a_large_monitor(id="large")))
+    assert "make it in smaller parts" in str(refused.value)
+    assert (await last_of(primary), shared_rows(primary), courier.entries) == (before, rows, [])
+    await primary.of("ws").write(lambda s: s.monitors.add(a_monitor(id="small")))
+    await catch_up(follower, primary)
+    assert shared_rows(follower) == shared_rows(primary) != rows
+
+
+async def test_who_is_written_together_with_what_is_too_large_is_written_all_the_same(
+    pair: tuple[Store, Courier, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    primary, _, follower = pair
+    monkeypatch.setattr(images, "MOST_PAYLOAD", 5_000)
+    made = [a_monitor(id="first"), a_large_monitor(id="large"), *(a_monitor(id=f"n{n}") for n in range(5))]
+    async with replica_of(primary).hold():  # so that all of them are one group
+        writes = [
+            asyncio.create_task(primary.of("ws").write(lambda s, one=one: s.monitors.add(one))) for one in made
+        ]  # fmt: skip
+        await asyncio.sleep(0)
+    found = await asyncio.gather(*writes, return_exceptions=True)
+    assert [type(one) for one in found if one is not None] == [Oversize]
+    assert isinstance(found[1], Oversize)
+    kept = await primary.of("ws").read(lambda s: {m.id for m in s.monitors.all()})
+    assert kept >= {one.id for one in made} - {"large"}
+    assert "large" not in kept
+    assert primary.backlog == 0
+    await catch_up(follower, primary)
+    assert shared_rows(follower) == shared_rows(primary)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from builders import FakeClock, a_monitor, a_result, at
 from store.conftest import furnish
 from store.replicas import catch_up, enrol, found, open_instance, replica_of, sql, take_snapshot
 from tocsin.core.result import AssertionResult, CheckError, CheckResult, Numbered, TlsFacts
-from tocsin.store import Store
+from tocsin.store import Store, sqlite
 from tocsin.store.batch import Batch
 from tocsin.store.replica import Transport
 
@@ -68,7 +70,7 @@ async def test_results_reach_the_other_and_are_one_row(two: Two) -> None:
         assert await of(two.follower).take_in(sent) == 4
         back = await of(two.follower).read("two:1", 0)
         await two.primary.commit(Batch(id="d", results=back.results))  # as intake does with what it judged
-        assert await of(two.primary).advance(back) == 2
+        assert await of(two.primary).keep(back) == 2
     assert await two.page(two.primary) == await two.page(two.follower)
     assert len(await two.page(two.primary)) == 6
     assert await of(two.primary).ends() == await of(two.follower).ends() == {"one:1": 4, "two:1": 2}
@@ -102,15 +104,42 @@ async def test_a_gap_stays_one_until_it_is_filled(two: Two) -> None:
     parts = [await of(two.primary).read("one:1", after, upto) for after, upto in ((0, 3), (3, 6), (6, 10))]
     assert await of(two.follower).take_in(parts[0]) == 3
     assert await of(two.follower).take_in(parts[2]) == 3
-    assert await of(two.follower).held() == {"one:1": [(1, 3), (7, 10)]}
+    assert await of(two.follower).islands() == {"one:1": [(7, 10)]}
     # What lies behind the gap can be had from it already, by naming it.
     island = await of(two.follower).read("one:1", 6, 10)
     assert (island.upto, len(island.results)) == (10, 4)
     assert (await of(two.follower).read("one:1", 3)).results == ()
     assert await of(two.follower).take_in(parts[1]) == 10
-    assert await of(two.follower).held() == {"one:1": [(1, 10)]}
+    assert (await of(two.follower).islands(), await of(two.follower).ends()) == ({}, {"one:1": 10})
     part = await of(two.primary).read("one:1", 0, limit=4)
     assert (part.upto, len(part.results)) == (4, 4)
+
+
+async def test_what_is_behind_a_gap_is_told_in_ranges(two: Two) -> None:
+    await two.primary.commit(Batch(id="a", results=two.results("paris", *range(1, 11))))
+    for after, upto in ((2, 4), (4, 5), (7, 8), (9, 10)):
+        assert await of(two.follower).take_in(await of(two.primary).read("one:1", after, upto)) == 0
+    assert await of(two.follower).islands() == {"one:1": [(3, 5), (8, 8), (10, 10)]}
+    assert await of(two.follower).take_in(await of(two.primary).read("one:1", 0, 2)) == 5
+    assert await of(two.follower).islands() == {"one:1": [(8, 8), (10, 10)]}
+
+
+async def test_what_lies_on_the_spool_is_no_gap_to_the_others(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "_WAIT_S", 0.02)
+    await two.follower.commit(Batch(id="a", results=two.results("tokyo", 1, 2)))
+    said = await of(two.follower).read("two:1", 0)
+    other = sqlite3.connect(two.primary._database.path, isolation_level=None)  # type: ignore[attr-defined]
+    other.execute("BEGIN IMMEDIATE")
+    assert await two.primary.commit(Batch(id="b", results=said.results)) == "spooled"
+    other.execute("ROLLBACK")
+    other.close()
+    assert await of(two.primary).keep(said) == 2
+    onward = await of(two.primary).read("two:1", 0)
+    assert (onward.upto, len(onward.results)) == (2, 2)  # whom it is handed on to has them, too
+    while two.primary.spooled:
+        await two.clock.advance(5.0)
+        await asyncio.sleep(0.01)
+    assert len(await two.page(two.primary)) == 2
 
 
 async def test_numbers_go_on_after_a_start_and_after_a_write_that_failed(two: Two, tmp_path: Path) -> None:
@@ -142,7 +171,7 @@ async def test_numbers_are_kept_for_a_day(two: Two) -> None:
     await two.primary.commit(Batch(id="b", results=two.results("paris", 3)))
     two.clock.jump(2 * 3600.0)
     assert await of(two.primary).expire() == 2
-    assert await of(two.primary).held() == {"one:1": [(3, 3)]}
+    assert sql(two.primary, "SELECT seq FROM transport") == [(3,)]
     sent = await of(two.primary).read("one:1", 0)
     assert (sent.after, sent.upto, len(sent.results)) == (0, 3, 1)
     assert await of(two.follower).take_in(sent) == 3
@@ -172,7 +201,7 @@ async def test_results_of_a_monitor_that_is_gone_leave_no_gap(two: Two) -> None:
     early = await of(two.follower).read("two:1", 0)
     await two.primary.of("ws").write(lambda s: s.monitors.delete(gone.id))
     await two.primary.commit(Batch(id="b", results=early.results))
-    assert await of(two.primary).advance(early) == 2
+    assert await of(two.primary).keep(early) == 2
     await catch_up(two.follower, two.primary)
     late = await of(two.follower).read("two:1", 0)
     assert (late.upto, [r.monitor_id for r in late.results]) == (2, [two.monitor.id])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -27,7 +28,7 @@ from tocsin.agent.watch import Watch, monitors_of
 from tocsin.clock import Clock
 from tocsin.core.handover import new_turn
 from tocsin.core.host_rule import HostRule
-from tocsin.core.host_turn import Turned, judge, orphans, over
+from tocsin.core.host_turn import Turned, judge, orphans, over, turns_in_s
 from tocsin.core.sample import Reading
 from tocsin.errors import SettingsError
 from tocsin.net import Net
@@ -178,8 +179,8 @@ class Agent:
 
     # --- what it sees -----------------------------------------------------------------------------------------------
 
-    async def _took(self, monitor: Monitor, reading: Reading) -> None:
-        """Keep a reading, and judge it."""
+    async def _took(self, monitor: Monitor, reading: Reading) -> float:
+        """Keep a reading, and judge it; in how many seconds another look would turn something."""
         if reading.facts:
             self.vitals.facts[monitor.id] = reading.facts
         now, at, turned = self._clock.monotonic(), self._clock.now(), False
@@ -191,6 +192,7 @@ class Agent:
             self.alerts.wake()
             self.push.wake()
         await self.push.took(monitor, reading)
+        return min((turns_in_s(r, monitor.id, self.ledger.of(r.id), now) for r in self.rules), default=math.inf)
 
     def _turned(self, change: Turned, *, direct: bool) -> bool:
         standing, finding = change

@@ -161,6 +161,7 @@ class Door:
             return kept.acked, kept.refused, kept.fresh
 
         acked, full, fresh = await self._store.of(place[0]).write(work, local=True)
+        self._hosts.looked(now, ((look.collector, look.at) for look in looks if not look.blind))
         if fresh:
             self._hosts.saw(now, [(row.at, row.names, row.values) for row in fresh])
         telemetry.agent_samples.inc(sum(len(row.values) for row in fresh))
@@ -279,7 +280,13 @@ def _enrolled(host: Host, given: wire.Enrol, now: datetime) -> Host:
         raise Invalid(Problem("incarnation", "that of a data folder of its own", "one that is in quarantine"))
     new = heard_from(host, given.incarnation)
     return replace(
-        new, agent_version=given.agent_version, facts=given.facts, enrolled_at=now, updated_at=now, rekey=False
+        new,
+        agent_version=given.agent_version,
+        facts=given.facts,
+        enrolled_at=now,
+        updated_at=now,
+        rekey=False,
+        revoked_at=None,
     )
 
 

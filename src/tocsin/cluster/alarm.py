@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tocsin import telemetry
 from tocsin.clock import Clock
+from tocsin.cluster.wire import Alarmed
 from tocsin.core.notice import Notice, NoticeKind
 from tocsin.core.plain import clip
 from tocsin.errors import StoreUnavailable
@@ -40,6 +41,24 @@ class Alarm:
         log.warning("cluster.alarm", kind=kind, about=about, text=text)
         self._waiting[mark] = (kind, clip(text, 500))
         self._stirred.set()
+
+    def waiting(self) -> tuple[Alarmed, ...]:
+        """What is to be told, as it goes to whoever may write."""
+        return tuple(
+            Alarmed(kind=kind, about=mark.partition(":")[2][:200], text=text[:500])
+            for mark, (kind, text) in self._waiting.items()
+        )
+
+    def handed(self, over: Sequence[Alarmed]) -> None:
+        """The primary has these now."""
+        for one in over:
+            self._waiting.pop(f"{one.kind}:{one.about}", None)
+
+    def pass_on(self, said: Sequence[Alarmed]) -> None:
+        """As the primary, have told what another instance saw."""
+        for one in said[:MOST_WAITING]:
+            if one.kind.startswith("instance."):
+                self.ring(one.kind, one.about, one.text)
 
     async def tell(self) -> None:
         """Wait for something to tell, and tell it."""

@@ -16,7 +16,7 @@ from tocsin.cluster.peers import BOOT, EPOCH
 from tocsin.cluster.proof import Claims
 from tocsin.core.instance import Certificate
 from tocsin.core.limits import Attempts, TooMany
-from tocsin.errors import Conflict, Denied, Invalid, NotFound, NotPrimary, StoreUnavailable
+from tocsin.errors import Conflict, Denied, Invalid, NotFound, NotPrimary, Outcast, StoreUnavailable
 from tocsin.net.gate import CLIENT_CERTIFICATE
 from tocsin.net.mutual import read_shown
 
@@ -181,6 +181,8 @@ def refusal(error: Exception) -> tuple[int, dict[str, Any], dict[str, str]]:
         case Invalid():
             said = _problem(400, str(error)) | {"errors": [msgspec.to_builtins(p) for p in error.problems]}
             return 400, said, {}
+        case Outcast():
+            return 403, _problem(403, str(error)) | {"cause": error.cause}, {}
         case Denied():
             return (403 if error.authenticated else 401), _problem(403 if error.authenticated else 401, str(error)), {}
         case NotFound():

@@ -30,7 +30,7 @@ from tocsin.core.boots import Boots
 from tocsin.core.instance import Instance, InstanceRole
 from tocsin.core.lease import Terms
 from tocsin.core.result import iso
-from tocsin.errors import Conflict, Denied, Invalid, NotFound, NotPrimary, PeerLost, StoreUnavailable
+from tocsin.errors import Conflict, Denied, Invalid, NotFound, NotPrimary, Outcast, PeerLost, StoreUnavailable
 from tocsin.net import Net
 from tocsin.pipeline.corridor import Corridor
 from tocsin.store import Store
@@ -73,7 +73,7 @@ async def _nobody(_: str) -> None:
 class Cluster:
     """Made by `begin`, started once the corridor runs. `forget` makes the web forget what it remembers of accounts;
     `followed` hears when another instance leads, with its address for people. `web_urls`: where people and probes reach the
-    instances, the primary first."""
+    instances, the primary first. `outcast`: by whom this instance is not listened to (its id), and the cause."""
 
     me: Instance
     store: Store
@@ -99,6 +99,7 @@ class Cluster:
     known_since: dict[str, float] = field(default_factory=dict[str, float])
     told: dict[str, Told] = field(default_factory=dict[str, Told])
     forced_by: str = ""
+    outcast: dict[str, str] = field(default_factory=dict[str, str])
     _noted: tuple[Peer, ...] = ()
     _asked: int = 0
     _learned: int = 0
@@ -122,11 +123,11 @@ class Cluster:
             peers=peers, heartbeat_s=heartbeat_s, folder=home.folder,
             alarm=Alarm(home.store, home.corridor.live, home.clock, carrier.may_write),
             boots=Boots(2 * terms.beat_s, 12 * terms.beat_s),
-            results=Results(replica, home.corridor, f"{me.id}:{me.incarnation}"),
+            results=Results(home.store, home.corridor, f"{me.id}:{me.incarnation}"),
         )  # fmt: skip
         peers.token, registry.changed = registry.own_token, made.learn
         registry.refused = lambda cause, text: made.alarm.ring("instance.refused", cause, text)
-        peers.other = partial(watch.shows_another, made)
+        peers.other, peers.heard = partial(watch.shows_another, made), partial(watch.listened_to, made)
         hooks.turned, hooks.applied = made.turned, made.applied
         home.corridor.delivery.one.budget = carrier.may_send
         await made.results.begin()
@@ -270,6 +271,7 @@ class Cluster:
             publicEndpoint=self.me.sync_url or None,
             webUrl=self.me.web_url,
             monitorErrors=copies.unfit(self.corridor, self.me.location),
+            alarms=self.alarm.waiting(),
         )
 
     def hear(self, said: Heartbeat) -> None:
@@ -285,14 +287,16 @@ class Cluster:
             await asyncio.sleep(1.0)
             return
         try:
-            epoch = self.carrier.node.epoch
-            reply = await self.peers.ask(leader, "PUT", "/sync/api/heartbeat", self.report(), epoch=epoch)
+            epoch, said = self.carrier.node.epoch, self.report()
+            reply = await self.peers.ask(leader, "PUT", "/sync/api/heartbeat", said, epoch=epoch)
+            self.alarm.handed(said.alarms)
             if self.me.witness:
                 await self._note_peers(reply.body)
             self.sync_errors, self.reached_at = 0, self.clock.monotonic()
         except (PeerLost, Denied, Conflict, NotFound, NotPrimary) as error:
             self.sync_errors += 1
-            log.warning("cluster.not_reported", error=str(error))
+            if not isinstance(error, Outcast):  # that is said already, once
+                log.warning("cluster.not_reported", error=str(error))
         await asyncio.sleep(min(self.heartbeat_s, 5.0 if self.sync_errors else self.heartbeat_s))
 
     async def _watch_on(self) -> None:

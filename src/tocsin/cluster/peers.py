@@ -16,7 +16,7 @@ from tocsin.core.control_log import Position
 from tocsin.core.membership import Membership
 from tocsin.core.peer import Message
 from tocsin.core.plain import as_map, clip, loads
-from tocsin.errors import Conflict, Denied, Invalid, NotFound, NotPrimary, PeerLost
+from tocsin.errors import Conflict, Denied, Invalid, NotFound, NotPrimary, Outcast, PeerLost
 from tocsin.net import Net
 from tocsin.net import url as urls
 from tocsin.net.kept import Kept, OtherCertificate, Reply
@@ -69,6 +69,8 @@ def raised(reply: Reply, url: str) -> Exception:
     except Invalid:
         said = {}
     detail = clip(str(said.get("detail") or f"{url} answered {reply.status}"), 300)
+    if reply.status == 403 and "cause" in said:
+        return Outcast(detail, cause=clip(str(said["cause"]), 40))
     if reply.status in (401, 403):
         return Denied(detail, authenticated=reply.status != 401)
     if reply.status == 404:
@@ -82,12 +84,14 @@ def raised(reply: Reply, url: str) -> Exception:
 
 class Peers:
     """The book of addresses, and the lines that are open. `token` gives what this instance shows; `boot` names this process;
-    `other` hears of an instance (its id) that shows another certificate than it registered with."""
+    `other` hears of an instance (its id) that shows another certificate than it registered with; `heard` of each that
+    answered, with why this instance is an outcast there, or None."""
 
     def __init__(self, net: Net, me: str) -> None:
         self.net, self._me = net, me
         self.token: Callable[[], str] = lambda: ""
         self.other: Callable[[str, str], None] = lambda of, why: None
+        self.heard: Callable[[str, Outcast | None], None] = lambda by, why: None
         self.boot = new_id()
         self._book: dict[str, Peer] = {}
         self._lines: dict[str, Line] = {}
@@ -157,12 +161,17 @@ class Peers:
     ) -> Reply:
         """A good answer of that instance; see Line.ask."""
         try:
-            return await self.line(to).ask(
+            reply = await self.line(to).ask(
                 method, path, body, token=self.token(), epoch=epoch, boot=self.boot, timeout_s=timeout_s
             )
         except OtherCertificate as other:
             self.other(to, str(other))
             raise
+        except Outcast as why:
+            self.heard(to, why)
+            raise
+        self.heard(to, None)
+        return reply
 
     async def place(self, of: str) -> tuple[Position, Membership]:
         """Where the log of that instance may be begun, and who belonged to the cluster there. Raises PeerLost."""

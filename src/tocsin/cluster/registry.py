@@ -19,7 +19,7 @@ from tocsin.cluster.wire import Hello, Offer, Peer, Permission, Registered, Regi
 from tocsin.core.instance import Certificate, Instance
 from tocsin.core.membership import Change, Member
 from tocsin.core.result import iso
-from tocsin.errors import Conflict, Denied, NotPrimary
+from tocsin.errors import Conflict, Denied, NotPrimary, Outcast
 from tocsin.store import Store
 from tocsin.store.session import Session
 
@@ -198,11 +198,11 @@ class Registry:
         return claims
 
     def must_belong(self, id: str) -> None:
-        """Denied when that instance was removed: what it signs looks right for as long as it likes."""
+        """Outcast when that instance was removed: what it signs looks right for as long as it likes."""
         if self._carrier.node.membership.member(id) is not None:
             return
         if id not in {one.id for one in self.known}:
-            raise Denied("this instance does not belong to the cluster any more")
+            raise Outcast("this instance does not belong to the cluster any more", cause="removed")
 
     def own_token(self) -> str:
         """A token for this instance itself, to show to its peers."""

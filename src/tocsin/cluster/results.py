@@ -1,21 +1,22 @@
 """Results on their way between instances. Whoever follows asks the primary again and again, at once when it has something:
 "here is what you lack of what I hold; this is how far I am", and gets the same back. So what was acknowledged is on two
-disks, a new primary is offered all that anybody holds, and the order of cuts and returns does not matter."""
+disks, a new primary is offered all that anybody holds, also what lies behind a gap that nobody can fill, and the order of
+cuts and returns does not matter."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
 
 import msgspec
 from msgspec import Struct
 
 from tocsin import telemetry
+from tocsin.core.cursors import Range, without
 from tocsin.errors import Invalid, Problem
 from tocsin.pipeline.corridor import Corridor
+from tocsin.store import Store
 from tocsin.store.carrying import Portion
-from tocsin.store.replica import Replica
 
 log = telemetry.logger("tocsin.cluster")
 
@@ -28,11 +29,12 @@ EXPIRE_S = 3600.0
 
 class Exchange(Struct, frozen=True, kw_only=True):
     """`portions`: results that the other side lacks, as far as is known. `ends`: up to which number of each source
-    everything is here. `more`: ask again at once. `applied`: up to which entry of the control log the tables of who asks
-    are; `trouble`: why they do not go on."""
+    everything is here; `islands`: what is here behind a gap. `more`: ask again at once. `applied`: up to which entry of the
+    control log the tables of who asks are; `trouble`: why they do not go on."""
 
     portions: tuple[Portion, ...] = ()
     ends: dict[str, int] = {}
+    islands: dict[str, list[Range]] = {}
     more: bool = False
     applied: int = -1
     trouble: str = ""
@@ -41,9 +43,11 @@ class Exchange(Struct, frozen=True, kw_only=True):
 class Results:
     """The results of one instance."""
 
-    def __init__(self, replica: Replica, corridor: Corridor, source: str) -> None:
-        self._transport, self._corridor, self._source = replica.transport, corridor, source
-        self._theirs: dict[str, int] = {}
+    def __init__(self, store: Store, corridor: Corridor, source: str) -> None:
+        assert store.replica is not None
+        self._store, self._transport = store, store.replica.transport
+        self._corridor, self._source = corridor, source
+        self._theirs: Exchange | None = None
         self.stirred = asyncio.Event()
         corridor.intake.kept = self.stirred.set
 
@@ -53,7 +57,7 @@ class Results:
 
     def forget(self) -> None:
         """Another instance leads: how far it is will turn out."""
-        self._theirs = {}
+        self._theirs = None
         self.stirred.set()
 
     async def wait(self) -> None:
@@ -66,13 +70,13 @@ class Results:
 
     async def offer(self) -> Exchange:
         """As follower: what to say to the primary."""
-        ends = await self._transport.ends()
-        portions = await self._lacking(ends, self._theirs) if self._theirs else ()
-        return Exchange(portions=portions, ends=ends)
+        ours = await self._held()
+        portions = () if self._theirs is None else await self._lacking(ours, self._theirs)
+        return msgspec.structs.replace(ours, portions=portions)
 
     async def hear(self, said: Exchange) -> bool:
         """As follower: take in what the primary answered. Whether to ask again at once."""
-        known, self._theirs = bool(self._theirs), said.ends or {"": 0}
+        known, self._theirs = self._theirs is not None, msgspec.structs.replace(said, portions=())
         for portion in said.portions:
             await self._transport.take_in(portion)
         ends = await self._transport.ends()
@@ -80,31 +84,38 @@ class Results:
         return said.more or (behind and not known)
 
     async def answer(self, said: Exchange) -> Exchange:
-        """As primary: take in what a follower says, and give it what it lacks."""
-        for portion in said.portions:
+        """As primary: take in what a follower says, and give it what it lacks. While something waits on the spool nothing
+        is taken in: it would wait there again each time it is offered, and where it is now it is safe."""
+        for portion in () if self._store.spooled else said.portions:
             await self._corridor.intake.take_in(portion.results)
-            await self._transport.advance(portion)
-        ends = await self._transport.ends()
-        portions = await self._lacking(ends, said.ends)
+            await self._transport.keep(portion)
+        ours = await self._held()
+        portions = await self._lacking(ours, said)
         given = dict(said.ends)
         given |= {portion.source: portion.upto for portion in portions}
-        more = any(given.get(source, 0) < end for source, end in ends.items())
-        return Exchange(portions=portions, ends=ends, more=more)
+        more = any(given.get(source, 0) < end for source, end in ours.ends.items())
+        return msgspec.structs.replace(ours, portions=portions, more=more)
 
     async def expire(self) -> None:
         """Forget the numbers of results that are a day old."""
         await self._transport.expire()
 
-    async def _lacking(self, ours: Mapping[str, int], theirs: Mapping[str, int]) -> tuple[Portion, ...]:
+    async def _held(self) -> Exchange:
+        return Exchange(ends=await self._transport.ends(), islands=await self._transport.islands())
+
+    async def _lacking(self, ours: Exchange, theirs: Exchange) -> tuple[Portion, ...]:
+        """What the other side lacks of what is here: what has no gap before it first."""
         found: list[Portion] = []
-        for source, end in sorted(ours.items()):
-            after = theirs.get(source, 0)
-            while after < end and len(found) < MOST_PORTIONS:
-                portion = await self._transport.read(source, after, end, PORTION)
-                found.append(portion)
-                if portion.upto <= after:
-                    break
-                after = portion.upto
+        for source, end in sorted(ours.ends.items()):
+            here, there = ours.islands.get(source, ()), theirs.islands.get(source, ())
+            for low, high in without([(1, end), *here], [(1, theirs.ends.get(source, 0)), *there]):
+                after = low - 1
+                while after < high and len(found) < MOST_PORTIONS:
+                    portion = await self._transport.read(source, after, high, PORTION)
+                    found.append(portion)
+                    if portion.upto <= after:
+                        break
+                    after = portion.upto
         return tuple(found)
 
 

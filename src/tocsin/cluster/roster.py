@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tocsin.cluster import history
+from tocsin.cluster import history, watch
 from tocsin.cluster.carrier import boottime
 from tocsin.core.instance import Instance, status_of
 from tocsin.core.membership import enough
@@ -75,6 +75,7 @@ def whole(cluster: Cluster) -> dict[str, Any]:
         "lease_left_s": round(cluster.carrier.lease_left(), 1) if standing.leads else None,
         "lease_s": cluster.carrier.terms.lease_s, "voters": len(voters), "needed": enough(node.membership),
         "heard": heard, "entry": node.commit, "waits_for_tables": cluster.carrier.torn,
+        "no_part": watch.no_part(cluster),
     }  # fmt: skip
 
 

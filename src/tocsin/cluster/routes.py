@@ -54,6 +54,8 @@ async def message(cluster: Cluster, ask: Ask) -> Any:
     if said.sender != ask.who:
         raise Denied(f"expected a message of {ask.who}, whose token it came with, found one of {said.sender}")
     must_understand(said.wire)
+    if cluster.carrier.standing.leads:  # others may not know yet who belongs
+        cluster.registry.must_belong(said.sender)
     return Answer(message=await cluster.carrier.hear(said.sender, said.message))
 
 
@@ -100,8 +102,9 @@ async def heartbeat(cluster: Cluster, ask: Ask) -> Any:
     said = wire.read(Heartbeat, ask.body)
     if said.instanceId != ask.who:
         raise Denied(f"expected a report of {ask.who}, whose token it came with, found one of {said.instanceId}")
-    _must_lead(cluster)
+    _must_lead(cluster, ask)
     cluster.hear(said)
+    cluster.alarm.pass_on(said.alarms)
     moved.heard(cluster, said)
     peers = cluster.registry.peers()
     urls = [peer.url for peer in peers if peer.url]
@@ -174,7 +177,7 @@ async def demote(cluster: Cluster, ask: Ask) -> Any:
 
 async def exchange(cluster: Cluster, ask: Ask) -> Any:
     """Results that each side lacks."""
-    _must_lead(cluster)
+    _must_lead(cluster, ask)
     said = results.read(ask.body)
     cluster.told[ask.who] = Told(applied=said.applied, trouble=clip(said.trouble, 300), at=cluster.clock.now())
     return results.write(await cluster.results.answer(said))
@@ -182,7 +185,7 @@ async def exchange(cluster: Cluster, ask: Ask) -> Any:
 
 async def wanted(cluster: Cluster, ask: Ask) -> Any:
     """What the instance that asks is to check now; waits until there is something."""
-    _must_lead(cluster)
+    _must_lead(cluster, ask)
     return await cluster.work.wanted(ask.who)
 
 
@@ -228,6 +231,9 @@ def _endpoint(monitor: Monitor, states: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _must_lead(cluster: Cluster) -> None:
+def _must_lead(cluster: Cluster, member: Ask | None = None) -> None:
+    """NotPrimary elsewhere; Outcast when it is asked by one that belongs to the cluster no more."""
     if not cluster.carrier.standing.leads:
         raise NotPrimary(primary=cluster.carrier.primary_url())
+    if member is not None:
+        cluster.registry.must_belong(member.who)

@@ -6,23 +6,32 @@ import asyncio
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from tocsin import telemetry
 from tocsin.cluster.carrier import boottime
 from tocsin.cluster.work import POLL_S
 from tocsin.core.consensus import AHEAD
 from tocsin.core.instance import Instance, status_of
 from tocsin.core.probe import Health, Sign, heard
 from tocsin.core.wording import span
-from tocsin.errors import Denied
+from tocsin.errors import Outcast
 from tocsin.pipeline.live import event
 
 if TYPE_CHECKING:
     from tocsin.cluster.instance import Cluster
+
+log = telemetry.logger("tocsin.cluster")
 
 WATCH_S = 1.0
 SILENT_S = POLL_S + 20.0
 """An instance that has asked for no work for so long is lost."""
 ALONE_LEASES = 2
 """So many leases without anybody who leads make an instance alone: an election takes less."""
+_NO_PART = {
+    "removed": "this instance was removed from the cluster, and nobody listens to it: end it; it may join again with an "
+    "empty data folder",
+    "twice": "another process has the identity of this instance, and nobody listens to this one: its data folder is a "
+    "copy; end it and give it a data folder of its own",
+}
 
 
 async def tell_pages(cluster: Cluster) -> None:
@@ -40,7 +49,7 @@ def _looks(cluster: Cluster) -> tuple[object, ...]:
 
 
 def must_be_alone(cluster: Cluster, who: str, boot: str, client: str) -> None:
-    """Denied when whoever speaks as that instance is a second process with its identity."""
+    """Outcast when whoever speaks as that instance is a second process with its identity."""
     if who == cluster.me.id:
         where = f"this instance, {cluster.me.name}"
     elif cluster.boots.is_twin(who, boot, cluster.clock.monotonic()):
@@ -49,7 +58,30 @@ def must_be_alone(cluster: Cluster, who: str, boot: str, client: str) -> None:
         return
     words = f"{where} runs twice: a second process with its identity spoke from {client}; its data folder is a copy"
     cluster.alarm.ring("instance.twice", who, f"{words}. End that process and give it a data folder of its own")
-    raise Denied(words)
+    raise Outcast(words, cause="twice")
+
+
+def listened_to(cluster: Cluster, by: str, why: Outcast | None) -> None:
+    """Another instance answered this one (`why`: that it takes no part there): said once, and again when that is over."""
+    before = set(cluster.outcast.values())
+    if why is None:
+        cluster.outcast.pop(by, None)
+    else:
+        cluster.outcast[by] = why.cause
+    now = set(cluster.outcast.values())
+    if why is not None and why.cause not in before:
+        name = cluster.names.get(by, by)
+        log.error("cluster.takes_no_part", cause=why.cause, said_by=name, said=str(why), text=no_part(cluster))
+    elif before and not now:
+        log.warning("cluster.takes_part_again", said_by=cluster.names.get(by, by))
+
+
+def no_part(cluster: Cluster) -> str | None:
+    """Why this instance takes no part in the cluster any more, for people; None: it does, as far as it knows."""
+    for cause, words in _NO_PART.items():
+        if cause in cluster.outcast.values():
+            return words
+    return None
 
 
 def clock_off_s(said: str, now: datetime) -> float | None:
@@ -142,9 +174,11 @@ def _stand_in_or_not(cluster: Cluster, place: str) -> None:
 
 
 async def alone(cluster: Cluster) -> None:
-    """While nobody leads for long, tell what is seen from here alone; marked as that."""
+    """While nobody leads for long, tell what is seen from here alone; marked as that. Not where others lead and do not
+    listen."""
     await asyncio.sleep(WATCH_S)
-    if cluster.carrier.standing.leads or cluster.carrier.standing.primary is not None or cluster.carrier.torn:
+    standing = cluster.carrier.standing
+    if standing.leads or standing.primary is not None or cluster.carrier.torn or cluster.outcast:
         cluster.lost_at = None
         await cluster.corridor.alone.end()
         return

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 
 from tocsin.core.control_log import Position
 from tocsin.core.membership import Membership
+from tocsin.core.notice import NoticeKind
 from tocsin.core.peer import Message
 from tocsin.errors import Invalid, Problem
 
@@ -162,10 +163,18 @@ class ConnectionStatus(Struct, frozen=True, kw_only=True):
     syncErrors: int = 0
 
 
+class Alarmed(Struct, frozen=True, kw_only=True):
+    """Something that admins should know of: what is about the same thing again is the same."""
+
+    kind: NoticeKind
+    about: Short
+    text: Annotated[str, Meta(max_length=500)]
+
+
 class Heartbeat(Struct, frozen=True, kw_only=True):
     """How an instance is. `monitoringResults` are taken by /sync/api/results (with ids); here they may be empty.
     `publicEndpoint` and `webUrl`: where it is reached, as it is set now. `monitorErrors`: what it has and cannot run, by
-    monitor, with the reason."""
+    monitor, with the reason. `alarms`: what it saw and cannot write down itself."""
 
     instanceId: Ident
     timestamp: Short
@@ -178,6 +187,7 @@ class Heartbeat(Struct, frozen=True, kw_only=True):
     publicEndpoint: Url | None = None
     webUrl: Url = ""
     monitorErrors: dict[Short, Annotated[str, Meta(max_length=1000)]] = {}
+    alarms: tuple[Alarmed, ...] = ()
 
 
 class Taken(Struct, frozen=True, kw_only=True):

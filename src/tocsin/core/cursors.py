@@ -69,7 +69,7 @@ class Cursors:
 
     def missing(self, offer: Offer) -> Offer:
         """What of an offer is not held here."""
-        found = {origin: _without(ranges, self._held.get(origin, [])) for origin, ranges in offer.items()}
+        found = {origin: without(ranges, self._held.get(origin, [])) for origin, ranges in offer.items()}
         return {origin: ranges for origin, ranges in found.items() if ranges}
 
 
@@ -85,7 +85,8 @@ def numbers(ranges: Iterable[Range]) -> Iterable[int]:
         yield from range(low, high + 1)
 
 
-def _without(ranges: Iterable[Range], held: Iterable[Range]) -> tuple[Range, ...]:
+def without(ranges: Iterable[Range], held: Iterable[Range]) -> tuple[Range, ...]:
+    """What of these ranges is not in those (each without overlap, in order)."""
     left: list[Range] = []
     taken = list(held)
     for low, high in ranges:

@@ -15,7 +15,7 @@ from tocsin.core.condition import OnHeartbeat
 from tocsin.core.finding import RANKS, Finding, Hush, Terms
 from tocsin.core.host import SUBJECT, Host
 from tocsin.core.host_rule import HostFinding, subject_of
-from tocsin.core.host_silence import Patience, is_silence, silence, subject_of_silence
+from tocsin.core.host_silence import Heard, Patience, is_silence, silence, subject_of_silence
 from tocsin.core.incident import Entry, Incident, Step
 from tocsin.core.maintenance import hush_of
 from tocsin.core.rule import AlertRule
@@ -134,7 +134,8 @@ class HostIncidents:
         latest = self._latest(host.host, subject)
         if silent_s < patience.warn_s and (latest is None or not latest.open):
             return None
-        finding = silence(silent_s, heard, patience, host.heard_at, _outside(host))
+        said = Heard(heard, host.heard_at, host.host.revoked_at, _outside(host))
+        finding = silence(silent_s, said, patience, now)
         terms = self._terms(host.host, subject, rule, telling, now)
         step = advance(latest, terms, finding, now, new_id=new_id(), hush=self._hush(host.host, telling, now))
         return terms, step, "" if rule is None else rule.name

@@ -21,13 +21,15 @@ _AT_ONCE = 100
 class HostNow:
     """A host as it is now. `heard`: when its last heartbeat came, by the clock that never jumps; None when it came before
     this start (or to another instance). `lives`: the runs of its agent. `latest`: the newest (second, value) of each series.
-    `outside`: whether it answers from outside, and how that was seen."""
+    `looked`: when each of its collectors looked last, of what was taken in since this start. `outside`: whether it answers
+    from outside, and how that was seen."""
 
     host: Host
     heard: float | None = None
     heard_at: datetime | None = None
     said: Said = field(default_factory=Said)
     latest: dict[str, tuple[int, float]] = field(default_factory=dict[str, tuple[int, float]])
+    looked: dict[str, datetime] = field(default_factory=dict[str, datetime])
     outside: bool | None = None
     outside_at: datetime | None = None
     outside_words: str = ""
@@ -80,7 +82,7 @@ class Hosts:
                 now.lives = Lives(incarnation=one.said.incarnation, life=one.said.life, since=self._clock.monotonic())
         for id, now in self._hosts.items():
             if id in before:
-                now.latest, now.lives = before[id].latest, before[id].lives
+                now.latest, now.looked, now.lives = before[id].latest, before[id].looked, before[id].lives
         self.since = self._clock.monotonic()
 
     async def recall(self, hosts: Iterable[HostNow]) -> None:
@@ -131,6 +133,11 @@ class Hosts:
         """A heartbeat of its agent was taken in."""
         now.heard, now.heard_at, now.said = self._clock.monotonic(), self._clock.now(), said
         self.tell("host.changed", now.host)
+
+    def looked(self, now: HostNow, looks: Iterable[tuple[str, datetime]]) -> None:
+        """Its agent's collectors looked then, whether anything was another than before or not."""
+        for collector, at in looks:
+            now.looked[collector] = max(at, now.looked.get(collector, at))
 
     def saw(self, now: HostNow, looks: Sequence[tuple[int, Sequence[str], Sequence[float]]]) -> None:
         """Its agent's looks (second, series, values) were taken in."""

@@ -125,7 +125,7 @@ class Capture:
 
     def before_commit(self, gear: Leading | Following, connection: Connection, group: list[Job]) -> Entry | None:
         """The entry of what the group changed, now in the log; its work is done when that is committed. Fenced when this
-        instance is not that primary any more."""
+        instance is not that primary any more; Oversize when it is more than an entry takes."""
         if isinstance(gear, Following):
             return None
         raw, entry = raw_of(connection), None

@@ -12,7 +12,7 @@ from tocsin.core.result import AssertionResult, CheckResult, Numbered, Observati
 from tocsin.store.packing import COLUMNS, Packed, StoredResult
 from tocsin.store.stored import each_whole
 from tocsin.store.tail import not_moved
-from tocsin.store.transport import Spot, advance, end_of
+from tocsin.store.transport import Spot, advance, end_of, lacking
 
 if TYPE_CHECKING:
     from tocsin.store.session import Session
@@ -64,7 +64,15 @@ def take_in(s: Session, portion: Portion) -> int:
     applied = s.row("SELECT applied FROM control")
     if applied is None or applied[0] < portion.applied:
         return end_of(s, portion.source)
-    s.results.add(portion.results)
+    return keep(s, portion)
+
+
+def keep(s: Session, portion: Portion) -> int:
+    """Keep what is not here yet of a portion (all of it may have been taken in and judged already, or lie on the spool
+    still): up to where everything of its source is here now."""
+    by_number = {r.numbered.seq: r for r in portion.results if r.numbered is not None}
+    missing = lacking(s, portion.source, portion.after, portion.upto, by_number)
+    s.results.add([by_number[seq] for seq in sorted(missing)])
     return advance(s, portion.source, portion.after, portion.upto)
 
 

@@ -16,8 +16,18 @@ from tocsin.store.shared import HISTORY, SharedTable, shared_tables
 from tocsin.store.version import HEAD
 
 _PLAIN, _PACKED, _SHORT, _LARGEST = b"m", b"z", 512, 256 << 20
+MOST_PAYLOAD = 16 << 20
+"""An entry travels in one message, as text that is a third longer, within the seconds that a message has."""
 Key = tuple[Any, ...]
 Reseal = Callable[[bytes, str], bytes]
+
+
+class Oversize(Invalid):
+    """A change that is too large for an entry of the log."""
+
+    def __init__(self, found: int, most: int) -> None:
+        wants = f"a change of at most {most / 1e6:.0f} MB at once, as it goes to the other instances"
+        super().__init__(Problem("", wants, f"one of {found / 1e6:.1f} MB: make it in smaller parts"))
 
 
 class Images(Struct, frozen=True, array_like=True):
@@ -37,8 +47,14 @@ class Changed(Struct, frozen=True, array_like=True):
 
 
 def encode(tables: Sequence[Images]) -> bytes:
-    """The payload of an entry: compressed, unless it is short."""
-    return squeezed(msgspec.msgpack.encode(Changed(HEAD, tuple(tables))))
+    """The payload of an entry: compressed, unless it is short. Oversize when no other instance would take it."""
+    whole = msgspec.msgpack.encode(Changed(HEAD, tuple(tables)))
+    if len(whole) > _LARGEST:
+        raise Oversize(len(whole), _LARGEST)
+    payload = squeezed(whole)
+    if len(payload) > MOST_PAYLOAD:
+        raise Oversize(len(payload), MOST_PAYLOAD)
+    return payload
 
 
 def decode(payload: bytes) -> Changed:

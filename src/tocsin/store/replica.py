@@ -320,9 +320,9 @@ class Transport:
         """Up to which number everything of each source is here (or was, and grew old): the cumulative receipt."""
         return await self._replica.read(transport.ends)
 
-    async def held(self) -> dict[str, list[transport.Range]]:
-        """Which numbers are here, by source, in ranges: what is offered to the primary of a new epoch."""
-        return await self._replica.read(transport.held)
+    async def islands(self) -> dict[str, list[transport.Range]]:
+        """Which numbers are here behind a gap, by source, in ranges."""
+        return await self._replica.read(transport.islands)
 
     async def read(self, source: str, after: int, upto: int | None = None, limit: int = 500) -> Portion:
         """What is here of a source after a number, at most so many results; `upto` None: up to the first gap."""
@@ -333,9 +333,10 @@ class Transport:
         Nothing is kept while this instance's tables are behind the sender's: it may not know the monitors yet."""
         return await self._replica.own(lambda s: carrying.take_in(s, portion))
 
-    async def advance(self, portion: Portion) -> int:
-        """The same for results that were taken in and judged already (each with its `numbered`)."""
-        return await self._replica.own(lambda s: transport.advance(s, portion.source, portion.after, portion.upto))
+    async def keep(self, portion: Portion) -> int:
+        """The same at a primary, which had them judged before: what of them is not in the database for any reason comes
+        there now, so that no number counts whose result is not here."""
+        return await self._replica.own(lambda s: carrying.keep(s, portion))
 
     async def expire(self) -> int:
         """How many numbers were forgotten because they are a day old: call it once an hour."""

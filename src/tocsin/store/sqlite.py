@@ -19,6 +19,7 @@ from sqlalchemy.pool import NullPool
 from tocsin import telemetry
 from tocsin.store.capture import Capture, Fenced, Following, Leading, raw_of
 from tocsin.store.control import Entry
+from tocsin.store.images import Oversize
 from tocsin.store.jobs import ROOM_ROWS, Job, Undo, is_outage, run_group, take_group
 
 T = TypeVar("T")
@@ -55,6 +56,10 @@ def engine_for(path: Path, *, readonly: bool) -> Engine:
     return create_engine(
         "sqlite://", creator=lambda: connect(path, readonly=readonly), poolclass=NullPool, query_cache_size=16
     )
+
+
+class _Together(Exception):
+    """What a group changed is too much for one entry of the log: one by one it may not be."""
 
 
 class SQLiteDatabase:
@@ -140,11 +145,15 @@ class SQLiteDatabase:
                     connection = engine.connect()
                     connection.exec_driver_sql(f"PRAGMA foreign_keys = {'OFF' if unbound else 'ON'}")
                 entry = self._commit(connection, group)
+            except _Together:
+                self._put_back(group)
+                group = []
             except BaseException as error:  # noqa: BLE001 - told to everybody who waits
                 connection = self._give_up(connection, group, error)
             if connection is not None:
                 connections[unbound] = connection
-            self._tell(group, entry)
+            if group:
+                self._tell(group, entry)
         for connection in connections.values():
             self._checkpoint(connection)
 
@@ -169,12 +178,29 @@ class SQLiteDatabase:
         try:
             return self._transaction(connection, group, gear)
         except Fenced:
-            connection.rollback()
-            for job in reversed(group):
-                job.take_back()
-                job.result = job.error = None
+            self._undo(connection, group)
             self.capture.again()
             return self._transaction(connection, group, Following())
+        except Oversize as error:
+            self._undo(connection, group)
+            if len(group) > 1:
+                raise _Together from None
+            group[0].error = error
+            return None
+
+    @staticmethod
+    def _undo(connection: Connection, group: list[Job]) -> None:
+        connection.rollback()
+        for job in reversed(group):
+            job.take_back()
+            job.result = job.error = None
+
+    def _put_back(self, group: list[Job]) -> None:
+        """Let each of them be tried again by itself, before all others."""
+        for job in group:
+            job.alone = True
+        with self._wake:
+            self._jobs.extendleft(reversed(group))
 
     def _transaction(self, connection: Connection, group: list[Job], gear: Leading | Following | None) -> Entry | None:
         entry = None

@@ -22,6 +22,8 @@ Range = tuple[int, int]
 KEPT = timedelta(hours=24)
 _SOURCE = "transport_source"
 _SLICE = 5000
+_MOST_BEHIND = 50_000
+_MOST_ISLANDS = 500
 _PUT = (
     "INSERT INTO transport (source, seq, monitor, at, location, attempt, taken_at) VALUES (?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (source, seq) DO NOTHING"
@@ -29,6 +31,11 @@ _PUT = (
 _END = (
     "INSERT INTO transport_ends (source, upto) VALUES (?, ?) ON CONFLICT (source) DO UPDATE SET upto = excluded.upto "
     "WHERE transport_ends.upto < excluded.upto"
+)
+_ISLANDS = (
+    "SELECT min(seq), max(seq) FROM (SELECT seq, seq - row_number() OVER (ORDER BY seq) AS island FROM "
+    "(SELECT seq FROM transport WHERE source = ? AND seq > ? ORDER BY seq LIMIT ?) AS behind) AS numbered "
+    "GROUP BY island ORDER BY 1 LIMIT ?"
 )
 
 
@@ -67,6 +74,7 @@ def number(s: Session, own: Sequence[Spot], carried: Iterable[tuple[Numbered, Sp
         s.undo.append(lambda: setattr(numbering, "next", first))
         s.run(_END, numbering.source, numbering.next - 1)
     s.many(_PUT, rows)
+    s.many(_END, [(source, 0) for source in {row[0] for row in rows}])  # so that `ends` names every source
 
 
 def end_of(s: Session, source: str) -> int:
@@ -97,24 +105,19 @@ def advance(s: Session, source: str, after: int, upto: int) -> int:
     return end
 
 
-def held(s: Session) -> dict[str, list[Range]]:
-    """The ranges of numbers that are here, by source. The first begins with the oldest result that is kept."""
+def islands(s: Session) -> dict[str, list[Range]]:
+    """The ranges of numbers that are here behind a gap, by source: the first ones of each, if there are very many."""
     found: dict[str, list[Range]] = {}
-    for source, end in s.rows("SELECT source, upto FROM transport_ends ORDER BY source"):
-        row = s.row("SELECT min(seq) FROM transport WHERE source = ? AND seq <= ?", source, end)
-        if row is not None and row[0] is not None:
-            found[source] = [(row[0], end)]
-    islands = s.rows(
-        "SELECT t.source, t.seq FROM transport t LEFT JOIN transport_ends e ON e.source = t.source "
-        "WHERE t.seq > coalesce(e.upto, 0) ORDER BY t.source, t.seq"
-    )
-    for source, seq in islands:
-        ranges = found.setdefault(source, [])
-        if ranges and ranges[-1][1] == seq - 1:
-            ranges[-1] = ranges[-1][0], seq
-        else:
-            ranges.append((seq, seq))
+    for source, end in ends(s).items():
+        if ranges := s.rows(_ISLANDS, source, end, _MOST_BEHIND, _MOST_ISLANDS):
+            found[source] = [(low, high) for low, high in ranges]
     return found
+
+
+def lacking(s: Session, source: str, after: int, upto: int, seqs: Iterable[int]) -> set[int]:
+    """Which of these numbers after one up to another are not here."""
+    rows = s.rows("SELECT seq FROM transport WHERE source = ? AND seq > ? AND seq <= ?", source, after, upto)
+    return set(seqs) - {row[0] for row in rows}
 
 
 def expire(s: Session, before: datetime, limit: int = _SLICE) -> int:

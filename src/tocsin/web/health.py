@@ -8,6 +8,7 @@ from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from tocsin import __version__
+from tocsin.cluster import watch
 from tocsin.telemetry import REGISTRY
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.parts import Parts
@@ -30,6 +31,8 @@ def problems(parts: Parts) -> list[str]:
     found += state.get("stalled", [])
     if parts.store.breaker.state != "closed":
         found.append("the database does not answer; results are kept on disk")
+    if parts.cluster is not None and (why := watch.no_part(parts.cluster)) is not None:
+        found.append(why)
     if parts.corridor.self_test.trouble is not None:
         found.append(f"failures are not judged: {parts.corridor.self_test.trouble}")
     if state.get("holding", False):

@@ -101,13 +101,13 @@ async def _metrics(call: Call) -> Reply:
 
 async def _things(call: Call) -> Reply:
     id, wanted = call.path["id"], call.query
-    call.parts.corridor.hosts.get(call.who.workspace_id, id)
+    now = call.parts.corridor.hosts.get(call.who.workspace_id, id)
     found = await call.parts.store.of(call.who.workspace_id).read(lambda s: s.host_states.list(id))
     items = [
         {
             "kind": one.thing.kind, "name": one.thing.name, "state": one.thing.state, "ok": one.thing.ok,
             "since": iso(one.thing.since), "detail": one.thing.detail, "facts": one.thing.facts,
-            "collector": one.collector,
+            "collector": one.collector, "seen_at": iso(now.looked.get(one.collector)),
         }
         for one in found
         if wanted.kind in (None, one.thing.kind)

@@ -77,7 +77,7 @@ class EpochOut(Struct, frozen=True, kw_only=True):
 class ClusterOut(Struct, frozen=True, kw_only=True):
     """The cluster, as it is seen from the instance that answers. `voters` and `needed`: how many vote, and how many of them
     decide; `heard`: how many of them answer (the primary knows); `entry`: what a majority has of the control log;
-    `epochs`: who led, the latest first, 50 at most."""
+    `no_part`: why this instance takes no part any more, if so; `epochs`: who led, the latest first, 50 at most."""
 
     role: str
     standing: str
@@ -92,6 +92,7 @@ class ClusterOut(Struct, frozen=True, kw_only=True):
     heard: int | None
     entry: int
     waits_for_tables: bool
+    no_part: str | None
     epochs: list[EpochOut]
 
 

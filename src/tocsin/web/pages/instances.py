@@ -163,6 +163,8 @@ def _proof(certificate: dict[str, Any] | None) -> str:
 def _says(lines: list[Line], cluster: dict[str, Any] | None) -> str:
     if cluster is None:
         return "This server stands alone."
+    if cluster["no_part"] is not None:
+        return "This server takes no part in the cluster."
     leader = cluster["primary_name"]
     if cluster["primary"] is None or leader is None:
         return "Nobody leads just now."
