@@ -229,6 +229,19 @@ async def test_what_the_server_sets_counts_when_it_is_signed_and_no_command(tmp_
             assert len(server.turns()) == 1
 
 
+async def test_what_the_server_sets_is_fetched_when_an_answer_to_samples_says_so(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    async with center() as server:
+        host.writes(server.url)
+        host.file.write_text(host.file.read_text().replace("heartbeat_interval: 1s", "heartbeat_interval: 60s"))
+        async with agent(host) as running:
+            await until(lambda: bool(server.beats) and bool(server.values("toy.value")))
+            server.set_config()
+            server.has_news = True
+            await running.says("agent.configured.*")
+            assert len(server.beats) == 2
+
+
 @pytest.mark.parametrize("mode", [0o600, 0o644])
 def test_a_file_that_others_can_read_is_warned_of(tmp_path: Path, mode: int) -> None:
     host = Host(tmp_path)

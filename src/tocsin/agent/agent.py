@@ -89,6 +89,7 @@ class Agent:
     async def start(self, identity: Identity | None) -> None:
         """Begin to look, to judge, to hand over and to tell."""
         self.link.enrolled, self.link.configured, self.link.beaten = self._enrolled, self._configured, self._beaten
+        self.push.news = self.link.wake
         self.vitals.troubles_of += [self.watch.troubles, self._own_troubles]
         self._settings_of(self.config)
         self.link.begin(identity)
@@ -164,6 +165,7 @@ class Agent:
     def _enrolled(self, identity: Identity) -> None:
         self.alerts.identity = identity
         self.push.ready.set()
+        self.push.wake()
         self.alerts.wake()
 
     def _configured(self, server: ServerConfig) -> None:

@@ -68,6 +68,7 @@ class Door:
         self.epoch: Callable[[], int] = lambda: 0
         self.settled = Settled(store)
         self._waiting = 0
+        self._brought: dict[str, tuple[Telling, int]] = {}
 
     # Enrolling ------------------------------------------------------------------------------------------------------
     async def enrol(self, by: EnrolmentKey | Host, body: bytes) -> wire.Enrolled:
@@ -120,8 +121,9 @@ class Door:
         self._hosts.heard(now, said)
         place = now.host.workspace_id, host_id
         await self._store.of(place[0]).write(lambda s: s.heartbeats.note(place, said, at, GAP_S), local=True)
-        host = now.host
-        config = await self.settled.of(host, self.telling(host.workspace_id), beat.config_version)
+        host, telling = now.host, self.telling(now.host.workspace_id)
+        config = await self.settled.of(host, telling, beat.config_version)
+        self._brought[host_id] = telling, host.version
         key = await self._rekey(host) if host.rekey else None
         return wire.Beat(urls=list(self._urls()), epoch=self.epoch(), config=config, key=key)
 
@@ -147,7 +149,19 @@ class Door:
             acked, refused = await self._keep(now, incarnation, read.looks)
         finally:
             self._waiting -= 1
-        return wire.Taken(acked=acked, urls=list(self._urls()), refused=[*read.refused, *refused])
+        return wire.Taken(
+            acked=acked, urls=list(self._urls()), refused=[*read.refused, *refused], beat=self._has_news(now.host)
+        )
+
+    def _has_news(self, host: Host) -> bool:
+        """Whether something was written since its last heartbeat that may change what it runs by."""
+        brought = self._brought.get(host.id)
+        return brought is not None and (brought[0] is not self.telling(host.workspace_id) or brought[1] != host.version)
+
+    def has_news(self, host_id: str) -> None:
+        """What its agent runs by was set anew."""
+        if (brought := self._brought.get(host_id)) is not None:
+            self._brought[host_id] = brought[0], -1
 
     async def _keep(self, now: HostNow, incarnation: str, looks: Sequence[heard.Look]) -> tuple[int, list[str]]:
         place = now.host.workspace_id, now.host.id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 
@@ -57,6 +57,7 @@ class Push:
         self.every_s = 30.0
         self.refused = ""
         self.trouble = ""
+        self.news: Callable[[], None] = lambda: None
         self.ready = asyncio.Event()  # there is a key to call with
         self._wake = asyncio.Event()
         self._services: dict[str, tuple[float, Sequence[Service]]] = {}
@@ -182,6 +183,8 @@ class Push:
     async def _post(self, samples: Samples) -> Taken:
         taken = await self._servers.ask("POST", SAMPLES, samples, Taken, timeout_s=30.0)
         self._servers.learn(taken.urls)
+        if taken.beat:
+            self.news()
         return taken
 
 

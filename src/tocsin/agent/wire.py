@@ -126,11 +126,13 @@ class Samples(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Taken(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """All up to `acked` is stored. `refused`: what was wrong with some of it, in words (it is not sent again)."""
+    """All up to `acked` is stored. `refused`: what was wrong with some of it, in words (it is not sent again). `beat`:
+    something was changed that its next heartbeat brings; it may be sent at once."""
 
     acked: int
     urls: list[str]
     refused: list[str] = []
+    beat: bool = False
 
 
 class Findings(Struct, frozen=True, kw_only=True, omit_defaults=True):

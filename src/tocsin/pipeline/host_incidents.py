@@ -45,8 +45,9 @@ class HostIncidents:
         self, draft: Draft, host: HostNow, incarnation: str, turns: Sequence[HostFinding], now: datetime
     ) -> None:
         """File what an agent found, in order; what was filed before is passed over. What it told by itself is not told
-        again. A number that was used for something else (by a copy of its data folder, or before that lost what was written)
-        is filed as of an incarnation of its own, so that nothing is passed over in silence."""
+        again; what a rule found that does not hold here any more opens nothing. A number that was used for another turn (by
+        a copy of its data folder, or before what was written was lost) is filed as of an incarnation of its own, so that
+        nothing is passed over in silence."""
         for turn in turns:
             self._take_turn(draft, host, incarnation, turn, now)
 
@@ -61,6 +62,8 @@ class HostIncidents:
                 return
             log.warning("host_incidents.number_used", host=host.id, rule=turn.rule, what=turn.what, number=turn.number)
             incarnation = f"{incarnation}+{round(turn.at.timestamp() * 1e6)}"
+        if turn.told_at is None and not (latest is not None and latest.open) and _is_gone(turn, telling.rules_of(host)):
+            return
         rule = next((rule for rule in telling.rules if rule.id == turn.rule), None)
         terms = replace(self._terms(host, subject, rule, telling, now), turn=(incarnation, turn.number))
         if rule is None and turn.channels is not None and any(telling.hearer(id) for id in turn.channels):
@@ -191,6 +194,12 @@ class HostIncidents:
             subject=subject, workspace_id=host.workspace_id, host_id=host.id, rule_id=rule.id, channels=rule.channels,
             reminder_s=rule.reminder_s, policy=policy, reach=telling.reach(policy, now),
         )  # fmt: skip
+
+
+def _is_gone(turn: HostFinding, rules: Iterable[AlertRule]) -> bool:
+    """Whether its rule was the workspace's and does not hold for the host any more: its agent will hear of that."""
+    own = turn.rule.startswith(("builtin:", "local:"))
+    return not own and turn.rule not in {rule.id for rule in rules}
 
 
 def is_other(latest: Incident, turn: HostFinding) -> bool:

@@ -194,6 +194,41 @@ async def test_a_turn_whose_number_was_used_for_another_is_not_passed_over(alice
     assert [is_open for _, is_open in await incidents()].count(True) == 0
 
 
+async def test_what_a_deleted_rule_found_opens_nothing_and_its_end_is_heard_of_soon(alice: Alice, agent: Agent) -> None:
+    rule = {"name": "Load", "scope": {"everything": True}, "condition": {"type": "sample", "metric": CPU, "above": 20}}
+    made = (await alice.api.post("/api/v1/alert-rules", rule)).data["id"]
+    assert len((await agent.beat()).data["config"]["text"]) > 0
+    assert "beat" not in (await agent.samples({CPU: 99.0})).data
+
+    async def find(number: int, what: str) -> None:
+        turn = {
+            "rule": made, "rule_name": "Load", "what": CPU, "number": number, "turn": what, "severity": "warning",
+            "words": "99, limit 20", "at": datetime.now(UTC),
+        }  # fmt: skip
+        said = {"incarnation": "one", "findings": [turn]}
+        assert (await agent.call("POST", "findings", said)).data["taken"] == 1
+
+    async def incidents() -> list[bool]:
+        found = (await alice.api.get(f"/api/v1/incidents?host={agent.id}")).data["items"]
+        return [one["resolved_at"] is None for one in found]
+
+    await find(1, "opened")
+    assert await incidents() == [True]
+    assert (await alice.api.delete(f"/api/v1/alert-rules/{made}")).status == 204
+    await alice.house.parts.corridor.host_watch.look()
+    assert await incidents() == [False]
+    assert (await agent.samples({CPU: 99.0})).data["beat"]
+    for number, what in ((2, "resolved"), (3, "opened")):
+        await find(number, what)
+        assert await incidents() == [False]
+    config = (await agent.beat(config_version=2)).data["config"]
+    assert "rules" not in msgspec.json.decode(config["text"])
+    assert "beat" not in (await agent.samples({CPU: 99.0})).data
+    configuration = {"monitors": [], "heartbeat_interval_s": 30, "metrics_push_interval_s": 30}
+    assert (await alice.api.send("PUT", f"/api/v1/hosts/{agent.id}/config", configuration)).status == 200
+    assert (await agent.samples({CPU: 99.0})).data["beat"]
+
+
 async def test_nobody_enrols_as_a_host_that_lives(alice: Alice, agent: Agent) -> None:
     await agent.beat()
     key = (await alice.api.post("/api/v1/enrollment-keys", {"name": "k"})).data["key"]
