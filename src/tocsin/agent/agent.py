@@ -139,7 +139,9 @@ class Agent:
         self.link.api_key, self.link.tags = config.api_key, config.tags
         self.alerts.smtp_url = self.smtp_url
         server = self.server.config if self.server is not None else None
-        self.link.every_s = config.heartbeat_s or (server.heartbeat_interval_s if server else 60.0)
+        self.link.every_s = self.vitals.every_s = config.heartbeat_s or (
+            server.heartbeat_interval_s if server else 60.0
+        )
         self.push.every_s = config.push_s or (server.metrics_push_interval_s if server else 30.0)
 
     def _apply(self) -> None:

@@ -114,7 +114,7 @@ class Door:
         now = await self._lives(now, beat)
         said = Said(
             agent_version=beat.agent_version, incarnation=beat.incarnation, life=beat.life, started_at=beat.started_at,
-            config_version=beat.config_version, config_error=beat.config_error, buffered=beat.buffered,
+            every_s=beat.every_s, config_version=beat.config_version, config_error=beat.config_error, buffered=beat.buffered,
             dropped=beat.dropped, cpu_percent=beat.cpu_percent, rss_bytes=beat.rss_bytes,
             offset_s=clock_offset_s(beat.timestamp, at), facts=beat.facts, troubles=beat.troubles,
         )  # fmt: skip

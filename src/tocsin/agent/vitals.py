@@ -25,6 +25,7 @@ class Vitals:
         self._clock, self._disk, self._buffer = clock, disk, buffer
         self.started_at: datetime = clock.now()
         self.config_version = 0
+        self.every_s = 60.0
         self.config_error = ""
         self.facts: dict[str, dict[str, str]] = {}
         self.troubles_of: list[Callable[[], dict[str, str]]] = []
@@ -56,6 +57,7 @@ class Vitals:
             incarnation=self._disk.incarnation,
             life=self._disk.life,
             started_at=self.started_at,
+            every_s=self.every_s,
             config_version=self.config_version,
             config_error=clip(self.config_error, 500),
             buffered=self._buffer.count,

@@ -74,8 +74,8 @@ class Enrolled(Struct, frozen=True, kw_only=True):
 class Heartbeat(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """PUT /agent/api/heartbeat. The first three names are those of the outside contract. `acked`: the last batch the agent
     knows to be delivered; `buffered` batches wait, `dropped` were lost for want of room, ever. `config_version`: the one it
-    runs by, `config_error` why not the newest. `life`: made anew with each start of the agent. `troubles`: what it cannot do
-    now, in words, by collector or part."""
+    runs by, `config_error` why not the newest. `life`: made anew with each start of the agent. `every_s`: how often it says
+    so. `troubles`: what it cannot do now, in words, by collector or part."""
 
     server_uuid: str
     timestamp: datetime
@@ -83,6 +83,7 @@ class Heartbeat(Struct, frozen=True, kw_only=True, omit_defaults=True):
     incarnation: str = ""
     life: str = ""
     started_at: datetime | None = None
+    every_s: float = 0.0
     config_version: int = 0
     config_error: str = ""
     buffered: int = 0

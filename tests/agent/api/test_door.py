@@ -296,6 +296,17 @@ async def test_what_is_set_is_signed_and_comes_once(alice: Alice, agent: Agent) 
     assert read((await agent.beat(config_version=9)).data["config"]).version == 10
 
 
+async def test_a_rule_on_silence_that_rings_while_all_is_well_is_warned_of(alice: Alice, agent: Agent) -> None:
+    await agent.beat(every_s=5.0)
+    slow = await an_agent(alice, "web-2")
+    await slow.beat(every_s=30.0)
+    rule = {"name": "r", "scope": {"everything": True}, "condition": {"type": "heartbeat", "warn_s": 10, "down_s": 20}}
+    (warned,) = (await alice.api.post("/api/v1/alert-rules", rule)).data["warnings"]
+    assert warned.startswith("web-2: no heartbeat is due within 10 s")
+    rule = rule | {"condition": {"type": "heartbeat"}}
+    assert (await alice.api.post("/api/v1/alert-rules", rule)).data["warnings"] == []
+
+
 async def test_what_a_host_cannot_have_is_refused(alice: Alice, agent: Agent) -> None:
     channel = await alice.api.post(
         "/api/v1/channels", {"name": "d", "type": "discord", "config": {"url": "https://discord.com/api/webhooks/1/a"}}
