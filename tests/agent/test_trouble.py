@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import shutil
 import signal
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -26,6 +29,16 @@ async def inside(pid: int, command: str) -> None:
     words = [program("nsenter"), f"--mount=/proc/{pid}/ns/mnt", "sh", "-c", command]
     done = await asyncio.create_subprocess_exec(*words, stderr=asyncio.subprocess.DEVNULL)
     await done.wait()
+
+
+async def ended(host: Host, *words: str) -> tuple[int | None, str]:
+    """Exit code, and all that was said, of a program that ends."""
+    out = asyncio.subprocess.PIPE
+    done = await asyncio.create_subprocess_exec(
+        *words, stdout=out, stderr=asyncio.subprocess.STDOUT, env=host.environment()
+    )
+    said, _ = await done.communicate()
+    return done.returncode, said.decode()
 
 
 async def test_a_full_disk_stops_no_alert_and_is_over_when_there_is_room(tmp_path: Path) -> None:
@@ -54,6 +67,43 @@ async def test_a_full_disk_stops_no_alert_and_is_over_when_there_is_room(tmp_pat
             await until(lambda: 3.0 in server.values("toy.value"))
         (incarnation,) = server.batches
     assert sorted(server.batches[incarnation]) == list(range(1, len(server.batches[incarnation]) + 1))
+
+
+async def test_a_disk_that_is_full_at_the_start_stops_no_start(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    host.data.mkdir()
+    mount = f'{MOUNT.partition(" && ")[0]} && {{ cat /dev/zero > {host.data}/filler 2>/dev/null; exec "$@"; }}'
+    before = [program("unshare"), "--mount", "sh", "-c", mount, str(host.data)]
+    tried = await asyncio.create_subprocess_exec(*before, "true", stderr=asyncio.subprocess.DEVNULL)
+    require("a mount namespace (root)", await tried.wait() == 0)
+    async with center() as server:
+        host.writes(server.url)
+        async with agent(host, *before) as running:
+            await until(lambda: len(server.values("toy.value")) >= 2)
+            assert "in memory only" in server.beats[-1].troubles["data folder"]
+            seen = f"/proc/{running.process.pid}/root{host.data}"
+            left = sorted(os.listdir(seen))
+            assert not [name for name in left if name.startswith(".status")], left
+            enter = [program("nsenter"), f"--mount=/proc/{running.process.pid}/ns/mnt", "--wd=" + str(host.folder)]
+            code, said = await ended(host, *enter, *host.words("status"))
+            assert (code, "an agent runs with the folder" in said) == (0, True), said
+            code, said = await ended(host, *enter, *host.words("run"))
+            assert (code, "found another agent at work" in said) == (2, True), said
+            host.sees(20)
+            await until(lambda: server.turns() == [(1, "opened", False)])
+            await inside(running.process.pid, f"rm {host.data}/filler")
+            await until(lambda: server.beats[-1].troubles == {}, within_s=30)
+            await until(lambda: os.path.exists(f"{seen}/agent.json"))
+            (incarnation,) = server.batches
+            for name in ("agent.db", "agent.db-wal"):
+                shutil.copy(f"{seen}/{name}", tmp_path / name)
+            with closing(sqlite3.connect(tmp_path / "agent.db")) as db:
+                assert db.execute("SELECT value FROM meta WHERE name='incarnation'").fetchall() == [(incarnation,)]
+                assert db.execute("SELECT count(*) FROM standings").fetchall() == [(1,)]
+            host.sees(3)
+            await until(lambda: 3.0 in server.values("toy.value"))
+            numbers = sorted(server.batches[incarnation])
+            assert numbers == list(range(1, len(numbers) + 1))
 
 
 async def test_a_truncated_file_begins_a_new_incarnation(tmp_path: Path) -> None:

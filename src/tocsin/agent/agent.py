@@ -92,6 +92,7 @@ class Agent:
         self.push.news = self.link.wake
         self.vitals.troubles_of += [self.watch.troubles, self._own_troubles]
         self._settings_of(self.config)
+        standings.begin(self._folder)
         self.link.begin(identity)
         self._apply()
         for name, work in self._loops().items():

@@ -43,6 +43,7 @@ class Link:
         self.enrolled: Callable[[Identity], None] = lambda _: None
         self.configured: Callable[[ServerConfig], None] = lambda _: None
         self.beaten: Callable[[], None] = lambda: None
+        self._unkept = False
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -142,8 +143,11 @@ class Link:
         try:
             identities.keep(self._folder, identity)
         except OSError as error:
-            log.warning("agent.identity_not_kept", reason=str(error))
+            if not self._unkept:
+                log.warning("agent.identity_not_kept", reason=str(error))
+            self._unkept = True
             return False
+        self._unkept = False
         return True
 
     # --- beating ----------------------------------------------------------------------------------------------------
@@ -152,6 +156,8 @@ class Link:
         said = self._vitals.heartbeat(identity.server_uuid)
         beat = await self._servers.ask("PUT", HEARTBEAT, said, Beat, timeout_s=10.0)
         self.heard_at, self.heard = self._clock.monotonic(), self._clock.now()
+        if self._unkept and self.identity is not None:
+            self._keep(self.identity)
         self._learn(beat.urls)
         if beat.key and self.identity is not None:
             renewed = replace(self.identity, key=beat.key)

@@ -57,9 +57,23 @@ def standing_of(agent: Agent) -> dict[str, Any]:
 
 
 def write_standing(folder: Path, said: dict[str, Any]) -> None:
-    """Leave it there; a disk that is full takes none, and that is no matter."""
+    """Leave it there. On a disk that is full it takes the room of what was left before; where that was nothing, the lock of
+    the folder says that an agent runs."""
+    text = msgspec.json.encode(said)
     with suppress(OSError):
-        put(folder / FILE, msgspec.json.encode(said), safely=False)
+        try:
+            put(folder / FILE, text, safely=False)
+        except OSError:
+            with (folder / FILE).open("r+b", buffering=0) as out:
+                out.write(text)
+                out.truncate(len(text))
+
+
+def begin(folder: Path) -> None:
+    """Take away what an agent that was killed in the midst of writing left."""
+    with suppress(OSError):
+        for draft in folder.glob(f".{FILE}-*"):
+            draft.unlink(missing_ok=True)
 
 
 def remove(folder: Path) -> None:

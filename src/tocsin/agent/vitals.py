@@ -43,6 +43,8 @@ class Vitals:
             found |= {part: clip(says, 300) for part, says in ask().items() if says}
         if self._buffer.trouble:
             found["buffer"] = clip(self._buffer.trouble, 300)
+        if self._disk.trouble:
+            found["data folder"] = clip(self._disk.trouble, 300)
         if self._disk.set_aside:
             found["file"] = clip(self._disk.set_aside, 300)
         return found

@@ -66,6 +66,7 @@ def _check(args: argparse.Namespace) -> int:
 
 def _status(args: argparse.Namespace) -> int:
     given = settings.read()
+    from tocsin.agent.disk import is_at_work
     from tocsin.agent.standing import lines, read_standing
     from tocsin.app.agent import configuration, data_folder
 
@@ -76,6 +77,12 @@ def _status(args: argparse.Namespace) -> int:
         print(f"tocsin: {error}", file=sys.stderr)
         folder = given.data_dir
     said = read_standing(folder)
+    if said is None and is_at_work(folder):
+        print(
+            f"tocsin: an agent runs with the folder {folder}, but left no word of how it is: is its disk full?",
+            file=sys.stderr,
+        )
+        return 0
     if said is None:
         print(f"tocsin: no agent runs with the folder {folder}", file=sys.stderr)
         return NOT_RUNNING
