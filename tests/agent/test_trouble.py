@@ -193,6 +193,21 @@ async def test_another_key_in_its_file_is_used_as_soon_as_its_own_is_refused(tmp
             assert [said.server_uuid for said in server.enrolments] == [None, "host-1"]
 
 
+async def test_an_outage_that_is_over_is_no_trouble_when_the_server_hears_again(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    async with center() as server:
+        host.writes(server.url)
+        async with agent(host) as running:
+            await until(lambda: bool(server.beats) and bool(server.values("toy.value")))
+            await server.stop()
+            await running.says("agent.server_lost")
+            await running.says("agent.not_handed_over")
+            count, seen = len(server.beats), len(server.values("toy.value"))
+            await server.start()
+            await until(lambda: len(server.beats) > count + 1 and len(server.values("toy.value")) > seen, within_s=30)
+            assert [beat.troubles for beat in server.beats[count:]] == [{}] * len(server.beats[count:])
+
+
 async def test_a_new_key_is_kept_before_it_counts(tmp_path: Path) -> None:
     host = Host(tmp_path)
     async with center() as server:

@@ -89,7 +89,7 @@ class Agent:
     async def start(self, identity: Identity | None) -> None:
         """Begin to look, to judge, to hand over and to tell."""
         self.link.enrolled, self.link.configured, self.link.beaten = self._enrolled, self._configured, self._beaten
-        self.push.news = self.link.wake
+        self.push.news, self.vitals.over_by_then = self.link.wake, self._over_by_then
         self.vitals.troubles_of += [self.watch.troubles, self._own_troubles]
         self._settings_of(self.config)
         standings.begin(self._folder)
@@ -180,6 +180,8 @@ class Agent:
     def _beaten(self) -> None:
         if not self.link.trouble:
             self.alerts.wake()
+            if self.push.away:
+                self.push.wake()
         self._show_now()
 
     # --- what it sees -----------------------------------------------------------------------------------------------
@@ -218,6 +220,10 @@ class Agent:
             "file": self.file_error, "ledger": self.ledger.trouble, "samples": self.push.refused or self.push.trouble,
             "server": self.link.trouble,
         }  # fmt: skip
+
+    def _over_by_then(self) -> set[str]:
+        """That no server is reached is no trouble any more when one hears of it."""
+        return {"server", "samples"} if self.push.away and not self.push.refused else {"server"}
 
     async def _show(self) -> None:
         """Leave word in the data folder of how it is, for `tocsin agent status`."""

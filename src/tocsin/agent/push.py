@@ -57,6 +57,7 @@ class Push:
         self.every_s = 30.0
         self.refused = ""
         self.trouble = ""
+        self.away = False
         self.news: Callable[[], None] = lambda: None
         self.ready = asyncio.Event()  # there is a key to call with
         self._wake = asyncio.Event()
@@ -103,9 +104,10 @@ class Push:
             wait = self.every_s
             try:
                 await self.deliver()
-                failures, self.trouble = 0, ""
+                failures, self.trouble, self.away = 0, "", False
             except PeerLost as lost:
                 failures += 1
+                self.away = not isinstance(lost, Refused)
                 wait = self._wait_s(lost, failures)
                 if self.trouble != str(lost):
                     log.warning("agent.not_handed_over", reason=str(lost), waiting=self._buffer.count)

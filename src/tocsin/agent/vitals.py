@@ -19,7 +19,8 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Vitals:
-    """Gathered from the parts when somebody asks. `troubles_of`: each says what its part cannot do now, by name."""
+    """Gathered from the parts when somebody asks. `troubles_of`: each says what its part cannot do now, by name;
+    `over_by_then`: which of that is over when a server hears of it."""
 
     def __init__(self, clock: Clock, disk: Disk, buffer: Buffer) -> None:
         self._clock, self._disk, self._buffer = clock, disk, buffer
@@ -29,6 +30,7 @@ class Vitals:
         self.config_error = ""
         self.facts: dict[str, dict[str, str]] = {}
         self.troubles_of: list[Callable[[], dict[str, str]]] = []
+        self.over_by_then: Callable[[], set[str]] = set
         self._cpu = (clock.monotonic(), _cpu_s())
         self.cpu_percent = 0.0
 
@@ -67,7 +69,7 @@ class Vitals:
             cpu_percent=round(self.cpu_percent, 3),
             rss_bytes=rss_bytes(),
             facts=self.all_facts(),
-            troubles=self.troubles(),
+            troubles={name: says for name, says in self.troubles().items() if name not in self.over_by_then()},
         )
 
     def _measure(self) -> None:
