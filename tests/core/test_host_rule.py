@@ -48,8 +48,13 @@ def test_a_lower_limit():
     assert seen.words == "minio drives online: 3, at least 4 expected"
 
 
-@pytest.mark.parametrize(("value", "trouble", "words"), [(19, True, "19, at least 20 expected"), (20, False, None),
-                                                         (80, False, None), (81, True, "81, limit 80")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("value", "trouble", "words"),
+    [
+        (19, True, "room: 19 °C, at least 20 °C expected"), (20, False, None), (80, False, None),
+        (81, True, "room: 81 °C (limit 80 °C)"),
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("fires", [False, True])
 def test_two_limits_are_both_judged(value: float, trouble: bool, words: str | None, fires: bool):
     rule = a_rule(OnSample(metric="room.celsius", above=80, below=20))

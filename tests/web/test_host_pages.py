@@ -337,6 +337,9 @@ async def test_rules_about_hosts_are_made_by_the_form(alice: Alice, browser: Cal
     assert rules["sample"]["condition"]["labels"] == {"mount": "/var*", "device": "vd*"}
     assert (rules["sample"]["direct"], rules["sample"]["scope"]["hosts"]) == (True, [agent.id])
     assert (rules["service"]["condition"]["name"], rules["heartbeat"]["condition"]["down_s"]) == ("nginx*", 180)
+    odd = {"name": "x", "scope": {"hosts": [agent.id]}, "condition": {"type": "sample", "metric": "a b", "above": 1}}
+    warned = (await alice.api.post("/api/v1/alert-rules", odd)).data["warnings"]
+    assert warned == ["'a b' is no name of a metric, such as disk.used_percent: it can never fire."]
     listed = await browser.get("/alert-rules")
     assert "on hosts tagged prod" in listed.text
     assert "A unit called nginx* is not as it should be" in listed.text

@@ -33,7 +33,7 @@ _KINDS = {
     "mount": "file system", "engine": "container engine", "object_storage": "MinIO", "exit_node": "exit node",
     "scrape": "page of metrics",
 }  # fmt: skip
-_UNITS = ("_bytes_per_s", "_per_s", "_percent", "_bytes", "_ms", "_s")
+_UNITS = ("_bytes_per_s", "_per_s", "_percent", "_bytes", "_ms", "_s", ".celsius")
 _VERBS = frozenset(("answers", "receives"))
 """States of services that are verbs."""
 
