@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -114,6 +115,30 @@ def shows_another(cluster: Cluster, of: str, why: str) -> None:
         f"Instance {cluster.names.get(of, of)} is not spoken to: {why}. If its data folder was lost, remove it and let it"
         " join again; if not, somebody stands in between",
     )
+
+
+def forget(cluster: Cluster) -> None:
+    """Somebody else leads, or nobody does, or this instance does anew: what was known of how the others are was known in
+    another office. Whoever leads now hears a report at once."""
+    cluster.told.clear()
+    cluster.leads_since = None
+    begin_anew(cluster)
+    cluster.stirred.set()
+
+
+def begin_anew(cluster: Cluster) -> None:
+    """Know nothing of the others that was heard before this epoch. What was heard since stays."""
+    if cluster.heard_in != cluster.carrier.standing.epoch:
+        cluster.heard_in = cluster.carrier.standing.epoch
+        cluster.heard.clear()
+        cluster.work.forget()
+
+
+async def pause(cluster: Cluster, seconds: float) -> None:
+    """Wait so long, or until somebody else leads."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await cluster.stirred.wait()
 
 
 def expect(cluster: Cluster) -> None:

@@ -60,7 +60,8 @@ class Lookout:
         self.pulse = self._rounds.pulse
 
     def start(self) -> None:
-        """Begin to look."""
+        """Begin to look; of no probe is known yet how it is."""
+        self._forget()
         self._rounds.start()
 
     async def stop(self) -> None:
@@ -70,6 +71,12 @@ class Lookout:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._forget()
+
+    def _forget(self) -> None:
+        """What was known of the probes was known in an office that is over: they had another server to call since."""
+        for post in self._watchlist.roster:
+            post.health, post.hurry = Health(), True
 
     async def ask(self, post: Post) -> Health:
         """Ask one probe now, wait, and give what is known of it then."""
