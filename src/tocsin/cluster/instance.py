@@ -102,6 +102,7 @@ class Cluster:
     told: dict[str, Told] = field(default_factory=dict[str, Told])
     forced_by: str = ""
     outcast: dict[str, str] = field(default_factory=dict[str, str])
+    removed_by: str | None = None
     _noted: tuple[Peer, ...] = ()
     _asked: int = 0
     _learned: int = 0
@@ -134,6 +135,7 @@ class Cluster:
         home.corridor.delivery.one.budget = carrier.may_send
         await made.results.begin()
         await made.learn()
+        await watch.recall(made)
         return made
 
     async def start(self) -> None:
