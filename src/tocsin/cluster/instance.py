@@ -133,6 +133,7 @@ class Cluster:
         peers.other, peers.heard = partial(watch.shows_another, made), partial(watch.listened_to, made)
         hooks.turned, hooks.applied = made.turned, made.applied
         home.corridor.delivery.one.budget = carrier.may_send
+        home.corridor.judge_while(carrier.may_write)
         await made.results.begin()
         await made.learn()
         await watch.recall(made)

@@ -56,17 +56,17 @@ class Lookout:
         self._asking: dict[Post, asyncio.Task[None]] = {}
         self.turned: Callable[[str, str], None] = lambda workspace_id, code: None
         silent = "probes have not been looked after"
-        self._rounds = Rounds("lookout", silent, SILENT_S, clock, lambda: self.look(clock.now()), LOOK_S)
-        self.pulse = self._rounds.pulse
+        self.rounds = Rounds("lookout", silent, SILENT_S, clock, lambda: self.look(clock.now()), LOOK_S)
+        self.pulse = self.rounds.pulse
 
     def start(self) -> None:
         """Begin to look; of no probe is known yet how it is."""
         self._forget()
-        self._rounds.start()
+        self.rounds.start()
 
     async def stop(self) -> None:
         """End looking."""
-        await self._rounds.stop()
+        await self.rounds.stop()
         tasks = tuple(self._asking.values())
         for task in tasks:
             task.cancel()
