@@ -169,7 +169,7 @@ async def test_a_host_is_added_and_appears_by_itself(reader: Reader, house: Runn
     await reader.ready()
     assert await _axe(reader) == []
     await shoot(reader, "host-given")
-    agent = Agent(application(house.parts), command.partition("TOCSIN_API_KEY=")[2].split()[0])
+    agent = Agent(application(house.parts), await page.text_content("#host-key") or "")
     await agent.enrol("db-1")
     await page.wait_for_selector("#comes:has-text('It has enrolled')")
     await agent.beat()

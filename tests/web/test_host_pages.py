@@ -69,6 +69,11 @@ async def a_host(alice: Alice, name: str = "edge-lb-2", **beat: Any) -> Agent:
     return agent
 
 
+def key_in(page: Answer) -> str:
+    """The key that a page shows."""
+    return page.text.partition('id="host-key">')[2].partition("<")[0]
+
+
 async def test_no_host_yet_and_how_to_add_one(browser: Caller) -> None:
     page = await browser.get("/hosts")
     assert page.status == 200
@@ -194,8 +199,9 @@ async def test_a_host_is_added_with_a_command_and_appears(alice: Alice, browser:
     made = await post(browser, "/hosts/new", name="db-1", group="Data", tags="prod, db")
     assert made.status == 200, made.text
     assert "Waiting for its agent" in made.text
-    assert "curl -fsSL http://tocsin.test/install.sh" in made.text
-    key = made.text.partition("TOCSIN_API_KEY=")[2].split()[0]
+    assert "curl -fsSL http://tocsin.test/install.sh | sudo sh<" in made.text
+    assert "is this machine alone" not in made.text
+    key = key_in(made)
     id = made.text.partition('data-host="')[2].partition('"')[0]
     assert key not in (await browser.get(f"/hosts/{id}/arrival")).text
     assert "has not been heard yet" in (await browser.get(f"/hosts/{id}")).text
@@ -252,9 +258,9 @@ async def test_keys_are_made_replaced_and_revoked(alice: Alice, browser: Caller)
     assert (await post(browser, f"{one}/rotate")).headers["location"] == f"{one}/edit?did=rotated"
     assert (await agent.beat()).data["key"].startswith("tag_")
     revoked = await post(browser, f"{one}/revoke")
-    assert "TOCSIN_API_KEY=ten_" in revoked.text
+    assert key_in(revoked).startswith("ten_")
     assert (await agent.beat()).status == 401
-    again = Agent(alice.house.app, revoked.text.partition("TOCSIN_API_KEY=")[2].split()[0], incarnation="one")
+    again = Agent(alice.house.app, key_in(revoked), incarnation="one")
     assert (await again.enrol()).status == 200
     assert again.id == agent.id
     assert (await post(browser, f"{one}/delete")).headers["location"] == "/hosts?did=deleted"
@@ -385,9 +391,19 @@ async def test_a_channel_hears_of_what_is_severe_only(alice: Alice, browser: Cal
     assert (await alice.api.get("/api/v1/channels")).data["items"][0]["least"] is None
 
 
+async def test_a_server_that_only_this_machine_reaches_says_so(alice: Alice, browser: Caller) -> None:
+    here = "http://127.0.0.1:3001"
+    alice.house.parts.settings.values["BASE_URL"] = here
+    headers = {"content-type": "application/x-www-form-urlencoded", "origin": here, "host": "127.0.0.1:3001"}
+    for path, body in (("/hosts/new", b"name=db-1"), ("/hosts/keys", b"key_name=all")):
+        made = await browser.send("POST", path, raw=body, headers=headers)
+        assert f"{here} is this machine alone." in made.text
+        assert "TOCSIN_BASE_URL" in made.text
+
+
 async def test_one_key_lets_many_hosts_in_until_it_is_ended(alice: Alice, browser: Caller) -> None:
     made = await post(browser, "/hosts/keys", key_name="blue ones")
-    key = made.text.partition("TOCSIN_API_KEY=")[2].split()[0]
+    key = key_in(made)
     for name in ("web-1", "web-2"):
         assert (await Agent(alice.house.app, key).enrol(name)).status == 200
     form = await browser.get("/hosts/new")
