@@ -28,6 +28,7 @@ from tocsin.web.pages.alert_rules import rule_fields
 from tocsin.web.pages.host_words import Group
 
 RANGES = {"1h": "Last hour", "6h": "Last 6 hours", "24h": "Last 24 hours", "7d": "Last 7 days"}
+_LISTED = 3
 _SHOWN_FACTS = {
     "os": "System", "kernel": "Kernel", "architecture": "Architecture", "cpu": "Processor", "addresses": "Addresses",
     "hostname": "Name of its own",
@@ -38,7 +39,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     """Which tab, and how far back its charts go."""
 
     tab: str = "overview"
-    range: Literal["1h", "6h", "24h", "7d"] = "6h"
+    range: Literal["", "1h", "6h", "24h", "7d"] = ""
     did: str = ""
 
 
@@ -85,7 +86,8 @@ async def show(call: Call) -> Reply:
     return view.page(
         call, "host.html", section="hosts", primary=hosts.primary_of(call),
         line=line, host=now.host, said=now.said, tabs=tabs, tab=tab.slug,
-        range=wanted.range, ranges=RANGES, lead=_lead(line), up=_up(line), vitals=_vitals(line, facts),
+        range=wanted.range or _range(known.heard, call.now), ranges=RANGES,
+        lead=_lead(line), up=_up(line), vitals=_vitals(line, facts),
         charts=host_charts.charts(line, group), mounts=host_charts.mounts(line, known.full), group=group,
         units=[s for s in known.things if s.kind == "unit"], things=_things(known, group),
         rows=host_charts.newest(line, group), notes=_notes(line, known, group), outside=_outside(call, now),
@@ -196,7 +198,7 @@ def _tabs(line: hosts.Line, known: Known) -> list[Tab]:
     twins = bool(line.now.host.quarantined) or bool(line.now.said.config_error)
     return [
         *made, Tab(slug="alerts", title="Alerts", st=line.st if line.open and line.st in ("down", "slow", "acked") else ""),
-        Tab(slug="agent", title="Agent", st="slow" if twins else "nodata" if line.st == "nodata" else ""),
+        Tab(slug="agent", title="Agent", st="slow" if twins else line.st if line.silent else ""),
     ]  # fmt: skip
 
 
@@ -206,6 +208,15 @@ def _things(known: Known, group: Group | None) -> list[Service]:
         return []
     found = [s for s in known.things if host_words.group_of(s.kind, known.collectors[f"{s.kind}/{s.name}"]) is group]
     return sorted(found, key=lambda s: (s.ok is not False, s.kind, s.name.casefold()))
+
+
+def _range(heard: Sequence[Stretch], now: datetime) -> str:
+    """How far back the charts go when nobody said: six hours, an hour of a new host, further where it was heard last."""
+    oldest = min((one.began_at for one in heard), default=now)
+    newest = max((one.last_at for one in heard), default=now)
+    if now - oldest <= timedelta(hours=1):
+        return "1h"
+    return next((f"{hours}h" for hours in (6, 24) if now - newest < timedelta(hours=hours)), "7d")
 
 
 # Beside -----------------------------------------------------------------------------------------------------------------
@@ -218,7 +229,8 @@ def _notes(line: hosts.Line, known: Known, group: Group | None) -> list[tuple[st
                 made.append(("slow", says, None, why))
             continue
         its = host_words.group_of_trouble(collector)
-        if group is None or its is group:
+        told = any(why in i.reason and host_words.group_of_incident(i) is its for i in line.open)
+        if (group is None or its is group) and not (group is None and told):
             title = collector if its is host_words.CUSTOM else its.title
             made.append(("nodata", f"No {title} figures", host_charts.since(line, its), why))
     return made
@@ -249,6 +261,27 @@ def _outside(call: Call, now: HostNow) -> list[tuple[str, str, look.Look]]:
     return sorted(found, key=lambda one: (-one[2].rank, one[1].casefold()))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """What is open by one rule, the same trouble of some things said once. `more`: how many are not listed."""
+
+    title: str
+    st: str
+    some: tuple[Incident, ...]
+    more: int
+
+
+def _cards(opened: Sequence[Incident]) -> list[Card]:
+    found: dict[tuple[str, str], list[Incident]] = {}
+    for i in opened:
+        st = "acked" if i.acknowledged_at or i.suppressed else "down" if i.severity in ("critical", "down") else "slow"
+        found.setdefault((host_words.about(i), st), []).append(i)
+    return [
+        Card(title=f"{title[:1].upper()}{title[1:]}", st=st, some=tuple(some[:_LISTED]), more=len(some[_LISTED:]))
+        for (title, st), some in found.items()
+    ]
+
+
 async def _alerts(call: Call, now: HostNow, all_of_them: bool) -> dict[str, Any]:
     """The past incidents, and the rules that cover it."""
     past: list[Incident] = []
@@ -259,7 +292,7 @@ async def _alerts(call: Call, now: HostNow, all_of_them: bool) -> dict[str, Any]
             if isinstance(rule.condition, HostConditions) and rule.scope.covers(now.host):
                 said = rule_words.condition(rule_fields(rule)["condition"])
                 rules.append({"rule": rule, "says": words.sentence(f"when {said}").removesuffix(".")})
-    return {"past": past, "rules": rules, "worded": host_words.said, "about": host_words.about}
+    return {"past": past, "rules": rules, "cards": _cards, "worded": host_words.said, "about": host_words.about}
 
 
 ROUTES: list[Route] = [

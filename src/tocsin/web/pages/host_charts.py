@@ -74,7 +74,8 @@ def charts(line: hosts.Line, group: Group | None) -> list[Chart]:
             Chart(name="Load", series=(("load.1m", "Load"),), now=host_words.value("load.1m", line.figure("load.1m")))
         )
     for one in host_words.GROUPS:
-        made += _charts_of(line, one, 1)
+        if one is not host_words.CUSTOM:  # which of those tells most nobody knows: they have a tab
+            made += _charts_of(line, one, 1)
     return made[:MOST_CHARTS]
 
 

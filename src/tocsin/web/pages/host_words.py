@@ -152,6 +152,12 @@ def what_of(incident: Incident) -> str:
     return what or rest
 
 
+def group_of_incident(incident: Incident) -> Group:
+    """Where what an incident is about belongs."""
+    what = what_of(incident)
+    return group_of_series(what) if is_limit(what) else group_of(what.partition("/")[0])
+
+
 def is_limit(what: str) -> bool:
     """Whether that is a series, so a limit was passed."""
     return what != "silent" and "/" not in what.partition("{")[0]

@@ -59,7 +59,17 @@ class Line:
 
     @property
     def attention(self) -> bool:
-        return self.st in ("down", "acked", "slow", "nodata")
+        return self.st in ("down", "acked", "slow")
+
+    @property
+    def short_of_disk(self) -> bool:
+        """Whether a rule says so, whatever the gauge is drawn by."""
+        return any(host_words.what_of(i).startswith("disk.used_percent") for i in self.open)
+
+    @property
+    def silent(self) -> bool:
+        """Whether its agent is not heard at all."""
+        return self.st in ("down", "acked") and self.word in ("Silent", "Refused", "Key revoked")
 
     @property
     def limit(self) -> bool:
@@ -166,7 +176,7 @@ def _look(now: HostNow, state: str, opened: Sequence[Incident]) -> tuple[str, st
     if state == "unknown":
         silent = next((i for i in opened if host_words.what_of(i) == "silent"), None)
         if silent is not None:
-            return "nodata", silent.words.capitalize(), silent.trouble_from()
+            return "down", silent.words.capitalize(), silent.trouble_from()
         if not opened:
             return "pending", "Heard by the primary", None
     if state == "new":
@@ -174,7 +184,8 @@ def _look(now: HostNow, state: str, opened: Sequence[Incident]) -> tuple[str, st
     if now.host.maintenance:
         return "maint", "Maintenance", None
     if state == "silent":
-        return "nodata", "Key revoked" if now.host.revoked_at else "Silent", now.heard_at
+        held = any(i.acknowledged_at or i.suppressed for i in opened if host_words.what_of(i) == "silent")
+        return "acked" if held else "down", "Key revoked" if now.host.revoked_at else "Silent", now.heard_at
     if now.host.quarantined:
         return "slow", "Two agents", None
     if state == "late":
@@ -209,9 +220,9 @@ def verdict(lines: Sequence[Line]) -> str:
     """What the list is headed with."""
     if lines and all(line.st == "pending" and line.state == "unknown" for line in lines):
         return f"{words.count(len(lines), 'host')}, heard by the primary"
-    silent = sum(line.st == "nodata" for line in lines)
+    silent = sum(line.silent for line in lines)
     twins = sum(bool(line.now.host.quarantined) for line in lines)
-    counted = (i for line in lines if line.st in ("down", "slow", "acked") for i in line.open)
+    counted = (i for line in lines if line.attention and not line.silent for i in line.open)
     return host_words.headline(len(lines), silent, twins, counted)
 
 
@@ -223,8 +234,8 @@ def sections(lines: Iterable[Line]) -> list[Section]:
             first.lines.append(line)
         else:
             by_group.setdefault(line.now.host.group, Section(line.now.host.group)).lines.append(line)
-    order = {"nodata": 0, "down": 0, "acked": 1, "slow": 2}
-    first.lines.sort(key=lambda line: order[line.st])
+    order = {"down": 0, "acked": 1, "slow": 2}
+    first.lines.sort(key=lambda line: (order[line.st], not line.silent))
     grouped = [by_group[name] for name in sorted(by_group, key=lambda name: (not name, name.casefold()))]
     for section in grouped:
         if not section.title:
@@ -233,7 +244,7 @@ def sections(lines: Iterable[Line]) -> list[Section]:
 
 
 def _matches(line: Line, wanted: Wanted) -> bool:
-    fits = {"": True, "silent": line.st == "nodata", "limit": line.limit}[wanted.state]
+    fits = {"": True, "silent": line.silent, "limit": line.limit}[wanted.state]
     return fits and all(part in line.text for part in wanted.q.casefold().split())
 
 
@@ -247,7 +258,7 @@ async def index(call: Call) -> Reply:
         verdict=verdict(lines), total=len(lines),
         hidden=len(lines) - len(matching), sections=sections(matching) if wanted.view == "table" else (),
         services=_by_kind(matching) if wanted.view == "services" else (),
-        counts={"silent": sum(line.st == "nodata" for line in lines), "limit": sum(line.limit for line in lines)},
+        counts={"silent": sum(line.silent for line in lines), "limit": sum(line.limit for line in lines)},
         most=MOST_SERVICES, did={"deleted": "Forgotten."}.get(wanted.did, ""),
     )  # fmt: skip
 
