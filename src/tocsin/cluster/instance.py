@@ -19,7 +19,7 @@ from tocsin.cluster.carrier import Carrier
 from tocsin.cluster.copies import Told
 from tocsin.cluster.machine import usage
 from tocsin.cluster.peers import Peers
-from tocsin.cluster.proof import Accepts
+from tocsin.cluster.proof import Accepts, key_of_links
 from tocsin.cluster.registry import Registry
 from tocsin.cluster.results import EXPIRE_S, Results
 from tocsin.cluster.standing import Hooks, Standing
@@ -130,6 +130,7 @@ class Cluster:
         peers.other, peers.heard = partial(watch.shows_another, made), partial(watch.listened_to, made)
         hooks.turned, hooks.applied = made.turned, made.applied
         home.corridor.delivery.one.budget = carrier.may_send
+        home.corridor.delivery.one.links.sign_with(key_of_links(key))
         await made.results.begin()
         await made.learn()
         return made
