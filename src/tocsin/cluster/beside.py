@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from tocsin import telemetry
@@ -153,3 +154,14 @@ class Beside:
                 incarnation=self._of.node.me.incarnation,
             )  # fmt: skip
             await self._of.say(to, here)
+
+
+async def ever(turn: Callable[[], Awaitable[None]]) -> None:
+    """Do this over and over; a fault of it is counted and logged, and does not end it."""
+    while True:
+        try:
+            await turn()
+        except Exception:
+            telemetry.faults.labels("cluster").inc()
+            log.exception("cluster.loop_fault", loop=getattr(turn, "__name__", "?"))
+            await asyncio.sleep(1.0)

@@ -15,11 +15,12 @@ from tocsin import __version__, telemetry
 from tocsin.clock import Clock
 from tocsin.cluster import copies, history, results, watch, wire
 from tocsin.cluster.alarm import Alarm
+from tocsin.cluster.beside import ever
 from tocsin.cluster.carrier import Carrier
 from tocsin.cluster.copies import Told
 from tocsin.cluster.machine import usage
 from tocsin.cluster.peers import Peers
-from tocsin.cluster.proof import Accepts
+from tocsin.cluster.proof import Accepts, key_of_links
 from tocsin.cluster.registry import Registry
 from tocsin.cluster.results import EXPIRE_S, Results
 from tocsin.cluster.standing import Hooks, Standing
@@ -134,6 +135,7 @@ class Cluster:
         hooks.turned, hooks.applied = made.turned, made.applied
         home.corridor.delivery.one.budget = carrier.may_send
         home.corridor.judge_while(carrier.may_write)
+        home.corridor.delivery.one.links.sign_with(key_of_links(key))
         await made.results.begin()
         await made.learn()
         await watch.recall(made)
@@ -146,7 +148,7 @@ class Cluster:
             self._report_on, self._admit_on, self._work_on, self._results_on, self._expire_on, self._alone_on,
             self._look_on, self._watch_on, self.alarm.tell,
         )[: 1 if self.me.witness else None]  # fmt: skip
-        self._tasks = [asyncio.create_task(_ever(loop), name=f"cluster {loop.__name__}") for loop in loops]
+        self._tasks = [asyncio.create_task(ever(loop), name=f"cluster {loop.__name__}") for loop in loops]
 
     async def stop(self) -> None:
         """Take no part any more; a primary hands its office over first, if somebody can take it."""
@@ -382,16 +384,6 @@ class Cluster:
                 await self.registry.admit()
             except (Conflict, NotPrimary, StoreUnavailable) as error:
                 log.debug("cluster.not_admitted", error=str(error))
-
-
-async def _ever(turn: Callable[[], Awaitable[None]]) -> None:
-    while True:
-        try:
-            await turn()
-        except Exception:
-            telemetry.faults.labels("cluster").inc()
-            log.exception("cluster.loop_fault", loop=getattr(turn, "__name__", "?"))
-            await asyncio.sleep(1.0)
 
 
 def _replica_of(store: Store) -> Replica:
