@@ -40,7 +40,7 @@ log = telemetry.logger("tocsin.cluster")
 
 ADMIT_S = 1.0
 PEERS_NOTE = "cluster:peers"
-_TELLING = ("channels", "alert_rules", "maintenance_windows", "escalation_policies", "on_call_schedules", "probes")
+_TELLING = ("channels", "alert_rules", "maintenance_windows", "escalation_policies", "on_call_schedules")
 _JUDGED = ("verdicts", "incidents")
 
 
