@@ -11,7 +11,7 @@ from contextlib import closing
 import pytest
 from msgspec.structs import replace
 
-from builders import a_monitor, until
+from builders import a_monitor, a_probe, until
 from instances import Group, One
 from tocsin.cluster import wire
 from tocsin.core import turn
@@ -56,6 +56,18 @@ async def test_what_the_primary_writes_everybody_has(group: Group) -> None:
         with pytest.raises(NotPrimary) as refused:
             await add(one, name="Another")
         assert refused.value.primary == "http://a.example"  # where people reach it, not its peers
+
+
+async def test_who_follows_knows_the_locations_of_a_workspace(group: Group) -> None:
+    a, b = await group.gather("a", "b")
+    probe = a_probe(code="paris")
+    await a.store.of("ws").write(lambda s: s.probes.add(probe))
+    monitor = await add(a, name="Shop", paused=True, monitoring_type="global", locations=("paris",))
+    roster = b.corridor.watchlist.roster
+    await until(lambda: roster.find("ws", "paris") and b.corridor.watchlist.find(monitor.id), within_s=10)
+    assert b.corridor.watchlist.get(monitor.id).assigned == ("paris",)
+    await a.store.of("ws").write(lambda s: s.probes.replace(replace(probe, enabled=False)))
+    await until(lambda: b.corridor.watchlist.get(monitor.id).assigned == (), within_s=10)
 
 
 async def test_when_the_primary_is_lost_another_one_leads(group: Group) -> None:
