@@ -4,6 +4,8 @@ import io
 import json
 import logging
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,3 +112,12 @@ def test_exported_names_are_plain_and_documented() -> None:
     assert all(re.fullmatch(r"[a-z][a-z0-9_]*", name) for name in names)
     assert text.count("# HELP") == len(names)
     assert io.StringIO(text).readline().startswith("# HELP")
+
+
+def test_a_process_that_counts_nothing_loads_nothing_that_counts() -> None:
+    words = (
+        "import sys; from tocsin import telemetry as t; t.count_nothing(); t.faults.labels('x').inc(); "
+        "t.loop_lag.set(2); t.check_ms.labels(type='http').observe(1); print('prometheus_client' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout == "False\n"

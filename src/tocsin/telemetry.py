@@ -5,14 +5,81 @@ from __future__ import annotations
 import logging
 import sys
 from datetime import UTC, datetime
+from functools import partial
 from json import dumps
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-REGISTRY = CollectorRegistry()
+
+class _Metric:
+    """A metric that is made when it is first used: a process that counts nothing does not load what counts."""
+
+    def __init__(self, kind: str, *given: Any, registry: _Registry, **more: Any) -> None:
+        self.how, self._registry = (kind, given, more), registry
+        registry.metrics.append(self)
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._registry.make(self.how), name)
+        if callable(found):
+            setattr(self, name, found)  # from now on it costs nothing more
+        return found
+
+
+class _Registry:
+    """All metrics; real ones as soon as somebody asks for them."""
+
+    def __init__(self) -> None:
+        self.metrics: list[_Metric] = []
+        self.idle = False
+        self._made: dict[str, Any] = {}
+        self._real: Any = None
+        self._lock = Lock()
+
+    def make(self, how: tuple[str, tuple[Any, ...], dict[str, Any]]) -> Any:
+        """The real metric."""
+        kind, given, more = how
+        if self.idle:
+            return _NOTHING
+        with self._lock:
+            if given[0] not in self._made:
+                import prometheus_client  # 5 MB
+
+                self._real = self._real or prometheus_client.CollectorRegistry()
+                self._made[given[0]] = getattr(prometheus_client, kind)(*given, registry=self._real, **more)
+            return self._made[given[0]]
+
+    def __getattr__(self, name: str) -> Any:
+        for metric in self.metrics:
+            self.make(metric.how)
+        return getattr(self._real, name)
+
+
+class _Nothing:
+    """Counts nothing."""
+
+    def __call__(self, *_: Any, **__: Any) -> _Nothing:
+        return self
+
+    labels = inc = dec = set = observe = __call__
+
+
+_NOTHING = _Nothing()
+if not TYPE_CHECKING:
+    REGISTRY = _Registry()
+    Counter, Gauge, Histogram = (partial(_Metric, kind) for kind in ("Counter", "Gauge", "Histogram"))
+else:
+    REGISTRY = CollectorRegistry()
+
+
+def count_nothing() -> None:
+    """Let no metric count: for a process that shows none. To be called before anything is counted."""
+    registry: Any = REGISTRY
+    registry.idle = True
+
 
 http_requests = Counter(
     "http_requests_total", "HTTP requests answered", ["method", "route", "status"], registry=REGISTRY
@@ -227,6 +294,8 @@ def set_up_logging(level: str = "info", *, json: bool = False, error_file: Path 
     to_people.setFormatter(_Lines(json=json, colours=sys.stderr.isatty()))
     handlers: list[logging.Handler] = [to_people]
     if error_file is not None:
+        from logging.handlers import RotatingFileHandler  # heavy, and a file is not asked for by an agent
+
         to_file = RotatingFileHandler(
             error_file, maxBytes=5_000_000, backupCount=3, delay=True, encoding="utf-8", errors="backslashreplace"
         )

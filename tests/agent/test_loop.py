@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -61,8 +62,9 @@ def source(monkeypatch: pytest.MonkeyPatch) -> None:
 async def looking(clock: FakeClock) -> tuple[Look, list[Reading]]:
     took: list[Reading] = []
 
-    async def keep(_: Monitor, reading: Reading) -> None:
+    async def keep(_: Monitor, reading: Reading) -> float:
         took.append(reading)
+        return reading.values.get("again_s", math.inf)
 
     look = Look(Monitor(id="toy", type="toy", every_s=10.0, options=Options()), Net(), clock, "host", keep)
     look.start()
@@ -88,6 +90,18 @@ async def test_it_looks_each_interval_and_at_once_when_asked() -> None:
     await until(lambda: one.looks == 4)
     await look.stop()
     assert (one.most, one.closed) == (1, True)
+
+
+@pytest.mark.usefixtures("source")
+async def test_it_looks_sooner_where_that_decides_something() -> None:
+    clock = FakeClock()
+    look, took = await looking(clock)
+    (one,) = Source.made
+    one.answers.put_nowait(Reading(values={"again_s": 0.5}))
+    await until(lambda: len(took) == 1)
+    await clock.advance(0.5)
+    await until(lambda: one.looks == 2)
+    await look.stop()
 
 
 @pytest.mark.usefixtures("source")

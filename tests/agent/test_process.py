@@ -36,6 +36,18 @@ async def test_it_enrols_beats_and_hands_over(tmp_path: Path) -> None:
     assert (await asyncio.to_thread(host.does, "status"))[0] == 3
 
 
+async def test_a_configuration_is_taken_without_a_library_that_signs(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    async with center() as server:
+        server.set_config(heartbeat_interval_s=2)
+        host.writes(server.url)
+        async with agent(host) as program:
+            await until(lambda: any(beat.config_version == 1 for beat in server.beats))
+            loaded = Path(f"/proc/{program.process.pid}/maps").read_text()
+    assert "msgspec" in loaded
+    assert not any(name in loaded for name in ("cryptography", "pycurl", "re2"))
+
+
 async def test_a_kill_loses_and_doubles_nothing(tmp_path: Path) -> None:
     host = Host(tmp_path)
     async with center() as server:

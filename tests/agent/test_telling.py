@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
-from agent.center import Host, agent, center
+import pytest
+
+from agent.center import Host, Program, agent, center
 from builders import until
 from tocsin.agent.wire import FINDINGS
 from world import Web
@@ -60,7 +63,62 @@ async def test_a_direct_rule_is_told_at_once_and_filed_by_the_server(tmp_path: P
     assert [event for event, _ in events(web)] == ["incident.opened", "incident.resolved"]
     assert all(f.told == ("local:ops",) for f in server.findings.values())
     assert [f.told_at is not None for f in server.arrivals] == [True, True]
-    assert "at once" in web.posts[0]["text"]
+    assert ["at once" in post["text"] for post in web.posts] == [True, False]
+    assert "as it told the beginning" in web.posts[1]["text"]
+
+
+async def test_a_direct_rule_is_told_within_5_seconds_even_when_the_server_gives_no_receipt(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    async with center() as server, Web() as web:
+        host.writes(server.url, more=channel(web, direct=True))
+        async with agent(host) as program:
+            await until(lambda: bool(server.values("toy.value")))
+            host.sees(20)
+            assert await told_s(program, web, 1, "agent.opened") <= 5
+            await until(lambda: server.turns() == [(1, "opened", True)])
+            server.deaf |= {FINDINGS}  # it takes what it is asked, and says nothing
+            host.sees(5)
+            assert await told_s(program, web, 2, "agent.resolved") <= 5
+            host.sees(20)
+            assert await told_s(program, web, 3, "agent.opened") <= 5  # before the end is receipted
+            host.sees(5)
+            assert await told_s(program, web, 4, "agent.resolved") <= 5
+    assert [event for event, _ in events(web)] == ["incident.opened", "incident.resolved"] * 2
+
+
+async def test_a_direct_rule_is_told_within_5_seconds_without_a_server(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    async with center() as server, Web() as web:
+        host.writes(server.url, more=channel(web, direct=True))
+        async with agent(host) as program:
+            await until(lambda: bool(server.values("toy.value")))
+            await server.stop()
+            for count, (value, turn) in enumerate(((20, "agent.opened"), (5, "agent.resolved"), (20, "agent.opened"))):
+                host.sees(value)
+                assert await told_s(program, web, count + 1, turn) <= 5
+
+
+@pytest.mark.parametrize("how", ["gone", "deaf"])
+async def test_without_a_server_the_agent_tells_within_20_seconds_of_what_it_saw(tmp_path: Path, how: str) -> None:
+    host = Host(tmp_path)
+    async with center() as server, Web() as web:
+        host.writes(server.url, more=channel(web))
+        async with agent(host) as program:
+            await until(lambda: bool(server.values("toy.value")))
+            if how == "gone":
+                await server.stop()
+            else:
+                server.deaf |= {FINDINGS}
+            host.sees(20)
+            assert 14 <= await told_s(program, web, 1, "agent.opened") <= 20  # it waits 15 s for a receipt
+
+
+async def told_s(program: Program, web: Web, count: int, turn: str) -> float:
+    """How long after it saw a turn (the latest of this kind in its log) that message came."""
+    await program.says(turn, times=(count + 1) // 2)
+    saw = time.monotonic()
+    await until(lambda: len(web.posts) == count, within_s=60)
+    return time.monotonic() - saw
 
 
 async def test_when_a_channel_fails_the_server_tells_what_is_direct(tmp_path: Path) -> None:
@@ -101,6 +159,8 @@ async def test_the_agent_tells_when_the_server_is_away_through_a_kill_and_the_se
     assert [event for event, _ in events(web)] == ["incident.opened", "incident.resolved"]
     assert len({key for _, key in events(web)}) == 2
     assert "production-server-1" in web.posts[0]["title"]
+    assert "its server did not take it within 15 s" in web.posts[0]["text"]
+    assert "as it told the beginning" in web.posts[1]["text"]
 
 
 async def test_many_at_once_are_one_message(tmp_path: Path) -> None:

@@ -309,6 +309,12 @@ def test_a_clock_that_is_an_hour_wrong_deposes_nobody(tmp_path: Path) -> None:
             await asyncio.sleep(10)
             assert await a.leads()
             assert epochs(a, b, c) == {1}
+            notices = await a.call("GET", "/api/v1/notices")
+            clocks = sorted(one["text"] for one in notices["items"] if one["kind"] == "instance.clock")
+            ways = [(text.split(" is ")[0], "ahead of" in text) for text in clocks]
+            assert ways == [("The clock of instance b", True), ("The clock of instance c", False)]
+            off = {one["name"]: one["clock_off_s"] for one in (await a.call("GET", "/api/v1/instances"))["items"]}
+            assert [round(off[name] / 60) for name in ("a", "b", "c")] == [0, 60, -60]
             a.kill()
             assert await s.next_primary(b, c)
             await a.start()

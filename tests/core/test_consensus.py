@@ -22,6 +22,7 @@ from tocsin.core.consensus import (
     fold,
     needed,
     recompute,
+    set_right,
 )
 from tocsin.core.monitor import Quorum
 from tocsin.core.result import CheckError
@@ -49,6 +50,31 @@ def folded(letters: str, start: LocationState | None = None, **config: Any) -> L
         status, error = words[letter]
         state = fold(state, monitor, status, at(begin + 60 * number), 0, error)
     return state
+
+
+@pytest.mark.parametrize(
+    ("known_s", "result_s", "so"),
+    [
+        (3600, 0, True),
+        (3600, -20, True),  # it was under way for a while
+        (3600, 25, True),
+        (3600, -40, False),  # late: it says nothing of the clock
+        (3600, 3590, False),  # the clock of who judges is behind, and the result is late
+        (20, 0, False),
+        (-5, -10, False),
+    ],
+)
+def test_a_clock_that_was_ahead_is_seen_to_be_set_right(known_s: float, result_s: float, *, so: bool) -> None:
+    assert set_right(at(known_s), at(result_s), START) is so
+    assert not set_right(None, at(result_s), START)
+
+
+def test_a_vote_that_is_dated_ahead_grows_old_from_when_it_was_heard() -> None:
+    state = LocationState(location="local", vote="up", at=at(3600), heard=at(0))
+    seats = [Seat(location="local", state=state)]
+    first, later = (decide(seats, "majority", FRESH_S, None, at(s)) for s in (10, FRESH_S + 1))
+    assert (first.value, first.votes[0].age_s) == ("up", 10.0)
+    assert (later.value, later.votes[0].fresh) == ("unknown", False)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +221,7 @@ def the_table(n: int, k: int, d: int, u: int, degraded: int, before: str | None,
     if d == 0 and n - u < k:
         return "degraded" if degraded > u - degraded else "up"
     if d in range(1, k):
-        return "partial"
+        return "down" if before == "down" and not settled and n - u >= k else "partial"
     if before in ("up", "degraded"):
         return before
     return before if before and not settled else "unknown"
@@ -243,6 +269,29 @@ domains = st.lists(st.sampled_from([None, "aws", "gcp", "home"]), min_size=7, ma
 def seated(kinds: list[str], named: list[str | None]) -> list[Seat]:
     return [a_seat(f"l{i}", kind, failure_domain=named[i]) if kind != "quarantined" else a_seat(f"l{i}", kind)
             for i, kind in enumerate(kinds)]  # fmt: skip
+
+
+def test_what_was_known_before_changes_nothing_until_the_locations_are_heard_again() -> None:
+    """Who comes to judge knows less than who judged until now: old ups beside a stored down, old downs beside an up."""
+    kinds = {"a": "up", "b": "up", "c": "up"}
+
+    def judged(before: VerdictValue, heard: str, settled: bool = False, **but: str) -> str:
+        seats = [a_seat(name, kind) for name, kind in (kinds | but).items()]
+        return decide(seats, 2, FRESH_S, a_previous(before), START, settled=settled, heard=heard).value
+
+    assert judged("down", "") == "down"
+    assert judged("down", "a") == "down"
+    assert judged("down", "ab") == "up"
+    assert judged("down", "", settled=True) == "up"
+    assert judged("up", "", a="down", b="down") == "up"
+    assert judged("up", "a", a="down", b="down") == "up"
+    assert judged("up", "ab", a="down", b="down") == "down"
+    assert judged("up", "ac", a="down", b="down") == "partial"
+    kept = decide(
+        [a_seat(name, "up") for name in "abc"], 2, FRESH_S, a_previous("down"), START, settled=False, heard="a"
+    )
+    assert kept.reason.startswith("Stays down for now: ")
+    assert recompute(kept) == "down"
 
 
 @given(rooms, domains, quorums, befores, st.booleans(), st.randoms(use_true_random=False))

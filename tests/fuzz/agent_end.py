@@ -8,12 +8,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from fuzz.parser import Parser, text
 from fuzz.pure import given
 from tocsin.agent import client, config, identity, signed, standing, strict_yaml, wire
 from tocsin.core import duration
+from tocsin.core.ed25519 import is_signed
 from tocsin.errors import Invalid, PeerLost, SettingsError
 from tocsin.net import Net
 from tocsin.net.kept import Reply
@@ -73,6 +74,17 @@ def _set(data: bytes) -> signed.ServerConfig:
     return signed.read_server_config(wire.Signed(text=words, signature=made), "h", _PUBLIC)
 
 
+def _signature(data: bytes) -> tuple[bool, bytes]:
+    return is_signed(data[:32], data[32:96], data[96:]), data
+
+
+def _signature_holds(found: tuple[bool, bytes]) -> None:
+    """What is taken is taken by the library, too."""
+    taken, data = found
+    if taken:
+        Ed25519PublicKey.from_public_bytes(data[:32]).verify(data[32:96], data[96:])
+
+
 def _kept(data: bytes) -> object:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -95,6 +107,7 @@ PARSERS = (
             '{"server_uuid": "u", "workspace_id": "w", "key": "k", "urls": ["https://a.example.org"], "public_key": "p"}',
         ),
     ),
+    Parser(name="signatures", files=("core/ed25519.py",), read=_signature, holds=_signature_holds, examples=given(_SIGNS.public_key().public_bytes_raw() + _SIGNS.sign(b"so it is") + b"so it is")),
     Parser(name="what a server sets of an agent", files=("agent/signed.py",), read=_set, allowed=(Invalid,), examples=given(CONFIG)),
     Parser(
         name="what an agent keeps", files=("agent/identity.py", "agent/standing.py"), read=_kept, allowed=(SettingsError,),

@@ -72,11 +72,13 @@ threading.Thread(target=stop, daemon=True).start()
 @pytest.mark.untraced
 def test_an_agent_imports_nothing_heavy(tmp_path: Path) -> None:
     file = tmp_path / "agent.yaml"
-    file.write_text(f"server_url: http://127.0.0.1:9\ndata_dir: {tmp_path / 'data'}\n")
+    monitors = "[{type: system}, {type: process, processes: [{name: shell, command: 'bin/sh -c'}]}]"
+    file.write_text(f"server_url: http://127.0.0.1:9\ndata_dir: {tmp_path / 'data'}\nmonitors: {monitors}\n")
     stops = STOPS.format(file=str(tmp_path / "data" / "status.json"))
     code, _, modules = tocsin(["agent", "--config", str(file)], stops)
     assert code == 0
-    assert modules & (HEAVY | {"joserfc", "pwdlib", "cryptography", "jsonschema_rs", "minijinja"}) == set()
+    heavy = HEAVY | {"joserfc", "pwdlib", "cryptography", "jsonschema_rs", "minijinja", "prometheus_client", "re2"}
+    assert modules & heavy == set()
 
 
 TOY = '''"""A toy check type, for the test that a kind is one file."""

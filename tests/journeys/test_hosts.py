@@ -23,6 +23,7 @@ from tocsin.core.host_silence import subject_of_silence
 from tocsin.core.maintenance import Window
 from tocsin.core.rule import AlertRule
 from tocsin.core.scope import Scope
+from tocsin.core.wording import moment
 from world import Web, World
 
 
@@ -93,7 +94,9 @@ SILENT = subject_of_silence("h")
 
 
 async def test_a_silent_host_is_told_twice_in_one_incident_and_its_return_once(scene: Scene) -> None:
+    """It began with what was heard last, and its words stay true however long it lasts."""
     await scene.beat()
+    at = scene.world.clock.now()
     await scene.pass_(74)
     assert scene.incident(SILENT) is None
     await scene.pass_(3)
@@ -104,8 +107,20 @@ async def test_a_silent_host_is_told_twice_in_one_incident_and_its_return_once(s
     await scene.beat()
     heard = await scene.settle()
     assert [event for event, _ in heard] == ["incident.opened", "incident.escalated", "incident.resolved"]
-    assert heard[0][1].startswith("web-1 is silent: no heartbeat for 1 min 15 s")
-    assert heard[2][1].startswith("web-1 is no longer silent after")
+    assert heard[0][1] == f"web-1 is silent: no heartbeat since {at:%H:%M:%S} UTC"
+    assert f"Since {moment(at)}." in scene.inbox.posts[0]["text"]
+    assert heard[2][1].startswith("web-1 is no longer silent after 2 min ")
+
+
+async def test_an_agent_whose_key_was_revoked_is_refused_rather_than_silent(scene: Scene) -> None:
+    await scene.beat()
+    at = scene.world.clock.now()
+    await scene.change(revoked_at=at)
+    await scene.pass_(80)
+    heard = await scene.settle()
+    assert heard[0][1] == (
+        f"web-1 is refused: its agent's key was revoked at {at:%H:%M:%S} UTC, so it has to enrol anew"
+    )
 
 
 async def test_after_a_restart_every_agent_has_one_whole_timeout(scene: Scene) -> None:

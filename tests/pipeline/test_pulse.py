@@ -106,10 +106,19 @@ async def test_a_monitor_that_was_left_out_is_tried_again(world: World, monkeypa
     assert sick.next_at is not None
 
 
-@pytest.mark.parametrize("part", ["scheduler", "intake", "watchdog", "delivery", "lag", "housekeeping"])
+LOOPS = {
+    "scheduler": lambda corridor: corridor.scheduler._tasks[0],
+    "intake": lambda corridor: corridor.intake._task,
+    "watchdog": lambda corridor: corridor.watchdog._rounds._task,
+    "delivery": lambda corridor: corridor.delivery._task,
+    "lag": lambda corridor: corridor.lag._task,
+    "housekeeping": lambda corridor: corridor.housekeeping._loops[0]._task,
+}
+
+
+@pytest.mark.parametrize("part", LOOPS)
 async def test_a_loop_that_ended_is_named(world: World, part: str) -> None:
-    loop = getattr(world.corridor, part)
-    task = loop._tasks[0] if hasattr(loop, "_tasks") else loop._task
+    task = LOOPS[part](world.corridor)
     task.cancel()
     await until(task.done)
     (said,) = world.corridor.status()["stalled"]

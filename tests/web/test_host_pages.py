@@ -96,6 +96,21 @@ async def test_what_needs_attention_stands_first(alice: Alice, browser: Caller) 
     assert by.text.index("edge-spool.service") < by.text.index("haproxy.service")
 
 
+@pytest.mark.parametrize("name", [*FIGURES, "swap.used_percent", "pressure.cpu_some_percent", ""])
+async def test_a_host_is_shown_whatever_of_its_figures_is_missing(alice: Alice, browser: Caller, name: str) -> None:
+    agent = await an_agent(alice, "edge")
+    await agent.beat()
+    if name:
+        assert (await agent.samples({name: 99.0})).status == 200
+    for path in (
+        "/hosts",
+        "/hosts?view=services",
+        *(f"/hosts/{agent.id}?tab={tab}" for tab in ("overview", "systemd", "agent")),
+    ):
+        page = await browser.get(path)
+        assert page.status == 200, (path, page.text)
+
+
 async def test_hosts_are_found_and_counted(alice: Alice, browser: Caller) -> None:
     agent = await a_host(alice)
     found = await browser.get("/find?q=edge")

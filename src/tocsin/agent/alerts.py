@@ -16,7 +16,7 @@ from tocsin.core import handover
 from tocsin.core.alert import Channel, Message
 from tocsin.core.backoff import backoff_s
 from tocsin.core.handover import GIVE_UP_S, RECEIPT_S, Key, Turn
-from tocsin.core.host_words import AT_ONCE, BY_AGENT, digest_of, message_of
+from tocsin.core.host_words import digest_of, message_of, note_of
 from tocsin.core.plain import clip
 from tocsin.errors import DeliveryFailed, PeerLost
 from tocsin.net import Net
@@ -200,7 +200,8 @@ class Alerts:
 
     def _begin_to_tell(self, now: float) -> None:
         """Begin to tell what is due, all of it together: many at once are told in one message."""
-        under_way = self._busy.keys() | self._handing
+        handing = {turn.key for turn in self.ledger.turns if turn.key in self._handing and not turn.told}
+        under_way = self._busy.keys() | handing  # what was told holds nothing back while it is handed over
         due: dict[str, list[Turn]] = {}
         turns = handover.to_tell(self.ledger.turns, self.channels, under_way, now)[:MOST_AT_ONCE]
         for turn in turns:
@@ -264,7 +265,7 @@ class Alerts:
             turn.finding, channel_id, host=self.name, incarnation=self._disk.incarnation,
             host_id="" if identity is None else identity.server_uuid,
             workspace_id="" if identity is None else identity.workspace_id,
-            note=AT_ONCE if turn.direct else BY_AGENT,
+            note=note_of(turn),
         )  # fmt: skip
 
     def _not_sent(self, key: Key, channel_id: str, way: Way, failure: DeliveryFailed) -> None:

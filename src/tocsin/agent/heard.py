@@ -30,7 +30,7 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 
 class Look(NamedTuple):
-    """What a collector saw at a second of our clock."""
+    """What a collector saw at a second of our clock; nothing when it was `blind`."""
 
     seq: int
     at: datetime
@@ -38,6 +38,7 @@ class Look(NamedTuple):
     names: list[str]
     values: list[float]
     things: tuple[Service, ...] | None
+    blind: bool = False
 
 
 class Read(NamedTuple):
@@ -127,7 +128,7 @@ def samples_of(body: bytes, now: datetime, offset_s: float) -> tuple[str, Read]:
         at = min(batch.at + timedelta(seconds=offset_s), now)
         if now - at > OLDEST:
             refused.note(f"{where} is older than {OLDEST.days} days")
-            looks.append(Look(batch.seq, now, "", [], [], None))
+            looks.append(Look(batch.seq, now, "", [], [], None, blind=True))
             continue
         looks.append(_look(batch, at, names, refused))
     return given.incarnation, Read(looks, refused.told)
@@ -176,7 +177,8 @@ def _look(batch: wire.Batch, at: datetime, names: list[str | None], refused: _Re
             known.append(name)
             values.append(value)
     things = None if batch.services is None else tuple(_things(batch.services, refused))
-    return Look(batch.seq, at, one_line(batch.collector, 64), known, values, things)
+    blind = bool(batch.trouble) and not things and not values
+    return Look(batch.seq, at, one_line(batch.collector, 64), known, values, things, blind)
 
 
 def _things(given: Iterable[Service], refused: _Reasons) -> Iterable[Service]:

@@ -22,7 +22,7 @@ from tocsin.net import Net
 
 log = telemetry.logger("tocsin.agent.loop")
 
-Took = Callable[[Monitor, Reading], Awaitable[None]]
+Took = Callable[[Monitor, Reading], Awaitable[float]]
 LONGEST_LOOK_S, SHORTEST_LOOK_S = 30.0, 2.0
 LONGEST_PAUSE_S = 300.0
 PATIENT = 3
@@ -33,7 +33,7 @@ _EXPECTED = (CheckFailed, CheckInvalid, EgressRefused, Invalid, PeerLost, OSErro
 
 class Look:
     """One source that is looked at until it is stopped. `took` is given each reading, one with `trouble` when there was
-    none."""
+    none, and says in how many seconds another look would decide something."""
 
     def __init__(self, monitor: Monitor, net: Net, clock: Clock, host: str, took: Took) -> None:
         self.monitor, self._net, self._clock, self._host, self._took = monitor, net, clock, host, took
@@ -64,21 +64,22 @@ class Look:
         began = self._clock.monotonic()
         while True:
             self._wake.clear()
-            await self._look()
+            wanted_s = await self._look()
             now = self._clock.monotonic()
             pause = self._pause_s(every)
             due = now - began - place
             wait = pause if pause > every else every - due % every
-            await rest(self._clock, max(wait, 0.05), self._wake)
+            await rest(self._clock, max(min(wait, wanted_s), 0.05), self._wake)
 
-    async def _look(self) -> None:
-        """Look once. What goes wrong with a reading is said, and ends no look that follows."""
+    async def _look(self) -> float:
+        """Look once; how soon another look is wanted. What goes wrong with a reading is said, and ends no look after it."""
         reading = await self._reading()
         try:
-            await self._took(self.monitor, reading)
+            return await self._took(self.monitor, reading)
         except Exception:
             telemetry.faults.labels("agent").inc()
             log.exception("agent.reading_not_taken", collector=self.monitor.id)
+            return math.inf
 
     def _pause_s(self, every: float) -> float:
         doubled = min(self._failures - PATIENT, 10)

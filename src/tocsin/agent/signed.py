@@ -13,6 +13,7 @@ from tocsin.agent.config import direct_channel
 from tocsin.agent.monitors import Monitor, read_monitors
 from tocsin.agent.wire import Config, Signed
 from tocsin.core.alert import Channel
+from tocsin.core.ed25519 import is_signed
 from tocsin.core.plain import as_map, clip, loads
 from tocsin.errors import Invalid, Problem
 
@@ -31,15 +32,10 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
 
 def verified(signed: Signed, host_id: str, public_key: str) -> bool:
     """Whether the server that holds the key signed this text for this host."""
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
     try:
-        key = Ed25519PublicKey.from_public_bytes(_decoded(public_key))
-        key.verify(_decoded(signed.signature), f"{host_id}\n{signed.text}".encode())
-    except (InvalidSignature, ValueError, binascii.Error, UnicodeEncodeError):
+        return is_signed(_decoded(public_key), _decoded(signed.signature), f"{host_id}\n{signed.text}".encode())
+    except (ValueError, binascii.Error, UnicodeEncodeError):
         return False
-    return True
 
 
 def read_server_config(signed: Signed, host_id: str, public_key: str) -> ServerConfig:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 
 from tocsin import collectors, telemetry
 from tocsin.agent.config import AgentConfig
-from tocsin.agent.loop import Look
+from tocsin.agent.loop import Look, Took
 from tocsin.agent.monitors import Monitor, default_monitors
 from tocsin.agent.signed import ServerConfig
 from tocsin.clock import Clock
@@ -23,7 +23,7 @@ MOST_SERIES_NAMED = 5
 class Watch:
     """The looks that run. `took` is given each reading."""
 
-    def __init__(self, net: Net, clock: Clock, host: str, took: Callable[[Monitor, Reading], Awaitable[None]]) -> None:
+    def __init__(self, net: Net, clock: Clock, host: str, took: Took) -> None:
         self._net, self._clock, self._host, self._took = net, clock, host, took
         self._looks: dict[str, Look] = {}
         self._latest: dict[str, Reading] = {}
@@ -44,9 +44,9 @@ class Watch:
                 look = self._looks[id] = Look(monitor, self._net, self._clock, self._host, self._taken)
                 look.start()
 
-    async def _taken(self, monitor: Monitor, reading: Reading) -> None:
+    async def _taken(self, monitor: Monitor, reading: Reading) -> float:
         self._latest[monitor.id] = reading
-        await self._took(monitor, reading)
+        return await self._took(monitor, reading)
 
     @property
     def monitors(self) -> list[Monitor]:

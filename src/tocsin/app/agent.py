@@ -83,6 +83,7 @@ def serve(given: Settings, file: Path | None = None) -> int:
     config = configuration(given, file)
     level = config.log_level if given.sources["LOG_LEVEL"] == "default" and config.log_level else given["LOG_LEVEL"]
     telemetry.set_up_logging(level, json=given["LOG_FORMAT"] == "json")
+    telemetry.count_nothing()
     share_heaps()
     with asyncio.Runner() as runner:
         return runner.run(_until_told(given, file))

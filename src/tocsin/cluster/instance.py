@@ -46,10 +46,12 @@ _JUDGED = ("verdicts", "incidents")
 
 @dataclass(slots=True)
 class Heard:
-    """What was heard of an instance lately, by this instance's own clock."""
+    """What was heard of an instance lately, by this instance's own clock. `clock_off_s`: by how much its wall clock is
+    ahead of ours (behind: negative), give or take the way of its report."""
 
     at: float
     said: Heartbeat
+    clock_off_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,7 +276,9 @@ class Cluster:
 
     def hear(self, said: Heartbeat) -> None:
         """An instance reported."""
-        self.heard[said.instanceId] = Heard(self.clock.monotonic(), said)
+        off = watch.clock_off_s(said.timestamp, self.clock.now())
+        self.heard[said.instanceId] = Heard(self.clock.monotonic(), said, off)
+        watch.clocks_differ(self, said.instanceId, off)
 
     async def _report_on(self) -> None:
         """Tell the primary how this instance is, so often as is set."""

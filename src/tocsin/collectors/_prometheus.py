@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from tocsin.collectors._pushed import Fresh
 
 _STARTS = re.compile(r"(?:#\s*(?:TYPE|HELP)\s+)?(\S*)")
@@ -22,6 +20,8 @@ def read_text(text: str, prefixes: Sequence[str] = ()) -> Iterator[Fresh]:
             for line in text.splitlines()
             if (m := _STARTS.match(line.strip())) and m[1].startswith(tuple(prefixes))
         )
+    from prometheus_client.parser import text_string_to_metric_families  # 5 MB, for those who speak it
+
     try:
         for family in text_string_to_metric_families(text):
             yield from _family(family)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Container, Sequence
+from datetime import datetime, timedelta
 from typing import Literal
 
 from msgspec import Struct
@@ -18,6 +18,9 @@ from tocsin.core.tally import Tally, kept_sentence, sentence
 VoteValue = Literal["up", "degraded", "down"]
 VerdictValue = Literal["up", "degraded", "partial", "down", "unknown"]
 
+AHEAD = timedelta(seconds=30)
+"""By so much the clocks of two places may differ and nobody need care."""
+
 
 class LocationState(Struct, frozen=True, kw_only=True):
     """What one location says of one monitor, folded over its results.
@@ -26,6 +29,7 @@ class LocationState(Struct, frozen=True, kw_only=True):
     in, `attempt` its attempt; older ones do not change the state. `since`: when the present vote began. `reason`: of
     the latest failing or degraded result, None while it is up. `suspect`: a failure was seen but not enough of them.
     `doing`: what the job of a push monitor told of its runs. `stand_in`: who looked in its place, while it is lost.
+    `heard`: when that latest result came, by the clock of who judges, if it is dated later than that; else None.
     """
 
     location: str
@@ -41,6 +45,12 @@ class LocationState(Struct, frozen=True, kw_only=True):
     reason: CheckError | None = None
     doing: Doing | None = None
     stand_in: str | None = None
+    heard: datetime | None = None
+
+    @property
+    def ages_from(self) -> datetime | None:
+        """From when its age is counted."""
+        return self.heard or self.at
 
 
 class Seat(Struct, frozen=True, kw_only=True):
@@ -143,6 +153,13 @@ def fold(
     )
 
 
+def set_right(known: datetime | None, at: datetime, now: datetime) -> bool:
+    """Whether a result that is dated about now shows that the clock which dated the known one was ahead of time and has
+    been set right: nothing would be newer than that one for as long as it was ahead. A clock of ours that is behind is
+    another thing: then all that comes is dated later than now."""
+    return known is not None and known - now > AHEAD >= abs(at - now)
+
+
 def decide(
     seats: Sequence[Seat],
     quorum: Quorum,
@@ -151,15 +168,28 @@ def decide(
     now: datetime,
     *,
     settled: bool = True,
+    heard: Container[str] | None = None,
 ) -> Verdict:
-    """The verdict over the assigned locations. `settled` is False for 2 × interval + timeout after a start,
-    resume or change of primary: then too few fresh votes keep the previous value."""
+    """The verdict over the assigned locations. `settled` is False for 2 × interval + timeout after a start, resume or
+    change of primary: then too few fresh votes keep the previous value, down stays while those without a fresh vote
+    could still make it so, and only votes of locations that were `heard` since change anything (None: all were): what
+    was known before may be older than what was judged from."""
+    verdict = _decided(seats, quorum, fresh_s, previous, now, settled=settled)
+    if settled or heard is None or previous is None or verdict.value == previous.value:
+        return verdict
+    spoke = [seat if seat.location in heard else replace(seat, state=None) for seat in seats]
+    return _decided(spoke, quorum, fresh_s, previous, now, settled=False)
+
+
+def _decided(
+    seats: Sequence[Seat], quorum: Quorum, fresh_s: float, previous: Verdict | None, now: datetime, *, settled: bool
+) -> Verdict:
     votes = tuple(_vote(seat, fresh_s, now) for seat in sorted(seats, key=_location))
     tally = count(votes, quorum)
     before = None if previous is None else previous.value
     value = _value(tally, before, settled=settled)
     pending = value == "unknown" and (previous is None or previous.pending)
-    kept = _open_question(tally) and value != "unknown"
+    kept = value != _value(tally, None, settled=True)
     same = previous is not None and value == before and pending == previous.pending
     return Verdict(
         value=value,
@@ -241,17 +271,13 @@ def _value(tally: Tally, before: VerdictValue | None, *, settled: bool) -> Verdi
     if tally.d >= tally.k:
         return "down"
     if tally.d > 0:
-        return "partial"
+        may_still = not settled and before == "down" and tally.d + (tally.n - tally.f) >= tally.k
+        return "down" if may_still else "partial"
     if tally.u >= tally.needed_up:
         return "degraded" if 2 * tally.degraded > tally.u else "up"
     if before in ("up", "degraded") or (before is not None and not settled):
         return before
     return "unknown"
-
-
-def _open_question(tally: Tally) -> bool:
-    """Whether the votes alone give no answer."""
-    return tally.f < tally.min_fresh or (tally.d == 0 and tally.u < tally.needed_up)
 
 
 def _location(seat: Seat) -> str:
@@ -270,7 +296,7 @@ def _vote(seat: Seat, fresh_s: float, now: datetime) -> Vote:
             quarantined=seat.quarantined,
             failure_domain=seat.failure_domain,
         )
-    age_s = None if state.at is None else max(0.0, (now - state.at).total_seconds())
+    age_s = None if state.ages_from is None else max(0.0, (now - state.ages_from).total_seconds())
     return Vote(
         location=seat.location,
         vote=state.vote,

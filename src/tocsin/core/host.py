@@ -25,7 +25,7 @@ class Host(Struct, frozen=True, kw_only=True):
     `addresses`: where it should answer from outside, "ping:HOST" or "tcp:HOST:PORT". `direct_channels`: ids of the channels
     whose configuration its agent gets, to tell by itself. `facts`, `agent_version`: as it enrolled. `incarnation`: of the
     agent's data folder, `earlier` those that it had before; `quarantined` are refused: two lived at once. `rekey`: its agent
-    is to take a new key."""
+    is to take a new key. `revoked_at`: since then its agent is refused, until it enrols anew."""
 
     id: str
     workspace_id: str
@@ -42,6 +42,7 @@ class Host(Struct, frozen=True, kw_only=True):
     earlier: tuple[str, ...] = ()
     quarantined: tuple[str, ...] = ()
     rekey: bool = False
+    revoked_at: datetime | None = None
     enrolled_at: datetime | None = None
     created_at: datetime
     updated_at: datetime

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from tocsin.core.finding import Finding, Standing
 from tocsin.core.host import SUBJECT
-from tocsin.core.wording import span
+from tocsin.core.wording import moment
 
 WARN_S, DOWN_S = 75.0, 120.0
 """One heartbeat missed; two minutes."""
+TODAY_S = 12 * 3600.0
+"""A time that is not longer ago needs no date."""
 _ENDING = ":silent"
 
 
@@ -31,18 +35,41 @@ def is_silence(subject: str) -> bool:
     return subject.startswith(SUBJECT) and subject.endswith(_ENDING) and subject.count(":") == 2
 
 
-def silence(silent_s: float, heard: bool, patience: Patience, heard_at: datetime | None, outside: str) -> Finding:
-    """What a silence of so long means: trouble once it lasts, worse when it lasts longer. `heard`: it was heard since this
-    instance watches; until then a short silence ends nothing. `outside`: how the host looks from outside, in words."""
+class Heard(NamedTuple):
+    """What was heard of an agent: whether since this instance watches (until then a short silence ends nothing), and when
+    last. `revoked_at`: its key was revoked then, so it is refused. `outside`: how the host looks from outside, in words."""
+
+    lately: bool
+    at: datetime | None
+    revoked_at: datetime | None = None
+    outside: str = ""
+
+
+def silence(silent_s: float, heard: Heard, patience: Patience, now: datetime) -> Finding:
+    """What a silence of so long means: trouble once it lasts, worse when it lasts longer. It began with what was heard
+    last."""
     if silent_s < patience.warn_s:
-        words = "its agent is heard" if heard else "its agent has not been heard yet"
-        return _finding("over" if heard else "open", words, 0)
-    since = f"no heartbeat for {span(silent_s)}" if heard_at is not None else "its agent was never heard"
-    reason = f"{since}; {outside}" if outside else since
-    return _finding("trouble", reason, 2 if silent_s >= patience.down_s else 1)
+        words = "its agent is heard" if heard.lately else "its agent has not been heard yet"
+        return _finding("over" if heard.lately else "open", words, 0)
+    since = min(now, heard.at or now - timedelta(seconds=silent_s))
+    reason = "its agent was never heard" if heard.at is None else f"no heartbeat since {_clock(since, now)}"
+    if heard.revoked_at is not None:
+        reason = f"its agent's key was revoked at {_clock(heard.revoked_at, now)}, so it has to enrol anew"
+    elif heard.outside:
+        reason = f"{reason}; {heard.outside}"
+    found = _finding(
+        "trouble", reason, 2 if silent_s >= patience.down_s else 1, "refused" if heard.revoked_at else "silent"
+    )
+    return replace(found, since=since)
 
 
-def _finding(standing: Standing, reason: str, rank: int) -> Finding:
+def _clock(at: datetime, now: datetime) -> str:
+    """A time in words, without its date while that says nothing."""
+    whole = moment(at)
+    return whole if (now - at).total_seconds() > TODAY_S else whole.partition(" ")[2]
+
+
+def _finding(standing: Standing, reason: str, rank: int, words: str = "silent") -> Finding:
     return Finding(
         standing=standing,
         value="unknown",
@@ -50,5 +77,5 @@ def _finding(standing: Standing, reason: str, rank: int) -> Finding:
         why=reason,
         severity="down" if rank >= 2 else "warning",
         rank=rank,
-        words="silent",
+        words=words,
     )

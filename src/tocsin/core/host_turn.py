@@ -5,6 +5,7 @@ Time here is the agent's own monotonic clock: a wrong or jumping wall clock open
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Literal
@@ -91,6 +92,14 @@ def step(rule: HostRule, seen: Seen, before: Standing, now: float, at: datetime)
     if now - since < (rule.recovery_s if before.fires else rule.for_s):
         return replace(before, since=since), None
     return _turn(rule, seen, before, at)
+
+
+def turns_in_s(rule: HostRule, source: str, standings: Mapping[str, Standing], now: float) -> float:
+    """In how many seconds something that this source sees would turn under the rule, when it only lasts as it is now;
+    infinity when nothing is about to. What is due and was not seen waits for the usual next look."""
+    lasting = (s for s in standings.values() if s.source == source and s.since is not None)
+    left = ((s.since or 0.0) + (rule.recovery_s if s.fires else rule.for_s) - now for s in lasting)
+    return min((one for one in left if one > 0), default=math.inf)
 
 
 def _turn(rule: HostRule, seen: Seen, before: Standing, at: datetime) -> Turned:

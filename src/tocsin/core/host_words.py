@@ -7,12 +7,21 @@ from datetime import datetime
 
 from tocsin.core.alert import Item, Message, group_key
 from tocsin.core.digest import digest_key
+from tocsin.core.handover import RECEIPT_S, Turn
 from tocsin.core.host_rule import HostFinding, finding_key, subject_of
 from tocsin.core.plain import clip
 from tocsin.core.wording import moment, one_line
 
-BY_AGENT = "Told by the agent itself: its server did not answer."
+BY_AGENT = f"Told by the agent itself: its server did not take it within {RECEIPT_S:g} s."
 AT_ONCE = "Told by the agent itself, at once, as its rule says."
+ENDED = "Told by the agent itself, as it told the beginning."
+
+
+def note_of(turn: Turn) -> str:
+    """Why the agent tells a turn by itself."""
+    if turn.begun_by == "agent":
+        return ENDED
+    return AT_ONCE if turn.direct else BY_AGENT
 
 
 def title_of(finding: HostFinding, host: str) -> str:

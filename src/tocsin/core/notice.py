@@ -10,7 +10,8 @@ from msgspec import Struct
 NoticeKind = Literal[
     "channel.disabled", "channel.canary", "channel.fallback", "channel.given_up", "channel.refused",
     "location.refused", "location.token",
-    "instance.refused", "instance.twice", "instance.certificate", "instance.moved", "host.twin",
+    "instance.refused", "instance.twice", "instance.certificate", "instance.moved", "instance.clock",
+    "host.twin",
 ]  # fmt: skip
 
 

@@ -15,6 +15,7 @@ MAX_PROGRAM = 5000
 MEMORY = 8 << 20
 # RE2's slow engine costs up to 5 ns for each instruction and byte; this keeps the worst search under half a second.
 MAX_WORK = 100_000_000
+_SPECIAL = frozenset("\\.+*?()|[]{}^$")
 
 
 class Search(Struct, frozen=True):
@@ -43,6 +44,8 @@ def _compiled(pattern: str, captures: bool = False) -> Any:
 
 def search(pattern: str, text: bytes) -> Search:
     """Whether the pattern occurs in the UTF-8 text. One with a large program is looked for in the first part only."""
+    if _is_plain(pattern):
+        return Search(pattern.encode() in text, len(text))
     compiled = _compiled(pattern)
     part = _part(compiled, text)
     return Search(compiled.search(part) is not None, len(part))
@@ -56,6 +59,11 @@ def first_group(pattern: str, text: bytes) -> bytes | None:
     return None if match is None else cast("bytes | None", match.group(1 if compiled.groups else 0))
 
 
+def _is_plain(pattern: str) -> bool:
+    """Whether it only stands for itself: for such a one no engine is loaded."""
+    return pattern.isascii() and pattern.isprintable() and not _SPECIAL.intersection(pattern)
+
+
 def _part(compiled: Any, text: bytes) -> bytes:
     most = max(4096, MAX_WORK // max(1, compiled.programsize))
     return text if len(text) <= most else text[:most]
@@ -65,6 +73,8 @@ def check_pattern(pattern: object, where: str) -> list[Problem]:
     """What is wrong with a user's pattern: nothing, or one problem."""
     if not isinstance(pattern, str) or not 0 < len(pattern) <= MAX_PATTERN:
         return [Problem(where, f"a regular expression of 1 to {MAX_PATTERN} characters", _shown(pattern))]
+    if _is_plain(pattern):
+        return []
     try:
         size = _compiled(pattern).programsize
     except (_engine().error, UnicodeEncodeError) as error:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 
 from tocsin import telemetry
 from tocsin.clock import Clock
 from tocsin.core.alert import Channel, OutboxRow
 from tocsin.core.canary import canary_key, canary_row, slot
-from tocsin.errors import StoreUnavailable
-from tocsin.pipeline.pulse import Pulse
+from tocsin.pipeline.pulse import Rounds
 from tocsin.pipeline.watchlist import Watchlist
 from tocsin.store import Store
 from tocsin.store.batch import Batch
@@ -35,20 +33,16 @@ class Canary:
         self._store, self._watchlist, self._clock, self._handed = store, watchlist, clock, handed
         self._base_url = base_url
         self._intended: dict[str, str] = {}
-        self._task: asyncio.Task[None] | None = None
-        self.pulse = Pulse("canary", "channels have not been tried", SILENT_S, clock.monotonic)
+        self._rounds = Rounds("canary", "channels have not been tried", SILENT_S, clock, self.look, LOOK_S)
+        self.pulse = self._rounds.pulse
 
     def start(self) -> None:
         """Begin."""
-        self._task = asyncio.create_task(self._every(), name="canary")
-        self.pulse.begin(self._task)
+        self._rounds.start()
 
     async def stop(self) -> None:
         """End."""
-        self.pulse.end()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._rounds.stop()
 
     async def latest(self, channels: Sequence[Channel]) -> dict[str, OutboxRow]:
         """The latest canary of each channel that has one, by the channel's id."""
@@ -74,15 +68,3 @@ class Canary:
                 made += 1
             self._intended[channel.id] = row.key
         return made
-
-    async def _every(self) -> None:
-        while True:
-            try:
-                await self.look()
-            except StoreUnavailable:
-                log.warning("canary.put_off")
-            except Exception:  # noqa: BLE001 (the next look does it)
-                self.pulse.fault("canary.fault")
-            else:
-                self.pulse.beat()
-            await self._clock.sleep(LOOK_S)

@@ -6,7 +6,6 @@ judged anew.
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -19,10 +18,9 @@ from tocsin.core.condition import Condition, OnAnomaly, OnCertificate, OnRespons
 from tocsin.core.coverage import SUBJECT
 from tocsin.core.figures import Certificate, Figure, Usual
 from tocsin.core.uptime import uptime
-from tocsin.errors import StoreUnavailable
 from tocsin.pipeline.intake import Intake
 from tocsin.pipeline.judgement import Judgement
-from tocsin.pipeline.pulse import Pulse
+from tocsin.pipeline.pulse import Rounds
 from tocsin.pipeline.watchlist import Watched, Watchlist
 from tocsin.store import Session, Store
 
@@ -50,21 +48,18 @@ class Figures:
         self._judgement, self._clock = judgement, clock
         self._read_at: dict[Condition, datetime] = {}
         self._usual: dict[OnAnomaly, tuple[datetime, dict[str, Usual]]] = {}
-        self._task: asyncio.Task[None] | None = None
         self.watch: Callable[[Watched], None] = lambda watched: None
-        self.pulse = Pulse("figures", "windows that rules look at are not refreshed", SILENT_S, clock.monotonic)
+        silent = "windows that rules look at are not refreshed"
+        self._rounds = Rounds("figures", silent, SILENT_S, clock, self.look, LOOK_S, waits=True)
+        self.pulse = self._rounds.pulse
 
     def start(self) -> None:
         """Begin to look."""
-        self._task = asyncio.create_task(self._look_on(), name="figures")
-        self.pulse.begin(self._task)
+        self._rounds.start()
 
     async def stop(self) -> None:
         """End looking."""
-        self.pulse.end()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._rounds.stop()
 
     async def look(self) -> None:
         """Read what is due, judge whose figures changed, and look whether every monitor is seen."""
@@ -161,18 +156,6 @@ class Figures:
             await self._intake.apply(lambda draft, now, some=some: self._judgement.judge_all(draft, some, now))
             for w in some:
                 self.watch(w)
-
-    async def _look_on(self) -> None:
-        while True:
-            await self._clock.sleep(LOOK_S)
-            try:
-                await self.look()
-            except StoreUnavailable:
-                log.warning("figures.put_off")
-            except Exception:  # noqa: BLE001 (what is due stays due, and is read again)
-                self.pulse.fault("figures.fault")
-            else:
-                self.pulse.beat()
 
 
 def certificate_of(w: Watched) -> Certificate | None:

@@ -15,7 +15,7 @@ from tocsin.core.condition import OnHeartbeat
 from tocsin.core.finding import RANKS, Finding, Hush, Terms
 from tocsin.core.host import SUBJECT, Host
 from tocsin.core.host_rule import HostFinding, subject_of
-from tocsin.core.host_silence import Patience, is_silence, silence, subject_of_silence
+from tocsin.core.host_silence import Heard, Patience, is_silence, silence, subject_of_silence
 from tocsin.core.incident import Entry, Incident, Step
 from tocsin.core.maintenance import hush_of
 from tocsin.core.rule import AlertRule
@@ -78,6 +78,18 @@ class HostIncidents:
         terms, what = self._judgement.terms_for(latest, now)
         self._judgement.take_step(draft, terms, what, step, now)
 
+    def unended(self, host: Host, incarnation: str) -> list[Incident]:
+        """What is open of that host, and was found by another incarnation of its agent: the one that speaks now would else
+        know nothing of it, and never end it."""
+        return [
+            incident
+            for (workspace_id, _), incident in self._watchlist.incidents.items()
+            if incident.host_id == host.id
+            and workspace_id == host.workspace_id
+            and incident.open
+            and incident.turn[0] not in ("", incarnation)
+        ]
+
     # What time alone changes ----------------------------------------------------------------------------------------
     def due(self, tick: float, now: datetime) -> list[tuple[str, str]]:
         """The (workspace, subject) of incidents that a look would change now."""
@@ -128,7 +140,8 @@ class HostIncidents:
         latest = self._latest(host.host, subject)
         if silent_s < patience.warn_s and (latest is None or not latest.open):
             return None
-        finding = silence(silent_s, heard, patience, host.heard_at, _outside(host))
+        said = Heard(heard, host.heard_at, host.host.revoked_at, _outside(host))
+        finding = silence(silent_s, said, patience, now)
         terms = self._terms(host.host, subject, rule, telling, now)
         step = advance(latest, terms, finding, now, new_id=new_id(), hush=self._hush(host.host, telling, now))
         return terms, step, "" if rule is None else rule.name

@@ -20,14 +20,16 @@ _AT_ONCE = 100
 @dataclass(slots=True, eq=False)
 class HostNow:
     """A host as it is now. `heard`: when its last heartbeat came, by the clock that never jumps; None when it came before
-    this start (or to another instance). `latest`: the newest (second, value) of each series. `outside`: whether it answers
-    from outside, and how that was seen."""
+    this start (or to another instance). `latest`: the newest (second, value) of each series. `looked`: when each of its
+    collectors looked last, of what was taken in since this start. `outside`: whether it answers from outside, and how that
+    was seen."""
 
     host: Host
     heard: float | None = None
     heard_at: datetime | None = None
     said: Said = field(default_factory=Said)
     latest: dict[str, tuple[int, float]] = field(default_factory=dict[str, tuple[int, float]])
+    looked: dict[str, datetime] = field(default_factory=dict[str, datetime])
     outside: bool | None = None
     outside_at: datetime | None = None
     outside_words: str = ""
@@ -40,6 +42,7 @@ class Hosts:
     def __init__(self, store: Store, live: Live, clock: Clock) -> None:
         self._store, self._live, self._clock = store, live, clock
         self._hosts: dict[str, HostNow] = {}
+        self._changes = 0
         self.since = clock.monotonic()
 
     def __iter__(self) -> Iterator[HostNow]:
@@ -66,14 +69,18 @@ class Hosts:
 
     async def load(self) -> None:
         """Read everything from the store; every agent gets one whole timeout to be heard."""
-        hosts, stretches = await self._store.everything().read(lambda s: (s.hosts.list(), s.heartbeats.newest()))
+        while True:
+            changes = self._changes
+            hosts, stretches = await self._store.everything().read(lambda s: (s.hosts.list(), s.heartbeats.newest()))
+            if changes == self._changes:  # else what was written meanwhile may be missing in it
+                break
         before, self._hosts = self._hosts, {host.id: HostNow(host) for host in hosts}
         for one in stretches:
             if (now := self._hosts.get(one.host_id)) is not None:
                 now.heard_at, now.said = one.last_at, one.said
         for id, now in self._hosts.items():
             if id in before:
-                now.latest = before[id].latest
+                now.latest, now.looked = before[id].latest, before[id].looked
         self.since = self._clock.monotonic()
 
     async def recall(self, hosts: Iterable[HostNow]) -> None:
@@ -102,6 +109,7 @@ class Hosts:
         """Hosts of a workspace were written: know them as they are kept, tell open pages."""
         hosts = await self._store.of(workspace_id).read(lambda s: s.hosts.list())
         ids = {host.id for host in hosts}
+        self._changes += 1
         for id in [id for id, now in self._hosts.items() if now.host.workspace_id == workspace_id and id not in ids]:
             del self._hosts[id]
         for host in hosts:
@@ -110,6 +118,7 @@ class Hosts:
     def put(self, host: Host) -> HostNow:
         """Know a host as it was written."""
         known = self._hosts.get(host.id)
+        self._changes += 1
         if known is None:
             known = self._hosts[host.id] = HostNow(host)
         elif known.host.version >= host.version:
@@ -122,6 +131,11 @@ class Hosts:
         """A heartbeat of its agent was taken in."""
         now.heard, now.heard_at, now.said = self._clock.monotonic(), self._clock.now(), said
         self.tell("host.changed", now.host)
+
+    def looked(self, now: HostNow, looks: Iterable[tuple[str, datetime]]) -> None:
+        """Its agent's collectors looked then, whether anything was another than before or not."""
+        for collector, at in looks:
+            now.looked[collector] = max(at, now.looked.get(collector, at))
 
     def saw(self, now: HostNow, looks: Sequence[tuple[int, Sequence[str], Sequence[float]]]) -> None:
         """Its agent's looks (second, series, values) were taken in."""

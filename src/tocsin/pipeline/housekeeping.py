@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import timedelta
 
 from tocsin import telemetry
 from tocsin.clock import Clock
-from tocsin.errors import StoreUnavailable
-from tocsin.pipeline.pulse import Pulse
+from tocsin.pipeline.pulse import Rounds
 from tocsin.pipeline.ticking import Ticking
 from tocsin.store import Session, Store
 
@@ -48,35 +46,38 @@ class Housekeeping:
     stay two years, daily ones for ever."""
 
     def __init__(self, store: Store, clock: Clock, ticking: Ticking, *, retention_days: int) -> None:
-        self._store, self._clock, self._ticking = store, clock, ticking
+        self._store, self._clock = store, clock
         self.ticks_kept = timedelta(days=90)
         self.leads = True
         self._retention = timedelta(days=retention_days)
-        self._tasks: list[asyncio.Task[None]] = []
-        self._moves = Pulse("move", "results have not been moved to their place", SILENT_S, clock.monotonic)
-        self._forgets = Pulse("retention", "old results have not been deleted", SILENT_S, clock.monotonic)
-        self._ticks = Pulse("ticks", "what locations agreed on has not been kept", SILENT_S, clock.monotonic)
-        self._gathers = Pulse("samples", "samples have not been gathered into steps", SILENT_S, clock.monotonic)
-        self.pulses = (self._moves, self._forgets, self._ticks, self._gathers)
+        self._loops = (
+            Rounds(
+                "move", "results have not been moved to their place", SILENT_S, clock, self.move_when_due, LOOK_EVERY_S,
+                waits=True,
+            ),
+            Rounds(
+                "retention", "old results have not been deleted", SILENT_S, clock, self.forget, FORGET_EVERY_S, waits=True
+            ),
+            Rounds(
+                "ticks", "what locations agreed on has not been kept", SILENT_S, clock, ticking.settle, TICKS_EVERY_S,
+                waits=True,
+            ),
+            Rounds(
+                "samples", "samples have not been gathered into steps", SILENT_S, clock, self.move_samples,
+                SAMPLES_EVERY_S, waits=True,
+            ),
+        )  # fmt: skip
+        self.pulses = tuple(loop.pulse for loop in self._loops)
 
     def start(self) -> None:
         """Begin."""
-        self._tasks = [
-            asyncio.create_task(self._every(LOOK_EVERY_S, self.move_when_due, self._moves), name="move"),
-            asyncio.create_task(self._every(FORGET_EVERY_S, self.forget, self._forgets), name="forget"),
-            asyncio.create_task(self._every(TICKS_EVERY_S, self._ticking.settle, self._ticks), name="ticks"),
-            asyncio.create_task(self._every(SAMPLES_EVERY_S, self.move_samples, self._gathers), name="move samples"),
-        ]
-        for pulse, task in zip(self.pulses, self._tasks, strict=True):
-            pulse.begin(task)
+        for loop in self._loops:
+            loop.start()
 
     async def stop(self) -> None:
         """End (the store moves the rest of the tail when it closes)."""
-        for pulse in self.pulses:
-            pulse.end()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for loop in self._loops:
+            await loop.stop()
 
     async def move_when_due(self) -> int:
         """Move the tail when it is long enough or has waited for an hour: how many results."""
@@ -135,15 +136,3 @@ class Housekeeping:
             gone += count
             await self._clock.sleep(PAUSE_S)
         return gone
-
-    async def _every(self, seconds: float, work: Callable[[], Awaitable[int]], pulse: Pulse) -> None:
-        while True:
-            await self._clock.sleep(seconds)
-            try:
-                await work()
-            except StoreUnavailable:
-                log.warning("housekeeping.put_off")
-            except Exception:  # noqa: BLE001 (nothing is lost by doing it later)
-                pulse.fault("housekeeping.fault")
-            else:
-                pulse.beat()

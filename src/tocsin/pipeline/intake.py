@@ -15,6 +15,7 @@ from typing import TypeVar
 from tocsin import telemetry
 from tocsin.clock import Clock, rest
 from tocsin.core.alert import OutboxRow
+from tocsin.core.consensus import set_right
 from tocsin.core.result import CheckResult, iso
 from tocsin.errors import Conflict, StoreUnavailable
 from tocsin.pipeline.draft import Draft, Told
@@ -337,9 +338,13 @@ class Intake:
         watched = self._watchlist.find(result.monitor_id)
         if watched is None:
             return
-        last = watched.last.get(result.seat)
-        if last is not None and (result.scheduled_at, result.attempt) <= (last.scheduled_at, last.attempt):
+        last, now = watched.last.get(result.seat), self._clock.now()
+        at = result.scheduled_at
+        known = None if last is None else (last.scheduled_at, last.attempt)
+        if known is not None and (at, result.attempt) <= known and not set_right(known[0], at, now):
             return
+        if set_right(watched.slot_at, at, now):
+            watched.slot_at = None
         watched.last[result.seat] = result
         if result.outcome.status in ("up", "degraded"):
             watched.good[result.seat] = result

@@ -16,7 +16,7 @@ from tocsin.clock import new_id
 from tocsin.core.advance import advance
 from tocsin.core.alert import About, OutboxRow, about, remembering, rows_for
 from tocsin.core.condition import OnFailures, OnVerdict
-from tocsin.core.consensus import LocationState, Verdict, fold, lost
+from tocsin.core.consensus import LocationState, Verdict, fold, lost, set_right
 from tocsin.core.coverage import NAME as EVERYTHING
 from tocsin.core.coverage import SUBJECT as COVERAGE
 from tocsin.core.coverage import Sight, coverage, coverage_terms
@@ -61,7 +61,7 @@ class Judgement:
             if w is None:
                 continue
             draft.touch(w)
-            if self._fold_safely(draft, w, result):
+            if self._fold_safely(draft, w, result, now):
                 seen = to_judge.setdefault(w.monitor.id, (w, {}))[1]
                 seen[result.seat] = result
             draft.results.append(without_body(result))
@@ -71,14 +71,14 @@ class Judgement:
             fresh = any((now - r.scheduled_at).total_seconds() <= OLD_S for r in seen.values())
             self.judge_safely(draft, w, now, seen, may_open=fresh)
 
-    def _fold_safely(self, draft: Draft, w: Watched, result: CheckResult) -> bool:
+    def _fold_safely(self, draft: Draft, w: Watched, result: CheckResult, now: datetime) -> bool:
         """Fold one result of many; whether its monitor has to be judged."""
         known = w.states.get(result.seat)
         try:
             settled = steady(w, result)
             if result.seat not in w.assigned:
                 return False
-            self._fold(draft, w, result)
+            self._fold(draft, w, result, now)
         except Exception:
             telemetry.faults.labels("judgement").inc()
             log.exception("judgement.fold_fault", monitor=w.monitor.id, location=result.location)
@@ -110,12 +110,17 @@ class Judgement:
             return False
         return True
 
-    def _fold(self, draft: Draft, w: Watched, result: CheckResult) -> None:
-        before = w.states.get(result.seat) or LocationState(location=result.seat)
+    def _fold(self, draft: Draft, w: Watched, result: CheckResult, now: datetime) -> None:
+        w.spoke.add(result.seat)
+        before, at = w.states.get(result.seat) or LocationState(location=result.seat), result.scheduled_at
+        if set_right(before.at, at, now):
+            before = replace(before, at=None)
         outcome, by = result.outcome, None if result.substitute_for is None else result.location
-        after = fold(before, w.monitor, outcome.status, result.scheduled_at, result.attempt, outcome.error, by)
+        after = fold(before, w.monitor, outcome.status, at, result.attempt, outcome.error, by)
         if after is before:
             return
+        if at > now:
+            after = replace(after, heard=now)
         w.states[result.seat] = after
         if after.stand_in != before.stand_in or after.vote != before.vote or after.suspect != before.suspect:
             change = StateChange(workspace_id=w.monitor.workspace_id, monitor_id=w.monitor.id, state=after)

@@ -22,7 +22,7 @@ from tocsin.errors import Conflict, NotFound, PeerLost, StoreUnavailable
 from tocsin.pipeline.draft import Draft
 from tocsin.pipeline.intake import Intake
 from tocsin.pipeline.judgement import Judgement
-from tocsin.pipeline.pulse import Pulse
+from tocsin.pipeline.pulse import Rounds
 from tocsin.pipeline.roster import Post
 from tocsin.pipeline.watchlist import Watchlist
 from tocsin.store import Store
@@ -54,19 +54,19 @@ class Lookout:
         self._store, self._watchlist, self._intake = store, watchlist, intake
         self._judgement, self._clock = judgement, clock
         self._asking: dict[Post, asyncio.Task[None]] = {}
-        self._task: asyncio.Task[None] | None = None
         self.turned: Callable[[str, str], None] = lambda workspace_id, code: None
-        self.pulse = Pulse("lookout", "probes have not been looked after", SILENT_S, clock.monotonic)
+        silent = "probes have not been looked after"
+        self._rounds = Rounds("lookout", silent, SILENT_S, clock, lambda: self.look(clock.now()), LOOK_S)
+        self.pulse = self._rounds.pulse
 
     def start(self) -> None:
         """Begin to look."""
-        self._task = asyncio.create_task(self._look_on(), name="lookout")
-        self.pulse.begin(self._task)
+        self._rounds.start()
 
     async def stop(self) -> None:
         """End looking."""
-        self.pulse.end()
-        tasks = [*self._asking.values(), *([] if self._task is None else [self._task])]
+        await self._rounds.stop()
+        tasks = tuple(self._asking.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -204,16 +204,6 @@ class Lookout:
             self._judgement.take_step(
                 draft, found.terms, About(name=f"Location {found.code}"), self._step(found, now), now
             )
-
-    async def _look_on(self) -> None:
-        while True:
-            try:
-                await self.look(self._clock.now())
-            except Exception:  # noqa: BLE001 (what is due stays due, and is looked at again)
-                self.pulse.fault("lookout.fault")
-            else:
-                self.pulse.beat()
-            await self._clock.sleep(LOOK_S)
 
 
 def _due(post: Post, now: datetime) -> bool:

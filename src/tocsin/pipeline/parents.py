@@ -29,7 +29,7 @@ def seen(w: Watched, now: datetime, verdict: Verdict | None = None) -> Seen:
     verdict, monitor = verdict or w.verdict, w.monitor
     fresh = timedelta(seconds=monitor.fresh_s())
     states = [state for place in w.assigned if (state := w.states.get(place)) is not None]
-    heard = [state.at for state in states if state.at is not None and now - state.at < fresh]
+    heard = [moment for state in states if (moment := state.ages_from) is not None and now - moment < fresh]
     return Seen(
         id=monitor.id,
         name=monitor.name,

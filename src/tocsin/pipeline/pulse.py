@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from tocsin import telemetry
+from tocsin.clock import Clock
+from tocsin.errors import StoreUnavailable
 
 log = telemetry.logger("tocsin.pulse")
 
@@ -66,3 +68,43 @@ class Pulse:
             return None
         silent_s = self._monotonic() - self._since
         return f"{self._silent} for {silent_s:.0f} s" if silent_s > self._limit_s else None
+
+
+class Rounds:
+    """A loop that does `turn` and waits `every_s`, over and over (with `waits` it waits first). Whatever comes of a turn it
+    goes on: what is due stays due. `pulse` tells whether it does; see Pulse for `name`, `silent` and `limit_s`."""
+
+    def __init__(
+        self, name: str, silent: str, limit_s: float, clock: Clock, turn: Callable[[], Awaitable[object]], every_s: float,
+        *, waits: bool = False,
+    ) -> None:  # fmt: skip
+        self.pulse = Pulse(name, silent, limit_s, clock.monotonic)
+        self._clock, self._turn, self._every_s, self._waits = clock, turn, every_s, waits
+        self._event = name.replace(" ", "_")
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._task = asyncio.create_task(self._on(), name=self.pulse.name)
+        self.pulse.begin(self._task)
+
+    async def stop(self) -> None:
+        """End; a turn that is under way is cut short."""
+        self.pulse.end()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _on(self) -> None:
+        if self._waits:
+            await self._clock.sleep(self._every_s)
+        while True:
+            try:
+                await self._turn()
+            except StoreUnavailable:
+                log.warning(f"{self._event}.put_off")
+            except Exception:  # noqa: BLE001 (it is counted and told, and the next turn does it)
+                self.pulse.fault(f"{self._event}.fault")
+            else:
+                self.pulse.beat()
+            await self._clock.sleep(self._every_s)

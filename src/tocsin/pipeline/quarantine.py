@@ -98,7 +98,7 @@ def _ballots(watched: Watched, now: datetime) -> Iterable[Ballot]:
         state = watched.states.get(place)
         if state is None or state.vote is None or state.at is None:
             continue
-        if (now - state.at).total_seconds() < fresh_s:
+        if (now - (state.ages_from or state.at)).total_seconds() < fresh_s:
             since = state.since or state.at
             yield Ballot(
                 state.stand_in or place, state.vote == "down", since.timestamp(), state.at.timestamp(), state.suspect

@@ -3,7 +3,6 @@ silent, locations that are blind."""
 
 from __future__ import annotations
 
-import asyncio
 import heapq
 import itertools
 from datetime import UTC, datetime, timedelta
@@ -15,7 +14,7 @@ from tocsin.pipeline.draft import Draft
 from tocsin.pipeline.intake import Intake
 from tocsin.pipeline.judgement import Judgement
 from tocsin.pipeline.late import Late
-from tocsin.pipeline.pulse import Pulse
+from tocsin.pipeline.pulse import Rounds
 from tocsin.pipeline.quarantine import Quarantine
 from tocsin.pipeline.watchlist import Watched, Watchlist
 
@@ -37,26 +36,23 @@ class Watchdog:
         self._heap: list[tuple[datetime, int, Watched]] = []
         self._entered: dict[str, datetime] = {}
         self._sequence = itertools.count()
-        self._task: asyncio.Task[None] | None = None
         self._calls = Calls(watchlist, intake, clock)
         self.quarantine = Quarantine(watchlist, intake, judgement)
         self.late = late
-        self.pulse = Pulse("watchdog", "what time alone changes has not been judged", SILENT_S, clock.monotonic)
+        silent = "what time alone changes has not been judged"
+        self._rounds = Rounds("watchdog", silent, SILENT_S, clock, self._turn, LOOK_S, waits=True)
+        self.pulse = self._rounds.pulse
 
     def start(self) -> None:
         """Begin to look; every monitor is judged once when its settling time is over."""
         self._heap.clear()
         self._entered.clear()
         self.watch_all()
-        self._task = asyncio.create_task(self._look_on(), name="watchdog")
-        self.pulse.begin(self._task)
+        self._rounds.start()
 
     async def stop(self) -> None:
         """End looking."""
-        self.pulse.end()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._rounds.stop()
 
     def watch_all(self) -> None:
         """Note for every monitor when it has to be judged again (all of them were read anew)."""
@@ -153,17 +149,10 @@ class Watchdog:
             moments.append(watched.settled_at)
         return min((m for m in moments if m is not None), default=NEVER) + SLACK
 
-    async def _look_on(self) -> None:
-        while True:
-            await self._clock.sleep(LOOK_S)
-            try:
-                await self.look()
-                await self.quarantine.look(self._clock.now())
-                await self.late.look(self._clock.now())
-            except Exception:  # noqa: BLE001 (what is due stays due, and is looked at again)
-                self.pulse.fault("watchdog.fault")
-            else:
-                self.pulse.beat()
+    async def _turn(self) -> None:
+        await self.look()
+        await self.quarantine.look(self._clock.now())
+        await self.late.look(self._clock.now())
 
 
 def _fades(watched: Watched) -> datetime | None:
@@ -171,6 +160,6 @@ def _fades(watched: Watched) -> datetime | None:
     if watched.verdict is None or watched.verdict.value == "unknown":
         return None
     fresh = timedelta(seconds=watched.monitor.fresh_s())
-    ends = [s.at + fresh for s in watched.states.values() if s.at is not None and s.vote is not None]
+    ends = [s.ages_from + fresh for s in watched.states.values() if s.ages_from is not None and s.vote is not None]
     coming = [end for end in ends if end > watched.verdict.at]
     return min(coming, default=None)

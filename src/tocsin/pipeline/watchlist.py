@@ -43,6 +43,9 @@ class Watchlist:
         self.incidents: dict[tuple[str, str], Incident] = {}
         self._tokens = Tokens()
         self.family = Family()
+        self._reading = asyncio.Lock()
+        """Held from a read until what was read is known: what is written meanwhile comes after it, not under it."""
+        self._removed: set[str] = set()
         self.show()
 
     def __len__(self) -> int:
@@ -99,6 +102,11 @@ class Watchlist:
 
     async def load(self, *, folds: bool = False) -> None:
         """Read everything from the store. `folds`: somebody else judged until now (see read_known)."""
+        async with self._reading:
+            await self._load(folds=folds)
+
+    async def _load(self, *, folds: bool) -> None:
+        self._removed.clear()
         known, telling, others, probes = await self._store.everything().read(
             lambda s: (
                 read_known(s, s.monitors.all(), folds=folds), read_telling(s, mails=self._mails),
@@ -106,14 +114,17 @@ class Watchlist:
             )
         )  # fmt: skip
         self.roster.put(probes)
-        self._watched.clear()
-        self._tokens = Tokens()
-        self.family = Family()
-        now = self._clock.now()
-        for n, watched in enumerate(self._built(known, now)):
-            self._enter(watched)
+        now, before = self._clock.now(), dict(self._watched)
+        for n, fresh in enumerate(self._built(known, now)):
+            old = before.pop(fresh.monitor.id, None)
+            if fresh.monitor.id not in self._removed:
+                if old is not None:
+                    old.renew(fresh)
+                self._enter(old or fresh)
             if n % 200 == 199:
                 await asyncio.sleep(0)
+        for id in before:
+            self.remove(id)
         self._telling = telling
         self.incidents = {(i.workspace_id, i.subject): i for i in others}
         self._seat(self)
@@ -121,6 +132,10 @@ class Watchlist:
     async def reread(self) -> None:
         """Read what was judged and told again: the store has caught up with its spool. Nothing may be judged meanwhile
         (`Intake.between_rounds`): it would be overwritten."""
+        async with self._reading:
+            await self._reread()
+
+    async def _reread(self) -> None:
         known, others = await self._store.everything().read(
             lambda s: (read_known(s, s.monitors.all()), s.incidents.latest_of_others())
         )
@@ -136,7 +151,9 @@ class Watchlist:
     async def load_probes(self, workspace_id: str) -> tuple[list[str], list[tuple[Watched, tuple[str, ...]]]]:
         """Read again which locations the workspace has: (the codes of those that came, went or are reached another way, its
         monitors that are checked from other locations than before, each with those)."""
-        changed = self.roster.put(await self._store.of(workspace_id).read(lambda s: s.probes.list()), workspace_id)
+        async with self._reading:
+            probes = await self._store.of(workspace_id).read(lambda s: s.probes.list())
+            changed = self.roster.put(probes, workspace_id)
         moved: list[tuple[Watched, tuple[str, ...]]] = []
         for watched in self.of(workspace_id):
             before, watched.assigned = watched.assigned, self.roster.assigned(watched.monitor)
@@ -149,8 +166,9 @@ class Watchlist:
     async def load_telling(self, workspace_id: str) -> None:
         """Read again what the workspace wrote down of telling; each of its monitors is judged anew when it is next
         heard of."""
-        telling = await self._store.of(workspace_id).read(lambda s: read_telling(s, mails=self._mails))
-        self._telling[workspace_id] = telling.get(workspace_id, Telling())
+        async with self._reading:
+            telling = await self._store.of(workspace_id).read(lambda s: read_telling(s, mails=self._mails))
+            self._telling[workspace_id] = telling.get(workspace_id, Telling())
         self._seat(self.of(workspace_id))
 
     async def refresh(self, monitor_id: str, written: Monitor | None = None) -> Watched:
@@ -158,6 +176,10 @@ class Watchlist:
         still check it); raises NotFound. What was written before the version that is known is read again.
 
         A monitor that was resumed or has another target begins a new settling time."""
+        async with self._reading:
+            return await self._refresh(monitor_id, written)
+
+    async def _refresh(self, monitor_id: str, written: Monitor | None) -> Watched:
         known = self._watched.get(monitor_id)
         monitor = written if known is None or written is None or written.version > known.monitor.version else None
         if monitor is None:
@@ -251,6 +273,8 @@ class Watchlist:
 
     def remove(self, monitor_id: str) -> Watched | None:
         """Forget a monitor; what was known of it."""
+        if self._reading.locked():
+            self._removed.add(monitor_id)
         watched = self._watched.pop(monitor_id, None)
         if watched is not None:
             watched.gone = True
@@ -274,7 +298,8 @@ class Watchlist:
     def _built(self, known: Known, now: datetime) -> Iterator[Watched]:
         states: dict[str, dict[str, LocationState]] = {}
         for monitor_id, state in known.states:
-            states.setdefault(monitor_id, {})[state.location] = state
+            ahead = state.at is not None and state.at > now
+            states.setdefault(monitor_id, {})[state.location] = replace(state, heard=now if ahead else None)
         for monitor in known.monitors:
             aim, assigned = target_of(monitor, now), self.roster.assigned(monitor)
             watched = Watched(

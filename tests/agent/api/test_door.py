@@ -69,9 +69,11 @@ async def test_a_revoked_key_opens_nothing_and_the_host_enrols_anew(alice: Alice
     refused = await agent.beat()
     assert refused.status == 401
     assert "revoked" in refused.text
+    assert alice.house.parts.corridor.hosts.find(agent.id).host.revoked_at is not None
     again = Agent(alice.house.app, (await alice.api.post("/api/v1/enrollment-keys", {"name": "k"})).data["key"])
     assert (await again.enrol(server_uuid=agent.id)).status == 200
     assert again.id == agent.id
+    assert alice.house.parts.corridor.hosts.find(agent.id).host.revoked_at is None
     assert len((await alice.api.get("/api/v1/hosts")).data["items"]) == 1
 
 

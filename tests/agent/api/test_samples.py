@@ -102,6 +102,16 @@ async def test_what_runs_there_is_kept_with_its_changes(alice: Alice, agent: Age
         assert (await agent.call("POST", "samples", message)).status == 200
     (thing,) = (await alice.api.get(f"/api/v1/hosts/{agent.id}/services")).data["items"]
     assert (thing["name"], thing["state"], thing["ok"]) == ("nginx.service", "failed", False)
+    at = datetime.now(UTC) + timedelta(seconds=20)
+    batch = {"seq": 4, "at": at, "collector": "systemd", "values": []}  # it looked again, and nothing changed
+    assert (await agent.call("POST", "samples", {"incarnation": "one", "series": [], "batches": [batch]})).status == 200
+    (again,) = (await alice.api.get(f"/api/v1/hosts/{agent.id}/services")).data["items"]
+    assert again["state"] == "failed"
+    assert datetime.fromisoformat(again["seen_at"]) > datetime.fromisoformat(thing["seen_at"])
+    batch |= {"seq": 5, "trouble": "the bus is away"}  # it could not look
+    assert (await agent.call("POST", "samples", {"incarnation": "one", "series": [], "batches": [batch]})).status == 200
+    (still,) = (await alice.api.get(f"/api/v1/hosts/{agent.id}/services")).data["items"]
+    assert still["seen_at"] == again["seen_at"]
     changes = (await alice.api.get(f"/api/v1/hosts/{agent.id}/service-changes")).data["items"]
     assert [(c["name"], c["from"], c["to"]) for c in changes] == [
         ("cron.service", "active", "gone"), ("nginx.service", "active", "failed"),

@@ -21,7 +21,6 @@ from tocsin.web.parts import Parts
 
 MOST_SERIES = 100
 """So many series one answer has at most."""
-_FORECAST_S = 6 * 3600
 
 
 class ThingsAsked(Struct, frozen=True, kw_only=True):
@@ -63,7 +62,7 @@ async def series(
             raise NotFound(f"host {host_id[:64]} has no series {metric[:200]}")
         found = s.samples.read(host_id, wanted, first - first % shown, last, kept)
         rising = [name for name in wanted if name.partition("{")[0].endswith("_percent")]
-        return found, s.samples.read(host_id, rising, now - _FORECAST_S, now + 1, 60) if rising else {}
+        return found, s.samples.read(host_id, rising, now - forecast.FROM_S, now + 1, 60) if rising else {}
 
     found, recent = await parts.store.of(who.workspace_id).read(look)
     return {
@@ -101,13 +100,13 @@ async def _metrics(call: Call) -> Reply:
 
 async def _things(call: Call) -> Reply:
     id, wanted = call.path["id"], call.query
-    call.parts.corridor.hosts.get(call.who.workspace_id, id)
+    now = call.parts.corridor.hosts.get(call.who.workspace_id, id)
     found = await call.parts.store.of(call.who.workspace_id).read(lambda s: s.host_states.list(id))
     items = [
         {
             "kind": one.thing.kind, "name": one.thing.name, "state": one.thing.state, "ok": one.thing.ok,
             "since": iso(one.thing.since), "detail": one.thing.detail, "facts": one.thing.facts,
-            "collector": one.collector,
+            "collector": one.collector, "seen_at": iso(now.looked.get(one.collector)),
         }
         for one in found
         if wanted.kind in (None, one.thing.kind)

@@ -114,8 +114,14 @@ async def rotate(parts: Parts, who: Principal, host_id: str) -> None:
 async def revoke(parts: Parts, who: Principal, host_id: str) -> int:
     """How many keys of its agent open nothing any more; it has to enrol anew."""
     parts.corridor.hosts.get(who.workspace_id, host_id)
-    count = await parts.store.of(who.workspace_id, by=who.name).write(lambda s: s.agent_keys.revoke(host_id))
+
+    def work(s: Any) -> tuple[int, Host]:
+        count, host = s.agent_keys.revoke(host_id), s.hosts.get(host_id)
+        return count, s.hosts.replace(replace(host, revoked_at=s.now, updated_at=s.now)) if count else host
+
+    count, host = await parts.store.of(who.workspace_id, by=who.name).write(work)
     parts.memory.known.forget()
+    parts.corridor.hosts.put(host)
     return count
 
 

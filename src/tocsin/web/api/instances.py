@@ -35,7 +35,7 @@ class InstanceOut(Struct, frozen=True, kw_only=True):
     """An instance. `kind`: voter, witness, observer, or new (registered just now); `entry`: up to where it has the control
     log; `here`: it is the one that answers. Only the primary knows how the others are: elsewhere `status` is unknown.
     `fingerprint` is the SHA-256 of the certificate of its sync API; `certificate` what it registered with, null when it knew
-    the shared secret."""
+    the shared secret. `clock_off_s`: by how much its clock is ahead of that of the one that answers (behind: negative)."""
 
     id: str
     name: str
@@ -55,6 +55,7 @@ class InstanceOut(Struct, frozen=True, kw_only=True):
     certificate: CertificateOut | None
     entry: int | None
     last_heartbeat_s: float | None
+    clock_off_s: float | None
     report: dict[str, Any] | None
     created_at: str | None
 
@@ -169,7 +170,7 @@ async def visible(parts: Parts) -> tuple[list[dict[str, Any]], dict[str, Any] | 
         "role": "standalone", "status": "active", "votes": True, "kind": "voter", "failover_order": 0, "sync_url": None,
         "web_url": None, "version": __version__, "system_info": {}, "epoch": 0, "here": True, "fingerprint": None,
         "certificate": None, "entry": None,
-        "last_heartbeat_s": 0.0, "report": None, "created_at": None,
+        "last_heartbeat_s": 0.0, "clock_off_s": 0.0, "report": None, "created_at": None,
     }  # fmt: skip
     return [alone], None
 

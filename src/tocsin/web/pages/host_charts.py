@@ -8,6 +8,7 @@ from datetime import datetime
 
 from markupsafe import Markup
 
+from tocsin.core import forecast
 from tocsin.core.sample import series
 from tocsin.web.pages import host_words, hosts, words
 from tocsin.web.pages.host_words import Group
@@ -48,7 +49,7 @@ def charts(line: hosts.Line, group: Group | None) -> list[Chart]:
     for name, metric, key in (("CPU", "cpu.used_percent", "cpu"), ("Memory", "memory.used_percent", "memory")):
         if metric in latest:
             shown = host_words.value(metric, line.figure(metric))
-            made.append(Chart(name=name, series=((metric, name),), now=shown, limit=host_words.LIMITS[key]))
+            made.append(Chart(name=name, series=((metric, name),), now=shown, limit=host_words.limit(key)))
     if line.fullest is not None:
         where, full = line.fullest
         named = series("disk.used_percent", mount=where)
@@ -57,7 +58,7 @@ def charts(line: hosts.Line, group: Group | None) -> list[Chart]:
                 name=f"Disk {where}",
                 series=((named, where),),
                 now=host_words.value(named, full),
-                limit=host_words.LIMITS["disk"],
+                limit=host_words.limit("disk"),
             )
         )
     traffic = [
@@ -118,7 +119,7 @@ def mounts(line: hosts.Line, full: Mapping[str, float | None]) -> list[Mount]:
         shown, unit = host_words.sized(free or 0)
         made.append(
             Mount(
-                where=where, used=hosts.Gauge(used, host_words.LIMITS["disk"]), free=shown if free is not None else "–",
+                where=where, used=hosts.Gauge(used, host_words.limit("disk")), free=shown if free is not None else "–",
                 unit=unit if free is not None else "", total=" ".join(host_words.sized(total)) if total else "",
                 left=_left(left), near=left is not None and 0 <= left < 2 * 86400,
             )
@@ -132,16 +133,7 @@ def _left(seconds: float | None) -> str:
         return "not within 30 days"
     if seconds < 0:
         return "not known yet"
-    if seconds == 0:
-        return "full"
-    days = seconds / 86400
-    if days >= 2:
-        return f"full in about {days:.0f} days"
-    return (
-        f"full in about {max(1, round(seconds / 3600))} h"
-        if seconds >= 3600
-        else f"full in {max(1, int(seconds // 60))} min"
-    )
+    return "full" if seconds == 0 else forecast.in_words(seconds)
 
 
 def newest(line: hosts.Line, group: Group | None) -> list[tuple[str, str, Markup]]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from markupsafe import Markup
 
+from tocsin.collectors import kind
 from tocsin.core.host import SUBJECT
+from tocsin.core.host_rule import OnSample
 from tocsin.core.incident import Incident
 from tocsin.core.sample import Service, parts
 from tocsin.web.pages import words
 
-LIMITS = {"cpu": 95.0, "memory": 95.0, "disk": 90.0}
-"""Where the agent's own rules begin to ring: what is above is drawn so."""
 _SYSTEM = frozenset(
     (
         "cpu", "load", "pressure", "memory", "swap", "disk", "disk_io", "network", "temperature", "processes", "users",
@@ -23,6 +24,13 @@ _SYSTEM = frozenset(
 _NUMBERS = (
     "no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
 )  # fmt: skip
+
+
+@cache
+def limit(name: str) -> float:
+    """Where the agent's rule of that name (`disk` of `builtin:system.disk`) begins to ring: what is above is drawn so."""
+    conditions = (rule.condition for rule in kind("system").rules if rule.id == f"builtin:system.{name}")
+    return next(c.above for c in conditions if isinstance(c, OnSample) and c.above is not None)
 
 
 @dataclass(frozen=True, slots=True)

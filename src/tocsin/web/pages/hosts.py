@@ -85,7 +85,7 @@ class Line:
             "cpu": self.figure("cpu.used_percent"), "memory": self.figure("memory.used_percent"),
             "disk": None if disk is None else disk[1],
         }  # fmt: skip
-        return {name: None if v is None else Gauge(v, host_words.LIMITS[name]) for name, v in found.items()}
+        return {name: None if v is None else Gauge(v, host_words.limit(name)) for name, v in found.items()}
 
     @property
     def fullest(self) -> tuple[str, float] | None:
@@ -164,7 +164,7 @@ def _look(now: HostNow, state: str, opened: Sequence[Incident]) -> tuple[str, st
     if now.host.maintenance:
         return "maint", "Maintenance", None
     if state == "silent":
-        return "nodata", "Silent", now.heard_at
+        return "nodata", "Key revoked" if now.host.revoked_at else "Silent", now.heard_at
     if now.host.quarantined:
         return "slow", "Two agents", None
     if state == "late":
@@ -175,7 +175,7 @@ def _look(now: HostNow, state: str, opened: Sequence[Incident]) -> tuple[str, st
     word = "Over a limit" if limit else "A service fails"
     ringing = [i for i in opened if i.acknowledged_at is None and not i.suppressed]
     severe = any(i.severity in _SEVERE for i in ringing)
-    return "down" if severe else "slow" if ringing else "acked", word, opened[0].began_at()
+    return "down" if severe else "slow" if ringing else "acked", word, opened[0].trouble_from()
 
 
 async def lines_of(call: Call) -> list[Line]:

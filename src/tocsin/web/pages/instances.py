@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from tocsin.core.consensus import AHEAD
 from tocsin.errors import Conflict, Invalid
 from tocsin.web.api import instances, locations
 from tocsin.web.call import Call, Reply, Route
@@ -107,6 +108,9 @@ def _line(place: int, row: dict[str, Any], cluster: dict[str, Any] | None, now: 
     ago = row["last_heartbeat_s"]
     if row["status"] in ("inactive", "failed") and ago is not None:
         word = f"{word}, {words.span(ago)}"
+    off = row["clock_off_s"]
+    if off is not None and abs(off) > AHEAD.total_seconds():
+        word = f"{word}, clock {words.span(abs(off))} {'ahead' if off > 0 else 'behind'}"
     info, entry = row["system_info"], row["entry"]
     machine = ", ".join(
         text

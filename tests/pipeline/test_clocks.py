@@ -1,0 +1,77 @@
+"""A location whose clock is wrong: what it says counts, and when the clock is set right what it says then."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders import a_result, at
+from world import World, a_world
+
+HOUR = 3600.0
+PLACES = ("one", "two", "office")
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with a_world(tmp_path, location="one") as world:
+        yield world
+
+
+async def watched_from_three(world: World) -> Any:
+    """A monitor of three locations that none of them checks by itself."""
+    world.corridor.runner.locations.clear()
+    return await world.watch(monitoring_type="global", locations=PLACES, interval_s=60, failure_threshold=1)
+
+
+async def say(world: World, watched: Any, status: Any, *places: str, ahead_s: float = 0.0) -> None:
+    """The next minute comes, and these locations say that in it."""
+    await world.go(60)
+    now = (world.clock.now() - at(0)).total_seconds()
+    results = [a_result(status, monitor=watched.monitor, at=at(now + ahead_s), location=place) for place in places]
+    await world.corridor.intake.take_in(results)
+
+
+async def test_a_location_is_believed_again_when_its_clock_is_set_right(world: World) -> None:
+    watched = await watched_from_three(world)
+    for _ in range(2):
+        await say(world, watched, "up", "one")
+        await say(world, watched, "up", "two", "office", ahead_s=HOUR)
+    assert watched.verdict.value == "up"
+    assert watched.states["two"].heard is not None
+    await say(world, watched, "down", "two", "office")
+    assert [watched.states[place].vote for place in PLACES] == ["up", "down", "down"]
+    assert watched.verdict.value == "down"
+    assert watched.states["two"].heard is None
+    assert watched.last["two"].status == "down"
+    assert watched.tally.endswith(b"d")
+
+
+async def test_a_location_that_falls_silent_while_its_clock_is_ahead_has_no_vote_for_long(world: World) -> None:
+    watched = await watched_from_three(world)
+    await say(world, watched, "up", *PLACES, ahead_s=HOUR)
+    for _ in range(5):
+        await say(world, watched, "up", "one")
+    await world.corridor.watchdog.look()
+    votes = {vote.location: vote.fresh for vote in watched.verdict.votes}
+    assert votes == {"one": True, "two": False, "office": False}
+
+
+async def test_who_judges_with_a_clock_that_is_behind_counts_the_others(world: World) -> None:
+    watched = await watched_from_three(world)
+    for status in ("up", "down", "up"):
+        await say(world, watched, status, *PLACES, ahead_s=HOUR)
+        assert watched.verdict.value == status
+
+
+async def test_a_vote_that_was_stored_as_of_later_than_now_grows_old(world: World) -> None:
+    watched = await watched_from_three(world)
+    await say(world, watched, "up", *PLACES, ahead_s=HOUR)
+    await world.corridor.watchlist.load()
+    again = world.corridor.watchlist.get(watched.monitor.id)
+    assert again.judge(world.clock.now()).value == "up"
+    await world.go(1000)
+    assert again.judge(world.clock.now()).value == "unknown"
