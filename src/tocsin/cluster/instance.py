@@ -192,12 +192,13 @@ class Cluster:
         """The location that local monitors are checked from: the primary's, if it is known."""
         if standing.primary is None:
             return self.corridor.watchlist.home if not self.corridor.leads else ""
-        return next((one.location for one in self.registry.known if one.id == standing.primary), "")
+        found = self.registry.find(standing.primary)
+        return "" if found is None else found.location
 
     async def _write_self(self) -> None:
         """Keep this instance's own row as it is now."""
         await self.learn()
-        before = next((one for one in self.registry.known if one.id == self.me.id), None)
+        before = self.registry.find(self.me.id)
         me = self.me if before is None else msgspec.structs.replace(
             self.me, created_at=before.created_at, failover_order=before.failover_order, name=before.name,
             certificate=before.certificate,
