@@ -40,7 +40,7 @@ log = telemetry.logger("tocsin.cluster")
 
 ADMIT_S = 1.0
 PEERS_NOTE = "cluster:peers"
-_TELLING = ("channels", "alert_rules", "maintenance_windows", "escalation_policies", "on_call_schedules")
+_TELLING = ("channels", "alert_rules", "maintenance_windows", "escalation_policies", "on_call_schedules", "memberships")
 _JUDGED = ("verdicts", "incidents")
 
 
@@ -222,7 +222,6 @@ class Cluster:
             await self.learn()
         monitors = {name[1] for name in applied.changed.get("monitors", ())}
         workspaces = {name[0] for table in _TELLING for name in applied.changed.get(table, ())}
-        workspaces |= {name[0] for name in applied.changed.get("memberships", ())}
         judged = any(applied.changed.get(table) for table in _JUDGED)
         for workspace in sorted({str(name[0]) for name in applied.changed.get("probes", ())}):
             await self.corridor.locations_changed(workspace)
