@@ -85,7 +85,7 @@ class Beside:
             if self._of.torn or self._of.node.role == "primary":
                 continue
             try:
-                applied = await self._of.replica.apply(self._of.node.commit)
+                applied = await self._of.replica.apply(self._of.stored)
                 if applied.changed:
                     async with self._knowing:
                         await self._of.hooks.applied(applied)
@@ -93,7 +93,7 @@ class Beside:
                 self._of.applied, self._of.trouble = applied.index, ""
             except Exception as error:
                 self._of.trouble = str(error) or type(error).__name__
-                log.exception("cluster.not_applied", upto=self._of.node.commit)
+                log.exception("cluster.not_applied", upto=self._of.stored)
                 await asyncio.sleep(AGAIN_S)
                 self._of.settled.set()
 

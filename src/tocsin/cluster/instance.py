@@ -41,7 +41,7 @@ log = telemetry.logger("tocsin.cluster")
 
 ADMIT_S = 1.0
 PEERS_NOTE = "cluster:peers"
-_TELLING = ("channels", "alert_rules", "maintenance_windows", "escalation_policies", "on_call_schedules", "probes")
+_TELLING = ("channels", "alert_rules", "maintenance_windows", "escalation_policies", "on_call_schedules", "memberships")
 _JUDGED = ("verdicts", "incidents")
 
 
@@ -198,12 +198,13 @@ class Cluster:
         """The location that local monitors are checked from: the primary's, if it is known."""
         if standing.primary is None:
             return self.corridor.watchlist.home if not self.corridor.leads else ""
-        return next((one.location for one in self.registry.known if one.id == standing.primary), "")
+        found = self.registry.find(standing.primary)
+        return "" if found is None else found.location
 
     async def _write_self(self) -> None:
         """Keep this instance's own row as it is now."""
         await self.learn()
-        before = next((one for one in self.registry.known if one.id == self.me.id), None)
+        before = self.registry.find(self.me.id)
         me = self.me if before is None else msgspec.structs.replace(
             self.me, created_at=before.created_at, failover_order=before.failover_order, name=before.name,
             certificate=before.certificate,
@@ -223,7 +224,6 @@ class Cluster:
             await self.learn()
         monitors = {name[1] for name in applied.changed.get("monitors", ())}
         workspaces = {name[0] for table in _TELLING for name in applied.changed.get(table, ())}
-        workspaces |= {name[0] for name in applied.changed.get("memberships", ())}
         judged = any(applied.changed.get(table) for table in _JUDGED)
         for workspace in sorted({str(name[0]) for name in applied.changed.get("probes", ())}):
             await self.corridor.locations_changed(workspace)
