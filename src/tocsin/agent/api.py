@@ -17,6 +17,7 @@ from tocsin.agent.settled import Settled
 from tocsin.clock import Clock, new_id
 from tocsin.core.host import (
     KEY_PREFIX,
+    SUBJECT,
     AgentKey,
     EnrolmentKey,
     Host,
@@ -27,6 +28,7 @@ from tocsin.core.host import (
     without_twin,
 )
 from tocsin.core.host_rule import HostFinding
+from tocsin.core.incident import Incident
 from tocsin.core.limits import TooMany
 from tocsin.core.notice import Notice
 from tocsin.errors import Conflict, Denied, Invalid, NotFound, Problem
@@ -43,6 +45,7 @@ GAP_S = 75.0
 MOST_WAITING = 200
 """So many messages with samples may wait for the store; who comes then is asked to come again."""
 AGAIN_S = 10.0
+MOST_UNENDED = 1000
 TWIN = (
     "this agent is in quarantine: another one with the same identity was there first (a copied data folder?). Give it a "
     "data folder of its own and enrol it anew, or let the operator say which of both is the host"
@@ -60,12 +63,13 @@ File = Callable[[HostNow, str, Sequence[HostFinding]], Awaitable[None]]
 
 class Door:
     """What agents call. `urls` are where they reach the servers, the primary first; `telling` gives what a workspace wrote
-    down of whom to tell, `epoch` that of who leads."""
+    down of whom to tell, `epoch` that of who leads, `unended` what another incarnation of a host's agent left open."""
 
     def __init__(self, store: Store, hosts: Hosts, file: File, clock: Clock, urls: Callable[[], Sequence[str]]) -> None:
         self._store, self._hosts, self._file, self._clock, self._urls = store, hosts, file, clock, urls
         self.telling: Callable[[str], Telling] = lambda workspace_id: Telling()
         self.epoch: Callable[[], int] = lambda: 0
+        self.unended: Callable[[Host, str], Sequence[Incident]] = lambda host, incarnation: ()
         self.settled = Settled(store)
         self._waiting = 0
         self._brought: dict[str, tuple[Telling, int]] = {}
@@ -125,7 +129,9 @@ class Door:
         config = await self.settled.of(host, telling, beat.config_version)
         self._brought[host_id] = telling, host.version
         key = await self._rekey(host) if host.rekey else None
-        return wire.Beat(urls=list(self._urls()), epoch=self.epoch(), config=config, key=key)
+        left = self.unended(host, beat.incarnation) if beat.incarnation else ()
+        unended = tuple(_unended(incident) for incident in left[:MOST_UNENDED])
+        return wire.Beat(urls=list(self._urls()), epoch=self.epoch(), config=config, key=key, unended=unended)
 
     async def _rekey(self, host: Host) -> str:
         """A new key for a host's agent; the one that it shows counts until it uses the new one."""
@@ -233,6 +239,13 @@ class Door:
         )  # fmt: skip
         log.warning("agents.twin", host=host.id)
         await self._store.of(host.workspace_id).write(lambda s: s.notices.put(told))
+
+
+def _unended(incident: Incident) -> wire.Unended:
+    return wire.Unended(
+        about=incident.subject.removeprefix(f"{SUBJECT}{incident.host_id}:"), rule_name=incident.rule,
+        severity=incident.severity, told=incident.told_channels or () if incident.told_by == "agent" else None,
+    )  # fmt: skip
 
 
 def _heard(s: Session, host_id: str, incarnation: str) -> Host:

@@ -16,7 +16,7 @@ from tocsin.agent.disk import Disk
 from tocsin.agent.identity import Identity
 from tocsin.agent.signed import ServerConfig, read_server_config
 from tocsin.agent.vitals import Vitals
-from tocsin.agent.wire import ENROL, HEARTBEAT, Beat, Enrol, Enrolled, Signed
+from tocsin.agent.wire import ENROL, HEARTBEAT, Beat, Enrol, Enrolled, Signed, Unended
 from tocsin.clock import Clock, rest
 from tocsin.errors import Invalid, PeerLost
 from tocsin.secret import Secret
@@ -43,6 +43,7 @@ class Link:
         self.enrolled: Callable[[Identity], None] = lambda _: None
         self.configured: Callable[[ServerConfig], None] = lambda _: None
         self.beaten: Callable[[], None] = lambda: None
+        self.left_open: Callable[[Sequence[Unended]], None] = lambda _: None
         self._unkept = False
         self._wake = asyncio.Event()
 
@@ -166,6 +167,7 @@ class Link:
                 log.info("agent.key_renewed")
         if beat.config is not None:
             self._configure(beat.config)
+        self.left_open(beat.unended)
 
     def _learn(self, named: Sequence[str]) -> None:
         if self._servers.learn(named) and self.identity is not None:

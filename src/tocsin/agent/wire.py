@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from tocsin.core.finding import Severity
 from tocsin.core.host_rule import HostFinding, HostRule
 from tocsin.core.sample import Service
 
@@ -94,14 +95,25 @@ class Heartbeat(Struct, frozen=True, kw_only=True, omit_defaults=True):
     troubles: dict[str, str] = {}
 
 
+class Unended(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is open at the server, and was found under another incarnation of this host's agent. `about`: RULE:WHAT, as in
+    the incident's subject. `told`: through which of the agent's channels it was told; None when the server told it."""
+
+    about: str
+    rule_name: str
+    severity: Severity
+    told: tuple[str, ...] | None = None
+
+
 class Beat(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The answer to a heartbeat. `config` only when it is newer than what the agent runs by; `key` when it is to take a new
-    one."""
+    one. `unended`: what an incarnation before this one left open."""
 
     urls: list[str]
     epoch: int = 0
     config: Signed | None = None
     key: str | None = None
+    unended: tuple[Unended, ...] = ()
 
 
 class Batch(Struct, frozen=True, kw_only=True, omit_defaults=True):

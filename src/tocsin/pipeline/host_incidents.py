@@ -87,6 +87,18 @@ class HostIncidents:
         terms, what = self._judgement.terms_for(latest, now)
         self._judgement.take_step(draft, terms, what, step, now)
 
+    def unended(self, host: Host, incarnation: str) -> list[Incident]:
+        """What is open of that host, and was found by another incarnation of its agent: the one that speaks now would else
+        know nothing of it, and never end it."""
+        return [
+            incident
+            for (workspace_id, _), incident in self._watchlist.incidents.items()
+            if incident.host_id == host.id
+            and workspace_id == host.workspace_id
+            and incident.open
+            and incident.turn[0] not in ("", incarnation)
+        ]
+
     # What time alone changes ----------------------------------------------------------------------------------------
     def due(self, tick: float, now: datetime) -> list[tuple[str, str]]:
         """The (workspace, subject) of incidents that a look would change now."""

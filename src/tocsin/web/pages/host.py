@@ -26,7 +26,6 @@ from tocsin.web.pages.alert_rules import rule_fields
 from tocsin.web.pages.host_words import Group
 
 RANGES = {"1h": "Last hour", "6h": "Last 6 hours", "24h": "Last 24 hours", "7d": "Last 7 days"}
-_FORECAST_S = 6 * 3600
 _SHOWN_FACTS = {
     "os": "System", "kernel": "Kernel", "architecture": "Architecture", "cpu": "Processor", "addresses": "Addresses",
     "hostname": "Name of its own",
@@ -108,7 +107,7 @@ def _reader(now: HostNow, tab: str, at: datetime) -> Callable[[Session], Known]:
             made.things.append(one.thing)
             made.collectors[f"{one.thing.kind}/{one.thing.name}"] = one.collector
         for name, some in (
-            s.samples.read(id, mounts, seconds - _FORECAST_S, seconds + 1, 60) if mounts else {}
+            s.samples.read(id, mounts, seconds - forecast.FROM_S, seconds + 1, 60) if mounts else {}
         ).items():
             points = [(at, b.last) for at, b in sorted(some.items())]
             made.full[name] = forecast.full_in_s(points) if len(points) > 5 else -1.0
