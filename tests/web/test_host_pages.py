@@ -247,6 +247,22 @@ async def test_an_agent_is_set_from_the_page(alice: Alice, browser: Caller) -> N
         assert said in no.text, text
 
 
+async def test_built_in_rules_are_changed_on_the_page(alice: Alice, browser: Caller) -> None:
+    agent = await a_host(alice)
+    one = f"/hosts/{agent.id}"
+    often = {"monitors": "", "heartbeat_interval_s": "30", "metrics_push_interval_s": "30"}
+    saved = await post(browser, f"{one}/config", rules="- builtin: system.disk\n  enabled: false", **often)
+    assert saved.status == 303, saved.text
+    assert "- builtin: system.disk\n  enabled: false" in (await browser.get(f"{one}/edit")).text
+    for text, said in (
+        ("- builtin: system.disc", "system.disk_full"),
+        ("- [", "YAML"),
+        ("builtin: x", "a list of entries"),
+    ):
+        no = await post(browser, f"{one}/config", rules=text, **often)
+        assert (no.status, said in no.text) == (422, True), no.text
+
+
 async def test_keys_are_made_replaced_and_revoked(alice: Alice, browser: Caller) -> None:
     agent = await a_host(alice)
     one = f"/hosts/{agent.id}"

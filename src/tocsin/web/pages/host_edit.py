@@ -130,7 +130,8 @@ async def edit(call: Call) -> Reply:
 
 async def _edit(
     call: Call, *, data: Mapping[str, Any] | None = None, text: str | None = None,
-    intervals: Mapping[str, Any] | None = None, errors: Mapping[str, str] | None = None, said: str = "",
+    rules_text: str | None = None, intervals: Mapping[str, Any] | None = None, errors: Mapping[str, str] | None = None,
+    said: str = "",
 ) -> Reply:  # fmt: skip
     now = call.parts.corridor.hosts.get(call.who.workspace_id, call.path["id"])
     config = await host_config.shown(call.parts, call.who, now.host.id)
@@ -140,6 +141,7 @@ async def _edit(
         call, "host_edit.html", section="hosts", status=422 if errors else 409 if said else 200, host=now.host,
         data=editable(now.host) | dict(data or {}), config=config | dict(intervals or {}), errors=errors or {}, said=said,
         text=monitors_text.written(config["monitors"]) if text is None else text, channels=channels,
+        rules_text=monitors_text.written(config["rules"]) if rules_text is None else rules_text,
         rules=_direct_rules(call), kinds=_kinds(), did=_DONE.get(done.did, ""),
     )  # fmt: skip
 
@@ -178,16 +180,19 @@ async def change(call: Call) -> Reply:
 
 async def configure(call: Call) -> Reply:
     """What its agent looks at, and how often it speaks."""
-    text = view.first(call, "monitors").replace("\r\n", "\n")
+    text, rules = (view.first(call, name).replace("\r\n", "\n") for name in ("monitors", "rules"))
     intervals = {
         name: form.number(view.first(call, name)) for name in ("heartbeat_interval_s", "metrics_push_interval_s")
     }  # fmt: skip
     try:
         await host_config.put(
-            call.parts, call.who, call.path["id"], {"monitors": monitors_text.read(text), **intervals}
+            call.parts,
+            call.who,
+            call.path["id"],
+            {"monitors": monitors_text.read(text), "rules": monitors_text.read(rules, "rules"), **intervals},
         )
     except Invalid as error:
-        return await _edit(call, text=text, intervals=intervals, errors=view.problems(error))
+        return await _edit(call, text=text, rules_text=rules, intervals=intervals, errors=view.problems(error))
     return view.see_other(f"/hosts/{call.path['id']}/edit?did=config")
 
 
