@@ -79,7 +79,7 @@ BAD = [
     ("imap", lines(b"220 hi\r\n", b"", b"", b"t1 OK"), "expected an IMAP greeting"),
     ("pop3", lines(b"+OK hi\r\n", b"STLS\r\n", b"-ERR no\r\n", b"+OK"), "expected +OK to STLS"),
     ("pop3", lines(b"-ERR no\r\n", b"", b"", b"+OK"), "expected a POP3 greeting"),
-    ("postgres", binary(8, b"N", False), "does not offer TLS"), ("postgres", binary(8, b"E", False), "expected S"),
+    ("postgres", binary(8, b"N", False), "does not offer TLS"), ("postgres", binary(8, b"E", False), "expected S or N"),
     ("ldap", binary(31, LDAP_NO, False), "result 52"), ("ldap", binary(31, b"HTTP/1.1 400", False), "expected an LDAP message"),
     ("ldap", binary(31, bytes.fromhex("3003020105"), False), "expected an extended response"),
 ]  # fmt: skip

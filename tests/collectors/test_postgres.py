@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from collectors.looking import named, source, troubles
-from hostile import Talk, serving
+from hostile import Talk, authority, issue, serving
 from pg_cluster import cluster, standby
 from tocsin import collectors
 from tocsin.collectors import _pg
@@ -177,7 +180,7 @@ async def test_a_server_that_does_not_answer(port: int) -> None:
     async def other(talk: Talk) -> None:
         await talk.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
-    for script, says in ((silent, "no answer within 0.5 s"), (other, "expected a message of PostgreSQL")):
+    for script, says in ((silent, "no answer within 0.5 s"), (other, "expected S or N to SSLRequest")):
         async with serving(script, read=False) as server, looking(server.port, timeout=0.5) as made:
             reading = named(await made.collect())
             assert state(reading, "database") == ("not answering", False)
@@ -225,3 +228,38 @@ def test_connections_are_read_strictly() -> None:
         with pytest.raises(Invalid) as caught:
             read(collectors.kind("postgres").options, {"connection": wrong})
         assert wrong not in str(caught.value) or wrong == "a"
+
+
+def with_tls(data: Path) -> None:
+    """Let nobody in without TLS."""
+    here = issue("127.0.0.1", by=authority())
+    hba = "hostssl all all 127.0.0.1/32 trust\n"
+    for name, text in (("server.crt", here.pem), ("server.key", here.key_pem), ("pg_hba.conf", hba)):
+        (data / name).write_text(text)
+        (data / name).chmod(0o600)
+        if os.geteuid() == 0:
+            shutil.chown(data / name, "postgres", "postgres")
+    with (data / "postgresql.conf").open("a") as conf:
+        conf.write("\nssl = on\n")
+
+
+async def test_a_server_that_offers_tls_is_asked_over_tls_when_the_connection_says_nothing_of_it() -> None:
+    with cluster(with_tls) as listening:
+        async with Net(egress=Egress("private")) as net:
+            for mode, ok in (
+                ("", True),
+                ("?sslmode=prefer", True),
+                ("?sslmode=require", True),
+                ("?sslmode=disable", False),
+            ):
+                made = source("postgres", net=net, connection=f"postgres://tocsin@127.0.0.1:{listening}/postgres{mode}")
+                assert state(named(await made.collect()), "database")[1] is ok, mode
+                await made.close()
+
+
+async def test_a_server_without_tls_is_asked_without_unless_it_is_required(port: int) -> None:
+    async with Net(egress=Egress("private")) as net:
+        for mode, ok in (("", True), ("?sslmode=prefer", True), ("?sslmode=require", False)):
+            made = source("postgres", net=net, connection=f"postgres://tocsin@127.0.0.1:{port}/postgres{mode}")
+            assert state(named(await made.collect()), "database")[1] is ok, mode
+            await made.close()

@@ -221,7 +221,7 @@ def the_table(n: int, k: int, d: int, u: int, degraded: int, before: str | None,
     if d == 0 and n - u < k:
         return "degraded" if degraded > u - degraded else "up"
     if d in range(1, k):
-        return "partial"
+        return "down" if before == "down" and not settled and n - u >= k else "partial"
     if before in ("up", "degraded"):
         return before
     return before if before and not settled else "unknown"
@@ -269,6 +269,29 @@ domains = st.lists(st.sampled_from([None, "aws", "gcp", "home"]), min_size=7, ma
 def seated(kinds: list[str], named: list[str | None]) -> list[Seat]:
     return [a_seat(f"l{i}", kind, failure_domain=named[i]) if kind != "quarantined" else a_seat(f"l{i}", kind)
             for i, kind in enumerate(kinds)]  # fmt: skip
+
+
+def test_what_was_known_before_changes_nothing_until_the_locations_are_heard_again() -> None:
+    """Who comes to judge knows less than who judged until now: old ups beside a stored down, old downs beside an up."""
+    kinds = {"a": "up", "b": "up", "c": "up"}
+
+    def judged(before: VerdictValue, heard: str, settled: bool = False, **but: str) -> str:
+        seats = [a_seat(name, kind) for name, kind in (kinds | but).items()]
+        return decide(seats, 2, FRESH_S, a_previous(before), START, settled=settled, heard=heard).value
+
+    assert judged("down", "") == "down"
+    assert judged("down", "a") == "down"
+    assert judged("down", "ab") == "up"
+    assert judged("down", "", settled=True) == "up"
+    assert judged("up", "", a="down", b="down") == "up"
+    assert judged("up", "a", a="down", b="down") == "up"
+    assert judged("up", "ab", a="down", b="down") == "down"
+    assert judged("up", "ac", a="down", b="down") == "partial"
+    kept = decide(
+        [a_seat(name, "up") for name in "abc"], 2, FRESH_S, a_previous("down"), START, settled=False, heard="a"
+    )
+    assert kept.reason.startswith("Stays down for now: ")
+    assert recompute(kept) == "down"
 
 
 @given(rooms, domains, quorums, befores, st.booleans(), st.randoms(use_true_random=False))

@@ -56,7 +56,10 @@ TABLE: dict[str, tuple[Callable[[Room], bool], Callable[[Room], str]]] = {
     "too few are heard":      (lambda r: not r.heard and r.settled,              lambda r: "unknown"),
     "too few as yet":         (lambda r: not r.heard and not r.settled,          lambda r: r.before or "unknown"),
     "a quorum says down":     (lambda r: r.heard and r.d >= r.k,                 lambda r: "down"),
-    "some say down":          (lambda r: r.heard and 0 < r.d < r.k,              lambda r: "partial"),
+    "some say down":          (lambda r: r.heard and 0 < r.d < r.k and (r.settled or r.before != "down" or r.n - r.u < r.k),
+                               lambda r: "partial"),
+    "some still say down":    (lambda r: r.heard and 0 < r.d < r.k and not r.settled and r.before == "down"
+                               and r.n - r.u >= r.k, lambda r: "down"),
     "down is ruled out":      (lambda r: r.heard and r.d == 0 and r.n - r.u < r.k,
                                lambda r: "degraded" if r.slow > r.u / 2 else "up"),
     "down cannot be ruled out": (lambda r: r.heard and r.d == 0 and r.n - r.u >= r.k,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from builders import a_monitor, until
+from builders import a_monitor, a_result, until
 from tocsin.pipeline import watchlist
 from tocsin.pipeline.known import read_known
 from world import Place, Web, World, a_world, webs
@@ -160,3 +160,61 @@ async def test_what_is_written_while_all_is_read_anew_is_known_afterwards(
     assert (known.monitor.name, known.monitor.version) == ("Newer", written.version)
     assert corridor.watchlist.channels("ws") == ()
     assert corridor.watchlist.find(gone.monitor.id) is None
+
+
+@pytest.mark.parametrize(("then", "told"), [("up", []), ("down", ["incident.opened"])])
+async def test_who_comes_to_lead_changes_no_verdict_by_what_it_heard_before(
+    world: World, sink: Web, then: Any, told: list[str]
+) -> None:
+    places = ("here", "two", "office")
+    world.corridor.runner.locations.clear()
+    await world.tell(sink)
+    watched = await world.watch(monitoring_type="global", locations=places, interval_s=60, failure_threshold=1)
+
+    async def say(status: Any, *some: str) -> None:
+        await world.go(10)
+        now = world.clock.now()
+        found = [a_result(status, monitor=watched.monitor, at=now, location=place) for place in some]
+        await world.corridor.intake.take_in(found)
+        await world.go(1)
+
+    await say("up", *places)
+    await world.corridor.follow("two")
+    await say("down", "two", "office")  # whoever leads now has seen them recover: these results are not here yet
+    await world.corridor.lead("here")
+    await world.corridor.watchdog.look()
+    await say("up", "here")
+    assert (watched.verdict.value, sink.events) == ("up", [])
+    await say(then, "two")
+    await say(then, "office")
+    assert (watched.verdict.value, sink.events) == (then, told)
+
+
+async def test_a_call_that_is_taken_in_while_all_is_read_anew_counts_for_the_one_that_is_watched(
+    world: World, sink: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.tell(sink)
+    watched = await world.watch(type="push", target={"token": TOKEN}, interval_s=60)
+    await world.corridor.push_call(TOKEN)
+    await world.corridor.follow("elsewhere")
+    with a_slow_read(monkeypatch) as (read, come):
+        turning = asyncio.create_task(world.corridor.lead("here"))
+        await asyncio.to_thread(read.wait, 20)
+        call = asyncio.create_task(world.corridor.push_call(TOKEN))
+        await asyncio.sleep(0.05)
+        come.set()
+        await asyncio.gather(turning, call)
+    assert world.corridor.watchlist.get(watched.monitor.id) is watched
+    for _ in range(5):
+        await world.go(50)
+        await world.corridor.push_call(TOKEN)
+    assert (watched.verdict.value, sink.events) == ("up", [])
+
+
+async def test_a_monitor_that_another_instance_deleted_is_gone_after_all_is_read_anew(world: World) -> None:
+    watched = await world.watch()
+    await world.corridor.follow("elsewhere")
+    await world.store.of("ws").write(lambda s: s.monitors.delete(watched.monitor.id))
+    await world.corridor.lead("here")
+    assert watched.gone
+    assert world.corridor.watchlist.find(watched.monitor.id) is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from tocsin import telemetry
 from tocsin.agent import ledger as ledgers
 from tocsin.agent import standing as standings
+from tocsin.agent.adopting import Adopted
 from tocsin.agent.alerts import Alerts
 from tocsin.agent.buffer import Buffer
 from tocsin.agent.client import Servers
@@ -25,10 +26,11 @@ from tocsin.agent.rules import rules_of, unknown_builtins
 from tocsin.agent.signed import ServerConfig
 from tocsin.agent.vitals import Vitals
 from tocsin.agent.watch import Watch, monitors_of
+from tocsin.agent.wire import Unended
 from tocsin.clock import Clock
 from tocsin.core.handover import new_turn
 from tocsin.core.host_rule import HostRule
-from tocsin.core.host_turn import Turned, judge, orphans, over, turns_in_s
+from tocsin.core.host_turn import Standing, Turned, judge, orphans, over, turns_in_s
 from tocsin.core.sample import Reading
 from tocsin.errors import SettingsError
 from tocsin.net import Net
@@ -37,6 +39,8 @@ from tocsin.secret import Secret
 log = telemetry.logger("tocsin.agent")
 
 SHOWN_EVERY_S = 10.0
+FIRST_BEAT_S, SOON_S = 3.0, 0.25
+"""So long an agent that knows of no trouble waits at its start to hear what the server knows, before it judges."""
 
 
 class Agent:
@@ -65,6 +69,8 @@ class Agent:
         self.push = Push(hand, disk, buffer, self.servers, clock)
         self.alerts = Alerts(hand, disk, ledger, self.servers, net, clock)
         self.watch = Watch(net, clock, config.name, self._took)
+        self._adopted = Adopted(ledger)
+        self._judges_from = clock.monotonic() + (0.0 if ledger.standings else FIRST_BEAT_S)
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -89,8 +95,11 @@ class Agent:
     async def start(self, identity: Identity | None) -> None:
         """Begin to look, to judge, to hand over and to tell."""
         self.link.enrolled, self.link.configured, self.link.beaten = self._enrolled, self._configured, self._beaten
+        self.link.left_open = self._left_open
+        self.push.news, self.vitals.over_by_then = self.link.wake, self._over_by_then
         self.vitals.troubles_of += [self.watch.troubles, self._own_troubles]
         self._settings_of(self.config)
+        standings.begin(self._folder)
         self.link.begin(identity)
         self._apply()
         for name, work in self._loops().items():
@@ -106,6 +115,7 @@ class Agent:
         if self.config.urls or self.link.identity is not None:
             loops["link"] = self.link.run()
         else:
+            self._judges_from = 0.0
             log.warning("agent.no_server", reason="no server_url: nothing is handed over")
         return loops
 
@@ -138,7 +148,9 @@ class Agent:
         self.link.api_key, self.link.tags = config.api_key, config.tags
         self.alerts.smtp_url = self.smtp_url
         server = self.server.config if self.server is not None else None
-        self.link.every_s = config.heartbeat_s or (server.heartbeat_interval_s if server else 60.0)
+        self.link.every_s = self.vitals.every_s = config.heartbeat_s or (
+            server.heartbeat_interval_s if server else 60.0
+        )
         self.push.every_s = config.push_s or (server.metrics_push_interval_s if server else 30.0)
 
     def _apply(self) -> None:
@@ -156,14 +168,20 @@ class Agent:
         self.alerts.wake()
 
     def _end_orphans(self) -> None:
-        at = self._clock.now()
         sources = [monitor.id for monitor in self.watch.monitors]
-        for standing, why in orphans(self.ledger.standings.values(), (r.id for r in self.rules), sources):
+        self._end(orphans(self.ledger.standings.values(), (r.id for r in self.rules), sources))
+
+    def _end(self, left: Sequence[tuple[Standing, str]]) -> bool:
+        """What is over because nobody looks at it any more, and why."""
+        at = self._clock.now()
+        for standing, why in left:
             self._turned(over(standing, why, at), direct=False)
+        return bool(left)
 
     def _enrolled(self, identity: Identity) -> None:
         self.alerts.identity = identity
         self.push.ready.set()
+        self.push.wake()
         self.alerts.wake()
 
     def _configured(self, server: ServerConfig) -> None:
@@ -172,9 +190,16 @@ class Agent:
         if self._tasks:
             self._apply()
 
+    def _left_open(self, unended: Sequence[Unended]) -> None:
+        """The server says what an agent before this one, whose disk is lost, left open."""
+        self._end(self._adopted.learn(unended, self.rules))
+
     def _beaten(self) -> None:
+        self._judges_from = 0.0
         if not self.link.trouble:
             self.alerts.wake()
+            if self.push.away:
+                self.push.wake()
         self._show_now()
 
     # --- what it sees -----------------------------------------------------------------------------------------------
@@ -184,9 +209,16 @@ class Agent:
         if reading.facts:
             self.vitals.facts[monitor.id] = reading.facts
         now, at, turned = self._clock.monotonic(), self._clock.now(), False
+        if now < self._judges_from:  # a new disk: the server may know what is told already
+            await self.push.took(monitor, reading)
+            return SOON_S
         for rule in self.rules:
+            for standing in self._adopted.claimed(rule, monitor.id, reading):
+                self.ledger.stand(standing)
             for change in judge(rule, monitor.id, reading, self.ledger.of(rule.id), now, at, self.ledger.floor):
                 turned |= self._turned(change, direct=rule.direct)
+        if not reading.trouble:
+            turned |= self._end(self._adopted.looked(monitor.id, [one.id for one in self.watch.monitors]))
         if turned:
             await self.alerts.save()
             self.alerts.wake()
@@ -213,6 +245,10 @@ class Agent:
             "file": self.file_error, "ledger": self.ledger.trouble, "samples": self.push.refused or self.push.trouble,
             "server": self.link.trouble,
         }  # fmt: skip
+
+    def _over_by_then(self) -> set[str]:
+        """That no server is reached is no trouble any more when one hears of it."""
+        return {"server", "samples"} if self.push.away and not self.push.refused else {"server"}
 
     async def _show(self) -> None:
         """Leave word in the data folder of how it is, for `tocsin agent status`."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from tocsin.core.finding import Severity
 from tocsin.core.host_rule import HostFinding, HostRule
 from tocsin.core.sample import Service
 
@@ -74,13 +75,16 @@ class Enrolled(Struct, frozen=True, kw_only=True):
 class Heartbeat(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """PUT /agent/api/heartbeat. The first three names are those of the outside contract. `acked`: the last batch the agent
     knows to be delivered; `buffered` batches wait, `dropped` were lost for want of room, ever. `config_version`: the one it
-    runs by, `config_error` why not the newest. `troubles`: what it cannot do now, in words, by collector or part."""
+    runs by, `config_error` why not the newest. `life`: made anew with each start of the agent. `every_s`: how often it says
+    so. `troubles`: what it cannot do now, in words, by collector or part."""
 
     server_uuid: str
     timestamp: datetime
     agent_version: str
     incarnation: str = ""
+    life: str = ""
     started_at: datetime | None = None
+    every_s: float = 0.0
     config_version: int = 0
     config_error: str = ""
     buffered: int = 0
@@ -91,14 +95,25 @@ class Heartbeat(Struct, frozen=True, kw_only=True, omit_defaults=True):
     troubles: dict[str, str] = {}
 
 
+class Unended(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is open at the server, and was found under another incarnation of this host's agent. `about`: RULE:WHAT, as in
+    the incident's subject. `told`: through which of the agent's channels it was told; None when the server told it."""
+
+    about: str
+    rule_name: str
+    severity: Severity
+    told: tuple[str, ...] | None = None
+
+
 class Beat(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The answer to a heartbeat. `config` only when it is newer than what the agent runs by; `key` when it is to take a new
-    one."""
+    one. `unended`: what an incarnation before this one left open."""
 
     urls: list[str]
     epoch: int = 0
     config: Signed | None = None
     key: str | None = None
+    unended: tuple[Unended, ...] = ()
 
 
 class Batch(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -120,21 +135,25 @@ class Samples(Struct, frozen=True, kw_only=True, omit_defaults=True):
     incarnation: str
     series: list[str]
     batches: list[Batch]
+    life: str = ""
 
 
 class Taken(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """All up to `acked` is stored. `refused`: what was wrong with some of it, in words (it is not sent again)."""
+    """All up to `acked` is stored. `refused`: what was wrong with some of it, in words (it is not sent again). `beat`:
+    something was changed that its next heartbeat brings; it may be sent at once."""
 
     acked: int
     urls: list[str]
     refused: list[str] = []
+    beat: bool = False
 
 
-class Findings(Struct, frozen=True, kw_only=True):
+class Findings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """POST /agent/api/findings: turns in order, those that the agent told by itself first."""
 
     incarnation: str
     findings: list[HostFinding]
+    life: str = ""
 
 
 class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -17,11 +17,12 @@ from tocsin.core.sample import Reading, Service
 from tocsin.core.shape import Help, Hidden, Length, Long, Pattern, Range
 from tocsin.errors import CheckFailed, CheckInvalid, Invalid, Problem
 from tocsin.net import TlsWish, postgres, starttls
+from tocsin.net.connect import Connection
 from tocsin.net.resolve import is_host
 
 TITLE, SAYS = "PostgreSQL", "connections, queries, locks, replication, databases and checkpoints of a PostgreSQL server"
 EVERY_S = 60
-_SSL = ("disable", "require", "verify-full")
+_SSL = ("disable", "prefer", "require", "verify-full")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +76,7 @@ def where(connection: str) -> Where:
         raise ValueError("no host")
     if unknown := sorted(set(query) - {"sslmode"}):
         raise ValueError(f"the parameter {word(unknown[0], 30)}, which is not known")
-    mode = query.get("sslmode", "disable")
+    mode = query.get("sslmode", "prefer")
     if mode not in _SSL:
         raise ValueError(f"an sslmode that is none of {', '.join(_SSL)}")
     user, password, database = (
@@ -173,8 +174,7 @@ class Source:
         place = self._where
         user = place.user or _own_name()
         async with self._net.connect(place.host, place.port) as connection:
-            if place.sslmode != "disable":
-                await starttls.ask(connection, "postgres")
+            if await self._wants_tls(connection):
                 wish = TlsWish(verify=place.sslmode == "verify-full", server_name=place.host, ca_file=self._options.ca)
                 await connection.start_tls(wish)
             session = postgres.Session(connection)
@@ -183,6 +183,17 @@ class Source:
             reading = await self._seen(asking)
             await session.leave()
             return reading
+
+    async def _wants_tls(self, connection: Connection) -> bool:
+        """Whether TLS comes next. Raises CheckFailed when it has to and is not offered."""
+        match self._where.sslmode:
+            case "disable":
+                return False
+            case "prefer":
+                return await starttls.offered_by_postgres(connection)
+            case _:
+                await starttls.ask(connection, "postgres")
+                return True
 
     async def _seen(self, asking: _Asking) -> Reading:
         base = await asking.ask("", _pg.BASE)

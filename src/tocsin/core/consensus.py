@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -168,15 +168,28 @@ def decide(
     now: datetime,
     *,
     settled: bool = True,
+    heard: Container[str] | None = None,
 ) -> Verdict:
-    """The verdict over the assigned locations. `settled` is False for 2 × interval + timeout after a start,
-    resume or change of primary: then too few fresh votes keep the previous value."""
+    """The verdict over the assigned locations. `settled` is False for 2 × interval + timeout after a start, resume or
+    change of primary: then too few fresh votes keep the previous value, down stays while those without a fresh vote
+    could still make it so, and only votes of locations that were `heard` since change anything (None: all were): what
+    was known before may be older than what was judged from."""
+    verdict = _decided(seats, quorum, fresh_s, previous, now, settled=settled)
+    if settled or heard is None or previous is None or verdict.value == previous.value:
+        return verdict
+    spoke = [seat if seat.location in heard else replace(seat, state=None) for seat in seats]
+    return _decided(spoke, quorum, fresh_s, previous, now, settled=False)
+
+
+def _decided(
+    seats: Sequence[Seat], quorum: Quorum, fresh_s: float, previous: Verdict | None, now: datetime, *, settled: bool
+) -> Verdict:
     votes = tuple(_vote(seat, fresh_s, now) for seat in sorted(seats, key=_location))
     tally = count(votes, quorum)
     before = None if previous is None else previous.value
     value = _value(tally, before, settled=settled)
     pending = value == "unknown" and (previous is None or previous.pending)
-    kept = _open_question(tally) and value != "unknown"
+    kept = value != _value(tally, None, settled=True)
     same = previous is not None and value == before and pending == previous.pending
     return Verdict(
         value=value,
@@ -258,17 +271,13 @@ def _value(tally: Tally, before: VerdictValue | None, *, settled: bool) -> Verdi
     if tally.d >= tally.k:
         return "down"
     if tally.d > 0:
-        return "partial"
+        may_still = not settled and before == "down" and tally.d + (tally.n - tally.f) >= tally.k
+        return "down" if may_still else "partial"
     if tally.u >= tally.needed_up:
         return "degraded" if 2 * tally.degraded > tally.u else "up"
     if before in ("up", "degraded") or (before is not None and not settled):
         return before
     return "unknown"
-
-
-def _open_question(tally: Tally) -> bool:
-    """Whether the votes alone give no answer."""
-    return tally.f < tally.min_fresh or (tally.d == 0 and tally.u < tally.needed_up)
 
 
 def _location(seat: Seat) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
+FROM_S = 6 * 3600
+"""The hours that it is told from."""
 _MOST, _FEWEST = 60, 6
 FAR_S = 30 * 86_400.0
 """What is further off than this is not told."""
@@ -33,3 +35,13 @@ def full_in_s(points: Sequence[tuple[float, float]], limit: float = 100.0) -> fl
     now = median(v + slope * (last - t) for t, v in some)
     left = max(0.0, limit - now) / slope
     return left if left <= FAR_S else None
+
+
+def in_words(seconds: float) -> str:
+    """ "full in about 6 h": when that is so far off."""
+    days = seconds / 86400
+    if days >= 2:
+        return f"full in about {days:.0f} days"
+    if seconds >= 3600:
+        return f"full in about {round(seconds / 3600)} h"
+    return f"full in {max(1, int(seconds // 60))} min"

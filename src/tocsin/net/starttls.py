@@ -58,12 +58,17 @@ async def _pop3(connection: Connection) -> None:
 
 
 async def _postgres(connection: Connection) -> None:
+    if not await offered_by_postgres(connection):
+        raise CheckFailed("protocol", "the PostgreSQL server does not offer TLS", phase="tls")
+
+
+async def offered_by_postgres(connection: Connection) -> bool:
+    """Whether the server goes on with a TLS handshake; if not, it goes on in the clear."""
     await connection.write(_POSTGRES_SSL_REQUEST)
     answer = await connection.read(1)
-    if answer == b"N":
-        raise CheckFailed("protocol", "the PostgreSQL server does not offer TLS", phase="tls")
-    if answer != b"S":
-        raise _refused("S to SSLRequest", answer.decode("latin-1"))
+    if answer not in (b"S", b"N"):
+        raise _refused("S or N to SSLRequest", answer.decode("latin-1"))
+    return answer == b"S"
 
 
 async def _ldap(connection: Connection) -> None:

@@ -29,6 +29,7 @@ from tocsin.pipeline.catching_up import catch_up, replayed
 from tocsin.pipeline.delivery import Delivery
 from tocsin.pipeline.draft import Draft
 from tocsin.pipeline.figures import Figures
+from tocsin.pipeline.foresight import foreseen
 from tocsin.pipeline.host_watch import HostWatch
 from tocsin.pipeline.hosts import HostNow, Hosts
 from tocsin.pipeline.housekeeping import Housekeeping
@@ -355,7 +356,7 @@ class Corridor:
 
     async def findings(self, host: HostNow, incarnation: str, turns: Sequence[HostFinding]) -> None:
         """File what an agent found, and tell what it did not tell by itself; written down for good when this returns."""
-        take = self.host_watch.incidents.take_turns
+        take, turns = self.host_watch.incidents.take_turns, await foreseen(self.store, host, turns, self.clock.now())
         await self.intake.apply(
             lambda draft, now: take(draft, host, incarnation, turns, now), by=f"agent {host.host.name}"
         )

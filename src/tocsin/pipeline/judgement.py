@@ -111,6 +111,7 @@ class Judgement:
         return True
 
     def _fold(self, draft: Draft, w: Watched, result: CheckResult, now: datetime) -> None:
+        w.spoke.add(result.seat)
         before, at = w.states.get(result.seat) or LocationState(location=result.seat), result.scheduled_at
         if set_right(before.at, at, now):
             before = replace(before, at=None)

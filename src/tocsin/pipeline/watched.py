@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
@@ -24,19 +24,18 @@ from tocsin.store.letters import letter
 class Watched:
     """One monitor and what is known of it now.
 
-    `target` is the parsed Target, None when it cannot be read (`problem` says why); `breaks` says which rules
-    of its type it breaks that came later. `host` is what it contacts, for
-    fair waiting. `tally` holds a letter for each of the latest 90 slots: u up, s degraded, p down while others are
-    up, d down, `.` not judged. `last` holds each location's latest result since the start, `good`
-    the latest that was well. `settled_at`: until then
-    too few fresh votes keep the stored verdict. `calm`: the next result like the last changes nothing but the state.
-    `gap_from`: since then (before the start) no votes were fresh, to be recorded with the next judgement. `heard_from`:
-    since then no call of its job was missed by us. `waiting`: since when the condition of a rule (by id) has held.
-    `leans`: it is held back for the sake of what it depends on; `asks`: ids of those whose next result decides.
-    `quarantined`: locations that abstain now; `domains`: their failure domains, by location.
-    `slot_at`, `slot_says`: the newest slot in the tally, and what each location saw in it.
-    `failed_at`: the slot of each location's latest failure. `figures`: what the conditions of its rules look at, as far
-    as it was read (pipeline.figures).
+    `target` is the parsed Target, None when it cannot be read (`problem` says why); `breaks` says which rules of its
+    type it breaks that came later. `host` is what it contacts, for fair waiting. `tally` holds a letter for each of
+    the latest 90 slots: u up, s degraded, p down while others are up, d down, `.` not judged. `last` holds each
+    location's latest result since the start, `good` the latest that was well. `settled_at`: until then too few fresh
+    votes, and votes that were not heard since, keep the stored verdict. `calm`: the next result like the last changes
+    nothing but the state. `gap_from`: since then (before the start) no votes were fresh, to be recorded with the next
+    judgement. `heard_from`: since then no call of its job was missed by us. `waiting`: since when the condition of a
+    rule (by id) has held. `leans`: it is held back for the sake of what it depends on; `asks`: ids of those whose
+    next result decides. `quarantined`: locations that abstain now; `domains`: their failure domains, by location.
+    `slot_at`, `slot_says`: the newest slot in the tally, and what each location saw in it. `failed_at`: the slot of
+    each location's latest failure. `figures`: what the conditions of its rules look at, as far as it was read
+    (pipeline.figures). `spoke`: the locations that results came from since all was read.
     """
 
     monitor: Monitor
@@ -68,6 +67,7 @@ class Watched:
     quarantined: frozenset[str] = frozenset()
     domains: Mapping[str, str] = field(default_factory=dict[str, str])
     figures: dict[Condition, Figure] = field(default_factory=dict[Condition, Figure])
+    spoke: set[str] = field(default_factory=set[str])
     slot_at: datetime | None = None
     slot_says: dict[str, Status] = field(default_factory=dict[str, Status])
     failed_at: dict[str, datetime] = field(default_factory=dict[str, datetime])
@@ -93,9 +93,16 @@ class Watched:
 
     def judge(self, now: datetime) -> Verdict:
         """The verdict from the present states."""
+        monitor, settled = self.monitor, now >= self.settled_at
         return decide(
-            self.seats(), self.monitor.quorum, self.monitor.fresh_s(), self.verdict, now, settled=now >= self.settled_at
+            self.seats(), monitor.quorum, monitor.fresh_s(), self.verdict, now, settled=settled, heard=self.spoke
         )
+
+    def renew(self, fresh: Watched) -> None:
+        """Be what was read anew: whoever holds on to this monitor goes on with it. What runs goes on."""
+        for name in _RENEWED:
+            setattr(self, name, getattr(fresh, name))
+        self.generation += 1
 
     def seats(self) -> list[Seat]:
         """Its locations at the vote. One that is alone votes also in quarantine: there is nobody else."""
@@ -127,3 +134,6 @@ class Watched:
         self.tally.append(ord(said))
         if len(self.tally) > TALLY:
             del self.tally[0]
+
+
+_RENEWED = tuple(f.name for f in fields(Watched) if f.name not in ("running", "idle", "generation"))

@@ -114,15 +114,17 @@ class Watchlist:
             )
         )  # fmt: skip
         self.roster.put(probes)
-        self._watched.clear()
-        self._tokens = Tokens()
-        self.family = Family()
-        now = self._clock.now()
-        for n, watched in enumerate(self._built(known, now)):
-            if watched.monitor.id not in self._removed:
-                self._enter(watched)
+        now, before = self._clock.now(), dict(self._watched)
+        for n, fresh in enumerate(self._built(known, now)):
+            old = before.pop(fresh.monitor.id, None)
+            if fresh.monitor.id not in self._removed:
+                if old is not None:
+                    old.renew(fresh)
+                self._enter(old or fresh)
             if n % 200 == 199:
                 await asyncio.sleep(0)
+        for id in before:
+            self.remove(id)
         self._telling = telling
         self.incidents = {(i.workspace_id, i.subject): i for i in others}
         self._seat(self)

@@ -44,6 +44,7 @@ class Parts:
         self.installer = Installer(self.settings.data_dir / "agent-install")
         self.agents = Door(self.store, self.corridor.hosts, self.corridor.findings, self.clock, lambda: self.urls)
         self.agents.telling, self.agents.epoch = self.corridor.watchlist.telling, lambda: self.epoch
+        self.agents.unended = self.corridor.host_watch.incidents.unended
         self.memory = Memory(
             requests_per_minute=self.settings["REQUESTS_PER_MINUTE"],
             logins_per_minute=self.settings["LOGIN_ATTEMPTS_PER_MINUTE"],

@@ -21,7 +21,6 @@ from tocsin.web.parts import Parts
 
 MOST_SERIES = 100
 """So many series one answer has at most."""
-_FORECAST_S = 6 * 3600
 
 
 class ThingsAsked(Struct, frozen=True, kw_only=True):
@@ -63,7 +62,7 @@ async def series(
             raise NotFound(f"host {host_id[:64]} has no series {metric[:200]}")
         found = s.samples.read(host_id, wanted, first - first % shown, last, kept)
         rising = [name for name in wanted if name.partition("{")[0].endswith("_percent")]
-        return found, s.samples.read(host_id, rising, now - _FORECAST_S, now + 1, 60) if rising else {}
+        return found, s.samples.read(host_id, rising, now - forecast.FROM_S, now + 1, 60) if rising else {}
 
     found, recent = await parts.store.of(who.workspace_id).read(look)
     return {

@@ -26,7 +26,6 @@ from tocsin.web.pages.alert_rules import rule_fields
 from tocsin.web.pages.host_words import Group
 
 RANGES = {"1h": "Last hour", "6h": "Last 6 hours", "24h": "Last 24 hours", "7d": "Last 7 days"}
-_FORECAST_S = 6 * 3600
 _SHOWN_FACTS = {
     "os": "System", "kernel": "Kernel", "architecture": "Architecture", "cpu": "Processor", "addresses": "Addresses",
     "hostname": "Name of its own",
@@ -108,7 +107,7 @@ def _reader(now: HostNow, tab: str, at: datetime) -> Callable[[Session], Known]:
             made.things.append(one.thing)
             made.collectors[f"{one.thing.kind}/{one.thing.name}"] = one.collector
         for name, some in (
-            s.samples.read(id, mounts, seconds - _FORECAST_S, seconds + 1, 60) if mounts else {}
+            s.samples.read(id, mounts, seconds - forecast.FROM_S, seconds + 1, 60) if mounts else {}
         ).items():
             points = [(at, b.last) for at, b in sorted(some.items())]
             made.full[name] = forecast.full_in_s(points) if len(points) > 5 else -1.0
@@ -185,6 +184,8 @@ def _tabs(line: hosts.Line, known: Known) -> list[Tab]:
     for name in line.now.latest:
         there.setdefault(host_words.group_of_series(name).slug, "")
     for collector in line.now.said.troubles:
+        if host_words.of_the_agent(collector):
+            continue
         slug = host_words.group_of_trouble(collector).slug
         there[slug] = there.get(slug) or "nodata"
     made = [Tab(slug="overview", title="Overview")]
@@ -209,6 +210,10 @@ def _notes(line: hosts.Line, known: Known, group: Group | None) -> list[tuple[st
     """(shape, in bold, since when, words) for what a collector cannot see."""
     made: list[tuple[str, str, datetime | None, str]] = []
     for collector, why in sorted(line.now.said.troubles.items()):
+        if says := host_words.of_the_agent(collector):
+            if group is None:
+                made.append(("slow", says, None, why))
+            continue
         its = host_words.group_of_trouble(collector)
         if group is None or its is group:
             title = collector if its is host_words.CUSTOM else its.title

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from markupsafe import Markup
 
+from tocsin.core import forecast
 from tocsin.core.sample import series
 from tocsin.web.pages import host_words, hosts, words
 from tocsin.web.pages.host_words import Group
@@ -132,16 +133,7 @@ def _left(seconds: float | None) -> str:
         return "not within 30 days"
     if seconds < 0:
         return "not known yet"
-    if seconds == 0:
-        return "full"
-    days = seconds / 86400
-    if days >= 2:
-        return f"full in about {days:.0f} days"
-    return (
-        f"full in about {max(1, round(seconds / 3600))} h"
-        if seconds >= 3600
-        else f"full in {max(1, int(seconds // 60))} min"
-    )
+    return "full" if seconds == 0 else forecast.in_words(seconds)
 
 
 def newest(line: hosts.Line, group: Group | None) -> list[tuple[str, str, Markup]]:
