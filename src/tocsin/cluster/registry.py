@@ -16,7 +16,7 @@ from tocsin.cluster import proof, wire
 from tocsin.cluster.carrier import Carrier
 from tocsin.cluster.proof import Accepts, Claims
 from tocsin.cluster.wire import Hello, Offer, Peer, Permission, Registered, Registration, Renewed, Welcome
-from tocsin.core.instance import Certificate, Instance
+from tocsin.core.instance import Certificate, Instance, must_name_its_place
 from tocsin.core.membership import Change, Member
 from tocsin.core.result import iso
 from tocsin.errors import Conflict, Denied, NotPrimary, Outcast
@@ -136,6 +136,9 @@ class Registry:
 
         def work(s: Session) -> None:
             before = next((one for one in s.instances.all() if one.id == instance.id), None)
+            wrong = must_name_its_place(instance.location)
+            if wrong is not None and (before is None or before.location != instance.location):
+                raise Conflict(f"location: {wrong}")
             if instance.location == self._me.location:
                 raise Conflict(
                     f"location: expected a code of its own, found {instance.location!r}, which is the primary's"
