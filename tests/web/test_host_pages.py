@@ -133,7 +133,7 @@ async def test_a_host_shows_what_is_open_its_figures_and_what_runs(alice: Alice,
         "Disk /var is 94 % full", "disk /var is 94 % full (limit 90 %), for", "up 41 days", "No MinIO figures",
         "connection refused", "disk /var of 80 GB",
         "A disk is nearly full", "edge-spool.service", "Failed, exit 28", "not known yet",
-        "2 watched, 1 not as it should be",
+        "2 watched, 1 not as it should be", 'id="charts">Last hour<',
         "buffer empty", "31 MB", 'data-name="CPU"', "By no monitor.", "?tab=minio",
     ):  # fmt: skip
         assert text in page.text, text
@@ -180,6 +180,7 @@ async def test_a_silent_host_shows_its_figures_as_of_the_past(alice: Alice, brow
     listed = await browser.get("/hosts")
     assert "figures from" in listed.text
     assert "1 host, silent" in listed.text
+    assert 'data-st="down">Silent' in listed.text
     assert "backup-1" in (await browser.get("/hosts?state=silent")).text
 
 
@@ -426,6 +427,32 @@ async def test_a_server_that_only_this_machine_reaches_says_so(alice: Alice, bro
         made = await browser.get(led.headers["location"], host="127.0.0.1:3001")
         assert f"{here} is this machine alone." in made.text
         assert "TOCSIN_BASE_URL" in made.text
+
+
+async def test_the_same_trouble_of_many_things_is_said_once(alice: Alice, browser: Caller) -> None:
+    agent = await a_host(alice, troubles={"minio": "it refuses connections"})
+    rule = {"rule": "builtin:http.endpoint", "rule_name": "An endpoint is down", "severity": "critical", "value": None}
+    await find(agent, *(turn(**rule, what=f"check/c{n}", words=f"check c{n} is down: no answer") for n in range(5)))
+    server = {"rule": "builtin:minio.server", "rule_name": "MinIO does not serve", "value": None}
+    words = "MinIO main is not answering: it refuses connections"
+    await find(agent, turn(**server, what="object_storage/main", words=words))
+    said = (await browser.get(f"/hosts/{agent.id}")).text.partition('id="open-here"')[2].partition("</section>")[0]
+    assert said.count("An endpoint is down") == 1
+    assert said.count("check c") == 3
+    assert "and 2 more" in said
+    assert "MinIO does not serve" in said
+    assert "No MinIO figures" not in said
+
+
+async def test_a_warning_that_fires_does_not_look_like_what_is_down(alice: Alice, browser: Caller) -> None:
+    agent = await a_host(alice)
+    condition = {"type": "sample", "metric": "disk.used_percent", "above": 20}
+    rule = {"name": "Disks", "scope": {"hosts": [agent.id]}, "condition": condition, "severity": "warning"}
+    made = (await alice.api.post("/api/v1/alert-rules", rule)).data
+    await find(agent, turn(rule=made["id"], rule_name="Disks"))
+    listed = (await browser.get("/alert-rules")).text
+    assert 'data-st="slow">Fires on' in listed
+    assert 'data-st="down">Fires on' not in listed
 
 
 async def test_one_key_lets_many_hosts_in_until_it_is_ended(alice: Alice, browser: Caller) -> None:
