@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tocsin.agent.config import AgentConfig, Given, read_config
+from tocsin.agent.doubts import doubts
 from tocsin.agent.rules import rules_of
 from tocsin.agent.strict_yaml import loads
 from tocsin.collectors.system import RULES
@@ -94,6 +95,8 @@ def test_references_are_filled_in_and_never_shown(tmp_path: Path) -> None:
         ("a: !!python/object:os.system x", "line 1 column 4: expected plain values without tags"),
         ("- a", "expected an object"),
         ("a: [", "line 1 column 5: expected YAML"),
+        ("a: \t- b", "line 1 column 4: expected YAML, found character"),
+        ("a: [b}", "line 1 column 6: expected YAML: ',' or ']', found '}'"),
         ("server_ur: https://a", "line 1: server_ur: expected a known field (did you mean server_url?)"),
         ("server_url: http://a.example", "line 1: server_url: expected https://"),
         ("server_url: ftp://a.example", "line 1: server_url: expected a URL such as"),
@@ -131,6 +134,30 @@ def test_each_mistake_is_named(tmp_path: Path, text: str, says: str) -> None:
 def test_all_mistakes_are_named_at_once(tmp_path: Path) -> None:
     said = wrong(tmp_path, "tags: 5\nmonitors: [{type: x}]\nrules: [5]\nalerts: [5]\nnothing: 1\n")
     assert len(said) == 5
+    said = wrong(
+        tmp_path,
+        'api_key: "${NONE}"\nheartbeat_interval: soon\nmetrics_push_interval: later\nmonitors: [{type: x}]\n'
+        "rules: [{name: a, metric: b, above: 5, for: long}]\nalerts: [{name: c, type: slack, url: '${NONE}'}]\n",
+    )
+    assert [line.partition(": expected")[0] for line in said] == [
+        "line 1: api_key", "line 6: alerts[0].url", "line 2: heartbeat_interval", "line 3: metrics_push_interval",
+        "line 5: rules[0].for", "line 4: monitors[0].type",
+    ]  # fmt: skip
+
+
+def test_what_is_odd_but_not_wrong_is_asked(tmp_path: Path) -> None:
+    text = (
+        "alerts: [{name: ops, type: webhook, url: 'https://a.example'}]\n"
+        "rules:\n- {builtin: system.dsk, above: 5}\n- {builtin: system.disk, channels: [ops]}\n"
+        "- {name: a, metric: cpu.used_precent, above: 5, channels: [nobody]}\n- {name: b, metric: my.queue, above: 5}\n"
+        "- {name: c, metric: a b, above: 5}\n"
+    )
+    assert doubts(read(tmp_path, text)) == [
+        "rule system.dsk: no collector has a built-in rule of that name (did you mean system.disk?)",
+        "rule a: no metric that we know is called cpu.used_precent (did you mean cpu.used_percent?)",
+        "rule a: this file has no channel nobody (a channel of the server is meant by its id)",
+        "rule c: 'a b' is no name of a metric, such as disk.used_percent: it can never fire",
+    ]
 
 
 def test_rules_of_the_file_have_the_last_word(tmp_path: Path) -> None:

@@ -31,6 +31,12 @@ async def test_the_page(tmp_path: Path) -> None:
             assert "too high" in page
             assert "unit/&lt;b&gt;nginx&lt;/b&gt;" in page
             assert "<b>" not in page
+            assert "<th></th>" not in page
+            assert "overflow-wrap:anywhere" in page  # a long series widens no phone
+            host.sees(1_609_730.4)
+            while '<td class="">1,609,730</td>' not in page:
+                status, page = await ask(port, f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}")
+                await asyncio.sleep(0.1)
             assert KEY not in page
             assert "key-1" not in page
             policy = re.search(r"content-security-policy: (.*)\r", page)

@@ -111,6 +111,10 @@ def test_a_wrong_file_stops_the_start_with_lines(tmp_path: Path) -> None:
         known = "line 12: heartbeat: expected a known field (did you mean heartbeat_interval?)"
         assert any(known in x for x in lines), lines
         assert any("line 13: rules[0].above: expected a limit" in x for x in lines), lines
+    host.writes("http://127.0.0.1:9", more="rules: [{builtin: toy.hihg, above: 5}]")
+    code, said, error = host.does("check-config")
+    assert (code, "some of it is odd" in said) == (0, True)
+    assert "rule toy.hihg: no collector has a built-in rule of that name" in error
     host.writes("http://192.0.2.1")
     error = host.does("check-config")[2]
     assert "server_url: expected https://" in error

@@ -41,7 +41,7 @@ async def test_the_server_tells_while_it_answers(tmp_path: Path) -> None:
             host.sees(5)
             await until(lambda: server.turns() == [(1, "opened", False), (2, "resolved", False)])
             (finding, _) = server.findings.values()
-            assert (finding.rule, finding.what, finding.words) == (RULE, "toy.value", "20, limit 10")
+            assert (finding.rule, finding.what, finding.words) == (RULE, "toy.value", "toy value: 20 (limit 10)")
             await program.kill()
         host.sees(30)
         async with agent(host):  # it counts on where it was
@@ -65,6 +65,11 @@ async def test_a_direct_rule_is_told_at_once_and_filed_by_the_server(tmp_path: P
     assert [f.told_at is not None for f in server.arrivals] == [True, True]
     assert ["at once" in post["text"] for post in web.posts] == [True, False]
     assert "as it told the beginning" in web.posts[1]["text"]
+    assert [post["title"] for post in web.posts] == [
+        "production-server-1: toy value: 20 (limit 10)", "production-server-1: toy value: 5 again (limit 10)",
+    ]  # fmt: skip
+    assert web.posts[0]["text"].startswith("Warning, since 20")
+    assert web.posts[0]["url"].startswith(f"{server.url}/hosts/")
 
 
 async def test_a_direct_rule_is_told_within_5_seconds_even_when_the_server_gives_no_receipt(tmp_path: Path) -> None:

@@ -87,6 +87,28 @@ async def busy(house: Running, reader: Reader) -> Agent:
     return agent
 
 
+async def shattered(house: Running, reader: Reader) -> Agent:
+    """A host that was just made, on which much fails and some cannot be seen."""
+    away = {"minio": "connection refused on 127.0.0.1:9000", "postgres": "connection refused on 127.0.0.1:5432"}
+    agent = await enrolled(house, reader, "shop-1", "Shop")
+    await history(agent, 6, cpu=97, disk=40)
+    await agent.beat(troubles=away, facts=FACTS)
+    names = ["check_x", "a-check-with-a-name-that-is-far-longer-than-any-column-of-a-phone.example.org", *"abcdef"]
+    down = {"kind": "check", "state": "down", "ok": False, "detail": "it refuses connections"}
+    database = {"kind": "database", "name": "main", "state": "not answering", "ok": False, "detail": away["postgres"]}
+    await send(agent, "http", *({"name": name, **down} for name in names))
+    await send(agent, "postgres", database)
+    rule = {"rule": "builtin:http.endpoint", "rule_name": "An endpoint is down", "severity": "critical", "value": None}
+    turns = [turn(**rule, what=f"check/{name}", words=f"check {name} is down: {down['detail']}") for name in names]
+    gone = {"rule": "builtin:postgres.database", "rule_name": "PostgreSQL does not answer", "value": None}
+    words = f"database main is not answering: {away['postgres']}"
+    turns.append(turn(**gone, severity="critical", what="database/main", words=words))
+    turns.append(turn(rule="builtin:system.cpu", rule_name="The processors are busy all the time",
+                      what="cpu.used_percent", words="CPU is 97 % busy (limit 95 %)"))  # fmt: skip
+    await find(agent, *turns)
+    return agent
+
+
 async def shoot(reader: Reader, name: str) -> None:
     if SHOTS:
         Path(SHOTS).mkdir(parents=True, exist_ok=True)
@@ -120,15 +142,17 @@ async def test_hosts_and_a_host(reader: Reader, house: Running, site: Site, widt
     silent = await enrolled(house, reader, "backup-1", "Data")
     await history(silent, 1, 30, cpu=4, disk=71)
     await reader.call("/hosts", {"name": "new-1"})
+    broken = await shattered(house, reader)
     hosts = house.parts.corridor.hosts
     now = hosts.get(hosts.find(silent.id).host.workspace_id, silent.id)  # type: ignore[union-attr]
     now.heard = hosts.since = hosts.since - 560
     now.heard_at = datetime.now(UTC) - timedelta(seconds=560)
 
     await reader.go("/hosts")
-    assert await page.text_content("h1") == "6 hosts, one short of disk, one silent"
+    said = "7 hosts, one short of disk, one over a limit, one with a service that fails, one silent"
+    assert await page.text_content("h1") == said
     names = await page.eval_on_selector_all("#hosts-list a.name b", "all => all.map((b) => b.textContent)")
-    assert names == ["backup-1", "edge-lb-2", "db-1", "web-1", "web-2", "new-1"]
+    assert names == ["backup-1", "shop-1", "edge-lb-2", "db-1", "web-1", "web-2", "new-1"]
     await clean(reader, "hosts", width, theme)
     await page.fill("[data-filter]", "web")
     assert await page.locator("#hosts-list tr[data-text]:visible").count() == 2
@@ -150,7 +174,8 @@ async def test_hosts_and_a_host(reader: Reader, house: Running, site: Site, widt
             await page.click("#figures summary")
         await clean(reader, name, width, theme)
     for path, name in (
-        (f"/hosts/{silent.id}", "host-silent"), (f"/hosts/{agent.id}?tab=minio", "host-minio"),
+        (f"/hosts/{broken.id}", "host-broken"), (f"/hosts/{silent.id}", "host-silent"),
+        (f"/hosts/{agent.id}?tab=minio", "host-minio"),
         (f"/hosts/{agent.id}/edit", "host-edit"), ("/hosts/new", "host-new"),
         (f"/alert-rules/new?type=sample&host={agent.id}", "host-rule"),
     ):  # fmt: skip
@@ -169,7 +194,7 @@ async def test_a_host_is_added_and_appears_by_itself(reader: Reader, house: Runn
     await reader.ready()
     assert await _axe(reader) == []
     await shoot(reader, "host-given")
-    agent = Agent(application(house.parts), command.partition("TOCSIN_API_KEY=")[2].split()[0])
+    agent = Agent(application(house.parts), await page.text_content("#host-key") or "")
     await agent.enrol("db-1")
     await page.wait_for_selector("#comes:has-text('It has enrolled')")
     await agent.beat()

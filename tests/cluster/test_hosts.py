@@ -46,6 +46,26 @@ async def find(agent: Agent, number: int, **more: Any) -> int:
     return (await agent.call("POST", "findings", msgspec.json.encode(found))).status
 
 
+async def test_who_follows_says_that_the_primary_hears_a_host(group: Group) -> None:
+    a, b, _ = await ready(group, "a", "b", "c")
+    agent = await enrolled(parts_of(a))
+    assert (await agent.beat()).status == 200
+    await until(lambda: (now := b.corridor.hosts.find(agent.id)) is not None and now.host.enrolled_at is not None)
+    app = application(parts_of(b))
+    token = (await Caller(app).post("/api/v1/auth/login", {"email": ALICE, "password": PASSWORD})).data["access_token"]
+    browser = Caller(app, accept="text/html")
+    browser.cookies["tocsin_session"] = token
+    assert (await Caller(app, token).get(f"/api/v1/hosts/{agent.id}")).data["state"] == "unknown"
+    page = await browser.get(f"/hosts/{agent.id}")
+    assert f'href="http://a.example/hosts/{agent.id}"' in page.text
+    assert "Heard by the primary" in page.text
+    assert "never heard" not in page.text
+    assert "within a minute" not in page.text
+    listed = await browser.get("/hosts")
+    assert "1 host, heard by the primary" in listed.text
+    assert 'href="http://a.example/hosts"' in listed.text
+
+
 async def test_an_agent_is_sent_to_who_leads_and_goes_on_at_who_takes_over(group: Group) -> None:
     a, b, c = await ready(group, "a", "b", "c")
     agent = await enrolled(parts_of(a))

@@ -62,3 +62,11 @@ def test_what_is_even_or_falls_is_never_full() -> None:
     assert full_in_s([(60.0 * n, 90.0 - n / 10) for n in range(100)]) is None
     assert full_in_s([(0.0, 1.0), (1.0, 2.0)]) is None
     assert full_in_s([(60.0 * n, 100.0) for n in range(100)]) == 0.0
+
+
+def test_a_few_minutes_tell_nothing_of_days_to_come() -> None:
+    assert full_in_s([(60.0 * n, 70 + n / 10) for n in range(8)]) is None
+    assert full_in_s([(60.0 * n, 70 + n / 10) for n in range(59)]) is None
+    assert full_in_s([(60.0 * n, 70 + n / 10) for n in range(61)]) == pytest.approx(240 * 60)
+    assert full_in_s([(60.0 * n, 70 + n / 100) for n in range(61)]) is None  # two days from an hour
+    assert full_in_s([(60.0 * n, 70 + n / 100) for n in range(361)]) == pytest.approx(2640 * 60)

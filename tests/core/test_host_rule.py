@@ -45,11 +45,16 @@ def test_a_lower_limit():
     rule = a_rule(OnSample(metric="minio.drives_online", below=4))
     (seen,) = look(rule, Reading(values={"minio.drives_online": 3}), NOBODY)
     assert seen.trouble
-    assert seen.words == "3, at least 4 expected"
+    assert seen.words == "minio drives online: 3, at least 4 expected"
 
 
-@pytest.mark.parametrize(("value", "trouble", "words"), [(19, True, "19, at least 20 expected"), (20, False, None),
-                                                         (80, False, None), (81, True, "81, limit 80")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("value", "trouble", "words"),
+    [
+        (19, True, "room: 19 °C, at least 20 °C expected"), (20, False, None), (80, False, None),
+        (81, True, "room: 81 °C (limit 80 °C)"),
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("fires", [False, True])
 def test_two_limits_are_both_judged(value: float, trouble: bool, words: str | None, fires: bool):
     rule = a_rule(OnSample(metric="room.celsius", above=80, below=20))
@@ -81,8 +86,8 @@ def test_services_by_their_state():
         )
     )
     assert [(s.what, s.trouble, s.words) for s in look(rule, reading, NOBODY)] == [
-        ("unit/nginx.service", True, "nginx.service is failed: exit code 28"),
-        ("unit/nginx-log.service", None, "nginx-log.service is active"),
+        ("unit/nginx.service", True, "unit nginx.service is failed: exit code 28"),
+        ("unit/nginx-log.service", None, "unit nginx-log.service is active"),
     ]
 
 

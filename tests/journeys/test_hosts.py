@@ -55,7 +55,7 @@ class Scene:
         known: dict[str, Any] = {
             "rule": "builtin:system.disk", "rule_name": "Disk is nearly full", "what": "disk.used_percent{mount=/}",
             "number": number, "turn": "opened" if number % 2 else "resolved", "severity": "critical",
-            "words": "95, limit 90", "value": 95.0, "at": self.world.clock.now(),
+            "words": "disk / is 95 % full (limit 90 %)", "value": 95.0, "at": self.world.clock.now(),
         }  # fmt: skip
         return HostFinding(**(known | more))
 
@@ -165,10 +165,11 @@ async def test_what_an_agent_finds_is_told_with_the_key_that_it_knows(scene: Sce
     assert await scene.find(scene.turn(1)) == 1
     await scene.settle()
     await scene.beat()
-    await scene.find(scene.turn(1), scene.turn(2, words="80, limit 90"))
+    await scene.find(scene.turn(1), scene.turn(2, words="disk / is 80 % full again (limit 90 %)"))
     heard = await scene.settle()
     assert [event for event, _ in heard] == ["incident.opened", "incident.resolved"]
-    assert heard[0][1] == "web-1 disk.used_percent{mount=/} is out of its limits: 95, limit 90"
+    assert heard[0][1] == "web-1: disk / is 95 % full (limit 90 %)"
+    assert heard[1][1].startswith("web-1: disk / is 80 % full again (limit 90 %), after ")
     subject = subject_of("h", "builtin:system.disk", "disk.used_percent{mount=/}")
     keys = [finding_key("ws", scene.channel, subject, "one", n, t) for n, t in ((1, "opened"), (2, "resolved"))]  # type: ignore[arg-type]
     assert [post["key"] for post in scene.inbox.posts] == keys

@@ -45,7 +45,8 @@ async def send(agent: Agent, collector: str, *things: dict[str, Any], **more: An
 def turn(number: int = 1, **more: Any) -> dict[str, Any]:
     known: dict[str, Any] = {
         "rule": "builtin:system.disk", "rule_name": "A disk is nearly full", "what": "disk.used_percent{mount=/var}",
-        "number": number, "turn": "opened", "severity": "warning", "words": "94, limit 90", "value": 94.0,
+        "number": number, "turn": "opened", "severity": "warning",
+        "words": "disk /var is 94 % full (limit 90 %)", "value": 94.0,
         "at": datetime.now(UTC) - timedelta(minutes=31),
     }  # fmt: skip
     return known | more
@@ -66,6 +67,11 @@ async def a_host(alice: Alice, name: str = "edge-lb-2", **beat: Any) -> Agent:
     assert (await send(agent, "systemd", unit | {"name": "haproxy.service"}, failed)).status == 200
     await find(agent, turn())
     return agent
+
+
+def key_in(page: Answer) -> str:
+    """The key that a page shows."""
+    return page.text.partition('id="host-key">')[2].partition("<")[0]
 
 
 async def test_no_host_yet_and_how_to_add_one(browser: Caller) -> None:
@@ -124,9 +130,10 @@ async def test_a_host_shows_what_is_open_its_figures_and_what_runs(alice: Alice,
     page = await browser.get(f"/hosts/{agent.id}")
     assert page.status == 200, page.text
     for text in (
-        "Disk /var 94 % full", "up 41 days", "No MinIO figures", "connection refused", "disk /var of 80 GB",
+        "Disk /var is 94 % full", "disk /var is 94 % full (limit 90 %), for", "up 41 days", "No MinIO figures",
+        "connection refused", "disk /var of 80 GB",
         "A disk is nearly full", "edge-spool.service", "Failed, exit 28", "not known yet",
-        "2 watched, 1 not as it should be",
+        "2 watched, 1 not as it should be", 'id="charts">Last hour<',
         "buffer empty", "31 MB", 'data-name="CPU"', "By no monitor.", "?tab=minio",
     ):  # fmt: skip
         assert text in page.text, text
@@ -134,6 +141,7 @@ async def test_a_host_shows_what_is_open_its_figures_and_what_runs(alice: Alice,
     assert "What changed" in units.text
     assert "unit.cpu_percent" in units.text
     alerts = await browser.get(f"/hosts/{agent.id}?tab=alerts")
+    assert "the limits hold that every agent brings along" in alerts.text
     assert "A disk is nearly full" in alerts.text
     inside = await browser.get(f"/hosts/{agent.id}?tab=agent")
     assert "When it was heard" in inside.text
@@ -160,12 +168,19 @@ async def test_a_silent_host_shows_its_figures_as_of_the_past(alice: Alice, brow
     agent = await a_host(alice, "backup-1")
     hosts = alice.house.parts.corridor.hosts
     now = hosts.get(alice.workspace_id, agent.id)
+    await agent.beat(buffered=55)
+    assert "none missed in 24 h" in (await browser.get(f"/hosts/{agent.id}")).text
+    assert "not all of it yet, 55 batches wait" in (await browser.get(f"/hosts/{agent.id}")).text
     now.heard = hosts.since = alice.house.parts.clock.monotonic() - 540
+    now.heard_at = alice.house.parts.clock.now() - timedelta(seconds=540)
     page = await browser.get(f"/hosts/{agent.id}")
     assert "Figures from" in page.text
+    assert "none for 9 min" in page.text
+    assert "not known while it is silent; 55 batches waited when it was heard last" in page.text
     listed = await browser.get("/hosts")
     assert "figures from" in listed.text
     assert "1 host, silent" in listed.text
+    assert 'data-st="down">Silent' in listed.text
     assert "backup-1" in (await browser.get("/hosts?state=silent")).text
 
 
@@ -175,7 +190,7 @@ async def test_after_a_restart_the_figures_are_those_of_when_it_was_heard(alice:
     now.latest = {}
     assert "94 %" in (await browser.get("/hosts")).text
     assert now.latest["disk.used_percent{mount=/var}"][1] == 94
-    assert "Disk /var 94 % full" in (await browser.get(f"/hosts/{agent.id}")).text
+    assert "Disk /var is 94 % full" in (await browser.get(f"/hosts/{agent.id}")).text
 
 
 async def test_a_host_is_added_with_a_command_and_appears(alice: Alice, browser: Caller) -> None:
@@ -187,8 +202,9 @@ async def test_a_host_is_added_with_a_command_and_appears(alice: Alice, browser:
     made = await browser.get(led.headers["location"])
     assert made.status == 200, made.text
     assert "Waiting for its agent" in made.text
-    assert "curl -fsSL http://tocsin.test/install.sh" in made.text
-    key = made.text.partition("TOCSIN_API_KEY=")[2].split()[0]
+    assert "curl -fsSL http://tocsin.test/install.sh | sudo sh<" in made.text
+    assert "is this machine alone" not in made.text
+    key = key_in(made)
     id = made.text.partition('data-host="')[2].partition('"')[0]
     assert key not in (await browser.get(f"/hosts/{id}/arrival")).text
     assert key in (await browser.get(led.headers["location"])).text  # reloaded: the same, and no second host
@@ -269,9 +285,9 @@ async def test_keys_are_made_replaced_and_revoked(alice: Alice, browser: Caller)
     assert (await post(browser, f"{one}/rotate")).headers["location"] == f"{one}/edit?did=rotated"
     assert (await agent.beat()).data["key"].startswith("tag_")
     revoked = await browser.get((await post(browser, f"{one}/revoke")).headers["location"])
-    assert "TOCSIN_API_KEY=ten_" in revoked.text
+    assert key_in(revoked).startswith("ten_")
     assert (await agent.beat()).status == 401
-    again = Agent(alice.house.app, revoked.text.partition("TOCSIN_API_KEY=")[2].split()[0], incarnation="one")
+    again = Agent(alice.house.app, key_in(revoked), incarnation="one")
     assert (await again.enrol()).status == 200
     assert again.id == agent.id
     assert (await post(browser, f"{one}/delete")).headers["location"] == "/hosts?did=deleted"
@@ -354,6 +370,9 @@ async def test_rules_about_hosts_are_made_by_the_form(alice: Alice, browser: Cal
     assert rules["sample"]["condition"]["labels"] == {"mount": "/var*", "device": "vd*"}
     assert (rules["sample"]["direct"], rules["sample"]["scope"]["hosts"]) == (True, [agent.id])
     assert (rules["service"]["condition"]["name"], rules["heartbeat"]["condition"]["down_s"]) == ("nginx*", 180)
+    odd = {"name": "x", "scope": {"hosts": [agent.id]}, "condition": {"type": "sample", "metric": "a b", "above": 1}}
+    warned = (await alice.api.post("/api/v1/alert-rules", odd)).data["warnings"]
+    assert warned == ["'a b' is no name of a metric, such as disk.used_percent: it can never fire."]
     listed = await browser.get("/alert-rules")
     assert "on hosts tagged prod" in listed.text
     assert "A unit called nginx* is not as it should be" in listed.text
@@ -368,11 +387,16 @@ async def test_rules_about_hosts_are_made_by_the_form(alice: Alice, browser: Cal
 async def test_an_incident_of_a_host_says_what_its_agent_found(alice: Alice, browser: Caller) -> None:
     agent = await a_host(alice)
     what = "disk.used_percent{mount=/srv}"
-    await find(agent, turn(what=what, told_at=datetime.now(UTC) - timedelta(minutes=30), told=["gone"]))
+    await find(agent, turn(what=what, told_at=datetime.now(UTC) - timedelta(minutes=30), told=["local:hook", "gone"]))
     incidents = (await alice.api.get(f"/api/v1/incidents?host={agent.id}")).data["items"]
     one, other = [await browser.get(f"/incidents/{i['id']}") for i in sorted(incidents, key=_is_var)]
     assert f'href="/hosts/{agent.id}"' in one.text
     assert "The agent told it by itself." in one.text
+    told = one.text.partition("Who was told")[2].replace("&#39;", "'")
+    assert "<b>hook (of the agent's own file)</b><p>opened: told by the agent itself</p>" in told
+    assert "<b>a deleted channel</b>" in told
+    assert "Nobody." not in told
+    assert "Nobody." in other.text.partition("Who was told")[2]
     assert "The agent told it by itself." not in other.text
     assert "94 %" in other.text
     assert "A disk is nearly full" in other.text
@@ -394,9 +418,46 @@ async def test_a_channel_hears_of_what_is_severe_only(alice: Alice, browser: Cal
     assert (await alice.api.get("/api/v1/channels")).data["items"][0]["least"] is None
 
 
+async def test_a_server_that_only_this_machine_reaches_says_so(alice: Alice, browser: Caller) -> None:
+    here = "http://127.0.0.1:3001"
+    alice.house.parts.settings.values["BASE_URL"] = here
+    headers = {"content-type": "application/x-www-form-urlencoded", "origin": here, "host": "127.0.0.1:3001"}
+    for path, body in (("/hosts/new", b"name=db-1"), ("/hosts/keys", b"key_name=all")):
+        led = await browser.send("POST", path, raw=body, headers=headers)
+        made = await browser.get(led.headers["location"], host="127.0.0.1:3001")
+        assert f"{here} is this machine alone." in made.text
+        assert "TOCSIN_BASE_URL" in made.text
+
+
+async def test_the_same_trouble_of_many_things_is_said_once(alice: Alice, browser: Caller) -> None:
+    agent = await a_host(alice, troubles={"minio": "it refuses connections"})
+    rule = {"rule": "builtin:http.endpoint", "rule_name": "An endpoint is down", "severity": "critical", "value": None}
+    await find(agent, *(turn(**rule, what=f"check/c{n}", words=f"check c{n} is down: no answer") for n in range(5)))
+    server = {"rule": "builtin:minio.server", "rule_name": "MinIO does not serve", "value": None}
+    words = "MinIO main is not answering: it refuses connections"
+    await find(agent, turn(**server, what="object_storage/main", words=words))
+    said = (await browser.get(f"/hosts/{agent.id}")).text.partition('id="open-here"')[2].partition("</section>")[0]
+    assert said.count("An endpoint is down") == 1
+    assert said.count("check c") == 3
+    assert "and 2 more" in said
+    assert "MinIO does not serve" in said
+    assert "No MinIO figures" not in said
+
+
+async def test_a_warning_that_fires_does_not_look_like_what_is_down(alice: Alice, browser: Caller) -> None:
+    agent = await a_host(alice)
+    condition = {"type": "sample", "metric": "disk.used_percent", "above": 20}
+    rule = {"name": "Disks", "scope": {"hosts": [agent.id]}, "condition": condition, "severity": "warning"}
+    made = (await alice.api.post("/api/v1/alert-rules", rule)).data
+    await find(agent, turn(rule=made["id"], rule_name="Disks"))
+    listed = (await browser.get("/alert-rules")).text
+    assert 'data-st="slow">Fires on' in listed
+    assert 'data-st="down">Fires on' not in listed
+
+
 async def test_one_key_lets_many_hosts_in_until_it_is_ended(alice: Alice, browser: Caller) -> None:
     made = await browser.get((await post(browser, "/hosts/keys", key_name="blue ones")).headers["location"])
-    key = made.text.partition("TOCSIN_API_KEY=")[2].split()[0]
+    key = key_in(made)
     for name in ("web-1", "web-2"):
         assert (await Agent(alice.house.app, key).enrol(name)).status == 200
     form = await browser.get("/hosts/new")

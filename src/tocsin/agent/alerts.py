@@ -16,7 +16,7 @@ from tocsin.core import handover
 from tocsin.core.alert import Channel, Message
 from tocsin.core.backoff import backoff_s
 from tocsin.core.handover import GIVE_UP_S, RECEIPT_S, Key, Turn
-from tocsin.core.host_words import digest_of, message_of, note_of
+from tocsin.core.host_words import Speaker, digest_of, message_of, note_of
 from tocsin.core.plain import clip
 from tocsin.errors import DeliveryFailed, PeerLost
 from tocsin.net import Net
@@ -262,13 +262,11 @@ class Alerts:
         log.info("agent.told", title=message.title, turns=len(turns), channel=channel.name)
 
     def _message(self, turn: Turn, channel_id: str) -> Message:
-        identity = self.identity
-        return message_of(
-            turn.finding, channel_id, host=self.name, incarnation=self._disk.incarnation,
-            host_id="" if identity is None else identity.server_uuid,
-            workspace_id="" if identity is None else identity.workspace_id,
-            note=note_of(turn),
-        )  # fmt: skip
+        identity, urls = self.identity, self._servers.urls
+        known = ("", "") if identity is None else (identity.server_uuid, identity.workspace_id)
+        page = f"{self._servers.at or urls[0]}/hosts/{known[0]}" if identity is not None and urls else ""
+        by = Speaker(self.name, *known, self._disk.incarnation, page)
+        return message_of(turn.finding, channel_id, by, note_of(turn))
 
     def _not_sent(self, key: Key, channel_id: str, way: Way, failure: DeliveryFailed) -> None:
         now = self._clock.monotonic()

@@ -114,19 +114,18 @@ def read_config(file: Path | None, given: Given, variable: Callable[[str], str |
     except Invalid as error:
         raise SettingsError(_lines(file, error.problems, None, {})) from None
     read, references, problems = resolved(document.data, variable, file.parent)
-    if problems:
-        raise SettingsError(_lines(file, problems, document, {}))
     data: Any = {} if read is None else _in_seconds(read, "", problems)
-    if problems:
-        raise SettingsError(_lines(file, problems, document, references))
-    return _read(file, data, document, references, given, warnings)
+    return _read(file, data, (document, references, problems), given, warnings)
 
 
 def _read(
-    file: Path, data: Any, document: strict_yaml.Document, references: Mapping[str, str], given: Given,
+    file: Path, data: Any, source: tuple[strict_yaml.Document, dict[str, str], list[Problem]], given: Given,
     warnings: tuple[str, ...],
 ) -> AgentConfig:  # fmt: skip
-    problems: list[Problem] = []
+    document, references, problems = source
+    lost = [problem.field for problem in problems]  # what stands there now is not what is meant
+    for path in [path for path in references if path in lost]:
+        del references[path]
     written = _File()
     try:
         written = shape.read(_File, data)
@@ -143,6 +142,8 @@ def _read(
         except Invalid as error:
             problems += error.problems
     if made is None or problems:
+        first = len(lost)
+        problems[first:] = [problem for problem in problems[first:] if problem.field not in lost]
         raise SettingsError(_lines(file, problems, document, references))
     return made
 

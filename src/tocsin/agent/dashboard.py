@@ -18,6 +18,7 @@ import msgspec
 
 from tocsin import telemetry
 from tocsin.agent.standing import standing_of
+from tocsin.core.quantity import written
 from tocsin.core.wording import moment, span
 from tocsin.net.listen import Listening, configuration
 
@@ -31,7 +32,8 @@ MOST_ROWS = 500
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:64rem;padding:0 1rem;color:#1b1f24;background:#fff}"
     "h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}table{border-collapse:collapse;width:100%}"
-    "td,th{text-align:left;padding:.25rem .75rem .25rem 0;border-bottom:1px solid #d8dee4;vertical-align:top}"
+    "td,th{text-align:left;padding:.25rem .75rem .25rem 0;border-bottom:1px solid #d8dee4;vertical-align:top;"
+    "overflow-wrap:anywhere;min-width:4.5rem}th{overflow-wrap:normal}"
     "td.n{text-align:right;font-variant-numeric:tabular-nums}.bad{color:#b42318;font-weight:600}.ok{color:#1a7f37}"
     "@media(prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}td,th{border-color:#30363d}"
     ".bad{color:#ff7b72}.ok{color:#3fb950}}"
@@ -153,7 +155,9 @@ def _states(agent: Agent) -> list[tuple[str, str, str, str]]:
 
 def _figures(agent: Agent) -> list[tuple[str, str]]:
     return [
-        (name, f"{value:,.6g}") for reading in agent.watch.latest.values() for name, value in reading.values.items()
+        (name, written(name, value))
+        for reading in agent.watch.latest.values()
+        for name, value in reading.values.items()
     ]
 
 
@@ -161,10 +165,11 @@ def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], mark
     listed = list(rows)
     if not listed:
         return ""
-    head = "".join(f"<th>{escape(h)}</th>" for h in heads)
+    named = "".join(f"<th>{escape(h)}</th>" for h in heads)
+    head = f"<tr>{named}</tr>" if any(heads) else ""
     cells = "".join(
         "<tr>" + "".join(f'<td class="{mark if i else ""}">{escape(cell)}</td>' for i, cell in enumerate(row)) + "</tr>"
         for row in listed[:MOST_ROWS]
     )
     more = f"<p>and {len(listed) - MOST_ROWS} more</p>" if len(listed) > MOST_ROWS else ""
-    return f"<h2>{escape(title)}</h2><table><tr>{head}</tr>{cells}</table>{more}"
+    return f"<h2>{escape(title)}</h2><table>{head}{cells}</table>{more}"

@@ -30,6 +30,8 @@ MAX_BYTES = 256 * 1024
 MAX_NODES = 20_000
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9]\d{0,18})")
 _NUMBER = re.compile(r"[-+]?(?:0|[1-9]\d{0,29})(?:\.\d{1,30})?(?:[eE][-+]?\d{1,3})?")
+_EXPECTED = re.compile(r"expected (.+), but (?:found|got) (.+)")
+"""How PyYAML says what it expected."""
 _WORDS: dict[str, bool | None] = {
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
     "null": None, "Null": None, "NULL": None, "~": None, "": None,
@@ -65,7 +67,10 @@ def loads(source: bytes) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1} column {mark.column + 1}" if mark is not None else ""
-        raise Invalid(Problem(where, "YAML", clip(error.problem or "an error", 160))) from None
+        said = error.problem or "an error"
+        both = _EXPECTED.fullmatch(said)
+        wanted, seen = (f"YAML: {both[1]}", both[2]) if both else ("YAML", said.removeprefix("found "))
+        raise Invalid(Problem(where, clip(wanted, 160), clip(seen, 160))) from None
     except yaml.YAMLError as error:
         raise Invalid(Problem("", f"YAML: {CLEAN_SAYS}", clip(str(error).splitlines()[0], 160))) from None
 

@@ -51,15 +51,18 @@ def _run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> int:
     given = settings.read()
+    from tocsin.agent.doubts import doubts
     from tocsin.app.agent import configuration
 
     config = configuration(given, args.config)
-    for warning in config.warnings:
+    odd = doubts(config)
+    for warning in (*config.warnings, *odd):
         print(f"tocsin: {warning}", file=sys.stderr)
     seen = ", ".join(monitor.id for monitor in config.monitors) or "the host itself"
     told = ", ".join(channel.name for channel in config.channels) or "nobody"
+    how = "can be taken, though some of it is odd" if odd else "is good"
     print(
-        f"The file is good. It looks at: {seen}. By itself it tells: {told}. Servers: {', '.join(config.urls) or 'none'}."
+        f"The file {how}. It looks at: {seen}. By itself it tells: {told}. Servers: {', '.join(config.urls) or 'none'}."
     )
     return 0
 

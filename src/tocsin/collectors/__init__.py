@@ -1,7 +1,7 @@
 """Collectors: the registry. A collector is one source of what an agent sees of its host, in one file.
 
 Its module has `Options` (a dataclass, read by core/shape from the agent's file, without `type`, `enabled` and
-`check_interval`), `Source` (see below), `RULES` (the limits that hold when nobody set any), and may have `TITLE`, `SAYS` and
+`check_interval`), `Source` (see below), `RULES` (the limits that hold by themselves), and may have `TITLE`, `SAYS` and
 `EVERY_S` (how often it looks when the file does not say).
 """
 

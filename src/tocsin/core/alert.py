@@ -22,14 +22,9 @@ PERSON = "person:"
 """Begins the id of the channel that reaches a member by e-mail."""
 
 Event = Literal[
-    "incident.opened",
-    "incident.reopened",
-    "incident.escalated",
-    "incident.resolved",
-    "incident.reminder",
-    "test",
+    "incident.opened", "incident.reopened", "incident.escalated", "incident.resolved", "incident.reminder", "test",
     "digest",
-]
+]  # fmt: skip
 
 
 class Template(Struct, frozen=True, kw_only=True):
@@ -136,7 +131,8 @@ _STEPS = 500_000
 
 class About(Struct, frozen=True, kw_only=True):
     """What a message is about: `name` and `shown` (its target) for people, without secrets; the monitor's id and type
-    where it is one; the verdict of that moment; the name of the alert rule that says so, empty for a verdict itself."""
+    where it is one; the verdict of that moment; the name of the alert rule that says so, empty for a verdict itself;
+    `end`: how it is over, in a sentence, where somebody said one."""
 
     name: str
     shown: str = ""
@@ -144,6 +140,7 @@ class About(Struct, frozen=True, kw_only=True):
     monitor_id: str | None = None
     monitor_type: str = ""
     verdict: Verdict | None = None
+    end: str = ""
 
 
 def about(monitor: Monitor, verdict: Verdict | None, shown: str = "") -> About:
@@ -328,7 +325,7 @@ def _item_json(item: Item) -> dict[str, Any]:
 
 
 def _message(transition: Transition, incident: Incident, what: About, now: datetime, *, base_url: str) -> Message:
-    title, text = wording.words(transition, incident, what.name, what.verdict, what.shown, what.rule)
+    title, text = wording.words(transition, incident, what.name, what.verdict, what.shown, what.rule, what.end)
     begin, end = min(incident.opened_at, incident.trouble_from()), incident.trouble_to() or now
     about_it = None
     if what.monitor_id is not None:

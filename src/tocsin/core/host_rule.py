@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from msgspec import Struct
 
 from tocsin.core.finding import Severity
+from tocsin.core.host_thing import limit_words, state_words
 from tocsin.core.keys import notification_key
 from tocsin.core.marks import Length, Name, Range
 from tocsin.core.sample import Reading, Service, parts
@@ -87,6 +88,17 @@ class HostFinding(Struct, frozen=True, kw_only=True, omit_defaults=True):
     told: tuple[str, ...] = ()
 
 
+LOCAL = "local:"
+"""Begins the id of a channel that the agent's own file names."""
+
+
+def channel_named(id: str, known: str | None) -> str:
+    """What a channel that an agent told is called: `known` is its name here, where it is one of ours."""
+    return known or (
+        f"{id.removeprefix(LOCAL)} (of the agent's own file)" if id.startswith(LOCAL) else "a deleted channel"
+    )
+
+
 def wrong_limits(condition: HostCondition) -> Problem | None:
     """Why a condition cannot be judged as it is meant: a way back on the wrong side, limits with nothing between."""
     if not isinstance(condition, OnSample):
@@ -124,7 +136,7 @@ def look(rule: HostRule, reading: Reading, firing: frozenset[str]) -> tuple[Seen
         found = [s for name, value in reading.values.items() if (s := _limit(condition, name, value, name in firing))]
     else:
         found = [
-            _state(s)
+            _state(s, firing)
             for s in reading.services
             if fnmatchcase(s.kind, condition.kind) and fnmatchcase(s.name, condition.name)
         ]
@@ -148,16 +160,22 @@ def _limit(condition: OnSample, name: str, value: float, fires: bool) -> Seen | 
     back = condition.clear if fires and (above is None or below is None) else None
     if above is not None and (below is None or value > above):
         limit = above if back is None else back
-        return Seen(what=name, trouble=value > limit, words=f"{value:g}, limit {above:g}", value=value)
+        again = fires and value <= limit
+        return Seen(
+            what=name, trouble=value > limit, words=limit_words(name, value, above=above, again=again), value=value
+        )
     if below is not None:
         limit = below if back is None else back
-        return Seen(what=name, trouble=value < limit, words=f"{value:g}, at least {below:g} expected", value=value)
+        again = fires and value >= limit
+        return Seen(
+            what=name, trouble=value < limit, words=limit_words(name, value, below=below, again=again), value=value
+        )
     return None
 
 
-def _state(service: Service) -> Seen:
+def _state(service: Service, firing: frozenset[str]) -> Seen:
     what = f"{service.kind}/{service.name}"
     return Seen(
         what=what, trouble=None if service.ok is None else not service.ok,
-        words=f"{service.name} is {service.state}" + (f": {service.detail}" if service.detail else ""),
+        words=state_words(service, again=service.ok is True and what in firing),
     )  # fmt: skip

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from tocsin.core.alert import Item, Message, group_key
 from tocsin.core.digest import digest_key
 from tocsin.core.handover import RECEIPT_S, Turn
 from tocsin.core.host_rule import HostFinding, finding_key, subject_of
+from tocsin.core.host_thing import thing
 from tocsin.core.plain import clip
-from tocsin.core.wording import moment, one_line
+from tocsin.core.wording import by_rule, ended, joined, moment, one_line
 
 BY_AGENT = f"Told by the agent itself: its server did not take it within {RECEIPT_S:g} s."
 AT_ONCE = "Told by the agent itself, at once, as its rule says."
@@ -26,40 +28,40 @@ def note_of(turn: Turn) -> str:
 
 def title_of(finding: HostFinding, host: str) -> str:
     """One line: which host, which rule, what."""
-    about = "" if finding.what in finding.words else f" ({one_line(finding.what, 100)})"
-    name = f"{host}: {finding.rule_name}{about}"
-    if finding.turn == "resolved":
-        return one_line(f"{name} is over: {finding.words}", 300)
-    return one_line(f"{name}: {finding.words}", 300)
+    name = f"{host}: {thing(finding.what)}"
+    return one_line((ended if finding.turn == "resolved" else joined)(name, finding.words), 300)
 
 
-def message_of(
-    finding: HostFinding,
-    channel_id: str,
-    *,
-    host: str,
-    host_id: str,
-    workspace_id: str,
-    incarnation: str,
-    note: str = "",
-) -> Message:
+class Speaker(NamedTuple):
+    """Whose turns they are. `url`: the page of the host, or empty."""
+
+    host: str
+    host_id: str
+    workspace_id: str
+    incarnation: str
+    url: str = ""
+
+
+def message_of(finding: HostFinding, channel_id: str, by: Speaker, note: str = "") -> Message:
     """The message for one channel, with the key that it has at both ends."""
-    subject = subject_of(host_id, finding.rule, finding.what)
-    key = finding_key(workspace_id, channel_id, subject, incarnation, finding.number, finding.turn)
-    since = "Since" if finding.turn == "opened" else "At"
+    subject = subject_of(by.host_id, finding.rule, finding.what)
+    key = finding_key(by.workspace_id, channel_id, subject, by.incarnation, finding.number, finding.turn)
+    when = "since" if finding.turn == "opened" else "over at"
+    how = f"{finding.severity.capitalize()}, {when} {moment(finding.at)}."
     opened = finding.number if finding.turn == "opened" else finding.number - 1
     return Message(
         event="incident.opened" if finding.turn == "opened" else "incident.resolved",
         key=key,
         severity=finding.severity,
-        title=title_of(finding, host),
-        text="\n".join(filter(None, (f"{since} {moment(finding.at)}.", note))),
+        title=title_of(finding, by.host),
+        text="\n".join(filter(None, (how, by_rule(finding.rule_name), note))),
         monitor=None,
         incident=None,
         verdict=None,
         reason=clip(finding.words, 300),
         at=finding.at,
-        group=group_key(workspace_id, f"{subject}@{incarnation}#{opened}"),
+        url=by.url,
+        group=group_key(by.workspace_id, f"{subject}@{by.incarnation}#{opened}"),
     )
 
 

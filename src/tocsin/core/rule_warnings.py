@@ -18,6 +18,7 @@ from tocsin.core.host import Host
 from tocsin.core.monitor import Monitor
 from tocsin.core.rule import AlertRule
 from tocsin.core.rule_figures import ENOUGH_ANSWERS, ms
+from tocsin.core.sample import is_metric
 from tocsin.core.wording import listed, span
 
 
@@ -45,6 +46,8 @@ def _on_hosts(rule: AlertRule, hosts: Sequence[Host], beats: Mapping[str, float]
     made: list[str] = []
     if isinstance(condition, OnSample) and condition.above is None and condition.below is None:
         made.append("It has no limit (above or below): it can never fire.")
+    if isinstance(condition, OnSample) and not is_metric(condition.metric):
+        made.append(f"{condition.metric!r} is no name of a metric, such as disk.used_percent: it can never fire.")
     if isinstance(condition, OnHeartbeat):
         slow = sorted(host.name for host in covered if condition.warn_s <= beats.get(host.id, 60.0))
         if slow:

@@ -50,6 +50,11 @@ class Reading(Struct, frozen=True, kw_only=True, omit_defaults=True):
     trouble: str = ""
 
 
+def is_metric(name: str) -> bool:
+    """Whether a metric can be called so."""
+    return _METRIC.fullmatch(name) is not None
+
+
 def series(metric: str, **labels: str) -> str:
     """The name of a series. Raises ValueError when the metric or a label's name is none, or the whole is too long."""
     if not _METRIC.fullmatch(metric) or not all(_LABEL.fullmatch(name) for name in labels):

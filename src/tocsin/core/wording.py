@@ -11,26 +11,54 @@ TITLE_MAX = 200
 _NAME_MAX = 80
 CERTIFICATE, COVERAGE = "its certificate ends soon", "not all of it is seen"
 LOST = "lost"
+FAILING, OFF_LIMITS = "in trouble", "out of its limits"
+"""Trouble that a rule found on a host: its reason is a whole sentence, "disk / is 94 % full (limit 90 %)"."""
+AGAIN = " again"
+"""Stands in the sentence for what is well again."""
 """How a location whose probe does not answer is named."""
 _SENTENCES = {CERTIFICATE: "its certificate was renewed", COVERAGE: "every monitor is seen again"}
 """Trouble whose reason is a sentence of its own ("Shop: its certificate ends in 7 days"), and how its end is told."""
 
 
 def words(
-    transition: Transition, incident: Incident, name: str, verdict: Verdict | None, shown: str = "", rule: str = ""
-) -> tuple[str, str]:
-    """Title and text of one message. `name` is the monitor's, `shown` its target for people, `rule` the alert rule's."""
+    transition: Transition, incident: Incident, name: str, verdict: Verdict | None, shown: str = "", rule: str = "",
+    end: str = "",
+) -> tuple[str, str]:  # fmt: skip
+    """Title and text of one message. `name` is the monitor's, `shown` its target for people, `rule` the alert rule's,
+    `end` the sentence for how it is over, where whoever looks says one."""
     name = one_line(name, _NAME_MAX)
-    title = one_line(_title(transition, incident, name, verdict), TITLE_MAX)
-    by = f"By the alert rule “{one_line(rule, _NAME_MAX)}”." if rule else ""
-    lines = [*_lines(transition, incident, verdict), by, one_line(shown, 300)]
+    title = one_line(_title(transition, incident, name, verdict, end), TITLE_MAX)
+    lines = [*_lines(transition, incident, verdict), by_rule(rule), one_line(shown, 300)]
     return title, "\n".join(line for line in lines if line)
+
+
+def by_rule(rule: str) -> str:
+    """By which alert rule a message is sent; empty when by none."""
+    return f"By the alert rule “{one_line(rule, _NAME_MAX)}”." if rule else ""
 
 
 def headline(incident: Incident, name: str) -> str:
     """What an open incident is about, in a few words: "Shop is slow"."""
     name = one_line(name, _NAME_MAX)
+    if incident.words in (FAILING, OFF_LIMITS) and name:
+        return joined(name, incident.reason)
     return f"{name}: {incident.reason}" if incident.words in _SENTENCES else f"{name} is {incident.words}"
+
+
+def joined(name: str, words: str) -> str:
+    """The sentence after the name of its host, with the thing said once: `name` is "beta: disk /", the words begin with
+    "disk /" or say nothing of it."""
+    at = name.find(": ")
+    while at >= 0:
+        if words.startswith(name[at + 2 :]):
+            return f"{name[: at + 2]}{words}"
+        at = name.find(": ", at + 2)
+    return f"{name}: {words}"
+
+
+def ended(name: str, words: str) -> str:
+    """The sentence for an end."""
+    return joined(name, words) if AGAIN in words else f"{name} is over: {words}"
 
 
 def test_words(channel: str) -> tuple[str, str]:
@@ -62,8 +90,10 @@ def one_line(text: str, limit: int) -> str:
     return clean if len(clean) <= limit else clean[: limit - 1].rstrip() + "…"
 
 
-def _title(transition: Transition, incident: Incident, name: str, verdict: Verdict | None) -> str:
+def _title(transition: Transition, incident: Incident, name: str, verdict: Verdict | None, end: str) -> str:
     lasted = span(((incident.trouble_to() or transition.at) - incident.trouble_from()).total_seconds())
+    if incident.words in (FAILING, OFF_LIMITS) and (title := _on_host(transition, incident, name, lasted, end)):
+        return title
     if incident.words in _SENTENCES and (title := _sentence(transition, incident, name, lasted)):
         return title
     match transition.what:
@@ -83,6 +113,25 @@ def _title(transition: Transition, incident: Incident, name: str, verdict: Verdi
             return f"{name} is calm again: it is {_stands(incident, verdict)}"
         case "resolved":
             return _end(incident, name, verdict, lasted)
+
+
+def _on_host(transition: Transition, incident: Incident, name: str, lasted: str, end: str) -> str:
+    """The title of what a rule found on a host, whose reason is a sentence: the words that its agent has for it, too.
+    Empty where that makes no difference."""
+    said = joined(name, incident.reason)
+    match transition.what:
+        case "opened" | "escalated":
+            return said
+        case "reopened":
+            return f"{said}, once more"
+        case "reminder":
+            return f"{said}, for {lasted} now"
+        case "step":
+            return f"Not acknowledged: {said}, for {lasted} now"
+        case "resolved" if incident.resolution == RECOVERED and end:
+            return f"{ended(name, end)}, after {lasted}"
+        case _:
+            return ""
 
 
 def _sentence(transition: Transition, incident: Incident, name: str, lasted: str) -> str:

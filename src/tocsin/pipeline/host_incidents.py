@@ -14,12 +14,13 @@ from tocsin.core.alert import About
 from tocsin.core.condition import OnHeartbeat
 from tocsin.core.finding import RANKS, Finding, Hush, Terms
 from tocsin.core.host import SUBJECT, Host
-from tocsin.core.host_rule import HostFinding, subject_of
+from tocsin.core.host_rule import HostFinding, channel_named, subject_of
 from tocsin.core.host_silence import Heard, Patience, is_silence, silence, subject_of_silence
+from tocsin.core.host_thing import thing
 from tocsin.core.incident import Entry, Incident, Step
 from tocsin.core.maintenance import hush_of
 from tocsin.core.rule import AlertRule
-from tocsin.core.wording import listed
+from tocsin.core.wording import FAILING, OFF_LIMITS, listed
 from tocsin.pipeline.draft import Draft
 from tocsin.pipeline.hosts import HostNow, Hosts
 from tocsin.pipeline.judgement import Judgement
@@ -74,7 +75,9 @@ class HostIncidents:
         if step.incident is None:
             return
         step = _filed(step, turn, latest, (incarnation, turn.number), telling, at)
-        self._judgement.take_step(draft, terms, About(name=_named(host, turn.what), rule=turn.rule_name), step, now)
+        end = turn.words if turn.turn == "resolved" else ""
+        what = About(name=_named(host, turn.what), rule=turn.rule_name, end=end)
+        self._judgement.take_step(draft, terms, what, step, now)
 
     def _told_too(
         self, draft: Draft, latest: Incident, turn: HostFinding, telling: Telling, now: datetime
@@ -232,11 +235,11 @@ def _outside(host: HostNow) -> str:
 
 
 def _named(host: Host, what: str) -> str:
-    return f"{host.name} {what}"
+    return f"{host.name}: {thing(what)}"
 
 
 def _found(turn: HostFinding) -> Finding:
-    words = "failing" if turn.value is None else "out of its limits"
+    words = FAILING if turn.value is None else OFF_LIMITS
     return Finding(
         standing="trouble" if turn.turn == "opened" else "over", value="unknown", reason=turn.words or turn.what,
         why=turn.words or turn.what, severity=turn.severity, rank=RANKS[turn.severity], words=words, locations=None,
@@ -245,7 +248,8 @@ def _found(turn: HostFinding) -> Finding:
 
 
 def _told_words(turn: HostFinding, telling: Telling) -> str:
-    names = tuple(hearer.name for id in turn.told if (hearer := telling.hearer(id)) is not None) or turn.told
+    known = {id: telling.hearer(id) for id in turn.told}
+    names = tuple(channel_named(id, None if one is None else one.name) for id, one in known.items())
     return f"Told by the agent itself, to {listed(names)}" if names else "Told by the agent itself"
 
 

@@ -50,6 +50,18 @@ async def test_no_other_key_opens_the_door(alice: Alice, agent: Agent) -> None:
     assert (await Agent(alice.house.app, api_key).enrol()).status == 403
 
 
+async def test_hosts_are_listed_a_page_at_a_time(alice: Alice) -> None:
+    for name in ("web-2", "db-1", "web-1"):
+        assert (await alice.api.post("/api/v1/hosts", {"name": name})).status == 201
+    names, cursor = list[str](), ""
+    for _ in range(2):
+        page = await alice.api.get(f"/api/v1/hosts?limit=2{cursor and f'&cursor={cursor}'}")
+        names += [host["name"] for host in page.data["items"]]
+        cursor = page.data["next_cursor"]
+    assert (names, cursor) == (["db-1", "web-1", "web-2"], None)
+    assert (await alice.api.get("/api/v1/hosts?limit=0")).status == 422
+
+
 async def test_a_single_use_key_lets_one_host_in(alice: Alice) -> None:
     made = await alice.api.post("/api/v1/hosts", {"name": "db-1", "tags": ["prod"]})
     assert made.status == 201, made.text

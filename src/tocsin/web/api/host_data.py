@@ -17,6 +17,8 @@ from tocsin.pipeline.hosts import HostNow
 Tags = Annotated[tuple[Annotated[Name, Length(1, 64)], ...], Length(0, 50), Help("as of monitors")]
 Group = Annotated[str, Length(0, 100), Help("where it stands in lists")]
 WARN_S, DOWN_S = 75.0, 120.0
+HostState = Literal["new", "well", "late", "silent", "unknown", "off"]
+"""unknown: only the primary hears it."""
 
 
 class HostIn(Struct, frozen=True, kw_only=True):
@@ -56,7 +58,7 @@ class HostOut(Struct, frozen=True, kw_only=True):
     maintenance: bool
     addresses: list[str]
     direct_channels: list[str]
-    state: Literal["new", "well", "late", "silent", "off"]
+    state: HostState
     heard_at: str | None
     agent_version: str
     started_at: str | None
@@ -172,10 +174,12 @@ class HostSeries(Struct, frozen=True, kw_only=True):
     series: list[OneSeries]
 
 
-def state_of(now: HostNow, since: float, tick: float) -> Literal["new", "well", "late", "silent", "off"]:
-    """How a host is, by when its agent was heard."""
+def state_of(now: HostNow, since: float, tick: float, leads: bool = True) -> HostState:
+    """How a host is, by when its agent was heard; agents speak to the instance that leads."""
     if not now.host.enabled:
         return "off"
+    if not leads and now.host.enrolled_at is not None:
+        return "unknown"
     if now.heard_at is None:
         return "new"
     silence = tick - max(since, since if now.heard is None else now.heard)

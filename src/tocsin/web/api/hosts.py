@@ -15,9 +15,10 @@ from tocsin.clock import new_id
 from tocsin.core.access import Principal
 from tocsin.core.host import ENROLMENT_PREFIX, LIFE_PREFIX, EnrolmentKey, Host, Lives, released
 from tocsin.core.result import iso
-from tocsin.core.shape import Help, Length, read
+from tocsin.core.shape import Help, Length, Range, read
 from tocsin.errors import Conflict, Invalid, Problem
 from tocsin.pipeline.host_pings import order_of
+from tocsin.store.cursor import read_cursor, write_cursor
 from tocsin.web.api.given import as_object
 from tocsin.web.api.host_data import (
     EnrolmentIn,
@@ -42,9 +43,26 @@ class Release(Struct, frozen=True, kw_only=True):
     incarnation: Annotated[str, Length(1, 64), Help("of its data folder")]
 
 
-def visible(parts: Parts, who: Principal) -> list[dict[str, Any]]:
-    """The hosts of the caller's workspace, by name."""
-    return [_shown(parts, now.host.id, who.workspace_id) for now in parts.corridor.hosts.of(who.workspace_id)]
+class Filter(Struct, frozen=True, kw_only=True):
+    """Which hosts are listed."""
+
+    limit: Annotated[int, Range(1, 1000)] = 1000
+    cursor: Annotated[str | None, Length(0, 1000)] = None
+
+
+def select(parts: Parts, who: Principal, wanted: Filter) -> tuple[list[dict[str, Any]], str | None]:
+    """(a page of the hosts of the caller's workspace, by name; cursor of the next)."""
+    hosts = [now.host for now in parts.corridor.hosts.of(who.workspace_id)]
+    if wanted.cursor is not None:
+        after = read_cursor(wanted.cursor, str, str)
+        hosts = [host for host in hosts if _place(host) > after]
+    page = hosts[: wanted.limit]
+    more = write_cursor(*_place(page[-1])) if len(hosts) > len(page) else None
+    return [_shown(parts, host.id, who.workspace_id) for host in page], more
+
+
+def _place(host: Host) -> tuple[str, str]:
+    return host.name.lower(), host.id
 
 
 def one(parts: Parts, who: Principal, host_id: str) -> dict[str, Any]:
@@ -56,7 +74,7 @@ def _shown(parts: Parts, host_id: str, workspace_id: str) -> dict[str, Any]:
     hosts, incidents = parts.corridor.hosts, parts.corridor.watchlist.incidents
     now = hosts.get(workspace_id, host_id)
     opened = sum(i.open and i.host_id == host_id for (of, _), i in incidents.items() if of == workspace_id)
-    return host_json(now, state_of(now, hosts.since, parts.clock.monotonic()), opened)
+    return host_json(now, state_of(now, hosts.since, parts.clock.monotonic(), parts.corridor.leads), opened)
 
 
 async def create(parts: Parts, who: Principal, data: Mapping[str, Any]) -> tuple[Host, str]:
@@ -185,7 +203,8 @@ def _check(parts: Parts, who: Principal, wanted: HostIn) -> None:
 
 
 async def _index(call: Call) -> Reply:
-    return Reply(data={"items": visible(call.parts, call.who), "next_cursor": None})
+    items, cursor = select(call.parts, call.who, call.query)
+    return Reply(data={"items": items, "next_cursor": cursor})
 
 
 async def _make(call: Call) -> Reply:
@@ -248,7 +267,7 @@ async def _end_enrolment(call: Call) -> Reply:
 _ONE = "/api/v1/hosts/{id}"
 ROUTES = [
     Route(
-        method="GET", path="/api/v1/hosts", run=_index, permission="read", answer=HostList, tag="hosts",
+        method="GET", path="/api/v1/hosts", run=_index, permission="read", query=Filter, answer=HostList, tag="hosts",
         summary="The hosts that agents watch",
     ),
     Route(

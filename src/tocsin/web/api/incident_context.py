@@ -49,7 +49,7 @@ def name_of(parts: Parts, who: Principal, incident: Incident) -> str:
         return coverage.NAME
     if incident.subject.startswith(quarantine.SUBJECT):
         return f"Location {incident.subject.removeprefix(quarantine.SUBJECT)}"
-    if incident.rule_id is None:
+    if incident.rule_id is None or incident.host_id is not None:
         return monitor or (GONE if incident.monitor_id else incident.subject)
     rules = parts.corridor.watchlist.telling(who.workspace_id).rules
     rule = next((rule.name for rule in rules if rule.id == incident.rule_id), incident.rule)

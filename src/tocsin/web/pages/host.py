@@ -13,7 +13,9 @@ from msgspec import Struct
 
 from tocsin.core import forecast
 from tocsin.core.condition import HostConditions
+from tocsin.core.host_thing import limit_words
 from tocsin.core.incident import Incident
+from tocsin.core.quantity import sized
 from tocsin.core.sample import Service, series
 from tocsin.pipeline.hosts import HostNow
 from tocsin.store import Session
@@ -26,6 +28,7 @@ from tocsin.web.pages.alert_rules import rule_fields
 from tocsin.web.pages.host_words import Group
 
 RANGES = {"1h": "Last hour", "6h": "Last 6 hours", "24h": "Last 24 hours", "7d": "Last 7 days"}
+_LISTED = 3
 _SHOWN_FACTS = {
     "os": "System", "kernel": "Kernel", "architecture": "Architecture", "cpu": "Processor", "addresses": "Addresses",
     "hostname": "Name of its own",
@@ -36,7 +39,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     """Which tab, and how far back its charts go."""
 
     tab: str = "overview"
-    range: Literal["1h", "6h", "24h", "7d"] = "6h"
+    range: Literal["", "1h", "6h", "24h", "7d"] = ""
     did: str = ""
 
 
@@ -81,14 +84,16 @@ async def show(call: Call) -> Reply:
     group = next((g for g in host_words.GROUPS if g.slug == tab.slug), None)
     facts = hosts.facts_of(now)
     return view.page(
-        call, "host.html", section="hosts", line=line, host=now.host, said=now.said, tabs=tabs, tab=tab.slug,
-        range=wanted.range, ranges=RANGES, lead=_lead(line), up=_up(line), vitals=_vitals(line, facts),
+        call, "host.html", section="hosts", primary=hosts.primary_of(call),
+        line=line, host=now.host, said=now.said, tabs=tabs, tab=tab.slug,
+        range=wanted.range or _range(known.heard, call.now), ranges=RANGES,
+        lead=_lead(line), up=_up(line), vitals=_vitals(line, facts),
         charts=host_charts.charts(line, group), mounts=host_charts.mounts(line, known.full), group=group,
         units=[s for s in known.things if s.kind == "unit"], things=_things(known, group),
         rows=host_charts.newest(line, group), notes=_notes(line, known, group), outside=_outside(call, now),
         beats=known.heard, changes=known.changes, facts=[(w, facts[k]) for k, w in _SHOWN_FACTS.items() if facts.get(k)],
         config=await host_config.shown(call.parts, call.who, now.host.id), unit_figures=host_charts.units(line),
-        value=host_words.value, standing=host_words.standing, missed=_missed(known.heard, call.now),
+        value=host_words.value, standing=host_words.standing, missed=_missed(line, known.heard, call.now),
         **await _alerts(call, now, tab.slug == "alerts"),
         did={"saved": "Saved.", "released": "That one is the host now.", "maintenance": "In maintenance: nobody is told.",
              "back": "Out of maintenance.", "on": "Its agent is taken again.", "off": "Switched off."}.get(wanted.did, ""),
@@ -110,7 +115,7 @@ def _reader(now: HostNow, tab: str, at: datetime) -> Callable[[Session], Known]:
             s.samples.read(id, mounts, seconds - forecast.FROM_S, seconds + 1, 60) if mounts else {}
         ).items():
             points = [(at, b.last) for at, b in sorted(some.items())]
-            made.full[name] = forecast.full_in_s(points) if len(points) > 5 else -1.0
+            made.full[name] = forecast.full_in_s(points) if forecast.is_enough(points) else -1.0
         made.heard = s.heartbeats.list(id)
         if group is not None:
             changes = s.host_states.changes(id, limit=100)
@@ -125,11 +130,11 @@ def _lead(line: hosts.Line) -> tuple[str, str]:
     """(shape, words) for how it is: what is open rather than that something is."""
     limits = [i for i in line.open if host_words.what_of(i) != "silent"]
     if line.st in ("down", "slow", "acked") and limits and line.word in ("Over a limit", "A service fails"):
-        what, more = host_words.what_of(limits[0]), f" and {len(limits) - 1} more" if limits[1:] else ""
-        value = line.figure(what)
-        if what.startswith("disk.used_percent") and value is not None:
-            return line.st, f"Disk {host_words.label_of(what)} {value:.0f} % full{more}"
-        return line.st, words.capital(f"{host_words.short(what)}: {limits[0].reason}{more}")
+        more = f" and {len(limits) - 1} more" if limits[1:] else ""
+        what = host_words.what_of(limits[0])
+        value = line.figure(what) if host_words.is_limit(what) else None
+        said = host_words.said(limits[0]) if value is None else limit_words(what, value)
+        return line.st, words.capital(f"{said}{more}")
     return line.st, line.word
 
 
@@ -146,7 +151,7 @@ def _vitals(line: hosts.Line, facts: Mapping[str, str]) -> list[Figure]:
     made, g, fullest = list[Figure](), line.gauges, line.fullest
     memory, cores = hosts.memory_of(facts), facts.get("cores", "")
     total = line.figure(series("disk.total_bytes", mount=fullest[0])) if fullest else None
-    size = f" of {' '.join(host_words.sized(total))}" if total else ""
+    size = f" of {' '.join(sized(total))}" if total else ""
     labels = {
         "cpu": f"CPU of {cores} core{'' if cores == '1' else 's'}" if cores else "CPU",
         "memory": f"memory of {memory}" if memory else "memory", "disk": f"disk {fullest[0]}{size}" if fullest else "",
@@ -193,7 +198,7 @@ def _tabs(line: hosts.Line, known: Known) -> list[Tab]:
     twins = bool(line.now.host.quarantined) or bool(line.now.said.config_error)
     return [
         *made, Tab(slug="alerts", title="Alerts", st=line.st if line.open and line.st in ("down", "slow", "acked") else ""),
-        Tab(slug="agent", title="Agent", st="slow" if twins else "nodata" if line.st == "nodata" else ""),
+        Tab(slug="agent", title="Agent", st="slow" if twins else line.st if line.silent else ""),
     ]  # fmt: skip
 
 
@@ -203,6 +208,15 @@ def _things(known: Known, group: Group | None) -> list[Service]:
         return []
     found = [s for s in known.things if host_words.group_of(s.kind, known.collectors[f"{s.kind}/{s.name}"]) is group]
     return sorted(found, key=lambda s: (s.ok is not False, s.kind, s.name.casefold()))
+
+
+def _range(heard: Sequence[Stretch], now: datetime) -> str:
+    """How far back the charts go when nobody said: six hours, an hour of a new host, further where it was heard last."""
+    oldest = min((one.began_at for one in heard), default=now)
+    newest = max((one.last_at for one in heard), default=now)
+    if now - oldest <= timedelta(hours=1):
+        return "1h"
+    return next((f"{hours}h" for hours in (6, 24) if now - newest < timedelta(hours=hours)), "7d")
 
 
 # Beside -----------------------------------------------------------------------------------------------------------------
@@ -215,14 +229,17 @@ def _notes(line: hosts.Line, known: Known, group: Group | None) -> list[tuple[st
                 made.append(("slow", says, None, why))
             continue
         its = host_words.group_of_trouble(collector)
-        if group is None or its is group:
+        told = any(why in i.reason and host_words.group_of_incident(i) is its for i in line.open)
+        if (group is None or its is group) and not (group is None and told):
             title = collector if its is host_words.CUSTOM else its.title
             made.append(("nodata", f"No {title} figures", host_charts.since(line, its), why))
     return made
 
 
-def _missed(heard: Sequence[Stretch], now: datetime) -> str:
-    """How the heartbeat went in the last day."""
+def _missed(line: hosts.Line, heard: Sequence[Stretch], now: datetime) -> str:
+    """How the heartbeat goes now, and how it went in the last day."""
+    if line.state in ("late", "silent") and line.now.heard_at is not None:
+        return f"none for {words.span((now - line.now.heard_at).total_seconds())} now"
     day = [one for one in heard if one.last_at > now - timedelta(days=1)]
     if not day:
         return "none in 24 h"
@@ -244,6 +261,27 @@ def _outside(call: Call, now: HostNow) -> list[tuple[str, str, look.Look]]:
     return sorted(found, key=lambda one: (-one[2].rank, one[1].casefold()))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """What is open by one rule, the same trouble of some things said once. `more`: how many are not listed."""
+
+    title: str
+    st: str
+    some: tuple[Incident, ...]
+    more: int
+
+
+def _cards(opened: Sequence[Incident]) -> list[Card]:
+    found: dict[tuple[str, str], list[Incident]] = {}
+    for i in opened:
+        st = "acked" if i.acknowledged_at or i.suppressed else "down" if i.severity in ("critical", "down") else "slow"
+        found.setdefault((host_words.about(i), st), []).append(i)
+    return [
+        Card(title=f"{title[:1].upper()}{title[1:]}", st=st, some=tuple(some[:_LISTED]), more=len(some[_LISTED:]))
+        for (title, st), some in found.items()
+    ]
+
+
 async def _alerts(call: Call, now: HostNow, all_of_them: bool) -> dict[str, Any]:
     """The past incidents, and the rules that cover it."""
     past: list[Incident] = []
@@ -254,7 +292,7 @@ async def _alerts(call: Call, now: HostNow, all_of_them: bool) -> dict[str, Any]
             if isinstance(rule.condition, HostConditions) and rule.scope.covers(now.host):
                 said = rule_words.condition(rule_fields(rule)["condition"])
                 rules.append({"rule": rule, "says": words.sentence(f"when {said}").removesuffix(".")})
-    return {"past": past, "rules": rules, "short": host_words.short, "what_of": host_words.what_of}
+    return {"past": past, "rules": rules, "cards": _cards, "worded": host_words.said, "about": host_words.about}
 
 
 ROUTES: list[Route] = [

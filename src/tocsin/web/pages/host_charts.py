@@ -9,6 +9,7 @@ from datetime import datetime
 from markupsafe import Markup
 
 from tocsin.core import forecast
+from tocsin.core.quantity import sized
 from tocsin.core.sample import series
 from tocsin.web.pages import host_words, hosts, words
 from tocsin.web.pages.host_words import Group
@@ -73,7 +74,8 @@ def charts(line: hosts.Line, group: Group | None) -> list[Chart]:
             Chart(name="Load", series=(("load.1m", "Load"),), now=host_words.value("load.1m", line.figure("load.1m")))
         )
     for one in host_words.GROUPS:
-        made += _charts_of(line, one, 1)
+        if one is not host_words.CUSTOM:  # which of those tells most nobody knows: they have a tab
+            made += _charts_of(line, one, 1)
     return made[:MOST_CHARTS]
 
 
@@ -116,11 +118,11 @@ def mounts(line: hosts.Line, full: Mapping[str, float | None]) -> list[Mount]:
         free = line.figure(series("disk.available_bytes", mount=where))
         total = line.figure(series("disk.total_bytes", mount=where))
         left = full.get(series("disk.used_percent", mount=where), -1.0)
-        shown, unit = host_words.sized(free or 0)
+        shown, unit = sized(free or 0)
         made.append(
             Mount(
                 where=where, used=hosts.Gauge(used, host_words.limit("disk")), free=shown if free is not None else "–",
-                unit=unit if free is not None else "", total=" ".join(host_words.sized(total)) if total else "",
+                unit=unit if free is not None else "", total=" ".join(sized(total)) if total else "",
                 left=_left(left), near=left is not None and 0 <= left < 2 * 86400,
             )
         )  # fmt: skip
@@ -128,9 +130,9 @@ def mounts(line: hosts.Line, full: Mapping[str, float | None]) -> list[Mount]:
 
 
 def _left(seconds: float | None) -> str:
-    """When it is full, in words: seconds, None for not within 30 days, -1 when too little is known."""
+    """When it is full, in words: seconds, None for no end in sight, -1 when too little is known."""
     if seconds is None:
-        return "not within 30 days"
+        return "not in sight"
     if seconds < 0:
         return "not known yet"
     return "full" if seconds == 0 else forecast.in_words(seconds)

@@ -116,10 +116,10 @@ def _arrival(call: Call, secret: str) -> Reply:
 
 def _arrived(call: Call, now: HostNow) -> str:
     """ "", "enrolled", "heard" or "figures": how far it has come."""
-    state = state_of(now, call.parts.corridor.hosts.since, call.parts.clock.monotonic())
+    state = state_of(now, call.parts.corridor.hosts.since, call.parts.clock.monotonic(), call.parts.corridor.leads)
     if now.latest:
         return "figures"
-    return "heard" if state not in ("new", "off") else "enrolled" if now.host.enrolled_at is not None else ""
+    return "heard" if state not in ("new", "unknown", "off") else "enrolled" if now.host.enrolled_at is not None else ""
 
 
 # Setting its agent ----------------------------------------------------------------------------------------------------

@@ -11,7 +11,9 @@ from markupsafe import Markup
 from tocsin.collectors import kind
 from tocsin.core.host import SUBJECT
 from tocsin.core.host_rule import OnSample
+from tocsin.core.host_thing import thing
 from tocsin.core.incident import Incident
+from tocsin.core.quantity import quantity
 from tocsin.core.sample import Service, parts
 from tocsin.web.pages import words
 
@@ -104,44 +106,13 @@ def value(name: str, amount: float | None) -> Markup:
     """A value of a series as people read it, with a small unit that its name says."""
     if amount is None:
         return Markup('<span class="muted">–</span>')
-    metric = name.partition("{")[0]
-    if metric.endswith("_percent"):
-        return Markup("{} <small>%</small>").format(number(amount))
-    if metric.endswith("_bytes_per_s"):
-        return Markup("{} <small>{}/s</small>").format(*sized(amount))
-    if metric.endswith("_bytes"):
-        return Markup("{} <small>{}</small>").format(*sized(amount))
-    if metric.endswith("_per_s"):
-        return Markup("{} <small>/s</small>").format(number(amount))
-    if metric.endswith("_ms"):
-        return words.with_unit(amount)
-    if metric.endswith("_s"):
-        return Markup("{}").format(words.span(max(0, int(amount))) if amount >= 10 else f"{number(amount)} s")
-    if metric.endswith(".celsius"):
-        return Markup("{} <small>°C</small>").format(number(amount))
-    return Markup("{}").format(number(amount))
+    figure, unit = quantity(name, amount)
+    return Markup("{} <small>{}</small>").format(figure, unit) if unit else Markup("{}").format(figure)
 
 
 def plain(name: str, amount: float | None) -> str:
     """A value of a series as text."""
     return value(name, amount).striptags()
-
-
-def number(amount: float) -> str:
-    """At most four digits: "94", "0.4", "12,400"."""
-    size = abs(amount)
-    if size >= 100 or amount == int(amount):
-        return f"{amount:,.0f}"
-    return f"{amount:.1f}" if size >= 0.95 else f"{amount:.2f}".rstrip("0").rstrip(".") or "0"
-
-
-def sized(amount: float) -> tuple[str, str]:
-    """("4.8", "GB"): bytes in the unit that keeps the figure short."""
-    for power, unit in ((4, "TB"), (3, "GB"), (2, "MB"), (1, "kB")):
-        if abs(amount) >= 0.995 * 1000**power:
-            shown = amount / 1000**power
-            return (f"{shown:.0f}" if shown >= 99.95 else f"{shown:.1f}".removesuffix(".0")), unit
-    return f"{amount:.0f}", "B"
 
 
 def label_of(name: str) -> str:
@@ -181,18 +152,28 @@ def what_of(incident: Incident) -> str:
     return what or rest
 
 
+def group_of_incident(incident: Incident) -> Group:
+    """Where what an incident is about belongs."""
+    what = what_of(incident)
+    return group_of_series(what) if is_limit(what) else group_of(what.partition("/")[0])
+
+
 def is_limit(what: str) -> bool:
     """Whether that is a series, so a limit was passed."""
     return what != "silent" and "/" not in what.partition("{")[0]
 
 
-def short(what: str) -> str:
-    """ "disk /var", "edge-spool": what an incident is about, in two words."""
-    if not is_limit(what):
-        return what.partition("/")[2] or what
-    metric = what.partition("{")[0]
-    head, label = metric.partition(".")[0], label_of(what)
-    return f"{'CPU' if head == 'cpu' else head.replace('_', ' ')} {label}".strip()
+def said(incident: Incident) -> str:
+    """What an incident of a host is about, in one sentence that names the thing once: "disk /var is 94 % full"."""
+    what, reason = what_of(incident), incident.reason
+    if what == "silent" or what.partition("/")[2] in reason or reason.startswith(thing(what)):
+        return reason
+    return f"{thing(what)}: {reason}"
+
+
+def about(incident: Incident) -> str:
+    """What an incident of a host is called: by its rule, or by what is in trouble."""
+    return incident.words if what_of(incident) == "silent" else incident.rule or thing(what_of(incident))
 
 
 def named(thing: Service) -> str:

@@ -15,7 +15,7 @@ from tocsin.core.sample import Service
 from tocsin.pipeline.hosts import HostNow
 from tocsin.web.api.host_data import state_of
 from tocsin.web.call import Call, Reply, Route
-from tocsin.web.pages import host_words, view
+from tocsin.web.pages import host_words, view, words
 
 ATTENTION = "Needs attention"
 MOST_SERVICES = 500
@@ -46,7 +46,7 @@ class Gauge:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """One host as its row, and the head of its page, show it. `since`: when its state began; `stale`: its figures are of
-    the past."""
+    the past; `state`: by when its agent was heard."""
 
     now: HostNow
     st: str
@@ -55,10 +55,21 @@ class Line:
     open: tuple[Incident, ...] = ()
     things: tuple[Service, ...] = ()
     stale: bool = False
+    state: str = ""
 
     @property
     def attention(self) -> bool:
-        return self.st in ("down", "acked", "slow", "nodata")
+        return self.st in ("down", "acked", "slow")
+
+    @property
+    def short_of_disk(self) -> bool:
+        """Whether a rule says so, whatever the gauge is drawn by."""
+        return any(host_words.what_of(i).startswith("disk.used_percent") for i in self.open)
+
+    @property
+    def silent(self) -> bool:
+        """Whether its agent is not heard at all."""
+        return self.st in ("down", "acked") and self.word in ("Silent", "Refused", "Key revoked")
 
     @property
     def limit(self) -> bool:
@@ -150,11 +161,11 @@ def open_by_host(call: Call) -> dict[str, list[Incident]]:
 def line_of(call: Call, now: HostNow, opened: Sequence[Incident], things: Sequence[Service]) -> Line:
     """A host as it is."""
     hosts = call.parts.corridor.hosts
-    state = state_of(now, hosts.since, call.parts.clock.monotonic())
+    state = state_of(now, hosts.since, call.parts.clock.monotonic(), call.parts.corridor.leads)
     st, word, since = _look(now, state, opened)
     return Line(
         now=now, st=st, word=word, since=since, open=tuple(opened), things=tuple(things),
-        stale=state in ("silent", "off"),
+        stale=state in ("silent", "off", "unknown"), state=state,
     )  # fmt: skip
 
 
@@ -162,12 +173,19 @@ def _look(now: HostNow, state: str, opened: Sequence[Incident]) -> tuple[str, st
     """(shape, word, since when) for how a host is."""
     if state == "off":
         return "paused", "Off", None
+    if state == "unknown":
+        silent = next((i for i in opened if host_words.what_of(i) == "silent"), None)
+        if silent is not None:
+            return "down", silent.words.capitalize(), silent.trouble_from()
+        if not opened:
+            return "pending", "Heard by the primary", None
     if state == "new":
         return "pending", "Waiting for its agent", None
     if now.host.maintenance:
         return "maint", "Maintenance", None
     if state == "silent":
-        return "nodata", "Key revoked" if now.host.revoked_at else "Silent", now.heard_at
+        held = any(i.acknowledged_at or i.suppressed for i in opened if host_words.what_of(i) == "silent")
+        return "acked" if held else "down", "Key revoked" if now.host.revoked_at else "Silent", now.heard_at
     if now.host.quarantined:
         return "slow", "Two agents", None
     if state == "late":
@@ -192,11 +210,19 @@ async def lines_of(call: Call) -> list[Line]:
     ]
 
 
+def primary_of(call: Call) -> str | None:
+    """Where the primary is, which hears the agents: "" when that is not known, None when it is this instance."""
+    cluster = call.parts.cluster
+    return None if call.parts.corridor.leads or cluster is None else cluster.elsewhere() or ""
+
+
 def verdict(lines: Sequence[Line]) -> str:
     """What the list is headed with."""
-    silent = sum(line.st == "nodata" for line in lines)
+    if lines and all(line.st == "pending" and line.state == "unknown" for line in lines):
+        return f"{words.count(len(lines), 'host')}, heard by the primary"
+    silent = sum(line.silent for line in lines)
     twins = sum(bool(line.now.host.quarantined) for line in lines)
-    counted = (i for line in lines if line.st in ("down", "slow", "acked") for i in line.open)
+    counted = (i for line in lines if line.attention and not line.silent for i in line.open)
     return host_words.headline(len(lines), silent, twins, counted)
 
 
@@ -208,8 +234,8 @@ def sections(lines: Iterable[Line]) -> list[Section]:
             first.lines.append(line)
         else:
             by_group.setdefault(line.now.host.group, Section(line.now.host.group)).lines.append(line)
-    order = {"nodata": 0, "down": 0, "acked": 1, "slow": 2}
-    first.lines.sort(key=lambda line: order[line.st])
+    order = {"down": 0, "acked": 1, "slow": 2}
+    first.lines.sort(key=lambda line: (order[line.st], not line.silent))
     grouped = [by_group[name] for name in sorted(by_group, key=lambda name: (not name, name.casefold()))]
     for section in grouped:
         if not section.title:
@@ -218,7 +244,7 @@ def sections(lines: Iterable[Line]) -> list[Section]:
 
 
 def _matches(line: Line, wanted: Wanted) -> bool:
-    fits = {"": True, "silent": line.st == "nodata", "limit": line.limit}[wanted.state]
+    fits = {"": True, "silent": line.silent, "limit": line.limit}[wanted.state]
     return fits and all(part in line.text for part in wanted.q.casefold().split())
 
 
@@ -228,10 +254,11 @@ async def index(call: Call) -> Reply:
     lines = await lines_of(call)
     matching = [line for line in lines if _matches(line, wanted)]
     return view.page(
-        call, "hosts.html", section="hosts", wanted=wanted, verdict=verdict(lines), total=len(lines),
+        call, "hosts.html", section="hosts", primary=primary_of(call), wanted=wanted,
+        verdict=verdict(lines), total=len(lines),
         hidden=len(lines) - len(matching), sections=sections(matching) if wanted.view == "table" else (),
         services=_by_kind(matching) if wanted.view == "services" else (),
-        counts={"silent": sum(line.st == "nodata" for line in lines), "limit": sum(line.limit for line in lines)},
+        counts={"silent": sum(line.silent for line in lines), "limit": sum(line.limit for line in lines)},
         most=MOST_SERVICES, did={"deleted": "Forgotten."}.get(wanted.did, ""),
     )  # fmt: skip
 

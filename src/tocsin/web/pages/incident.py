@@ -147,7 +147,9 @@ def _seen_on_host(call: Call, incident: Incident) -> list[incident_words.Fact]:
     if now is None:
         return []
     made = [
-        incident_words.Fact(words.sentence(incident.reason), "" if what == "silent" else f"The agent judged {what}.")
+        incident_words.Fact(
+            words.sentence(host_words.said(incident)), "" if what == "silent" else f"The agent judged {what}."
+        )
     ]
     if what in now.latest and incident.open:
         made.append(incident_words.Fact("Now:", host_words.plain(what, now.latest[what][1])))
@@ -169,6 +171,7 @@ def _telling(call: Call, timeline: Sequence[Entry], log: Sequence[Delivery]) -> 
     lines, hidden = incident_words.chosen(timeline, incident_words.told(log, channels), show)
     waiting = sorted({channels[d.row.channel_id] for d in log if d.row.state == "pending"})
     return {
+        "by_agent": incident_words.told_by_agent(timeline, known),
         "log": log, "channels": channels, "timeline": lines, "hidden": hidden, "show": show,
         "next": words.listed(waiting),
     }  # fmt: skip

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from tocsin.core.hints import Related
+from tocsin.core.host_rule import channel_named
 from tocsin.core.incident import RECOVERED, Entry, Incident
 from tocsin.core.plain import as_list, as_map
 from tocsin.core.probe import SUBJECT as LOST
@@ -202,6 +203,19 @@ def told(log: Sequence[Delivery], names: Mapping[str, str]) -> list[Line]:
         text = f"{words.listed(some)}: {event.removeprefix('incident.').replace('_', ' ')}"
         made.append(Line(at, head, "", text, False, glyph))
     return made
+
+
+def told_by_agent(timeline: Sequence[Entry], names: Mapping[str, str]) -> list[tuple[datetime, str, str]]:
+    """(when, channel, what) of each message that the host's agent sent by itself, newest first."""
+    made: list[tuple[datetime, str, str]] = []
+    what = "opened"
+    for entry in timeline:
+        if entry.kind in ("opened", "reopened", "resolved"):
+            what = entry.kind
+        elif entry.kind == "notified":
+            ids = [id for id in as_list(entry.data.get("channels")) or () if isinstance(id, str)]
+            made += [(entry.at, channel_named(id, names.get(id)), what) for id in ids]
+    return made[::-1]
 
 
 def shared(related: Related) -> str:

@@ -153,6 +153,7 @@ def templates() -> Environment:
         "listed": words.listed,
         "epoch": epoch,
         "in_zone": zones.both,
+        "is_loopback": words.is_loopback,
     }
     made.globals.update(shared)
     made.filters.update(filters)

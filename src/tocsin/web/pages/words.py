@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from markupsafe import Markup
 
@@ -31,6 +33,15 @@ def sentence(text: object) -> str:
 def hearer(id: str, names: Mapping[str, str]) -> str:
     """What a channel, or a member who is mailed, is called; by its kind when it is gone."""
     return names.get(id) or ("a former member" if id.startswith(PERSON) else "a deleted channel")
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL leads nowhere but to the machine that calls it."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def within(label: str) -> str:
