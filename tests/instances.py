@@ -51,6 +51,7 @@ class One:
         self.running = False
         self.accepts = Accepts(secrets=(SECRET,))
         self.authorities: Path | None = None
+        self.link_key = b""
 
     @property
     def url(self) -> str:
@@ -66,7 +67,9 @@ class One:
         )  # fmt: skip
         self.net = Net(egress=Egress("private", own=set()), http=HttpEngine())
         await self.net.start()
-        self.corridor = Corridor.build(store=self.store, net=self.net, clock=self.clock, location=self.name)
+        self.corridor = Corridor.build(
+            store=self.store, net=self.net, clock=self.clock, location=self.name, link_key=self.link_key
+        )
 
     def me(self, **more: Any) -> Instance:
         return Instance(

@@ -49,6 +49,11 @@ def of_joiner(secret: Secret, asked: Registration | Offer) -> str:
     return _digest(secret, "joiner", hashlib.sha256(bare).hexdigest())
 
 
+def key_of_links(cluster_key: bytes) -> bytes:
+    """What the acknowledge links of messages are signed with, by whichever instance sends them."""
+    return hmac.digest(cluster_key, b"tocsin acknowledge links", "sha256")
+
+
 def key_of_loads(cluster_key: bytes, instance: str) -> bytes:
     """What secrets are sealed with on their way from a server that joins."""
     return hmac.digest(cluster_key, b"tocsin data of a server that joins " + instance.encode(), "sha256")

@@ -117,7 +117,7 @@ class Registry:
 
     def must_be_its_certificate(self, asked: Registration | Offer, client: str, shown: Certificate | None) -> None:
         """A certificate speaks for the instance it first registered, and for new ones; not for another's identity."""
-        before = next((one for one in self.known if one.id == asked.instanceId), None)
+        before = self.find(asked.instanceId)
         if before is None or shown is None:
             return
         first = before.certificate.subject if before.certificate is not None else "the shared secret"
@@ -200,11 +200,20 @@ class Registry:
             raise Denied(f"this token does not permit {may}")
         return claims
 
+    def find(self, id: str | None) -> Instance | None:
+        """That instance, or None: nobody with this id is registered."""
+        return next((one for one in self.known if one.id == id), None)
+
+    def name(self, id: str) -> str:
+        """What people call that instance, as far as that is known."""
+        found = self.find(id)
+        return id if found is None else found.name
+
     def must_belong(self, id: str) -> None:
         """Outcast when that instance was removed: what it signs looks right for as long as it likes."""
         if self._carrier.node.membership.member(id) is not None:
             return
-        if id not in {one.id for one in self.known}:
+        if self.find(id) is None:
             raise Outcast("this instance does not belong to the cluster any more", cause="removed")
 
     def own_token(self) -> str:

@@ -1,7 +1,7 @@
 """Where the acknowledge link of a message leads: one button, without signing in.
 
 Looking changes nothing (mail scanners and previews open links); only the button does. Nothing of the incident is shown
-but what the message's title said: its name and how it is.
+but what the message's title said: its name and how it is. An instance that follows leads to the primary's page.
 """
 
 from __future__ import annotations
@@ -18,13 +18,18 @@ from tocsin.web.call import Call, Reply, Route
 from tocsin.web.pages import view
 from tocsin.web.problem import Refused
 
-How = Literal["ask", "done", "before", "over", "again", "expired"]
+How = Literal["ask", "done", "before", "over", "again", "expired", "elsewhere", "nobody"]
+
+_SOON_S = 15
+"""When it is worth trying again where nobody leads."""
 
 
 async def show(call: Call) -> Reply:
-    """The page with the button, or why there is none."""
-    _, incident, how = await _opened(call)
-    return _page(incident, how, call)
+    """The page with the button, or why there is none; where another instance leads, the way to its page."""
+    link, incident, how = await _opened(call)
+    if how == "elsewhere" and (there := _there(call, link)):
+        return view.see_other(there)
+    return _page(incident, how, call, link)
 
 
 async def take(call: Call) -> Reply:
@@ -38,7 +43,7 @@ async def take(call: Call) -> Reply:
             how = "done"
         except Conflict:  # it changed since it was looked at
             _, incident, how = await _opened(call)
-    return _page(incident, how, call)
+    return _page(incident, how, call, link)
 
 
 async def _opened(call: Call) -> tuple[Link, Incident | None, How]:
@@ -50,6 +55,9 @@ async def _opened(call: Call) -> tuple[Link, Incident | None, How]:
         raise NotFound("this link is not one that Tocsin made, or not all of it arrived")
     if link.expired(call.now):
         return link, None, "expired"
+    follows = view.follows(call)
+    if follows is not None:  # signed anew: the primary does not know what this server signed before it joined
+        return link, None, "elsewhere" if follows.name else "nobody"
     _name(call, link)
     incident = await call.parts.store.of(link.workspace_id).read(lambda s: s.incidents.get(link.incident_id))
     return link, incident, _how(incident, link)
@@ -86,11 +94,22 @@ def _title(call: Call, incident: Incident) -> str:
     return headline(incident, name)
 
 
-def _page(incident: Incident | None, how: How, call: Call) -> Reply:
+def _there(call: Call, link: Link) -> str:
+    """The same link at the primary, signed with the key that all instances have; "" when people do not reach that one."""
+    follows = view.follows(call)
+    url = follows.url if follows is not None else ""
+    return url.rstrip("/") + call.parts.corridor.delivery.one.links.path_of(link) if url else ""
+
+
+def _page(incident: Incident | None, how: How, call: Call, link: Link) -> Reply:
     title = "" if incident is None else _title(call, incident)
-    text = view.render("acknowledge.html", frame=None, title=title, how=how)
-    reply = view.html(text, status=410 if how == "expired" else 200)
+    text = view.render(
+        "acknowledge.html", frame=None, title=title, how=how, follows=view.follows(call), there=_there(call, link)
+    )
+    reply = view.html(text, status={"expired": 410, "elsewhere": 409, "nobody": 503}.get(how, 200))
     reply.headers["x-robots-tag"] = "noindex"
+    if how == "nobody":
+        reply.headers["retry-after"] = str(_SOON_S)
     return reply
 
 

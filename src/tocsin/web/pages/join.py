@@ -18,7 +18,11 @@ from tocsin.web.problem import Refused
 
 
 async def show(call: Call) -> Reply:
-    """Who is asked in where, and the form."""
+    """Who is asked in where, and the form; where another instance leads, the way to its page."""
+    follows = view.follows(call)
+    if follows is not None and follows.url:
+        await _opened(call)
+        return view.see_other(follows.url.rstrip("/") + call.url_path)
     return await _page(call)
 
 

@@ -79,7 +79,7 @@ def frame(call: Call, section: str = "") -> Frame:
     who = call.who
     watched = list(call.parts.corridor.watchlist.of(who.workspace_id))
     known = call.parts.corridor.watchlist.open_of(who.workspace_id)
-    follows = _follows(call)
+    followed = follows(call)
     incidents = sorted((i for i in known if not i.suppressed), key=lambda i: i.opened_at, reverse=True)
     return Frame(
         name=who.name,
@@ -87,22 +87,23 @@ def frame(call: Call, section: str = "") -> Frame:
         incidents=tuple(sorted(incidents, key=lambda i: i.acknowledged_at is not None)),
         monitors=len(watched),
         section=section,
-        can_write=follows is None and may(who, "write"),
-        can_operate=follows is None and may(who, "operate"),
-        can_admin=follows is None and may(who, "admin"),
+        can_write=followed is None and may(who, "write"),
+        can_operate=followed is None and may(who, "operate"),
+        can_admin=followed is None and may(who, "admin"),
         is_admin=may(who, "admin"),
         last=max((at for w in watched if (at := look.checked_at(w)) is not None), default=None),
         troubles=tuple(health.problems(call.parts)),
         held_back=len(known) - len(incidents),
         several=call.parts.cluster is not None,
-        follows=follows,
+        follows=followed,
         workspaces=who.workspaces,
         workspace_id=who.workspace_id,
         hosts=sum(now.host.workspace_id == who.workspace_id for now in call.parts.corridor.hosts),
     )
 
 
-def _follows(call: Call) -> Follows | None:
+def follows(call: Call) -> Follows | None:
+    """Whom this server follows; None where it leads, or stands alone."""
     cluster = call.parts.cluster
     if cluster is None or cluster.carrier.standing.leads:
         return None
@@ -199,7 +200,7 @@ def html(text: str, *, status: int = 200) -> Reply:
 
 
 def see_other(to: str, *, cookies: tuple[str, ...] = ()) -> Reply:
-    """After a write: go and look at `to` (a path of ours)."""
+    """Go and look at `to`: a path of ours, or the same at the primary."""
     return Reply(
         status=303, content=b"", media_type="text/plain; charset=utf-8", headers={"location": to}, cookies=cookies
     )
