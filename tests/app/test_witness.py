@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from real import given
+from tocsin.app import offering
 from tocsin.app.server import start
 from tocsin.errors import SettingsError
 
@@ -36,6 +37,15 @@ async def test_what_a_server_joined_as_it_stays(tmp_path: Path) -> None:
     await server.stop()
     with pytest.raises(SettingsError, match="TOCSIN_WITNESS: expected false, as when this server joined, found true"):
         await start(given(tmp_path, TOCSIN_WITNESS="true", **alone))
+
+
+async def test_to_join_again_with_what_a_cluster_has_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    alone = ONE_OF_SEVERAL | {"TOCSIN_LOCATION": "frankfurt", "TOCSIN_SYNC_SECRET": "s" * 20}
+    server = await start(given(tmp_path, **alone))
+    await server.stop()
+    again = given(tmp_path, TOCSIN_PRIMARY_SYNC_URL="https://127.0.0.1:1", **alone)
+    with pytest.raises(SettingsError, match=r"or did before it was removed.* start with an empty data folder"):
+        await offering.look(again, (), agree=False)
 
 
 @pytest.mark.parametrize(

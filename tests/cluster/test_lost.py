@@ -9,6 +9,7 @@ import pytest
 from builders import a_monitor, until
 from cluster.test_cluster import web as web  # noqa: PLC0414 (a fixture)
 from instances import Group, One
+from probe.hub import an_order
 from tocsin.cluster import watch, work
 from world import Web
 
@@ -101,3 +102,15 @@ async def test_who_leads_a_second_time_begins_with_nothing_known(group: Group, m
     await until(lambda: asyncio.get_running_loop().time() - begun > watch.SILENT_S + watch.WATCH_S, within_s=20)
     told = [subject for _, subject in a.corridor.watchlist.incidents if subject.startswith("probe:")]
     assert told == [], "nobody was lost"
+
+
+async def test_a_primary_that_stops_waits_for_no_check_elsewhere() -> None:
+    desk = work.Work()
+    place = desk.locations({"b": "instance-b"})["b"]
+    await desk.wanted("instance-b")
+    order = an_order(url="http://127.0.0.1:1/", timeout_s=60)
+    asked = asyncio.create_task(place(order))
+    assert (await desk.wanted("instance-b")).tasks
+    desk.close()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(asked, 10)

@@ -308,6 +308,20 @@ async def test_of_two_processes_with_one_identity_the_first_is_listened_to(monke
             await until(lambda: restarted.linked_to)  # a new process is no copy
 
 
+async def test_a_server_that_stops_waits_for_no_probe() -> None:
+    async with Net() as net, hub() as server:
+        channel = await by_hand(net, server)
+        asked = asyncio.create_task(server.links.location(WHO)(an_order(url="http://127.0.0.1:1/", timeout_s=60)))
+        assert await job_of(channel)
+        server.links.close()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(asked, 10)
+        await channel.close()
+        late = asyncio.create_task(server.links.location(WHO)(an_order(url="http://127.0.0.1:1/", timeout_s=60)))
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(late, 10)
+
+
 async def job_of(channel: Channel) -> dict[str, Any]:
     return json.loads(await channel.receive())["job"]
 

@@ -122,7 +122,7 @@ async def _build(settings: Settings, clock: Clock, closing: AsyncExitStack) -> t
         cluster = await instance.take_part(settings, store, corridor, clock, reached, closing)
         if cluster is None:
             await begin_all(store, clock)
-    await _run(corridor, cluster, closing)
+    await _run(corridor, links, cluster, closing)
     is_set_up = await _is_set_up(store)
     token = None if port.only_loopback(host) or is_set_up else secrets.token_urlsafe(18)
     parts = Parts(
@@ -145,9 +145,10 @@ async def _store(settings: Settings, clock: Clock, sealing_key: bytes, closing: 
     return store
 
 
-async def _run(corridor: Corridor, cluster: Cluster | None, closing: AsyncExitStack) -> None:
+async def _run(corridor: Corridor, links: Links, cluster: Cluster | None, closing: AsyncExitStack) -> None:
     await corridor.start(leads=cluster is None)
     closing.push_async_callback(corridor.stop)
+    closing.callback(links.close)
     if cluster is not None:
         await cluster.start()
         closing.push_async_callback(cluster.stop)

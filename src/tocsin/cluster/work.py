@@ -107,8 +107,10 @@ class Work:
             desk.came.set()
 
     def close(self) -> None:
-        """Let everybody go who waits for work, and nobody wait any more."""
+        """Let everybody go who waits for work, and nobody wait any more, nor for what was to be checked elsewhere."""
         self._closed = True
+        for waiting in self._open.values():
+            waiting.cancel()
         for desk in self._desks.values():
             desk.came.set()
 

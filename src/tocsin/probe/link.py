@@ -104,6 +104,7 @@ class Links:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._seats: dict[Linked, _Seat] = {}
+        self._over = False
         self.late: Callable[[Late], Awaitable[None]] = _nobody
         self.changed: Callable[[Linked], None] = lambda who: None
         self.twice: Callable[[Linked, str], Awaitable[None]] = _not_told
@@ -131,6 +132,14 @@ class Links:
             return None
         state = seat.last if seat.session is None else seat.session.state
         return replace(state, waiting=len(seat.waiting))
+
+    def close(self) -> None:
+        """This server stops: nobody waits for an answer any more. What a probe found it brings when it calls again."""
+        self._over = True
+        for seat in self._seats.values():
+            seat.linked.set()
+            for waiting in seat.waiting.values():
+                waiting.answer.cancel()
 
     async def end(self, who: Linked, reason: str) -> None:
         """Hang up: the probe was deleted or disabled, or has another key."""
@@ -175,6 +184,8 @@ class Links:
         job_id = new_id()
         waiting = _Waiting(order, seat.orders.write(order, job_id), asyncio.get_running_loop().create_future())
         seat.waiting[job_id] = waiting
+        if self._over:
+            waiting.answer.cancel()
         try:
             async with asyncio.timeout(order.timeout_s + GRACE_S):
                 await self._hand_over(seat, waiting)
@@ -194,6 +205,8 @@ class Links:
     async def _hand_over(self, seat: _Seat, waiting: _Waiting) -> None:
         """Send the order, now or as soon as the probe has called again: then it is sent with all others that wait."""
         session = seat.session
+        if self._over:
+            return
         if session is None:
             async with asyncio.timeout(RELINK_S):
                 await seat.linked.wait()
