@@ -20,7 +20,8 @@ class Links:
     """Links under `base_url`, signed with a key of their own. Without either there are none."""
 
     def __init__(self, base_url: str, key: bytes) -> None:
-        self._base_url, self._keys = base_url.rstrip("/"), (key,) if key else ()
+        self._base_url = base_url.rstrip("/")
+        self._keys: tuple[bytes, ...] = (key,) if key else ()
 
     def sign_with(self, key: bytes) -> None:
         """Sign with this key from now on, as all instances of a cluster do. What was signed before still counts here."""
