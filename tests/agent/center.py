@@ -71,6 +71,7 @@ class Center:
         self.urls: list[str] = []
         self.config: Signed | None = None
         self.config_version = 0
+        self.has_news = False
         self._signs = Ed25519PrivateKey.generate()
         self._server: Listening | None = None
 
@@ -138,7 +139,7 @@ class Center:
         said = msgspec.json.decode(body, type=Heartbeat)
         self.beats.append(said)
         new = self.config if self.config is not None and said.config_version != self.config_version else None
-        key, self.new_key = self.new_key, None
+        key, self.new_key, self.has_news = self.new_key, None, False
         return Beat(urls=self.urls, config=new, key=key)
 
     def _samples(self, body: bytes) -> Taken:
@@ -154,7 +155,7 @@ class Center:
             kept[batch.seq] = batch
             self.names.setdefault(said.incarnation, {})[batch.seq] = said.series
             self.acked[said.incarnation] = batch.seq
-        return Taken(acked=self.acked.get(said.incarnation, 0), urls=self.urls)
+        return Taken(acked=self.acked.get(said.incarnation, 0), urls=self.urls, beat=self.has_news)
 
     def _findings(self, body: bytes) -> Receipt:
         said = msgspec.json.decode(body, type=Findings)

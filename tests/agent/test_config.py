@@ -88,7 +88,7 @@ def test_references_are_filled_in_and_never_shown(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("heartbeat_interval: soon", "line 1: heartbeat_interval: expected a duration such as 30s, 5m or 1h30m"),
-        ("heartbeat_interval: 2h", "line 1: heartbeat_interval: expected a number from 1 to 3600"),
+        ("heartbeat_interval: 2h", "line 1: heartbeat_interval: expected a number from 1 to 60"),
         ("a: 1\na: 2", "line 2 column 1: expected each key once"),
         ("a: &x [1]\nb: *x", "line 2 column 4: expected the thing itself: aliases are not taken"),
         ("a: !!python/object:os.system x", "line 1 column 4: expected plain values without tags"),
@@ -103,7 +103,16 @@ def test_references_are_filled_in_and_never_shown(tmp_path: Path) -> None:
         ("monitors:\n  - type: system\n    check_interval: 0s", "line 3: monitors[0].check_interval: expected"),
         ("monitors:\n  - type: system\n    metrics: [cpu, rum]", "line 3: monitors[0].metrics[1]: expected"),
         ("rules:\n  - name: a\n    metric: b", "line 2: rules[0].above: expected a limit: above or below"),
-        ("rules:\n  - {name: a, metric: b, above: 5, clear: 6}", "clear: expected a value on the sound side"),
+        ("rules:\n  - {name: a, metric: b, above: 5, clear: 6}", "line 2: rules[0].clear: expected at most above (5)"),
+        (
+            "rules:\n  - {builtin: system.disk, clear: 95}",
+            "line 2: rules[0].clear: expected at most above (90), found 95",
+        ),
+        (
+            "rules:\n  - {builtin: system.disk, above: 80, clear: 85}",
+            "rules[0].clear: expected at most above (80), found 85",
+        ),
+        ("rules:\n  - {name: a, metric: b, above: 5, below: 6}", "rules[0].below: expected less than above (5)"),
         ("rules:\n  - {name: a, metric: b, above: 5, for: long}", "line 2: rules[0].for: expected a duration"),
         ("rules:\n  - {name: a, service: nginx}", "rules[0].service: expected kind/name"),
         ("rules:\n  - {builtin: system.disk, metric: x}", "expected nothing: a built-in rule keeps"),

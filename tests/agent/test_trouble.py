@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import shutil
 import signal
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -26,6 +29,16 @@ async def inside(pid: int, command: str) -> None:
     words = [program("nsenter"), f"--mount=/proc/{pid}/ns/mnt", "sh", "-c", command]
     done = await asyncio.create_subprocess_exec(*words, stderr=asyncio.subprocess.DEVNULL)
     await done.wait()
+
+
+async def ended(host: Host, *words: str) -> tuple[int | None, str]:
+    """Exit code, and all that was said, of a program that ends."""
+    out = asyncio.subprocess.PIPE
+    done = await asyncio.create_subprocess_exec(
+        *words, stdout=out, stderr=asyncio.subprocess.STDOUT, env=host.environment()
+    )
+    said, _ = await done.communicate()
+    return done.returncode, said.decode()
 
 
 async def test_a_full_disk_stops_no_alert_and_is_over_when_there_is_room(tmp_path: Path) -> None:
@@ -54,6 +67,43 @@ async def test_a_full_disk_stops_no_alert_and_is_over_when_there_is_room(tmp_pat
             await until(lambda: 3.0 in server.values("toy.value"))
         (incarnation,) = server.batches
     assert sorted(server.batches[incarnation]) == list(range(1, len(server.batches[incarnation]) + 1))
+
+
+async def test_a_disk_that_is_full_at_the_start_stops_no_start(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    host.data.mkdir()
+    mount = f'{MOUNT.partition(" && ")[0]} && {{ cat /dev/zero > {host.data}/filler 2>/dev/null; exec "$@"; }}'
+    before = [program("unshare"), "--mount", "sh", "-c", mount, str(host.data)]
+    tried = await asyncio.create_subprocess_exec(*before, "true", stderr=asyncio.subprocess.DEVNULL)
+    require("a mount namespace (root)", await tried.wait() == 0)
+    async with center() as server:
+        host.writes(server.url)
+        async with agent(host, *before) as running:
+            await until(lambda: len(server.values("toy.value")) >= 2)
+            assert "in memory only" in server.beats[-1].troubles["data folder"]
+            seen = f"/proc/{running.process.pid}/root{host.data}"
+            left = sorted(os.listdir(seen))
+            assert not [name for name in left if name.startswith(".status")], left
+            enter = [program("nsenter"), f"--mount=/proc/{running.process.pid}/ns/mnt", "--wd=" + str(host.folder)]
+            code, said = await ended(host, *enter, *host.words("status"))
+            assert (code, "an agent runs with the folder" in said) == (0, True), said
+            code, said = await ended(host, *enter, *host.words("run"))
+            assert (code, "found another agent at work" in said) == (2, True), said
+            host.sees(20)
+            await until(lambda: server.turns() == [(1, "opened", False)])
+            await inside(running.process.pid, f"rm {host.data}/filler")
+            await until(lambda: server.beats[-1].troubles == {}, within_s=30)
+            await until(lambda: os.path.exists(f"{seen}/agent.json"))
+            (incarnation,) = server.batches
+            for name in ("agent.db", "agent.db-wal"):
+                shutil.copy(f"{seen}/{name}", tmp_path / name)
+            with closing(sqlite3.connect(tmp_path / "agent.db")) as db:
+                assert db.execute("SELECT value FROM meta WHERE name='incarnation'").fetchall() == [(incarnation,)]
+                assert db.execute("SELECT count(*) FROM standings").fetchall() == [(1,)]
+            host.sees(3)
+            await until(lambda: 3.0 in server.values("toy.value"))
+            numbers = sorted(server.batches[incarnation])
+            assert numbers == list(range(1, len(numbers) + 1))
 
 
 async def test_a_truncated_file_begins_a_new_incarnation(tmp_path: Path) -> None:
@@ -127,6 +177,35 @@ async def test_a_key_that_does_not_count_any_more_stops_no_alert(tmp_path: Path)
             await until(lambda: len(server.enrolments) == 2)
             assert server.enrolments[1].server_uuid == "host-1"
             await until(lambda: server.turns() == [(1, "opened", True)])
+
+
+async def test_another_key_in_its_file_is_used_as_soon_as_its_own_is_refused(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    async with center() as server:
+        host.writes(server.url)
+        host.file.write_text(host.file.read_text().replace("heartbeat_interval: 1s", "heartbeat_interval: 60s"))
+        async with agent(host) as running:
+            await until(lambda: bool(server.beats))
+            server.keys, server.enrolment_keys = {"key-2"}, {"another enrolment key"}  # revoked, and nobody noticed
+            host.file.write_text(host.file.read_text().replace(KEY, "another enrolment key"))
+            running.process.send_signal(signal.SIGHUP)
+            await until(lambda: len(server.beats) == 2, within_s=15)
+            assert [said.server_uuid for said in server.enrolments] == [None, "host-1"]
+
+
+async def test_an_outage_that_is_over_is_no_trouble_when_the_server_hears_again(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    async with center() as server:
+        host.writes(server.url)
+        async with agent(host) as running:
+            await until(lambda: bool(server.beats) and bool(server.values("toy.value")))
+            await server.stop()
+            await running.says("agent.server_lost")
+            await running.says("agent.not_handed_over")
+            count, seen = len(server.beats), len(server.values("toy.value"))
+            await server.start()
+            await until(lambda: len(server.beats) > count + 1 and len(server.values("toy.value")) > seen, within_s=30)
+            assert [beat.troubles for beat in server.beats[count:]] == [{}] * len(server.beats[count:])
 
 
 async def test_a_new_key_is_kept_before_it_counts(tmp_path: Path) -> None:
@@ -213,6 +292,19 @@ async def test_what_the_server_sets_counts_when_it_is_signed_and_no_command(tmp_
         async with agent(host):  # what was signed is kept
             await until(lambda: server.beats[-1].config_version == 1)
             assert len(server.turns()) == 1
+
+
+async def test_what_the_server_sets_is_fetched_when_an_answer_to_samples_says_so(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    async with center() as server:
+        host.writes(server.url)
+        host.file.write_text(host.file.read_text().replace("heartbeat_interval: 1s", "heartbeat_interval: 60s"))
+        async with agent(host) as running:
+            await until(lambda: bool(server.beats) and bool(server.values("toy.value")))
+            server.set_config()
+            server.has_news = True
+            await running.says("agent.configured.*")
+            assert len(server.beats) == 2
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o644])

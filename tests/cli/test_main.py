@@ -23,6 +23,18 @@ def test_version(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"tocsin {__version__}\n"
 
 
+def test_each_word_of_the_agent_s_has_its_own_help(capfd: pytest.CaptureFixture[str]) -> None:
+    for words, says in (
+        ((), "install "),
+        (("run",), "--config"),
+        (("status",), "--json"),
+        (("install",), "--from-index"),
+    ):
+        assert run(["agent", *words, "--help"]) == 0
+        shown = capfd.readouterr()
+        assert (says in shown.out, shown.err) == (True, ""), shown
+
+
 def test_an_unknown_command_is_wrong_usage_with_a_hint(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["srve"]) == 2
     assert "did you mean serve?" in capsys.readouterr().err

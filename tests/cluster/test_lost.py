@@ -81,3 +81,23 @@ async def test_a_new_primary_does_not_take_the_lost_one_for_removed(group: Group
     )
     assert all(seen)
     assert b.corridor.watchlist.incidents["ws", "probe:c"].id == incident.id
+
+
+async def test_who_leads_a_second_time_begins_with_nothing_known(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b, c = await group.gather("a", "b", "c")
+    await until(lambda: {"instance-b", "instance-c"} <= a.cluster.heard.keys(), within_s=20)
+    await a.cluster.carrier.promote("instance-b")
+    await until(lambda: group.primary() is b, within_s=20)
+    await until(lambda: a.cluster.work.ago("instance-c") is None, within_s=5)
+    assert a.cluster.heard == {}, "who follows hears no reports"
+    for one in (b, c):  # they are slow to ask, and to report
+        monkeypatch.setattr(one.cluster, "heartbeat_s", 60.0)
+    begun = asyncio.get_running_loop().time()
+    await until(lambda: asyncio.get_running_loop().time() - begun > watch.SILENT_S, within_s=20)
+    await b.cluster.carrier.promote("instance-a")
+    await until(lambda: group.primary() is a, within_s=20)
+    await until(lambda: {"instance-b", "instance-c"} <= a.cluster.heard.keys(), within_s=10)  # at once, not in a minute
+    begun = asyncio.get_running_loop().time()
+    await until(lambda: asyncio.get_running_loop().time() - begun > watch.SILENT_S + watch.WATCH_S, within_s=20)
+    told = [subject for _, subject in a.corridor.watchlist.incidents if subject.startswith("probe:")]
+    assert told == [], "nobody was lost"

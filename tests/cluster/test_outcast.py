@@ -14,6 +14,8 @@ from cluster.test_pages import visit
 from cluster.test_people import parts_of, ready
 from cluster.test_registry import noticed
 from instances import Group, One
+from tocsin.cluster import roster, watch
+from tocsin.errors import Conflict
 from tocsin.web.routes import application
 from web.caller import Caller
 
@@ -59,6 +61,34 @@ async def test_who_was_removed_says_so(group: Group, caplog: pytest.LogCaptureFi
     assert again == []
     assert not b.corridor.alone.on, "it tells nobody anything by itself"
     assert await problems(a) == []
+    await stands_aside(b)
+
+
+async def stands_aside(b: One) -> None:
+    """What was removed is not ready, and offers and does nothing by force."""
+    answer = await Caller(application(parts_of(b))).get("/health/ready")
+    assert answer.status == 503
+    assert "was removed from the cluster" in answer.data["problems"][0]
+    shown = await (await visit(b)).look()
+    assert "There is no primary just now" not in shown
+    assert "Promote b by force" not in shown
+    with pytest.raises(Conflict, match="was removed from the cluster"):
+        await roster.force(b.cluster, "instance-b", "b", "alice", "ws")
+
+
+async def test_who_was_removed_knows_it_after_a_restart_with_nobody_there(
+    group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b, c = await ready(group, "a", "b", "c")
+    await a.cluster.registry.remove("instance-b", by="alice")
+    await until(lambda: b.cluster.removed_by == "instance-a", within_s=20)
+    for one in (a, b, c):
+        await one.stop()
+    monkeypatch.setattr(watch, "ALONE_LEASES", 0)
+    await b.again()
+    await asyncio.sleep(2 * watch.WATCH_S)
+    assert not b.corridor.alone.on
+    await stands_aside(b)
 
 
 async def test_a_copy_of_a_follower_says_so_and_admins_hear_of_it(

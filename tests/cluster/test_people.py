@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -60,6 +61,7 @@ async def ready(group: Group, *names: str) -> list[One]:
         for _ in range(500):
             if await one.store.everything().read(lambda s: s.accounts.user("charlie")):
                 break
+            await asyncio.sleep(0.02)
     return ones
 
 

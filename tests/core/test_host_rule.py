@@ -2,7 +2,16 @@
 
 import pytest
 
-from tocsin.core.host_rule import HostCondition, HostRule, OnSample, OnService, finding_key, look, subject_of
+from tocsin.core.host_rule import (
+    HostCondition,
+    HostRule,
+    OnSample,
+    OnService,
+    finding_key,
+    look,
+    subject_of,
+    wrong_limits,
+)
 from tocsin.core.sample import Reading, Service
 
 NOBODY = frozenset[str]()
@@ -37,6 +46,29 @@ def test_a_lower_limit():
     (seen,) = look(rule, Reading(values={"minio.drives_online": 3}), NOBODY)
     assert seen.trouble
     assert seen.words == "3, at least 4 expected"
+
+
+@pytest.mark.parametrize(("value", "trouble", "words"), [(19, True, "19, at least 20 expected"), (20, False, None),
+                                                         (80, False, None), (81, True, "81, limit 80")])  # fmt: skip
+@pytest.mark.parametrize("fires", [False, True])
+def test_two_limits_are_both_judged(value: float, trouble: bool, words: str | None, fires: bool):
+    rule = a_rule(OnSample(metric="room.celsius", above=80, below=20))
+    (seen,) = look(rule, Reading(values={"room.celsius": value}), frozenset({"room.celsius"}) if fires else NOBODY)
+    assert seen.trouble == trouble
+    assert words in (None, seen.words)
+
+
+@pytest.mark.parametrize(("field", "expected", "limits"), [
+    ("clear", "at most above (20)", {"above": 20, "clear": 21}),
+    ("clear", "at least below (20)", {"below": 20, "clear": 19}),
+    ("clear", "nothing beside two limits", {"above": 80, "below": 20, "clear": 50}),
+    ("below", "less than above (20)", {"above": 20, "below": 80}),
+    ("", "", {"above": 20, "clear": 20}), ("", "", {"below": 20, "clear": 20}), ("", "", {"above": 80, "below": 20}),
+])  # fmt: skip
+def test_limits_that_cannot_be_meant_so(field: str, expected: str, limits: dict[str, float]):
+    problem = wrong_limits(OnSample(metric="room.celsius", **limits))
+    assert (problem.field if problem else "") == field
+    assert problem is None or problem.expected.startswith(expected)
 
 
 def test_services_by_their_state():

@@ -108,6 +108,10 @@ async def test_one_line_installs_upgrades_and_takes_away(machine: PrivateSystemd
         code, said = await site.run(STATUS[0], *here)
         assert (code, "The agent of web-1 runs and reports to" in said) == (0, True), said
 
+        await _takes_a_new_key_after_a_revoke(site, host["id"])
+        code, said = await site.run("sh", "/run/shared/install.sh", "--help")
+        assert (code, "--from-index" in said, "found --help" in said) == (0, True, False), said
+
         code, said = await site.run("sh", "/run/shared/install.sh", "--uninstall")
         assert (code, "/var/lib/tocsin-agent stay" in said) == (0, True), said
         assert (await site.run("systemctl", "is-active", "tocsin-agent"))[0] != 0
@@ -136,6 +140,23 @@ async def _refuses_what_was_changed(site: Site, script: str, key: str) -> None:
     assert (code, "expected an enrolment key" in said) == (1, True), said
     left = await site.run("sh", "-c", "ls /etc/tocsin/agent.yaml /usr/local/lib/tocsin-agent/current")
     assert left[0] == 2, left[1]
+
+
+async def _takes_a_new_key_after_a_revoke(site: Site, host: str) -> None:
+    """With a new key the service begins anew, as with a changed unit."""
+    (pid,) = site.machine.processes("tocsin-agent.service")
+    code, said = await site.run("sh", "-c", "echo '# mine' >> /etc/systemd/system/tocsin-agent.service")
+    assert code == 0, said
+    code, said = await site.run("sh", "/run/shared/install.sh")
+    (other,) = site.machine.processes("tocsin-agent.service")
+    assert (code, other != pid) == (0, True), said
+    await site.api("POST", f"/hosts/{host}/revoke-keys")
+    key = await site.key()
+    code, said = await site.run("sh", "/run/shared/install.sh", TOCSIN_API_KEY=key)
+    assert (code, "The agent of web-1 runs and reports to" in said) == (0, True), said
+    assert [h["id"] for h in await site.hosts()] == [host]
+    code, said = await site.run(*STATUS, **WHERE)
+    assert (code, "connected to http" in said) == (0, True), said
 
 
 async def _runs_as_it_should(site: Site) -> None:

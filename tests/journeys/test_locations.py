@@ -230,3 +230,22 @@ async def test_a_result_that_comes_late_fills_history_if_it_may_come_from_there(
         assert [(r.location, r.status) for r in rows if r.attempt == 3] == [("asia", "down")]
         assert value(watched) == "up"
         assert sink.events == []
+
+
+async def test_misses_of_two_offices_are_not_in_a_row(tmp_path: Path) -> None:
+    async with around_the_world(tmp_path, *THREE) as (world, probes, sink, _):
+        probes.silence("europe")
+        await world.go(31)
+        post = world.corridor.watchlist.roster.get("ws", "europe")
+        assert post.health.state == "missing"
+        home = world.corridor.watchlist.home
+        await world.corridor.follow("elsewhere")
+        await world.go(60)
+        assert post.health.misses == 0
+        await world.corridor.lead(home)
+        await world.go(20)
+        assert post.health.state == "missing"  # looked for once in this office
+        assert sink.events == []
+        await world.go(20)
+        assert post.health.state == "lost"
+        assert sink.events == ["incident.opened"]

@@ -109,7 +109,7 @@ async def test_a_monitor_that_was_left_out_is_tried_again(world: World, monkeypa
 LOOPS = {
     "scheduler": lambda corridor: corridor.scheduler._tasks[0],
     "intake": lambda corridor: corridor.intake._task,
-    "watchdog": lambda corridor: corridor.watchdog._rounds._task,
+    "watchdog": lambda corridor: corridor.watchdog.rounds._task,
     "delivery": lambda corridor: corridor.delivery._task,
     "lag": lambda corridor: corridor.lag._task,
     "housekeeping": lambda corridor: corridor.housekeeping._loops[0]._task,

@@ -165,3 +165,32 @@ async def test_a_silent_monitor_is_down_each_period(world: World) -> None:
     await world.corridor.push_call(TOKEN)
     await world.go(300, step=5)
     assert watched.tally == b"udddd"
+
+
+async def test_who_stood_still_holds_no_silence_against_anybody(world: World) -> None:
+    watched = await world.watch(**PUSH)
+    await world.corridor.push_call(TOKEN)
+    await world.go(50, step=5)
+    stood = [True]
+    world.corridor.watchdog.stood = lambda: bool(stood) and stood.pop()
+    await world.clock.advance(60, step=60)  # no call could be heard meanwhile
+    await world.go(50, step=5)
+    assert watched.verdict.value == "up"
+    assert watched.incident is None
+    await world.go(15, step=1)
+    assert watched.verdict.value == "down", "after a period without a call"
+
+
+async def test_time_alone_changes_nothing_while_the_lease_is_over(world: World) -> None:
+    watched = await world.watch(**PUSH)
+    await world.corridor.push_call(TOKEN)
+    leads = [False]
+    world.corridor.judge_while(lambda: leads[0])
+    await world.go(120, step=5)
+    assert watched.incident is None
+    kept, _ = await world.store.of("ws").read(lambda s: s.results.page(watched.monitor.id))
+    assert [result.status for result in kept] == ["up"], "what nobody may judge is not kept either"
+    assert world.corridor.watchdog.pulse.trouble() is None
+    leads[0] = True
+    await world.go(2)
+    assert watched.incident.open

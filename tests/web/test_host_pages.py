@@ -141,6 +141,21 @@ async def test_a_host_shows_what_is_open_its_figures_and_what_runs(alice: Alice,
     assert (await browser.get("/hosts/none")).status == 404
 
 
+async def test_what_the_agent_itself_cannot_do_is_no_want_of_figures(alice: Alice, browser: Caller) -> None:
+    agent = await a_host(alice, "edge", troubles={"data folder": "it takes nothing", "channel local:ops": "401"})
+    page = await browser.get(f"/hosts/{agent.id}")
+    assert "Its agent cannot write" in page.text
+    assert "Its agent cannot tell" in page.text
+    assert "?tab=custom" not in page.text
+    await agent.samples(FIGURES)
+    calm = await an_agent(alice, "calm")
+    await calm.beat(troubles={"data folder": "it takes nothing"})
+    listed = await browser.get("/hosts")
+    for text in (page.text, listed.text):
+        assert "figures." not in text.replace("No figures yet", "")
+    assert "Its agent cannot write" in listed.text
+
+
 async def test_a_silent_host_shows_its_figures_as_of_the_past(alice: Alice, browser: Caller) -> None:
     agent = await a_host(alice, "backup-1")
     hosts = alice.house.parts.corridor.hosts

@@ -96,8 +96,10 @@ class Agent:
         """Begin to look, to judge, to hand over and to tell."""
         self.link.enrolled, self.link.configured, self.link.beaten = self._enrolled, self._configured, self._beaten
         self.link.left_open = self._left_open
+        self.push.news, self.vitals.over_by_then = self.link.wake, self._over_by_then
         self.vitals.troubles_of += [self.watch.troubles, self._own_troubles]
         self._settings_of(self.config)
+        standings.begin(self._folder)
         self.link.begin(identity)
         self._apply()
         for name, work in self._loops().items():
@@ -146,7 +148,9 @@ class Agent:
         self.link.api_key, self.link.tags = config.api_key, config.tags
         self.alerts.smtp_url = self.smtp_url
         server = self.server.config if self.server is not None else None
-        self.link.every_s = config.heartbeat_s or (server.heartbeat_interval_s if server else 60.0)
+        self.link.every_s = self.vitals.every_s = config.heartbeat_s or (
+            server.heartbeat_interval_s if server else 60.0
+        )
         self.push.every_s = config.push_s or (server.metrics_push_interval_s if server else 30.0)
 
     def _apply(self) -> None:
@@ -177,6 +181,7 @@ class Agent:
     def _enrolled(self, identity: Identity) -> None:
         self.alerts.identity = identity
         self.push.ready.set()
+        self.push.wake()
         self.alerts.wake()
 
     def _configured(self, server: ServerConfig) -> None:
@@ -193,6 +198,8 @@ class Agent:
         self._judges_from = 0.0
         if not self.link.trouble:
             self.alerts.wake()
+            if self.push.away:
+                self.push.wake()
         self._show_now()
 
     # --- what it sees -----------------------------------------------------------------------------------------------
@@ -238,6 +245,10 @@ class Agent:
             "file": self.file_error, "ledger": self.ledger.trouble, "samples": self.push.refused or self.push.trouble,
             "server": self.link.trouble,
         }  # fmt: skip
+
+    def _over_by_then(self) -> set[str]:
+        """That no server is reached is no trouble any more when one hears of it."""
+        return {"server", "samples"} if self.push.away and not self.push.refused else {"server"}
 
     async def _show(self) -> None:
         """Leave word in the data folder of how it is, for `tocsin agent status`."""

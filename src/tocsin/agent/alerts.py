@@ -114,7 +114,9 @@ class Alerts:
         self._handing = {turn.key for turn in turns}
         try:
             await self.save()  # a number is never given out that a restart would give out again
-            said = Findings(incarnation=self._disk.incarnation, findings=[turn.finding for turn in turns])
+            said = Findings(
+                incarnation=self._disk.incarnation, life=self._disk.life, findings=[turn.finding for turn in turns]
+            )  # fmt: skip
             async with asyncio.timeout(limit_s):
                 receipt = await self._servers.ask("POST", FINDINGS, said, Receipt, timeout_s=self._share(limit_s))
         except TimeoutError:

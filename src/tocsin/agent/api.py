@@ -15,7 +15,18 @@ from tocsin import telemetry
 from tocsin.agent import heard, wire
 from tocsin.agent.settled import Settled
 from tocsin.clock import Clock, new_id
-from tocsin.core.host import KEY_PREFIX, SUBJECT, AgentKey, EnrolmentKey, Host, clock_offset_s, heard_from, who_speaks
+from tocsin.core.host import (
+    KEY_PREFIX,
+    SUBJECT,
+    AgentKey,
+    EnrolmentKey,
+    Host,
+    clock_offset_s,
+    heard_from,
+    lives_after,
+    who_speaks,
+    without_twin,
+)
 from tocsin.core.host_rule import HostFinding
 from tocsin.core.incident import Incident
 from tocsin.core.limits import TooMany
@@ -61,6 +72,7 @@ class Door:
         self.unended: Callable[[Host, str], Sequence[Incident]] = lambda host, incarnation: ()
         self.settled = Settled(store)
         self._waiting = 0
+        self._brought: dict[str, tuple[Telling, int]] = {}
 
     # Enrolling ------------------------------------------------------------------------------------------------------
     async def enrol(self, by: EnrolmentKey | Host, body: bytes) -> wire.Enrolled:
@@ -102,18 +114,20 @@ class Door:
         beat, at = heard.heartbeat_of(body), self._clock.now()
         if beat.server_uuid != host_id:
             raise Denied("this key is of another host than the heartbeat says")
-        now = await self._speaks(host_id, beat.incarnation)
+        now = await self._speaks(host_id, beat.incarnation, beat.life)
+        now = await self._lives(now, beat)
         said = Said(
-            agent_version=beat.agent_version, incarnation=beat.incarnation, started_at=beat.started_at,
-            config_version=beat.config_version, config_error=beat.config_error, buffered=beat.buffered,
+            agent_version=beat.agent_version, incarnation=beat.incarnation, life=beat.life, started_at=beat.started_at,
+            every_s=beat.every_s, config_version=beat.config_version, config_error=beat.config_error, buffered=beat.buffered,
             dropped=beat.dropped, cpu_percent=beat.cpu_percent, rss_bytes=beat.rss_bytes,
             offset_s=clock_offset_s(beat.timestamp, at), facts=beat.facts, troubles=beat.troubles,
         )  # fmt: skip
         self._hosts.heard(now, said)
         place = now.host.workspace_id, host_id
         await self._store.of(place[0]).write(lambda s: s.heartbeats.note(place, said, at, GAP_S), local=True)
-        host = now.host
-        config = await self.settled.of(host, self.telling(host.workspace_id), beat.config_version)
+        host, telling = now.host, self.telling(now.host.workspace_id)
+        config = await self.settled.of(host, telling, beat.config_version)
+        self._brought[host_id] = telling, host.version
         key = await self._rekey(host) if host.rekey else None
         left = self.unended(host, beat.incarnation) if beat.incarnation else ()
         unended = tuple(_unended(incident) for incident in left[:MOST_UNENDED])
@@ -134,14 +148,26 @@ class Door:
         now = self._hosts.find(host_id)
         if now is None:
             raise NotFound(f"there is no host {host_id[:64]}")
-        incarnation, read = heard.samples_of(body, self._clock.now(), now.said.offset_s)
-        now = await self._speaks(host_id, incarnation)
+        (incarnation, life), read = heard.samples_of(body, self._clock.now(), now.said.offset_s)
+        now = await self._speaks(host_id, incarnation, life)
         self._waiting += 1
         try:
             acked, refused = await self._keep(now, incarnation, read.looks)
         finally:
             self._waiting -= 1
-        return wire.Taken(acked=acked, urls=list(self._urls()), refused=[*read.refused, *refused])
+        return wire.Taken(
+            acked=acked, urls=list(self._urls()), refused=[*read.refused, *refused], beat=self._has_news(now.host)
+        )
+
+    def _has_news(self, host: Host) -> bool:
+        """Whether something was written since its last heartbeat that may change what it runs by."""
+        brought = self._brought.get(host.id)
+        return brought is not None and (brought[0] is not self.telling(host.workspace_id) or brought[1] != host.version)
+
+    def has_news(self, host_id: str) -> None:
+        """What its agent runs by was set anew."""
+        if (brought := self._brought.get(host_id)) is not None:
+            self._brought[host_id] = brought[0], -1
 
     async def _keep(self, now: HostNow, incarnation: str, looks: Sequence[heard.Look]) -> tuple[int, list[str]]:
         place = now.host.workspace_id, now.host.id
@@ -167,12 +193,12 @@ class Door:
         """File what an agent found, and tell what it did not tell by itself: a receipt is given when that is written down
         for good."""
         given = heard.findings_of(body)
-        now = await self._speaks(host_id, given.incarnation)
+        now = await self._speaks(host_id, given.incarnation, given.life)
         await self._file(now, given.incarnation, given.findings)
         return wire.Receipt(taken=len(given.findings), urls=list(self._urls()))
 
     # Who speaks -----------------------------------------------------------------------------------------------------
-    async def _speaks(self, host_id: str, incarnation: str) -> HostNow:
+    async def _speaks(self, host_id: str, incarnation: str, life: str) -> HostNow:
         """The host, when this incarnation of its agent is to be listened to. Of two that live at once the newer one is not:
         that is told to those who run the workspace."""
         now = self._hosts.find(host_id)
@@ -181,7 +207,7 @@ class Door:
         if not now.host.enabled:
             telemetry.agents_denied.labels("disabled").inc()
             raise Denied(f"host {now.host.name} is switched off at the server")
-        says = who_speaks(now.host, incarnation) if incarnation else "known"
+        says = who_speaks(now.host, incarnation, life) if incarnation else "known"
         if says == "quarantined":
             telemetry.agents_denied.labels("quarantined").inc()
             raise Denied(TWIN)
@@ -190,6 +216,19 @@ class Door:
         host = await self._store.of(now.host.workspace_id).write(lambda s: _heard(s, host_id, incarnation))
         if says == "twin":
             await self._warn(host)
+        return self._hosts.put(host)
+
+    async def _lives(self, now: HostNow, beat: wire.Heartbeat) -> HostNow:
+        """The host, after a run of its agent said that it lives. Two that live with copies of one data folder are told apart
+        by that: the newer is refused from now on."""
+        now.lives, twin = lives_after(now.lives, beat.incarnation, beat.life, self._clock.monotonic())
+        if not twin:
+            return now
+        id = now.host.id
+        host = await self._store.of(now.host.workspace_id).write(
+            lambda s: s.hosts.replace(replace(without_twin(s.hosts.get(id), twin), updated_at=s.now))
+        )
+        await self._warn(host)
         return self._hosts.put(host)
 
     async def _warn(self, host: Host) -> None:

@@ -48,6 +48,10 @@ class Buffer:
         """About how much room they take."""
         return self._saved_bytes + self._unsaved_bytes
 
+    @property
+    def _room(self) -> int:
+        return min(self.most_bytes, MOST_UNSAVED) if self._disk.in_memory else self.most_bytes
+
     def add(self, body: bytes, now: float) -> int:
         """Keep a batch; its number."""
         seq, self.next_seq = self.next_seq, self.next_seq + 1
@@ -74,7 +78,7 @@ class Buffer:
         size = sum(len(body) + _ROW for _, _, body in rows)
         with self._disk.writing(safely=safely) as db:
             db.executemany("INSERT INTO batches VALUES (?, ?, ?)", rows)
-            gone, freed = self._drop(lived, self._saved_bytes + size - self.most_bytes)
+            gone, freed = self._drop(lived, self._saved_bytes + size - self._room)
             kept = {"lived": lived, "last": self.next_seq - 1, "dropped": self.dropped + gone, "acked": self.acked}
             db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", kept.items())
         self._saved += len(rows) - gone

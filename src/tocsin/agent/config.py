@@ -58,7 +58,7 @@ class _File:
         default_factory=list[str]
     )
     heartbeat_interval: Annotated[
-        float | None, Range(1, 3600), Help("how often the agent says that it lives (60 s)")
+        float | None, Range(1, 60), Help("how often the agent says that it lives (60 s, and at least so often)")
     ] = None
     metrics_push_interval: Annotated[float | None, Range(1, 3600), Help("how often samples are handed over (30 s)")] = (
         None

@@ -91,24 +91,26 @@ def enrol_of(body: bytes) -> wire.Enrol:
 def heartbeat_of(body: bytes) -> wire.Heartbeat:
     """A heartbeat, its texts short enough to be kept and shown."""
     given = decoded(wire.Heartbeat, body)
-    if given.incarnation:
-        _must_be_name(given.incarnation, "incarnation")
+    _may_be_name(given.incarnation, "incarnation")
+    _may_be_name(given.life, "life")
     _must_have_zone(given.timestamp, "timestamp")
     started = given.started_at if given.started_at is not None and given.started_at.tzinfo is not None else None
     most = LARGEST_SEQ
     return replace(
         given, agent_version=one_line(given.agent_version, 40), config_error=one_line(given.config_error, 400),
         facts=facts_of(given.facts), troubles=facts_of(given.troubles), started_at=started,
+        every_s=min(max(0.0, given.every_s), 86_400.0),
         buffered=min(max(0, given.buffered), most), dropped=min(max(0, given.dropped), most),
         rss_bytes=min(max(0, given.rss_bytes), most), config_version=min(max(0, given.config_version), most),
     )  # fmt: skip
 
 
-def samples_of(body: bytes, now: datetime, offset_s: float) -> tuple[str, Read]:
-    """(the incarnation that speaks, what may be kept). `offset_s` is added to its times, and what lies ahead of ours is of
-    now. Raises Invalid when the whole is no such message."""
+def samples_of(body: bytes, now: datetime, offset_s: float) -> tuple[tuple[str, str], Read]:
+    """((incarnation, life) that speaks, what may be kept). `offset_s` is added to its times, and what lies ahead of ours
+    is of now. Raises Invalid when the whole is no such message."""
     given = decoded(wire.Samples, body)
     _must_be_name(given.incarnation, "incarnation")
+    _may_be_name(given.life, "life")
     if len(given.series) > wire.MOST_SERIES:
         raise Invalid(Problem("series", f"at most {wire.MOST_SERIES}", f"{len(given.series)}"))
     if len(given.batches) > MOST_BATCHES:
@@ -131,13 +133,14 @@ def samples_of(body: bytes, now: datetime, offset_s: float) -> tuple[str, Read]:
             looks.append(Look(batch.seq, now, "", [], [], None, blind=True))
             continue
         looks.append(_look(batch, at, names, refused))
-    return given.incarnation, Read(looks, refused.told)
+    return (given.incarnation, given.life), Read(looks, refused.told)
 
 
 def findings_of(body: bytes) -> wire.Findings:
     """Turns of an agent's rules, their texts short enough to be kept and shown."""
     given = decoded(wire.Findings, body)
     _must_be_name(given.incarnation, "incarnation")
+    _may_be_name(given.life, "life")
     if len(given.findings) > MOST_FINDINGS:
         raise Invalid(Problem("findings", f"at most {MOST_FINDINGS}", f"{len(given.findings)}"))
     return replace(given, findings=[_finding(one, f"findings[{n}]") for n, one in enumerate(given.findings)])
@@ -222,6 +225,11 @@ def _finding(one: HostFinding, where: str) -> HostFinding:
 def _must_be_name(text: str, where: str) -> None:
     if not 1 <= len(text) <= 64 or not (text.isascii() and text.isprintable()):
         raise Invalid(Problem(where, "1 to 64 printable ASCII characters", repr(text[:80])))
+
+
+def _may_be_name(text: str, where: str) -> None:
+    if text:
+        _must_be_name(text, where)
 
 
 def _must_have_zone(at: datetime, where: str) -> None:

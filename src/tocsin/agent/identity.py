@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -66,9 +67,14 @@ def keep(folder: Path, identity: Identity) -> None:
 def put(file: Path, content: bytes, *, safely: bool) -> None:
     """Replace a file by this content, readable by its owner alone. Raises OSError."""
     draft = file.with_name(f".{file.name}-{os.getpid()}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
-        out.write(content)
-        if safely:
-            out.flush()
-            os.fsync(out.fileno())
-    draft.replace(file)
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+            out.write(content)
+            if safely:
+                out.flush()
+                os.fsync(out.fileno())
+        draft.replace(file)
+    except OSError:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise

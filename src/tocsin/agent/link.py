@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -38,10 +39,12 @@ class Link:
         self.every_s = 60.0
         self.trouble = ""
         self.heard_at: float | None = None
+        self.heard: datetime | None = None
         self.enrolled: Callable[[Identity], None] = lambda _: None
         self.configured: Callable[[ServerConfig], None] = lambda _: None
         self.beaten: Callable[[], None] = lambda: None
         self.left_open: Callable[[Sequence[Unended]], None] = lambda _: None
+        self._unkept = False
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -62,10 +65,7 @@ class Link:
         while True:
             wait = self.every_s
             try:
-                if self._must_enrol():
-                    await self._enrol()
-                if self.identity is not None:
-                    await self._beat(self.identity)
+                await self._speak()
                 failures, self.trouble = 0, ""
             except PeerLost as lost:
                 failures += 1
@@ -76,6 +76,20 @@ class Link:
             self.beaten()
             self._wake.clear()
             await rest(self._clock, wait, self._wake)
+
+    async def _speak(self) -> None:
+        """Say that it lives; before, enrol where it has no key, or where its own is not taken any more and its file names
+        another one than it enrolled with."""
+        if self.identity is None:
+            await self._enrol()
+        assert self.identity is not None
+        try:
+            await self._beat(self.identity)
+        except Refused as refused:
+            if refused.status != 401 or not self._has_another_key(self.identity):
+                raise
+            await self._enrol()
+            await self._beat(self.identity)
 
     def _after(self, lost: PeerLost, failures: int) -> float:
         """How long to wait after a failure; what it was is said once."""
@@ -91,17 +105,12 @@ class Link:
 
     # --- enrolling --------------------------------------------------------------------------------------------------
 
-    def _must_enrol(self) -> bool:
-        """It has no key yet, or its file names another one than it enrolled with since its own was refused."""
-        if self.identity is None:
-            if self.api_key is None:
-                raise PeerLost("this agent has no key yet: set api_key, or TOCSIN_API_KEY")
-            return True
-        renewed = self.api_key is not None and identities.mark_of(self.api_key.reveal()) != self.identity.enrolled_with
-        return renewed and "answered 401" in self.trouble
+    def _has_another_key(self, identity: Identity) -> bool:
+        return self.api_key is not None and identities.mark_of(self.api_key.reveal()) != identity.enrolled_with
 
     async def _enrol(self) -> None:
-        assert self.api_key is not None
+        if self.api_key is None:
+            raise PeerLost("this agent has no key yet: set api_key, or TOCSIN_API_KEY")
         before = self.identity
         self._servers.key = self.api_key
         said = Enrol(
@@ -135,8 +144,11 @@ class Link:
         try:
             identities.keep(self._folder, identity)
         except OSError as error:
-            log.warning("agent.identity_not_kept", reason=str(error))
+            if not self._unkept:
+                log.warning("agent.identity_not_kept", reason=str(error))
+            self._unkept = True
             return False
+        self._unkept = False
         return True
 
     # --- beating ----------------------------------------------------------------------------------------------------
@@ -144,7 +156,9 @@ class Link:
     async def _beat(self, identity: Identity) -> None:
         said = self._vitals.heartbeat(identity.server_uuid)
         beat = await self._servers.ask("PUT", HEARTBEAT, said, Beat, timeout_s=10.0)
-        self.heard_at = self._clock.monotonic()
+        self.heard_at, self.heard = self._clock.monotonic(), self._clock.now()
+        if self._unkept and self.identity is not None:
+            self._keep(self.identity)
         self._learn(beat.urls)
         if beat.key and self.identity is not None:
             renewed = replace(self.identity, key=beat.key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 
@@ -57,6 +57,8 @@ class Push:
         self.every_s = 30.0
         self.refused = ""
         self.trouble = ""
+        self.away = False
+        self.news: Callable[[], None] = lambda: None
         self.ready = asyncio.Event()  # there is a key to call with
         self._wake = asyncio.Event()
         self._services: dict[str, tuple[float, Sequence[Service]]] = {}
@@ -102,9 +104,10 @@ class Push:
             wait = self.every_s
             try:
                 await self.deliver()
-                failures, self.trouble = 0, ""
+                failures, self.trouble, self.away = 0, "", False
             except PeerLost as lost:
                 failures += 1
+                self.away = not isinstance(lost, Refused)
                 wait = self._wait_s(lost, failures)
                 if self.trouble != str(lost):
                     log.warning("agent.not_handed_over", reason=str(lost), waiting=self._buffer.count)
@@ -154,13 +157,13 @@ class Push:
     async def _greet(self) -> None:
         """Ask once what the server has of this incarnation: it may be more than this disk knows."""
         incarnation = self._disk.incarnation
-        taken = await self._post(Samples(incarnation=incarnation, series=[], batches=[]))
+        taken = await self._post(Samples(incarnation=incarnation, life=self._disk.life, series=[], batches=[]))
         await self._hand.do(self._buffer.done, taken.acked, self._clock.monotonic())
         self._greeted = incarnation
 
     async def _give(self, rows: list[tuple[int, Stored]]) -> None:
         try:
-            taken = await self._post(message(self._disk.incarnation, rows))
+            taken = await self._post(message(self._disk.incarnation, rows, self._disk.life))
         except Refused as refused:
             if refused.status not in _TOO_MUCH:
                 raise
@@ -182,10 +185,12 @@ class Push:
     async def _post(self, samples: Samples) -> Taken:
         taken = await self._servers.ask("POST", SAMPLES, samples, Taken, timeout_s=30.0)
         self._servers.learn(taken.urls)
+        if taken.beat:
+            self.news()
         return taken
 
 
-def message(incarnation: str, rows: Sequence[tuple[int, Stored]]) -> Samples:
+def message(incarnation: str, rows: Sequence[tuple[int, Stored]], life: str = "") -> Samples:
     """What is said of these: each name of a series once."""
     index: dict[str, int] = {}
     batches = [
@@ -195,7 +200,7 @@ def message(incarnation: str, rows: Sequence[tuple[int, Stored]]) -> Samples:
         )
         for seq, stored in rows
     ]  # fmt: skip
-    return Samples(incarnation=incarnation, series=list(index), batches=batches)
+    return Samples(incarnation=incarnation, life=life, series=list(index), batches=batches)
 
 
 def _fitting(taken: Sequence[tuple[int, bytes]]) -> list[tuple[int, Stored]]:

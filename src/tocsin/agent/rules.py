@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tocsin import collectors
 from tocsin.core import shape
-from tocsin.core.host_rule import HostRule, OnSample, OnService
+from tocsin.core.host_rule import HostRule, OnSample, OnService, wrong_limits
 from tocsin.core.marks import Help, Length, Name, Range
 from tocsin.core.plain import as_map, found, join
 from tocsin.errors import Invalid, Problem
@@ -45,8 +46,6 @@ class Line:
             return Problem(
                 "name", "a name, or else builtin: and the rule to change", "both" if self.name else "neither"
             )
-        if self.above is not None and self.below is not None:
-            return Problem("below", "above or below, not both", "both")
         if self.builtin is not None:
             wrong = "metric" if self.metric is not None else "service" if self.service is not None else ""
             return Problem(wrong, "nothing: a built-in rule keeps what it is about", "a value") if wrong else None
@@ -56,15 +55,7 @@ class Line:
             return Problem("above", "a limit: above or below", "nothing")
         if self.service is not None and not all(self.service.partition("/")):
             return Problem("service", "kind/name, such as unit/nginx.service or */web*", found(self.service))
-        if self.clear is not None and self._goes_back_wrong():
-            return Problem("clear", "a value on the sound side of the limit", str(self.clear))
         return None
-
-    def _goes_back_wrong(self) -> bool:
-        assert self.clear is not None
-        if self.above is not None:
-            return self.clear > self.above
-        return self.below is not None and self.clear < self.below
 
 
 class LocalRule(Struct, frozen=True, kw_only=True):
@@ -94,10 +85,27 @@ def read_rules(lines: Sequence[Any], channels: Mapping[str, str], problems: list
             continue
         named = None if read.channels is None else tuple(channels.get(name, name) for name in read.channels)
         rule = LocalRule(line=read, channels=named)
+        if (wrong := _wrong_limits(rule)) is not None:
+            problems.append(Problem(join(where, wrong.field), wrong.expected, wrong.found))
         if rule.id in made:
             problems.append(Problem(join(where, "name"), "a name of its own", found(read.name or read.builtin)))
         made[rule.id] = rule
     return tuple(made.values())
+
+
+def _wrong_limits(one: LocalRule) -> Problem | None:
+    """What is wrong with the limits of an entry; of one that changes a built-in rule, with what comes of it."""
+    if one.line.builtin is None:
+        return wrong_limits(_new(one).condition)
+    before = builtin_rule(one.line.builtin)
+    return None if before is None else wrong_limits(_changed(before, one).condition)
+
+
+def builtin_rule(name: str) -> HostRule | None:
+    """The rule of that name (such as system.disk) that a collector brings along."""
+    kind = name.partition(".")[0]
+    known = collectors.kind(kind).rules if kind in collectors.names() else ()
+    return next((rule for rule in known if rule.id == f"builtin:{name}"), None)
 
 
 def rules_of(builtin: Iterable[HostRule], server: Iterable[HostRule], local: Iterable[LocalRule]) -> list[HostRule]:

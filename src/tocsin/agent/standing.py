@@ -35,6 +35,7 @@ def standing_of(agent: Agent) -> dict[str, Any]:
         "server_uuid": None if identity is None else identity.server_uuid,
         "servers": list(agent.servers.urls),
         "connected_to": agent.servers.at if not agent.link.trouble else None,
+        "heard_at": iso(agent.link.heard),
         "heard_s_ago": None if heard is None else round(agent.clock.monotonic() - heard, 1),
         "config_version": agent.vitals.config_version,
         "config_error": agent.vitals.config_error or agent.file_error,
@@ -56,9 +57,23 @@ def standing_of(agent: Agent) -> dict[str, Any]:
 
 
 def write_standing(folder: Path, said: dict[str, Any]) -> None:
-    """Leave it there; a disk that is full takes none, and that is no matter."""
+    """Leave it there. On a disk that is full it takes the room of what was left before; where that was nothing, the lock of
+    the folder says that an agent runs."""
+    text = msgspec.json.encode(said)
     with suppress(OSError):
-        put(folder / FILE, msgspec.json.encode(said), safely=False)
+        try:
+            put(folder / FILE, text, safely=False)
+        except OSError:
+            with (folder / FILE).open("r+b", buffering=0) as out:
+                out.write(text)
+                out.truncate(len(text))
+
+
+def begin(folder: Path) -> None:
+    """Take away what an agent that was killed in the midst of writing left."""
+    with suppress(OSError):
+        for draft in folder.glob(f".{FILE}-*"):
+            draft.unlink(missing_ok=True)
 
 
 def remove(folder: Path) -> None:

@@ -19,15 +19,18 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Vitals:
-    """Gathered from the parts when somebody asks. `troubles_of`: each says what its part cannot do now, by name."""
+    """Gathered from the parts when somebody asks. `troubles_of`: each says what its part cannot do now, by name;
+    `over_by_then`: which of that is over when a server hears of it."""
 
     def __init__(self, clock: Clock, disk: Disk, buffer: Buffer) -> None:
         self._clock, self._disk, self._buffer = clock, disk, buffer
         self.started_at: datetime = clock.now()
         self.config_version = 0
+        self.every_s = 60.0
         self.config_error = ""
         self.facts: dict[str, dict[str, str]] = {}
         self.troubles_of: list[Callable[[], dict[str, str]]] = []
+        self.over_by_then: Callable[[], set[str]] = set
         self._cpu = (clock.monotonic(), _cpu_s())
         self.cpu_percent = 0.0
 
@@ -42,6 +45,8 @@ class Vitals:
             found |= {part: clip(says, 300) for part, says in ask().items() if says}
         if self._buffer.trouble:
             found["buffer"] = clip(self._buffer.trouble, 300)
+        if self._disk.trouble:
+            found["data folder"] = clip(self._disk.trouble, 300)
         if self._disk.set_aside:
             found["file"] = clip(self._disk.set_aside, 300)
         return found
@@ -54,7 +59,9 @@ class Vitals:
             timestamp=self._clock.now(),
             agent_version=__version__,
             incarnation=self._disk.incarnation,
+            life=self._disk.life,
             started_at=self.started_at,
+            every_s=self.every_s,
             config_version=self.config_version,
             config_error=clip(self.config_error, 500),
             buffered=self._buffer.count,
@@ -62,7 +69,7 @@ class Vitals:
             cpu_percent=round(self.cpu_percent, 3),
             rss_bytes=rss_bytes(),
             facts=self.all_facts(),
-            troubles=self.troubles(),
+            troubles={name: says for name, says in self.troubles().items() if name not in self.over_by_then()},
         )
 
     def _measure(self) -> None:

@@ -75,13 +75,16 @@ class Enrolled(Struct, frozen=True, kw_only=True):
 class Heartbeat(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """PUT /agent/api/heartbeat. The first three names are those of the outside contract. `acked`: the last batch the agent
     knows to be delivered; `buffered` batches wait, `dropped` were lost for want of room, ever. `config_version`: the one it
-    runs by, `config_error` why not the newest. `troubles`: what it cannot do now, in words, by collector or part."""
+    runs by, `config_error` why not the newest. `life`: made anew with each start of the agent. `every_s`: how often it says
+    so. `troubles`: what it cannot do now, in words, by collector or part."""
 
     server_uuid: str
     timestamp: datetime
     agent_version: str
     incarnation: str = ""
+    life: str = ""
     started_at: datetime | None = None
+    every_s: float = 0.0
     config_version: int = 0
     config_error: str = ""
     buffered: int = 0
@@ -132,21 +135,25 @@ class Samples(Struct, frozen=True, kw_only=True, omit_defaults=True):
     incarnation: str
     series: list[str]
     batches: list[Batch]
+    life: str = ""
 
 
 class Taken(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """All up to `acked` is stored. `refused`: what was wrong with some of it, in words (it is not sent again)."""
+    """All up to `acked` is stored. `refused`: what was wrong with some of it, in words (it is not sent again). `beat`:
+    something was changed that its next heartbeat brings; it may be sent at once."""
 
     acked: int
     urls: list[str]
     refused: list[str] = []
+    beat: bool = False
 
 
-class Findings(Struct, frozen=True, kw_only=True):
+class Findings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """POST /agent/api/findings: turns in order, those that the agent told by itself first."""
 
     incarnation: str
     findings: list[HostFinding]
+    life: str = ""
 
 
 class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):

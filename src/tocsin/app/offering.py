@@ -63,7 +63,9 @@ async def _alone(settings: Settings) -> AsyncGenerator[Store]:
             )
         if await store.replica.state() is not None:
             raise SettingsError(
-                "TOCSIN_DATA_DIR: expected a server that stands alone, found one that belongs to a cluster"
+                f"TOCSIN_DATA_DIR: expected a server that stands alone, found in {settings.data_dir} one that belongs to a"
+                " cluster, or did before it was removed: what it has the others have. To join again, or another cluster,"
+                " start with an empty data folder (another TOCSIN_DATA_DIR)"
             )
         yield store
     finally:

@@ -21,6 +21,9 @@ def run(argv: list[str]) -> int:
         from tocsin.cli.agent_install import run as install
 
         return install(argv[1:])
+    if argv[:1] in (["-h"], ["--help"], ["help"]):
+        print(_overview())
+        return 0
     words = argv if argv and argv[0] in _COMMANDS else ["run", *argv]
     made = argparse.ArgumentParser(prog=f"tocsin agent {words[0]}", description=_HELP[words[0]], allow_abbrev=False)
     made.add_argument(
@@ -28,9 +31,14 @@ def run(argv: list[str]) -> int:
     )
     if words[0] == "status":
         made.add_argument("--json", action="store_true", help="all of it as JSON")
-    if argv[:1] in (["-h"], ["--help"]):
-        made.epilog = "further: tocsin agent check-config, tocsin agent status, tocsin agent install"
     return _COMMANDS[words[0]](made.parse_args(words[1:]))
+
+
+def _overview() -> str:
+    """What `tocsin agent --help` prints."""
+    lines = ["usage: tocsin agent [COMMAND] [options]    (tocsin agent COMMAND --help for its options)", ""]
+    lines += [f"  {name:<13} {help}" for name, help in _HELP.items()]
+    return "\n".join(lines)
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -58,6 +66,7 @@ def _check(args: argparse.Namespace) -> int:
 
 def _status(args: argparse.Namespace) -> int:
     given = settings.read()
+    from tocsin.agent.disk import is_at_work
     from tocsin.agent.standing import lines, read_standing
     from tocsin.app.agent import configuration, data_folder
 
@@ -68,6 +77,12 @@ def _status(args: argparse.Namespace) -> int:
         print(f"tocsin: {error}", file=sys.stderr)
         folder = given.data_dir
     said = read_standing(folder)
+    if said is None and is_at_work(folder):
+        print(
+            f"tocsin: an agent runs with the folder {folder}, but left no word of how it is: is its disk full?",
+            file=sys.stderr,
+        )
+        return 0
     if said is None:
         print(f"tocsin: no agent runs with the folder {folder}", file=sys.stderr)
         return NOT_RUNNING
@@ -77,7 +92,9 @@ def _status(args: argparse.Namespace) -> int:
 
 _COMMANDS = {"run": _run, "check-config": _check, "status": _status}
 _HELP = {
-    "run": "Watch this host from inside: collect, judge, hand over to the server, and tell by itself when it is away.",
+    "run": "Watch this host from inside: collect, judge, hand over to the server, and tell by itself when it is away. Done\n"
+    "                when no command is named.",
     "check-config": "Read the agent's file and say what is wrong with it; nothing is started.",
     "status": "Say how the agent that runs on this host is.",
+    "install": "Make it a service of this host, bring that up to date, or take it away.",
 }

@@ -96,10 +96,13 @@ class Cluster:
     sync_errors: int = 0
     lost_at: float | None = None
     leads_since: float | None = None
+    heard_in: int = 0
+    stirred: asyncio.Event = field(default_factory=asyncio.Event)
     known_since: dict[str, float] = field(default_factory=dict[str, float])
     told: dict[str, Told] = field(default_factory=dict[str, Told])
     forced_by: str = ""
     outcast: dict[str, str] = field(default_factory=dict[str, str])
+    removed_by: str | None = None
     _noted: tuple[Peer, ...] = ()
     _asked: int = 0
     _learned: int = 0
@@ -131,8 +134,10 @@ class Cluster:
         hooks.turned, hooks.applied = made.turned, made.applied
         home.corridor.delivery.one.budget = carrier.may_send
         home.corridor.delivery.one.links.sign_with(key_of_links(key))
+        home.corridor.judge_while(carrier.may_write)
         await made.results.begin()
         await made.learn()
+        await watch.recall(made)
         return made
 
     async def start(self) -> None:
@@ -170,8 +175,7 @@ class Cluster:
         """This instance leads, or another one does, or nobody."""
         self.forget()
         self.results.forget()
-        self.told.clear()
-        self.leads_since = None
+        watch.forget(self)
         if standing.primary is not None:
             await self.corridor.alone.end()
         if standing.leads:
@@ -277,15 +281,17 @@ class Cluster:
 
     def hear(self, said: Heartbeat) -> None:
         """An instance reported."""
+        watch.begin_anew(self)
         off = watch.clock_off_s(said.timestamp, self.clock.now())
         self.heard[said.instanceId] = Heard(self.clock.monotonic(), said, off)
         watch.clocks_differ(self, said.instanceId, off)
 
     async def _report_on(self) -> None:
         """Tell the primary how this instance is, so often as is set."""
+        self.stirred.clear()
         leader = self.carrier.standing.primary
         if leader is None or leader == self.me.id:
-            await asyncio.sleep(1.0)
+            await watch.pause(self, 1.0)
             return
         try:
             epoch, said = self.carrier.node.epoch, self.report()
@@ -298,7 +304,7 @@ class Cluster:
             self.sync_errors += 1
             if not isinstance(error, Outcast):  # that is said already, once
                 log.warning("cluster.not_reported", error=str(error))
-        await asyncio.sleep(min(self.heartbeat_s, 5.0 if self.sync_errors else self.heartbeat_s))
+        await watch.pause(self, min(self.heartbeat_s, 5.0 if self.sync_errors else self.heartbeat_s))
 
     async def _watch_on(self) -> None:
         await watch.tell_pages(self)

@@ -190,6 +190,8 @@ async def force(cluster: Cluster, id: str, typed: str, by: str, workspace_id: st
     if typed.strip() != name:
         raise Invalid(Problem("name", f"the name of this instance, {name}, typed again", typed[:80] or "nothing"))
     standing = cluster.carrier.standing
+    if (why := watch.no_part(cluster)) is not None:
+        raise Conflict(why)
     if standing.primary is not None:
         raise Conflict(
             f"{cluster.names.get(standing.primary, standing.primary)} is the primary, or was heard a moment ago: hand over"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -26,9 +27,11 @@ SILENT_S = POLL_S + 20.0
 """An instance that has asked for no work for so long is lost."""
 ALONE_LEASES = 2
 """So many leases without anybody who leads make an instance alone: an election takes less."""
+OUTCAST_NOTE = "cluster:removed"
+"""Who said that this instance was removed: it knows that after a restart, too, with nobody there to say it again."""
 _NO_PART = {
     "removed": "this instance was removed from the cluster, and nobody listens to it: end it; it may join again with an "
-    "empty data folder",
+    "empty data folder (another TOCSIN_DATA_DIR)",
     "twice": "another process has the identity of this instance, and nobody listens to this one: its data folder is a "
     "copy; end it and give it a data folder of its own",
 }
@@ -62,10 +65,12 @@ def must_be_alone(cluster: Cluster, who: str, boot: str, client: str) -> None:
 
 
 def listened_to(cluster: Cluster, by: str, why: Outcast | None) -> None:
-    """Another instance answered this one (`why`: that it takes no part there): said once, and again when that is over."""
+    """Another instance answered this one (`why`: that it takes no part there): said once, and again when that is over. Who
+    was removed hears of no primary: an answer of one that does not lead, and cannot know, is no word against it."""
     before = set(cluster.outcast.values())
     if why is None:
-        cluster.outcast.pop(by, None)
+        if cluster.outcast.get(by) != "removed" or cluster.carrier.standing.primary is not None:
+            cluster.outcast.pop(by, None)
     else:
         cluster.outcast[by] = why.cause
     now = set(cluster.outcast.values())
@@ -74,6 +79,21 @@ def listened_to(cluster: Cluster, by: str, why: Outcast | None) -> None:
         log.error("cluster.takes_no_part", cause=why.cause, said_by=name, said=str(why), text=no_part(cluster))
     elif before and not now:
         log.warning("cluster.takes_part_again", said_by=cluster.names.get(by, by))
+
+
+async def recall(cluster: Cluster) -> None:
+    """Know by whom this instance was told that it was removed, before it is told again."""
+    by = cluster.removed_by = await cluster.store.everything().read(lambda s: s.notes.get(OUTCAST_NOTE))
+    if by:
+        cluster.outcast[by] = "removed"
+        log.error("cluster.takes_no_part", cause="removed", said_by=by, text=no_part(cluster))
+
+
+async def _remember(cluster: Cluster) -> None:
+    said = next((by for by, cause in cluster.outcast.items() if cause == "removed"), None)
+    if said != cluster.removed_by:
+        await cluster.store.everything().write(lambda s: s.notes.set(OUTCAST_NOTE, said), local=True)
+        cluster.removed_by = said
 
 
 def no_part(cluster: Cluster) -> str | None:
@@ -114,6 +134,30 @@ def shows_another(cluster: Cluster, of: str, why: str) -> None:
         f"Instance {cluster.names.get(of, of)} is not spoken to: {why}. If its data folder was lost, remove it and let it"
         " join again; if not, somebody stands in between",
     )
+
+
+def forget(cluster: Cluster) -> None:
+    """Somebody else leads, or nobody does, or this instance does anew: what was known of how the others are was known in
+    another office. Whoever leads now hears a report at once."""
+    cluster.told.clear()
+    cluster.leads_since = None
+    begin_anew(cluster)
+    cluster.stirred.set()
+
+
+def begin_anew(cluster: Cluster) -> None:
+    """Know nothing of the others that was heard before this epoch. What was heard since stays."""
+    if cluster.heard_in != cluster.carrier.standing.epoch:
+        cluster.heard_in = cluster.carrier.standing.epoch
+        cluster.heard.clear()
+        cluster.work.forget()
+
+
+async def pause(cluster: Cluster, seconds: float) -> None:
+    """Wait so long, or until somebody else leads."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await cluster.stirred.wait()
 
 
 def expect(cluster: Cluster) -> None:
@@ -181,6 +225,7 @@ async def alone(cluster: Cluster) -> None:
     if standing.leads or standing.primary is not None or cluster.carrier.torn or cluster.outcast:
         cluster.lost_at = None
         await cluster.corridor.alone.end()
+        await _remember(cluster)
         return
     now = cluster.clock.monotonic()
     cluster.lost_at = now if cluster.lost_at is None else cluster.lost_at

@@ -67,6 +67,7 @@ class Work:
         self._desks: dict[str, _Desk] = {}
         self._open: dict[str, asyncio.Future[Outcome]] = {}
         self._closed = False
+        self._office = 0
 
     def locations(self, names: Mapping[str, str]) -> dict[str, Location]:
         """What asks each of these locations, by its name; the instances' ids are the values."""
@@ -77,7 +78,7 @@ class Work:
         asks again would be waited for."""
         if self._closed:
             raise NotPrimary("this instance stops")
-        desk = self._desks.setdefault(instance, _Desk())
+        desk, office = self._desks.setdefault(instance, _Desk()), self._office
         loop = asyncio.get_running_loop()
         desk.asked_at = loop.time()
         if not desk.waiting:
@@ -87,6 +88,8 @@ class Work:
                     await desk.came.wait()
             except TimeoutError:
                 pass
+        if office != self._office:  # who asked in another office was not heard in this one
+            return Tasks()
         desk.asked_at = loop.time()
         tasks, desk.waiting = tuple(desk.waiting), []
         return Tasks(tasks=tasks)
@@ -95,6 +98,13 @@ class Work:
         """How many seconds ago this instance asked for work; None: it never did."""
         desk = self._desks.get(instance)
         return None if desk is None or not desk.asked_at else asyncio.get_running_loop().time() - desk.asked_at
+
+    def forget(self) -> None:
+        """Another office began: of nobody is known in it that it asked for work, and who waits for some asks anew."""
+        self._office += 1
+        for desk in self._desks.values():
+            desk.asked_at = 0.0
+            desk.came.set()
 
     def close(self) -> None:
         """Let everybody go who waits for work, and nobody wait any more."""

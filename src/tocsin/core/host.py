@@ -15,6 +15,10 @@ KEY_PREFIX, ENROLMENT_PREFIX = "tag_", "ten_"
 SUBJECT = "host:"
 """Begins what incidents of hosts are about: the host's id, a rule, and what of the host."""
 _CALM_CLOCK_S = 30.0
+_LATE_S = 30.0
+"""A message that comes so long after its agent was followed by another one was not merely late: that agent lives."""
+LIFE_PREFIX = "run-"
+"""How the name of one run of an agent begins."""
 """A clock that is off by less than that is taken as it is."""
 
 
@@ -24,8 +28,9 @@ class Host(Struct, frozen=True, kw_only=True):
     `maintenance`: openings of its incidents are held back. `enabled` False: what its agent says is refused, nobody is told.
     `addresses`: where it should answer from outside, "ping:HOST" or "tcp:HOST:PORT". `direct_channels`: ids of the channels
     whose configuration its agent gets, to tell by itself. `facts`, `agent_version`: as it enrolled. `incarnation`: of the
-    agent's data folder, `earlier` those that it had before; `quarantined` are refused: two lived at once. `rekey`: its agent
-    is to take a new key. `revoked_at`: since then its agent is refused, until it enrols anew."""
+    agent's data folder, `earlier` those that it had before; `quarantined` (incarnations, or runs of an agent) are refused:
+    two lived at once. `rekey`: its agent is to take a new key. `revoked_at`: since then its agent is refused, until it
+    enrols anew."""
 
     id: str
     workspace_id: str
@@ -88,15 +93,41 @@ class EnrolmentKey(Struct, frozen=True, kw_only=True):
         return ""
 
 
+class Lives(Struct, frozen=True, kw_only=True):
+    """The runs of a host's agent, from start to end, that said they live with one incarnation: the one that counts, since
+    when (by the clock that never jumps), and those before it."""
+
+    incarnation: str = ""
+    life: str = ""
+    since: float = 0.0
+    earlier: tuple[str, ...] = ()
+
+
+def lives_after(lives: Lives, incarnation: str, life: str, now: float) -> tuple[Lives, str]:
+    """(the runs after one said that it lives, the run that is a twin or ""). A run that is over cannot speak again: when an
+    earlier one does, and was not merely late, both live with one data folder, and the newer is not to be trusted."""
+    if not life or (lives.incarnation, lives.life) == (incarnation, life):
+        return lives, ""
+    if lives.incarnation != incarnation:
+        return Lives(incarnation=incarnation, life=life, since=now), ""
+    if life not in lives.earlier:
+        earlier = (lives.life, *lives.earlier)[:5]
+        return Lives(incarnation=incarnation, life=life, since=now, earlier=earlier), ""
+    if now - lives.since < _LATE_S:
+        return lives, ""
+    earlier = tuple(one for one in lives.earlier if one != life)
+    return Lives(incarnation=incarnation, life=life, since=now, earlier=earlier), lives.life
+
+
 Speaks = Literal["known", "new", "twin", "quarantined"]
 
 
-def who_speaks(host: Host, incarnation: str) -> Speaks:
-    """What a message of that incarnation says of the host's agent.
+def who_speaks(host: Host, incarnation: str, life: str = "") -> Speaks:
+    """What a message of that incarnation, and of that run of the agent, says of the host's agent.
 
     new: its data folder was made anew. twin: the one before it lives too, so two agents have one identity, and the newer is
     not to be trusted. quarantined: that was found out before."""
-    if incarnation in host.quarantined:
+    if incarnation in host.quarantined or (life and life in host.quarantined):
         return "quarantined"
     if incarnation == host.incarnation:
         return "known"
@@ -117,8 +148,17 @@ def heard_from(host: Host, incarnation: str) -> Host:
             return host
 
 
-def released(host: Host, incarnation: str) -> Host:
-    """The host when an operator says that this incarnation is the right one: the one that counted until now does not."""
+def without_twin(host: Host, life: str) -> Host:
+    """The host when that run of its agent turned out to be of a copy."""
+    return replace(host, quarantined=(life, *(one for one in host.quarantined if one != life))[:20])
+
+
+def released(host: Host, incarnation: str, life: str = "") -> Host:
+    """The host when an operator says that this incarnation (or this run of an agent) is the right one: the one that counted
+    until now (`life`: of runs) does not."""
+    if incarnation.startswith(LIFE_PREFIX):
+        others = tuple(one for one in (life, *host.quarantined) if one not in ("", incarnation))
+        return replace(host, quarantined=tuple(dict.fromkeys(others))[:20])
     others = tuple(one for one in (host.incarnation, *host.quarantined) if one not in ("", incarnation))
     return replace(host, incarnation=incarnation, earlier=(), quarantined=others[:20])
 

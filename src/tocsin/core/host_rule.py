@@ -16,13 +16,15 @@ from tocsin.core.finding import Severity
 from tocsin.core.keys import notification_key
 from tocsin.core.marks import Length, Name, Range
 from tocsin.core.sample import Reading, Service, parts
+from tocsin.errors import Problem
 
 Turn = Literal["opened", "resolved"]
 
 
 class OnSample(Struct, frozen=True, kw_only=True, tag="sample", tag_field="type"):
     """A series passes a limit. `labels`: patterns with * for each label that matters; each series that fits is judged by
-    itself. `above` or `below` is the limit, `clear` where it is over again (None: the limit itself)."""
+    itself. `above` or `below` is the limit, `clear` where it is over again (None: the limit itself). With both limits it is
+    trouble outside of them, and over between them: there is no `clear` then."""
 
     metric: Annotated[str, Length(1, 100)]
     labels: dict[str, str] = {}
@@ -85,6 +87,24 @@ class HostFinding(Struct, frozen=True, kw_only=True, omit_defaults=True):
     told: tuple[str, ...] = ()
 
 
+def wrong_limits(condition: HostCondition) -> Problem | None:
+    """Why a condition cannot be judged as it is meant: a way back on the wrong side, limits with nothing between."""
+    if not isinstance(condition, OnSample):
+        return None
+    above, below, clear = condition.above, condition.below, condition.clear
+    if above is not None and below is not None:
+        if below >= above:
+            return Problem("below", f"less than above ({above:.15g}): what is between them is well", f"{below:.15g}")
+        if clear is not None:
+            says = "nothing beside two limits: it is over between them (recovery: for how long)"
+            return Problem("clear", says, f"{clear:.15g}")
+    elif clear is not None and above is not None and clear > above:
+        return Problem("clear", f"at most above ({above:.15g})", f"{clear:.15g}")
+    elif clear is not None and below is not None and clear < below:
+        return Problem("clear", f"at least below ({below:.15g})", f"{clear:.15g}")
+    return None
+
+
 def subject_of(host_id: str, rule: str, what: str) -> str:
     """What the incident of that rule on that thing of the host is about."""
     return f"host:{host_id}:{rule}:{what}"
@@ -124,15 +144,14 @@ def _limit(condition: OnSample, name: str, value: float, fires: bool) -> Seen | 
     fits = all(fnmatchcase(labels.get(label, ""), pattern) for label, pattern in condition.labels.items())
     if metric != condition.metric or not fits:
         return None
-    back = condition.clear if fires else None
-    if condition.above is not None:
-        limit = condition.above if back is None else back
-        return Seen(what=name, trouble=value > limit, words=f"{value:g}, limit {condition.above:g}", value=value)
-    if condition.below is not None:
-        limit = condition.below if back is None else back
-        return Seen(
-            what=name, trouble=value < limit, words=f"{value:g}, at least {condition.below:g} expected", value=value
-        )
+    above, below = condition.above, condition.below
+    back = condition.clear if fires and (above is None or below is None) else None
+    if above is not None and (below is None or value > above):
+        limit = above if back is None else back
+        return Seen(what=name, trouble=value > limit, words=f"{value:g}, limit {above:g}", value=value)
+    if below is not None:
+        limit = below if back is None else back
+        return Seen(what=name, trouble=value < limit, words=f"{value:g}, at least {below:g} expected", value=value)
     return None
 
 

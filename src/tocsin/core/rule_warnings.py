@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from tocsin.core.condition import HostConditions, OnAnomaly, OnFailures, OnResponseTime, OnSample, OnUptime, OnVerdict
+from tocsin.core.condition import (
+    HostConditions,
+    OnAnomaly,
+    OnFailures,
+    OnHeartbeat,
+    OnResponseTime,
+    OnSample,
+    OnUptime,
+    OnVerdict,
+)
 from tocsin.core.host import Host
 from tocsin.core.monitor import Monitor
 from tocsin.core.rule import AlertRule
@@ -12,11 +21,13 @@ from tocsin.core.rule_figures import ENOUGH_ANSWERS, ms
 from tocsin.core.wording import listed, span
 
 
-def warnings(rule: AlertRule, monitors: Sequence[Monitor], home: str, hosts: Sequence[Host] = ()) -> list[str]:
+def warnings(
+    rule: AlertRule, monitors: Sequence[Monitor], home: str, hosts: Sequence[Host] = (), beats: Mapping[str, float] = {}
+) -> list[str]:  # fmt: skip
     """Sentences on a rule that may be kept all the same. `monitors` and `hosts`: those of its workspace; `home`: the
-    location of local monitors."""
+    location of local monitors; `beats`: every how many seconds the agents of hosts say that they live, by their ids."""
     if isinstance(rule.condition, HostConditions):
-        return _on_hosts(rule, hosts)
+        return _on_hosts(rule, hosts, beats)
     covered = [monitor for monitor in monitors if rule.scope.covers(monitor)]
     if not covered:
         return ["It covers no monitor now."]
@@ -26,13 +37,21 @@ def warnings(rule: AlertRule, monitors: Sequence[Monitor], home: str, hosts: Seq
     return made
 
 
-def _on_hosts(rule: AlertRule, hosts: Sequence[Host]) -> list[str]:
-    if not any(rule.scope.covers(host) for host in hosts):
+def _on_hosts(rule: AlertRule, hosts: Sequence[Host], beats: Mapping[str, float]) -> list[str]:
+    covered = [host for host in hosts if rule.scope.covers(host)]
+    if not covered:
         return ["It covers no host now."]
     condition = rule.condition
     made: list[str] = []
     if isinstance(condition, OnSample) and condition.above is None and condition.below is None:
         made.append("It has no limit (above or below): it can never fire.")
+    if isinstance(condition, OnHeartbeat):
+        slow = sorted(host.name for host in covered if condition.warn_s <= beats.get(host.id, 60.0))
+        if slow:
+            made.append(
+                f"{listed(tuple(slow), 3)}: no heartbeat is due within {span(condition.warn_s)} after the last, so this "
+                "rings while all is well. The interval is set on the page of the host, or in its agent's file."
+            )
     if rule.channels is not None and not rule.channels and rule.policy is None:
         made.append("Nobody is told: it names no channel and no escalation policy.")
     return made

@@ -94,6 +94,7 @@ class Corridor:
 
     def __post_init__(self) -> None:
         self.runner.unreachable, self.lookout.turned = self.lookout.failed, self.turned
+        self.watchdog.stood, self.host_watch.stood = self.lag.standstills(), self.lag.standstills()
         self.watchdog.quarantine.doubts, self.host_watch.pings.run = self.doubts, self.self_test
 
     @classmethod
@@ -205,6 +206,12 @@ class Corridor:
             for part in (self.canary, self.host_watch, self.lookout, self.figures, self.watchdog):
                 await part.stop()
         await self._turn(False, home)
+
+    def judge_while(self, may: Callable[[], bool]) -> None:
+        """Let time alone change something only while this instance surely leads: by the clock of its lease, which it knows
+        of before anybody tells it."""
+        for part in (self.watchdog, self.figures, self.lookout, self.host_watch):
+            part.rounds.may = may
 
     def _set_gear(self, leads: bool) -> None:
         self.leads = self.judgement.leads = self.runner.leads = self.housekeeping.leads = leads

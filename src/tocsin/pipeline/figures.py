@@ -50,16 +50,16 @@ class Figures:
         self._usual: dict[OnAnomaly, tuple[datetime, dict[str, Usual]]] = {}
         self.watch: Callable[[Watched], None] = lambda watched: None
         silent = "windows that rules look at are not refreshed"
-        self._rounds = Rounds("figures", silent, SILENT_S, clock, self.look, LOOK_S, waits=True)
-        self.pulse = self._rounds.pulse
+        self.rounds = Rounds("figures", silent, SILENT_S, clock, self.look, LOOK_S, waits=True)
+        self.pulse = self.rounds.pulse
 
     def start(self) -> None:
         """Begin to look."""
-        self._rounds.start()
+        self.rounds.start()
 
     async def stop(self) -> None:
         """End looking."""
-        await self._rounds.stop()
+        await self.rounds.stop()
 
     async def look(self) -> None:
         """Read what is due, judge whose figures changed, and look whether every monitor is seen."""

@@ -30,6 +30,8 @@ log = telemetry.logger("tocsin.host_incidents")
 
 FRESH = timedelta(seconds=60)
 """A turn that is not older is of now; an older one keeps its time."""
+MOST_TURNS = 50
+"""So many turns are remembered of an incident, to know one that is handed over again."""
 
 
 class HostIncidents:
@@ -43,7 +45,9 @@ class HostIncidents:
         self, draft: Draft, host: HostNow, incarnation: str, turns: Sequence[HostFinding], now: datetime
     ) -> None:
         """File what an agent found, in order; what was filed before is passed over. What it told by itself is not told
-        again."""
+        again; what a rule found that does not hold here any more opens nothing. A number that was used for another turn (by
+        a copy of its data folder, or before what was written was lost) is filed as of an incarnation of its own, so that
+        nothing is passed over in silence."""
         for turn in turns:
             self._take_turn(draft, host, incarnation, turn, now)
 
@@ -52,8 +56,13 @@ class HostIncidents:
         subject = subject_of(host.id, turn.rule, turn.what)
         latest = self._latest(host, subject)
         telling = self._watchlist.telling(host.workspace_id)
-        if latest is not None and latest.turn[0] == incarnation and turn.number <= latest.turn[1]:
-            self._told_too(draft, latest, turn, telling, now)
+        if latest is not None and latest.turn[0].partition("+")[0] == incarnation and turn.number <= latest.turn[1]:
+            if not is_other(latest, turn):
+                self._told_too(draft, latest, turn, telling, now)
+                return
+            log.warning("host_incidents.number_used", host=host.id, rule=turn.rule, what=turn.what, number=turn.number)
+            incarnation = f"{incarnation}+{round(turn.at.timestamp() * 1e6)}"
+        if turn.told_at is None and not (latest is not None and latest.open) and _is_gone(turn, telling.rules_of(host)):
             return
         rule = next((rule for rule in telling.rules if rule.id == turn.rule), None)
         terms = replace(self._terms(host, subject, rule, telling, now), turn=(incarnation, turn.number))
@@ -199,6 +208,18 @@ class HostIncidents:
         )  # fmt: skip
 
 
+def _is_gone(turn: HostFinding, rules: Iterable[AlertRule]) -> bool:
+    """Whether its rule was the workspace's and does not hold for the host any more: its agent will hear of that."""
+    own = turn.rule.startswith(("builtin:", "local:"))
+    return not own and turn.rule not in {rule.id for rule in rules}
+
+
+def is_other(latest: Incident, turn: HostFinding) -> bool:
+    """Whether another turn of that number was filed before. What is older than all that are remembered was the same."""
+    known = [number for number, _ in latest.turns]
+    return bool(known) and turn.number >= min(known) and (turn.number, turn.at) not in latest.turns
+
+
 def _outside(host: HostNow) -> str:
     if host.outside is None:
         return ""
@@ -252,5 +273,8 @@ def _filed(
             )
     elif opening:
         incident = replace(incident, told_by="")
-    incident = replace(incident, turn=number)
+    before = (
+        latest.turns if latest is not None and latest.turn[0].partition("+")[0] == number[0].partition("+")[0] else ()
+    )
+    incident = replace(incident, turn=number, turns=(*before, (turn.number, turn.at))[-MOST_TURNS:])
     return replace(step, incident=incident, entries=entries, transitions=transitions, changed=True)

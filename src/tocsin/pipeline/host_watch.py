@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tocsin import telemetry
 from tocsin.clock import Clock
 from tocsin.pipeline.host_incidents import HostIncidents
@@ -20,27 +22,32 @@ SILENT_S = 30.0
 
 
 class HostWatch:
-    """Looks once a second, while this instance leads."""
+    """Looks once a second, while this instance leads. `stood`: whether this process stood still for long since that was
+    asked last; then every agent gets one whole timeout."""
 
     def __init__(self, hosts: Hosts, watchlist: Watchlist, judgement: Judgement, intake: Intake, clock: Clock) -> None:
         self.hosts, self.incidents = hosts, HostIncidents(watchlist, judgement, hosts)
         self.pings = HostPings(hosts, clock)
         self._intake, self._clock = intake, clock
-        self._rounds = Rounds("host watch", "hosts have not been watched", SILENT_S, clock, self.look, LOOK_S)
-        self.pulse = self._rounds.pulse
+        self.rounds = Rounds("host watch", "hosts have not been watched", SILENT_S, clock, self.look, LOOK_S)
+        self.pulse = self.rounds.pulse
+        self.stood: Callable[[], bool] = lambda: False
 
     def start(self) -> None:
         """Begin to look."""
-        self._rounds.start()
+        self.stood()
+        self.rounds.start()
 
     async def stop(self) -> None:
         """End looking."""
-        await self._rounds.stop()
+        await self.rounds.stop()
         await self.pings.stop()
 
     async def look(self) -> None:
         """Take a step further what is due."""
         self.pings.look()
+        if self.stood():
+            self.hosts.since = self._clock.monotonic()
         now, tick = self._clock.now(), self._clock.monotonic()
         if due := self.incidents.due(tick, now):
             await self._intake.apply(lambda draft, at: self.incidents.take(draft, due, self._clock.monotonic(), at))

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from tocsin.clock import Clock
 from tocsin.core.buckets import Buckets
-from tocsin.core.host import Host
+from tocsin.core.host import Host, Lives
 from tocsin.errors import NotFound
 from tocsin.pipeline.live import Live, event
 from tocsin.store import Session, Store
@@ -20,9 +20,9 @@ _AT_ONCE = 100
 @dataclass(slots=True, eq=False)
 class HostNow:
     """A host as it is now. `heard`: when its last heartbeat came, by the clock that never jumps; None when it came before
-    this start (or to another instance). `latest`: the newest (second, value) of each series. `looked`: when each of its
-    collectors looked last, of what was taken in since this start. `outside`: whether it answers from outside, and how that
-    was seen."""
+    this start (or to another instance). `lives`: the runs of its agent. `latest`: the newest (second, value) of each series.
+    `looked`: when each of its collectors looked last, of what was taken in since this start. `outside`: whether it answers
+    from outside, and how that was seen."""
 
     host: Host
     heard: float | None = None
@@ -34,6 +34,7 @@ class HostNow:
     outside_at: datetime | None = None
     outside_words: str = ""
     recalled: bool = False
+    lives: Lives = field(default_factory=Lives)
 
 
 class Hosts:
@@ -78,9 +79,10 @@ class Hosts:
         for one in stretches:
             if (now := self._hosts.get(one.host_id)) is not None:
                 now.heard_at, now.said = one.last_at, one.said
+                now.lives = Lives(incarnation=one.said.incarnation, life=one.said.life, since=self._clock.monotonic())
         for id, now in self._hosts.items():
             if id in before:
-                now.latest, now.looked = before[id].latest, before[id].looked
+                now.latest, now.looked, now.lives = before[id].latest, before[id].looked, before[id].lives
         self.since = self._clock.monotonic()
 
     async def recall(self, hosts: Iterable[HostNow]) -> None:

@@ -17,7 +17,7 @@ from tocsin.clock import Clock, rest
 from tocsin.core.alert import OutboxRow
 from tocsin.core.consensus import set_right
 from tocsin.core.result import CheckResult, iso
-from tocsin.errors import Conflict, StoreUnavailable
+from tocsin.errors import Conflict, NotPrimary, StoreUnavailable
 from tocsin.pipeline.draft import Draft, Told
 from tocsin.pipeline.judgement import Judgement, live_data, steady, without_body
 from tocsin.pipeline.line import Line
@@ -299,7 +299,10 @@ class Intake:
 
     def _put_back(self, results: Sequence[CheckResult], count: int, error: Exception) -> None:
         """Keep results that could not be stored for the next round, and tell who waits for them."""
-        log.error("intake.not_stored", results=count, error=str(error), exc_info=error)
+        if isinstance(error, NotPrimary):  # what was seen is kept, and who leads now judges it
+            log.info("intake.not_primary", results=count)
+        else:
+            log.error("intake.not_stored", results=count, error=str(error), exc_info=error)
         line = self._line
         line.fail(error, line.done, line.done + count)
         if too_many := line.put_back(results, KEPT):

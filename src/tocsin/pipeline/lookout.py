@@ -56,20 +56,27 @@ class Lookout:
         self._asking: dict[Post, asyncio.Task[None]] = {}
         self.turned: Callable[[str, str], None] = lambda workspace_id, code: None
         silent = "probes have not been looked after"
-        self._rounds = Rounds("lookout", silent, SILENT_S, clock, lambda: self.look(clock.now()), LOOK_S)
-        self.pulse = self._rounds.pulse
+        self.rounds = Rounds("lookout", silent, SILENT_S, clock, lambda: self.look(clock.now()), LOOK_S)
+        self.pulse = self.rounds.pulse
 
     def start(self) -> None:
-        """Begin to look."""
-        self._rounds.start()
+        """Begin to look; of no probe is known yet how it is."""
+        self._forget()
+        self.rounds.start()
 
     async def stop(self) -> None:
         """End looking."""
-        await self._rounds.stop()
+        await self.rounds.stop()
         tasks = tuple(self._asking.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._forget()
+
+    def _forget(self) -> None:
+        """What was known of the probes was known in an office that is over: they had another server to call since."""
+        for post in self._watchlist.roster:
+            post.health, post.hurry = Health(), True
 
     async def ask(self, post: Post) -> Health:
         """Ask one probe now, wait, and give what is known of it then."""

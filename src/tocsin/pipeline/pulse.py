@@ -8,7 +8,7 @@ from typing import Any
 
 from tocsin import telemetry
 from tocsin.clock import Clock
-from tocsin.errors import StoreUnavailable
+from tocsin.errors import NotPrimary, StoreUnavailable
 
 log = telemetry.logger("tocsin.pulse")
 
@@ -72,7 +72,8 @@ class Pulse:
 
 class Rounds:
     """A loop that does `turn` and waits `every_s`, over and over (with `waits` it waits first). Whatever comes of a turn it
-    goes on: what is due stays due. `pulse` tells whether it does; see Pulse for `name`, `silent` and `limit_s`."""
+    goes on: what is due stays due. `pulse` tells whether it does; see Pulse for `name`, `silent` and `limit_s`. While it
+    `may` not, it waits: another instance may be the one that does this."""
 
     def __init__(
         self, name: str, silent: str, limit_s: float, clock: Clock, turn: Callable[[], Awaitable[object]], every_s: float,
@@ -82,6 +83,7 @@ class Rounds:
         self._clock, self._turn, self._every_s, self._waits = clock, turn, every_s, waits
         self._event = name.replace(" ", "_")
         self._task: asyncio.Task[None] | None = None
+        self.may: Callable[[], bool] = lambda: True
 
     def start(self) -> None:
         """Begin."""
@@ -100,7 +102,10 @@ class Rounds:
             await self._clock.sleep(self._every_s)
         while True:
             try:
-                await self._turn()
+                if self.may():
+                    await self._turn()
+            except NotPrimary:  # it may not any more: who does is told soon
+                log.info(f"{self._event}.not_primary")
             except StoreUnavailable:
                 log.warning(f"{self._event}.put_off")
             except Exception:  # noqa: BLE001 (it is counted and told, and the next turn does it)

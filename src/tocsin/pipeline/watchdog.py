@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from tocsin import telemetry
 from tocsin.clock import Clock
 from tocsin.core.result import CheckResult
 from tocsin.pipeline.calls import Calls, Missed
@@ -16,7 +18,10 @@ from tocsin.pipeline.judgement import Judgement
 from tocsin.pipeline.late import Late
 from tocsin.pipeline.pulse import Rounds
 from tocsin.pipeline.quarantine import Quarantine
+from tocsin.pipeline.targets import settling_s
 from tocsin.pipeline.watchlist import Watched, Watchlist
+
+log = telemetry.logger("tocsin.watchdog")
 
 LOOK_S = 1.0
 SILENT_S = 30.0
@@ -29,7 +34,8 @@ SLACK = timedelta(milliseconds=50)
 
 
 class Watchdog:
-    """Keeps for each monitor the next moment at which time alone may change its answer."""
+    """Keeps for each monitor the next moment at which time alone may change its answer. `stood`: whether this process stood
+    still for long since that was asked last; then every monitor has its settling time again."""
 
     def __init__(self, watchlist: Watchlist, intake: Intake, judgement: Judgement, clock: Clock, late: Late) -> None:
         self._watchlist, self._intake, self._judgement, self._clock = watchlist, intake, judgement, clock
@@ -40,19 +46,21 @@ class Watchdog:
         self.quarantine = Quarantine(watchlist, intake, judgement)
         self.late = late
         silent = "what time alone changes has not been judged"
-        self._rounds = Rounds("watchdog", silent, SILENT_S, clock, self._turn, LOOK_S, waits=True)
-        self.pulse = self._rounds.pulse
+        self.rounds = Rounds("watchdog", silent, SILENT_S, clock, self._turn, LOOK_S, waits=True)
+        self.pulse = self.rounds.pulse
+        self.stood: Callable[[], bool] = lambda: False
 
     def start(self) -> None:
         """Begin to look; every monitor is judged once when its settling time is over."""
         self._heap.clear()
         self._entered.clear()
+        self.stood()
         self.watch_all()
-        self._rounds.start()
+        self.rounds.start()
 
     async def stop(self) -> None:
         """End looking."""
-        await self._rounds.stop()
+        await self.rounds.stop()
 
     def watch_all(self) -> None:
         """Note for every monitor when it has to be judged again (all of them were read anew)."""
@@ -149,7 +157,17 @@ class Watchdog:
             moments.append(watched.settled_at)
         return min((m for m in moments if m is not None), default=NEVER) + SLACK
 
+    def _begin_anew(self) -> None:
+        """This process stood still: nothing was heard and nobody looked meanwhile, as before a start."""
+        now = self._clock.now()
+        for watched in self._watchlist:
+            settles = timedelta(seconds=settling_s(watched.monitor, watched.target, now))
+            watched.settled_at, watched.heard_from = max(watched.settled_at, now + settles), now
+
     async def _turn(self) -> None:
+        if self.stood():
+            log.warning("watchdog.stood_still")
+            self._begin_anew()
         await self.look()
         await self.quarantine.look(self._clock.now())
         await self.late.look(self._clock.now())

@@ -17,11 +17,14 @@ _COLUMNS = "workspace_id, host_id, began_at, last_at, count, data"
 
 
 class Said(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What an agent said of itself with its newest heartbeat. `offset_s`: what its clock is behind ours."""
+    """What an agent said of itself with its newest heartbeat. `offset_s`: what its clock is behind ours. `every_s`: how
+    often it says so (0: it does not say)."""
 
     agent_version: str = ""
     incarnation: str = ""
+    life: str = ""
     started_at: datetime | None = None
+    every_s: float = 0.0
     config_version: int = 0
     config_error: str = ""
     buffered: int = 0

@@ -22,6 +22,11 @@ class Health(Struct, frozen=True, kw_only=True):
     problems: list[str]
 
 
+def no_part(parts: Parts) -> str | None:
+    """Why this server takes no part any more in the cluster it belonged to; None where it does, or stands alone."""
+    return None if parts.cluster is None else watch.no_part(parts.cluster)
+
+
 def problems(parts: Parts) -> list[str]:
     """What is not well, in words; empty when all is."""
     state = parts.corridor.status()
@@ -31,7 +36,7 @@ def problems(parts: Parts) -> list[str]:
     found += state.get("stalled", [])
     if parts.store.breaker.state != "closed":
         found.append("the database does not answer; results are kept on disk")
-    if parts.cluster is not None and (why := watch.no_part(parts.cluster)) is not None:
+    if (why := no_part(parts)) is not None:
         found.append(why)
     if parts.corridor.self_test.trouble is not None:
         found.append(f"failures are not judged: {parts.corridor.self_test.trouble}")
@@ -51,7 +56,7 @@ async def _ready(call: Call) -> Reply:
     found = problems(call.parts)
     state = call.parts.corridor.status()
     stalled = not state.get("running", False) or bool(state.get("stalled"))
-    not_ready = call.parts.store.breaker.state == "open" or stalled
+    not_ready = call.parts.store.breaker.state == "open" or stalled or no_part(call.parts) is not None
     data = {"status": "not_ready" if not_ready else "ready", "problems": found}
     return Reply(data=data, status=503 if not_ready else 200)
 

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from msgspec.structs import replace
 
 from agent.api.conftest import Agent, Alice, an_agent
 from tocsin.agent import wire
@@ -124,6 +125,110 @@ async def test_of_two_agents_with_one_identity_the_newer_is_quarantined(alice: A
     assert (await agent.beat()).status == 403
 
 
+async def test_of_two_processes_with_copies_of_one_data_folder_the_newer_is_quarantined(
+    alice: Alice, agent: Agent
+) -> None:
+    now = alice.house.parts.corridor.hosts.get(alice.workspace_id, agent.id)
+    copy = Agent(alice.house.app, agent.key, id=agent.id)
+
+    def long_after() -> None:
+        now.lives = replace(now.lives, since=now.lives.since - 60)
+
+    for speaks, life in ((agent, "run-a"), (copy, "run-b"), (agent, "run-a")):  # the last of them was merely late
+        assert (await speaks.beat(life=life)).status == 200
+    long_after()
+    assert (await agent.beat(life="run-a")).status == 200
+    for answer in (await copy.beat(life="run-b"), await copy.samples({CPU: 1.0}, life="run-b")):
+        assert (answer.status, "quarantine" in answer.text) == (403, True)
+    found = {"incarnation": "one", "life": "run-b", "findings": []}
+    assert (await copy.call("POST", "findings", found)).status == 403
+    assert (await agent.samples({CPU: 1.0}, life="run-a")).status == 200
+    (notice,) = (await alice.api.get("/api/v1/notices")).data["items"]
+    assert "Two agents speak for host web-1" in notice["text"]
+    assert (await alice.api.get(f"/api/v1/hosts/{agent.id}")).data["quarantined"] == ["run-b"]
+    assert (await copy.beat(life="run-c")).status == 200  # it was started again, and is found out again
+    long_after()
+    assert (await agent.beat(life="run-a")).status == 200
+    assert (await copy.beat(life="run-c")).status == 403
+    assert (await alice.api.post(f"/api/v1/hosts/{agent.id}/release", {"incarnation": "run-c"})).status == 200
+    assert (await copy.beat(life="run-c")).status == 200
+    assert (await agent.beat(life="run-a")).status == 403
+
+
+async def test_an_agent_that_was_started_again_and_again_stays_the_host(alice: Alice, agent: Agent) -> None:
+    now = alice.house.parts.corridor.hosts.get(alice.workspace_id, agent.id)
+    for life in ("run-a", "run-b", "run-c"):
+        assert (await agent.beat(life=life)).status == 200
+        now.lives = replace(now.lives, since=now.lives.since - 60)
+        assert (await agent.beat(life=life)).status == 200
+    assert now.host.quarantined == ()
+
+
+async def test_a_turn_whose_number_was_used_for_another_is_not_passed_over(alice: Alice, agent: Agent) -> None:
+    async def say(number: int, what: str, at: datetime, words: str) -> None:
+        turn = {
+            "rule": "builtin:system.disk", "rule_name": "disk", "what": "disk.used_percent{mount=/}", "number": number,
+            "turn": what, "severity": "warning", "words": words, "at": at,
+        }  # fmt: skip
+        said = {"incarnation": "one", "findings": [turn]}
+        assert (await agent.call("POST", "findings", said)).data["taken"] == 1
+
+    async def incidents() -> list[tuple[str, bool]]:
+        found = (await alice.api.get(f"/api/v1/incidents?host={agent.id}")).data["items"]
+        return [(one["reason"], one["resolved_at"] is None) for one in found]
+
+    at = datetime.now(UTC) - timedelta(minutes=30)
+    await say(1, "opened", at, "94, limit 90")
+    await say(2, "resolved", at + timedelta(minutes=1), "80, limit 90")
+    before = await incidents()
+    assert [is_open for _, is_open in before] == [False]
+    await say(1, "opened", at, "94, limit 90")
+    await say(2, "resolved", at + timedelta(minutes=1), "80, limit 90")
+    assert await incidents() == before
+    await say(1, "opened", at + timedelta(minutes=20), "97, limit 90")
+    after = await incidents()
+    assert [is_open for _, is_open in after].count(True) == 1
+    await say(1, "opened", at + timedelta(minutes=20), "97, limit 90")
+    assert await incidents() == after
+    await say(2, "resolved", at + timedelta(minutes=21), "81, limit 90")
+    assert [is_open for _, is_open in await incidents()].count(True) == 0
+
+
+async def test_what_a_deleted_rule_found_opens_nothing_and_its_end_is_heard_of_soon(alice: Alice, agent: Agent) -> None:
+    rule = {"name": "Load", "scope": {"everything": True}, "condition": {"type": "sample", "metric": CPU, "above": 20}}
+    made = (await alice.api.post("/api/v1/alert-rules", rule)).data["id"]
+    assert len((await agent.beat()).data["config"]["text"]) > 0
+    assert "beat" not in (await agent.samples({CPU: 99.0})).data
+
+    async def find(number: int, what: str) -> None:
+        turn = {
+            "rule": made, "rule_name": "Load", "what": CPU, "number": number, "turn": what, "severity": "warning",
+            "words": "99, limit 20", "at": datetime.now(UTC),
+        }  # fmt: skip
+        said = {"incarnation": "one", "findings": [turn]}
+        assert (await agent.call("POST", "findings", said)).data["taken"] == 1
+
+    async def incidents() -> list[bool]:
+        found = (await alice.api.get(f"/api/v1/incidents?host={agent.id}")).data["items"]
+        return [one["resolved_at"] is None for one in found]
+
+    await find(1, "opened")
+    assert await incidents() == [True]
+    assert (await alice.api.delete(f"/api/v1/alert-rules/{made}")).status == 204
+    await alice.house.parts.corridor.host_watch.look()
+    assert await incidents() == [False]
+    assert (await agent.samples({CPU: 99.0})).data["beat"]
+    for number, what in ((2, "resolved"), (3, "opened")):
+        await find(number, what)
+        assert await incidents() == [False]
+    config = (await agent.beat(config_version=2)).data["config"]
+    assert "rules" not in msgspec.json.decode(config["text"])
+    assert "beat" not in (await agent.samples({CPU: 99.0})).data
+    configuration = {"monitors": [], "heartbeat_interval_s": 30, "metrics_push_interval_s": 30}
+    assert (await alice.api.send("PUT", f"/api/v1/hosts/{agent.id}/config", configuration)).status == 200
+    assert (await agent.samples({CPU: 99.0})).data["beat"]
+
+
 async def test_nobody_enrols_as_a_host_that_lives(alice: Alice, agent: Agent) -> None:
     await agent.beat()
     key = (await alice.api.post("/api/v1/enrollment-keys", {"name": "k"})).data["key"]
@@ -191,6 +296,17 @@ async def test_what_is_set_is_signed_and_comes_once(alice: Alice, agent: Agent) 
     assert read((await agent.beat(config_version=9)).data["config"]).version == 10
 
 
+async def test_a_rule_on_silence_that_rings_while_all_is_well_is_warned_of(alice: Alice, agent: Agent) -> None:
+    await agent.beat(every_s=5.0)
+    slow = await an_agent(alice, "web-2")
+    await slow.beat(every_s=30.0)
+    rule = {"name": "r", "scope": {"everything": True}, "condition": {"type": "heartbeat", "warn_s": 10, "down_s": 20}}
+    (warned,) = (await alice.api.post("/api/v1/alert-rules", rule)).data["warnings"]
+    assert warned.startswith("web-2: no heartbeat is due within 10 s")
+    rule = rule | {"condition": {"type": "heartbeat"}}
+    assert (await alice.api.post("/api/v1/alert-rules", rule)).data["warnings"] == []
+
+
 async def test_what_a_host_cannot_have_is_refused(alice: Alice, agent: Agent) -> None:
     channel = await alice.api.post(
         "/api/v1/channels", {"name": "d", "type": "discord", "config": {"url": "https://discord.com/api/webhooks/1/a"}}
@@ -203,6 +319,14 @@ async def test_what_a_host_cannot_have_is_refused(alice: Alice, agent: Agent) ->
     ):  # fmt: skip
         answer = await alice.api.patch(f"/api/v1/hosts/{agent.id}", wanted)
         assert (answer.status, answer.fields) == (422, [field]), wanted
+    rule = {"name": "r", "scope": {"everything": True}}
+    for limits, field in (
+        ({"above": 20, "clear": 30}, "clear"), ({"below": 20, "clear": 10}, "clear"), ({"above": 5, "below": 9}, "below"),
+        ({"above": 9, "below": 5, "clear": 7}, "clear"),
+    ):  # fmt: skip
+        condition = {"type": "sample", "metric": "load.1m"} | limits
+        answer = await alice.api.post("/api/v1/alert-rules", rule | {"condition": condition})
+        assert (answer.status, answer.fields) == (422, [f"condition.{field}"]), limits
     rule = {"name": "r", "scope": {"monitors": []}, "condition": {"type": "heartbeat"}}
     for scope in ({"hosts": ["nowhere"]}, {}):
         assert (await alice.api.post("/api/v1/alert-rules", rule | {"scope": scope})).status == 422

@@ -30,11 +30,31 @@ stop() {
     printf 'tocsin: %s\n' "$*" >&2
     exit 1
 }
+how() {
+    say "usage: install.sh [--name NAME] [--server URL] [--tag TAG] [--pin SHA256] [--ca FILE] [--allow-plain] [--from-index]"
+    say "       install.sh --uninstall [--purge]      the key: TOCSIN_API_KEY, standard input, or asked for"
+}
 usage() {
     printf 'tocsin: %s\n' "$1" >&2
-    say "usage: install.sh [--name NAME] [--server URL] [--tag TAG] [--pin SHA256] [--ca FILE] [--allow-plain] [--from-index]" >&2
-    say "       install.sh --uninstall [--purge]      the key: TOCSIN_API_KEY, standard input, or asked for" >&2
+    how >&2
     exit 2
+}
+explain() {
+    how
+    cat <<'HELP'
+
+Makes the Tocsin agent a service of this host, or brings it up to date; what is as it should be stays.
+
+  --name NAME      what the host is called (else its host name)
+  --tag TAG        a tag of the host; may be given again
+  --server URL     the address of the server
+  --pin SHA256     the one certificate of the server that is accepted
+  --ca FILE        the authorities (PEM) that vouch for the server
+  --allow-plain    speak to a server on another machine without TLS
+  --from-index     take what Tocsin needs from a package index, by pip
+  --uninstall      take the program and the service away; --purge: with its file, its key and its user
+HELP
+    exit 0
 }
 plain_text() { # nothing of YAML or of the shell in what goes into files
     case $2 in
@@ -58,6 +78,7 @@ words() {
             esac
             shift
             ;;
+        -h | --help) explain ;;
         --allow-plain) plain=yes ;;
         --from-index) index=yes ;;
         --uninstall) remove=yes ;;
@@ -269,7 +290,7 @@ make_user() {
     fi
 }
 
-put() { # put FILE MODE: write standard input there when it is not so already
+put() { # put FILE MODE <<TEXT: write that there when it is not so already; not behind a pipe, where `changed` would be lost
     fresh=$(mktemp "$1.XXXXXX")
     cat >"$fresh"
     chmod "$2" "$fresh"
@@ -280,21 +301,31 @@ write_config() {
     mkdir -p "${config%/*}"
     if [ -f "$config" ]; then
         say "$config stays as it is."
-        if [ -n "$key" ]; then echo "TOCSIN_API_KEY=$key" | put "$keys" 600; elif [ -f "$folder/agent.json" ]; then rm -f "$keys"; fi
+        if [ -n "$key" ]; then give_key; elif [ -f "$folder/agent.json" ]; then rm -f "$keys"; fi
         return
     fi
-    {
-        echo "# The agent of this host. All that can stand here: docs/agent.md. After a change: systemctl reload tocsin-agent"
-        echo "server_url: \"$SERVER\""
-        [ -z "$name" ] || echo "server_name: \"$name\""
-        [ -z "$tags" ] || echo "tags: [$tags]"
-        [ -z "$pin" ] || echo "server_pin: \"$pin\""
-        [ -z "$ca" ] || echo "server_ca: \"$ca\""
-        [ "$plain" = no ] || echo "allow_plain: true"
-        echo "api_key: \"$key\" # needed once, to enrol; this line may go then"
-    } | put "$config" 600
+    put "$config" 600 <<CONFIG
+$(config_text)
+CONFIG
     chown "root:$user" "$config"
     chmod 640 "$config"
+}
+
+give_key() { # another one than it has: its service gets it by its environment
+    put "$keys" 600 <<KEY
+TOCSIN_API_KEY=$key
+KEY
+}
+
+config_text() {
+    echo "# The agent of this host. All that can stand here: docs/agent.md. After a change: systemctl reload tocsin-agent"
+    echo "server_url: \"$SERVER\""
+    [ -z "$name" ] || echo "server_name: \"$name\""
+    [ -z "$tags" ] || echo "tags: [$tags]"
+    [ -z "$pin" ] || echo "server_pin: \"$pin\""
+    [ -z "$ca" ] || echo "server_ca: \"$ca\""
+    [ "$plain" = no ] || echo "allow_plain: true"
+    echo "api_key: \"$key\" # needed once, to enrol; this line may go then"
 }
 
 program() { if [ -n "$installed" ]; then printf %s "$installed/bin/tocsin"; else printf %s "$home/current/bin/tocsin"; fi; }
@@ -305,10 +336,12 @@ serve() {
     chmod 700 "$folder"
     case $init in
     systemd)
-        printf '%s\n' "$UNIT" | sed "s|^ExecStart=.*|ExecStart=$(program) agent|" | put "$unit" 644
+        put "$unit" 644 <<UNIT_FILE
+$(printf '%s\n' "$UNIT" | sed "s|^ExecStart=.*|ExecStart=$(program) agent|")
+UNIT_FILE
         systemctl daemon-reload
         systemctl enable --quiet tocsin-agent
-        if [ "$changed" = yes ] || ! systemctl is-active --quiet tocsin-agent; then systemctl restart tocsin-agent; fi
+        if [ "$changed" = yes ] || ! systemctl is-active --quiet tocsin-agent; then systemctl restart tocsin-agent; else systemctl reload tocsin-agent; fi
         ;;
     openrc)
         put "$openrc" 755 <<OPENRC
@@ -319,10 +352,12 @@ command="$(program)"
 command_args="agent"
 command_user="$user:$user"
 export TOCSIN_DATA_DIR=$folder TOCSIN_AGENT_CONFIG=$config
+[ ! -r $keys ] || . $keys
+[ -z "\${TOCSIN_API_KEY:-}" ] || export TOCSIN_API_KEY
 depend() { need net; }
 OPENRC
         rc-update -q add tocsin-agent default || true
-        if [ "$changed" = yes ]; then rc-service -q tocsin-agent restart; else rc-service -q tocsin-agent start || true; fi
+        rc-service -q tocsin-agent restart
         ;;
     none)
         say "There is neither systemd nor OpenRC here. Start it, as user $user, with:"
@@ -337,13 +372,20 @@ last_words() {
     if [ "$init" = systemd ] && has journalctl; then journalctl -u tocsin-agent -n 20 --no-pager >&2 || true; fi
 }
 
+reports() { # whether the server has answered it since we set it up
+    said=$(status) && printf %s "$said" | grep -q '"connected_to": "http' && [ -f "$folder/agent.json" ] || return 1
+    heard=$(printf %s "$said" | sed -n 's/.*"heard_at": "\([^"]*\)".*/\1/p')
+    [ "$(printf '%s\n%s\n' "$begun" "$heard" | LC_ALL=C sort | head -n 1)" = "$begun" ]
+}
+
 wait_for_report() {
     tries=0
-    until said=$(status) && printf %s "$said" | grep -q '"connected_to": "http' && [ -f "$folder/agent.json" ]; do
+    until reports; do
         tries=$((tries + 1))
         if [ $tries -ge 60 ]; then
             last_words
-            stop "the agent does not reach its server; what it says is above (journalctl -u tocsin-agent)"
+            printf %s "${said:-}" | sed -n 's/.*"server": "\([^"]*\)".*/tocsin: the agent says: \1/p' >&2
+            stop "the agent does not reach its server; what it says is above (journalctl -u tocsin-agent). If its key counts no more, come again with a new one in TOCSIN_API_KEY"
         fi
         sleep 1
     done
@@ -395,6 +437,7 @@ main() {
         find_python
         lay_out
     fi
+    begun=$(date -u +%Y-%m-%dT%H:%M:%S)
     write_config
     serve
     wait_for_report

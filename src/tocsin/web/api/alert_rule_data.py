@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from tocsin.core import shape
 from tocsin.core.access import Principal
 from tocsin.core.condition import CONDITIONS, ON_HOSTS, Condition, HostConditions, condition_name
+from tocsin.core.host_rule import OnSample, wrong_limits
 from tocsin.core.plain import MAX_PROBLEMS, as_list, as_map, found
 from tocsin.core.rule import AlertRule, RuleSeverity
 from tocsin.core.scope import Scope
@@ -161,10 +162,14 @@ def _condition(data: Any, problems: list[Problem]) -> Condition | None:
         problems.append(Problem("condition.type", "one of " + ", ".join(CONDITIONS | ON_HOSTS), found(name)))
         return None
     try:
-        return shape.read(kind, {key: value for key, value in given.items() if key != "type"}, where="condition")
+        read = shape.read(kind, {key: value for key, value in given.items() if key != "type"}, where="condition")
     except Invalid as error:
         problems += error.problems
         return None
+    wrong = wrong_limits(read) if isinstance(read, OnSample) else None
+    if wrong is not None:
+        problems.append(Problem(f"condition.{wrong.field}", wrong.expected, wrong.found))
+    return read
 
 
 def _unknown(parts: Parts, who: Principal, data: Mapping[str, Any], old: AlertRule | None) -> list[Problem]:

@@ -52,8 +52,10 @@ def rule_of(parts: Parts, who: Principal, rule_id: str) -> AlertRule:
 def warnings_of(parts: Parts, rule: AlertRule) -> list[str]:
     """Why a rule may never fire, in sentences."""
     watchlist = parts.corridor.watchlist
-    hosts = [now.host for now in parts.corridor.hosts.of(rule.workspace_id)]
-    return warnings(rule, [w.monitor for w in watchlist.of(rule.workspace_id)], watchlist.home, hosts)
+    hosts = parts.corridor.hosts.of(rule.workspace_id)
+    beats = {now.host.id: now.said.every_s for now in hosts if now.said.every_s}
+    monitors = [w.monitor for w in watchlist.of(rule.workspace_id)]
+    return warnings(rule, monitors, watchlist.home, [now.host for now in hosts], beats)
 
 
 def fired(parts: Parts, rule: AlertRule) -> list[Incident]:

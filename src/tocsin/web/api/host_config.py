@@ -76,6 +76,7 @@ async def put(parts: Parts, who: Principal, host_id: str, data: Mapping[str, Any
 
     await parts.store.of(who.workspace_id, by=who.name).write(work)
     await parts.agents.settled.of(host, parts.corridor.watchlist.telling(who.workspace_id), None)
+    parts.agents.has_news(host_id)
 
 
 async def _show(call: Call) -> Reply:

@@ -13,7 +13,7 @@ from tocsin.agent.api import hash_of
 from tocsin.agent.settled import DIRECT
 from tocsin.clock import new_id
 from tocsin.core.access import Principal
-from tocsin.core.host import ENROLMENT_PREFIX, EnrolmentKey, Host, released
+from tocsin.core.host import ENROLMENT_PREFIX, LIFE_PREFIX, EnrolmentKey, Host, Lives, released
 from tocsin.core.result import iso
 from tocsin.core.shape import Help, Length, read
 from tocsin.errors import Conflict, Invalid, Problem
@@ -127,10 +127,13 @@ async def revoke(parts: Parts, who: Principal, host_id: str) -> int:
 
 async def release(parts: Parts, who: Principal, host_id: str, incarnation: str) -> None:
     """Say which of several agents with one identity is the host."""
-    old = parts.corridor.hosts.get(who.workspace_id, host_id).host
+    now = parts.corridor.hosts.get(who.workspace_id, host_id)
+    old = now.host
     if incarnation not in (old.incarnation, *old.quarantined):
         raise Invalid(Problem("incarnation", "one of the two that were heard", repr(incarnation)))
-    new = released(old, incarnation)
+    new = released(old, incarnation, now.lives.life)
+    if incarnation.startswith(LIFE_PREFIX):
+        now.lives = Lives(incarnation=old.incarnation, life=incarnation, since=parts.clock.monotonic())
     fields = {"incarnation": new.incarnation, "earlier": new.earlier, "quarantined": new.quarantined}
     await _rewrite(parts, who, host_id, fields)
 

@@ -184,6 +184,8 @@ def _tabs(line: hosts.Line, known: Known) -> list[Tab]:
     for name in line.now.latest:
         there.setdefault(host_words.group_of_series(name).slug, "")
     for collector in line.now.said.troubles:
+        if host_words.of_the_agent(collector):
+            continue
         slug = host_words.group_of_trouble(collector).slug
         there[slug] = there.get(slug) or "nodata"
     made = [Tab(slug="overview", title="Overview")]
@@ -208,6 +210,10 @@ def _notes(line: hosts.Line, known: Known, group: Group | None) -> list[tuple[st
     """(shape, in bold, since when, words) for what a collector cannot see."""
     made: list[tuple[str, str, datetime | None, str]] = []
     for collector, why in sorted(line.now.said.troubles.items()):
+        if says := host_words.of_the_agent(collector):
+            if group is None:
+                made.append(("slow", says, None, why))
+            continue
         its = host_words.group_of_trouble(collector)
         if group is None or its is group:
             title = collector if its is host_words.CUSTOM else its.title

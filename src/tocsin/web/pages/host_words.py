@@ -87,6 +87,18 @@ def group_of_trouble(collector: str) -> Group:
     return CUSTOM
 
 
+_OF_THE_AGENT = {
+    "server": "Its agent could not reach this server", "samples": "Some of what its agent brings is not taken",
+    "buffer": "Its agent cannot write", "ledger": "Its agent cannot write", "data folder": "Its agent cannot write",
+    "file": "The file of its agent",
+}  # fmt: skip
+
+
+def of_the_agent(part: str) -> str:
+    """What is said where not a collector but the agent itself cannot do something; empty for a collector."""
+    return "Its agent cannot tell" if part.startswith("channel ") else _OF_THE_AGENT.get(part, "")
+
+
 # Figures ----------------------------------------------------------------------------------------------------------
 def value(name: str, amount: float | None) -> Markup:
     """A value of a series as people read it, with a small unit that its name says."""

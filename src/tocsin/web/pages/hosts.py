@@ -107,7 +107,10 @@ class Line:
             more = f" and {len(bad) - 1} more" if bad[1:] else ""
             return "down", f"{host_words.named(bad[0])} {bad[0].state}{more}"
         if self.now.said.troubles and not self.stale:
-            group = host_words.group_of_trouble(next(iter(self.now.said.troubles)))
+            blind = [name for name in self.now.said.troubles if not host_words.of_the_agent(name)]
+            if not blind:
+                return "slow", host_words.of_the_agent(next(iter(self.now.said.troubles)))
+            group = host_words.group_of_trouble(blind[0])
             return "nodata", f"no {group.title} figures"
         good = sum(thing.ok is True for thing in self.things)
         return "", f"{good:,} as {'it' if good == 1 else 'they'} should be" if good else ""

@@ -31,10 +31,12 @@ _FOLDER = Path(__file__).parent.parent / "templates"
 
 @dataclass(frozen=True, slots=True)
 class Follows:
-    """That this server does not lead: who does ("" nobody is known), and where people reach that one."""
+    """That this server does not lead: who does ("" nobody is known), and where people reach that one. `no_part`: why it
+    takes no part in the cluster any more."""
 
     name: str
     url: str
+    no_part: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +108,9 @@ def follows(call: Call) -> Follows | None:
     if cluster is None or cluster.carrier.standing.leads:
         return None
     primary = cluster.carrier.standing.primary
-    if primary is None:
-        return Follows("", "")
+    why = health.no_part(call.parts) or ""
+    if primary is None or why:
+        return Follows("", "", why)
     return Follows(cluster.names.get(primary, "another one"), cluster.peers.web(primary) or "")
 
 
