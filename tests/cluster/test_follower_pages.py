@@ -48,7 +48,7 @@ async def said_by(ones: list[One], id: str, value: str, votes: int) -> None:
 
 
 async def test_votes_at_a_follower_are_of_the_results_that_all_have(group: Group, web: Web) -> None:
-    a, b, _c, id = await three(group, web)
+    _a, b, _c, id = await three(group, web)
     shown = await (await visit(b)).look(f"/monitors/{id}")
     assert "no vote" not in shown.split('id="why"')[1].split("</section>")[0]
     assert "Waiting" not in shown
@@ -97,3 +97,18 @@ async def test_how_locations_are_only_who_leads_knows(group: Group, soon: None) 
     row = (await api.get("/api/v1/locations/c")).data
     assert (row["state"], row["is_healthy"]) == ("lost", False)
     assert "Lost" in await alice.look("/locations/c")
+
+
+async def test_one_that_is_cut_off_says_that_it_does_not_know(group: Group, web: Web) -> None:
+    a, b, c, id = await three(group, web)
+    alice = await visit(c)
+    await a.stop()
+    await b.stop()
+    await until(lambda: watch.alone_since(c.cluster) is not None, within_s=30)
+    shown = await alice.look("/")
+    assert "Nobody leads: how things are is not known here." in shown
+    assert "ago, when somebody led: 1 of 1 monitor. Up now, as seen from c alone: 1 of 1." in shown
+    assert "Not known, up from here" in shown
+    assert "All quiet" not in shown
+    assert "Verdicts and incidents are as they were" in shown
+    assert "locations up, of" not in await alice.look(f"/monitors/{id}")
