@@ -50,6 +50,8 @@ async def test_the_page_of_a_primary(group: Group) -> None:
     assert shown.count("Promote …") == 2
     assert shown.count("Demote …") == 1
     assert f"TOCSIN_PRIMARY_SYNC_URL={a.url}" in shown
+    for name in ("SYNC_URL", "SYNC_API_PORT", "BASE_URL", "INSTANCE_NAME", "LOCATION", "FAILOVER_ORDER=3"):
+        assert f"TOCSIN_{name}" in shown
     assert "by force" not in shown
     assert "This instance follows" not in shown
     looks = await (await visit(a, "bob@example.org")).look()
@@ -112,7 +114,7 @@ async def test_one_that_nobody_reaches_observes_and_keeps_up(group: Group) -> No
     alice = await visit(a)
     await until(lambda: away.cluster.carrier.standing.primary == "instance-a", within_s=20)
     await until(lambda: "instance-away" in a.cluster.heard, within_s=20)
-    await until(lambda: away.cluster.carrier.node.commit >= a.cluster.carrier.node.commit, within_s=20)
+    await until(lambda: away.cluster.carrier.applied >= a.cluster.carrier.node.commit, within_s=20)
     assert await away.store.everything().read(lambda s: s.accounts.user("charlie"))
     shown = await alice.look()
     assert "observes" in shown
