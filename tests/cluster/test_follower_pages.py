@@ -97,6 +97,9 @@ async def test_how_locations_are_only_who_leads_knows(group: Group, soon: None) 
     row = (await api.get("/api/v1/locations/c")).data
     assert (row["state"], row["is_healthy"]) == ("lost", False)
     assert "Lost" in await alice.look("/locations/c")
+    await a.cluster.carrier.promote("instance-b")
+    await until(lambda: group.primary() is b, within_s=20)
+    assert (await api.get("/api/v1/locations/c")).data["state"] == "lost"
 
 
 async def test_one_that_is_cut_off_says_that_it_does_not_know(group: Group, web: Web) -> None:

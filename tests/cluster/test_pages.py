@@ -84,6 +84,8 @@ async def test_a_follower_says_whom_it_follows_and_has_no_forms(group: Group) ->
         assert f'href="http://a.example{url}"' in shown
         assert "data-follows" in shown  # the style sheet hides forms that would be refused
         assert "New monitor" not in shown, url
+    for url in ("/monitors/new", "/locations/new", "/channels/new", "/hosts/new"):
+        assert f'<a href="http://a.example{url}">This form at a</a>' in await alice.look(url), url
     assert "Promote …" not in await alice.look()
     answer = await alice.post("/settings/instances/instance-b/promote")
     assert (answer.status, "http://a.example" in answer.text) == (409, True)
@@ -98,6 +100,7 @@ async def test_with_nobody_leading_the_way_out_is_by_force(group: Group) -> None
     assert "There is no primary just now" in shown
     assert "Nobody leads just now." in shown
     assert "Promote b by force" in shown
+    assert "since a leads" not in shown
     wrong = await alice.post("/settings/instances/instance-b/force", name="a", others_are_off="1")
     assert (wrong.status, "typed again" in wrong.text) == (422, True)
     unsure = await alice.post("/settings/instances/instance-b/force", name="b")
@@ -119,6 +122,8 @@ async def test_one_that_nobody_reaches_observes_and_keeps_up(group: Group) -> No
     shown = await alice.look()
     assert "observes" in shown
     assert "2 of 2 voters agree" in shown
+    assert 'aria-label="Move b up"' in shown
+    assert 'aria-label="Move away' not in shown
     await a.store.everything().write(lambda s: s.notes.set("preferences:elsewhere", {"partial_is_down": True}))
     for _ in range(2000):
         if came := await away.store.everything().read(lambda s: s.preferences.of("elsewhere").partial_is_down):
