@@ -112,6 +112,7 @@ async def test_one_that_is_cut_off_says_that_it_does_not_know(group: Group, web:
     assert "Nobody leads: how things are is not known here." in shown
     assert "ago, when somebody led: 1 of 1 monitor. Up now, as seen from c alone: 1 of 1." in shown
     assert "Not known, up from here" in shown
+    assert "3/3" not in shown
     assert "All quiet" not in shown
     assert "Verdicts and incidents are as they were" in shown
     assert "locations up, of" not in await alice.look(f"/monitors/{id}")

@@ -23,11 +23,12 @@ _NOW = {"up": "up", "degraded": "slow", "partial": "partly down", "down": "down"
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """`st` is the state of the design's table, `word` what is said of it, `since` when it began."""
+    """`st` is the state of the design's table, `word` what is said of it, `since` when it began. `known`: somebody judges."""
 
     st: str
     word: str
     since: datetime | None = None
+    known: bool = True
 
     @property
     def rank(self) -> int:
@@ -46,7 +47,8 @@ def look(watched: Watched, alone: str = "") -> Look:
         return Look("paused", "Paused")
     if alone:
         own = watched.states.get(alone)
-        return Look("nodata", "Not known" if own is None or own.vote is None else f"Not known, {own.vote} from here")
+        word = "Not known" if own is None or own.vote is None else f"Not known, {own.vote} from here"
+        return Look("nodata", word, known=False)
     if verdict is None or (verdict.value == "unknown" and verdict.pending):
         return Look("pending", "Waiting for its first result")
     if verdict.maintenance and not (incident is not None and incident.open and incident.told):

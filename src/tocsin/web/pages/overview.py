@@ -79,7 +79,7 @@ class Rows:
                 month=month,
                 checked=checked,
                 response=None if seen.st in ("down", "acked", "paused", "nodata") else look.response(watched),
-                places=figures.places(watched),
+                places=figures.places(watched) if seen.known else "–",
                 home=home(watched),
             )
         )
