@@ -10,6 +10,10 @@ from real import given
 from tocsin.app.server import start
 from tocsin.errors import SettingsError
 
+ONE_OF_SEVERAL = {
+    "TOCSIN_ENABLE_SYNC_API": "true", "TOCSIN_SYNC_API_PORT": "0", "TOCSIN_SYNC_URL": "https://127.0.0.1:1",
+}  # fmt: skip
+
 
 @pytest.mark.parametrize(
     ("more", "words"),
@@ -27,8 +31,19 @@ async def test_a_witness_says_whom_it_joins_and_where_it_is_asked(
 
 
 async def test_what_a_server_joined_as_it_stays(tmp_path: Path) -> None:
-    alone = {"TOCSIN_ENABLE_SYNC_API": "true", "TOCSIN_SYNC_API_PORT": "0", "TOCSIN_SYNC_URL": "https://127.0.0.1:1"}
+    alone = ONE_OF_SEVERAL | {"TOCSIN_LOCATION": "frankfurt"}
     server = await start(given(tmp_path, **alone))
     await server.stop()
     with pytest.raises(SettingsError, match="TOCSIN_WITNESS: expected false, as when this server joined, found true"):
         await start(given(tmp_path, TOCSIN_WITNESS="true", **alone))
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"TOCSIN_PRIMARY_SYNC_URL": "https://127.0.0.1:1", "TOCSIN_SYNC_SECRET": "s" * 20}]
+)
+async def test_one_of_several_has_a_place_with_a_name(tmp_path: Path, more: dict[str, str]) -> None:
+    """`local` means whoever leads: its monitors would move from place to place."""
+    with pytest.raises(
+        SettingsError, match=r"TOCSIN_LOCATION: expected the name of this server's place .*found 'local'"
+    ):
+        await start(given(tmp_path, **ONE_OF_SEVERAL, **more))

@@ -224,6 +224,7 @@ async def test_bodies_that_are_cut_off_nonsense_or_too_large(group: Group) -> No
         ({"instanceName": "b"}, "name: expected one that no other instance has, found 'b'"),
         ({"location": "b"}, "location: expected one that no other instance has, found 'b'"),
         ({"location": "a"}, "which is the primary's"),
+        ({"location": "local"}, "expected the name of this server's place (TOCSIN_LOCATION), found 'local'"),
     ],
 )
 async def test_a_name_or_location_that_exists(group: Group, more: dict[str, str], words: str) -> None:

@@ -169,6 +169,24 @@ async def test_what_statsd_lines_are_refused(here: Here, line: bytes) -> None:
     assert values["pushed.refused"] == 1
 
 
+async def test_a_large_request_holds_nothing_else_up(here: Here) -> None:
+    body = json.dumps({f"metric_of_some_length_{n}": n for n in range(20_000)}).encode()
+    assert 500_000 < len(body) < 1 << 20
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0.001)
+            turns += 1
+
+    beside = asyncio.create_task(others())
+    many = await asyncio.gather(*(here.post(body) for _ in range(12)))
+    beside.cancel()
+    assert 200 in {status for status, _ in many} <= {200, 503}
+    assert turns > 50  # a handful when each is read in one go
+
+
 async def test_what_is_not_said_any_more_is_gone(here: Here) -> None:
     await here.post(b'{"a": 1}')
     assert ours(await here.look(290)) == {"a": 1}

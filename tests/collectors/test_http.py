@@ -17,6 +17,8 @@ from tocsin import collectors
 from tocsin.agent.checking import checker
 from tocsin.clock import SystemClock
 from tocsin.collectors import Facility
+from tocsin.collectors._checks import Checks, Entry
+from tocsin.core.result import Outcome
 from tocsin.core.sample import Reading
 from tocsin.core.shape import read
 from tocsin.errors import CheckInvalid, Invalid
@@ -108,6 +110,30 @@ async def test_a_failure_is_tried_again_and_a_change_is_told_at_once() -> None:
             server.routes["/"] = "ok"
             await asyncio.wait_for(woken.wait(), 30)
             assert states(named(await made.collect())) == {name: ("up", True)}
+
+
+async def test_a_check_that_broke_is_begun_again() -> None:
+    broken, runs = True, 0
+
+    async def check() -> Outcome:
+        nonlocal runs
+        runs += 1
+        if broken:
+            raise RuntimeError("a bug")
+        return await sound()
+
+    async with answering({"/": "ok"}) as server, looking("http", endpoints=[{"url": server.url + "/"}]) as (made, _):
+        sound = made._checks._entries[0].check
+        checks = Checks([Entry(name="x", check=check, every_s=0.2)], made._checks._facility, "endpoint", "http")
+        try:
+            assert (await checks.collect()).trouble == "x: RuntimeError: a bug"
+            broken = False
+            async with asyncio.timeout(10):
+                while not (reading := await checks.collect()).services:
+                    await asyncio.sleep(0.05)
+            assert (reading.trouble, reading.services[0].ok, runs > 1) == ("", True, True)
+        finally:
+            await checks.close()
 
 
 async def test_where_nothing_runs_checks() -> None:

@@ -20,6 +20,7 @@ import pytest
 from collectors.looking import named, source, troubles
 from tocsin import collectors
 from tocsin.collectors import _proc
+from tocsin.collectors._kernel import Kernel
 from tocsin.core.sample import Reading, Service
 from tocsin.core.shape import read
 from tocsin.errors import Invalid
@@ -112,6 +113,32 @@ async def test_how_many_there_should_be(started: Started, low: int, high: int | 
     wanted = {"name": "web", "command": started.word, "min": low, "max": high}
     service = the_one(await source("process", processes=[wanted]).collect())
     assert (service.state, service.ok) == ("2 running", ok)
+
+
+async def test_one_that_hangs_is_what_it_was_before_and_holds_nothing_up(tmp_path: Path) -> None:
+    """A command line that nobody answers for, as of a process that waits for its disk: a pipe stands for it."""
+    stat = "{pid} (x) S 1 1 1 0 -1 0 0 0 0 0 5 5 0 0 20 0 1 0 100 1000 50 0 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0"
+    for pid in (7, 8):
+        folder = tmp_path / "proc" / str(pid)
+        folder.mkdir(parents=True)
+        (folder / "cmdline").write_bytes(b"sleeper\0of-mine\0")
+        (folder / "stat").write_text(stat.format(pid=pid))
+    made = source("process", processes=[{"name": "mine", "command": "of-mine", "min": 2}])
+    made._kernel = Kernel(str(tmp_path))
+    assert the_one(await made.collect()).state == "2 running"
+    line = tmp_path / "proc" / "8" / "cmdline"
+    line.unlink()
+    os.mkfifo(line)
+    for _ in range(2):
+        seen = the_one(await made.collect())
+        assert (seen.state, seen.ok) == ("2 running", True)
+    with line.open("wb") as pipe:
+        line.unlink()
+        line.write_bytes(b"another\0")
+        pipe.write(b"sleeper\0")
+    async with asyncio.timeout(10):
+        while the_one(await made.collect()).state != "running":
+            await asyncio.sleep(0.05)
 
 
 async def test_only_those_of_a_user(started: Started) -> None:

@@ -255,6 +255,28 @@ def test_an_office_is_handed_over_when_the_next_has_everything() -> None:
     assert answer.granted
 
 
+def test_of_two_the_office_may_be_handed_back_at_once() -> None:
+    """What was promised to a primary is void once it gave its office up: its heir may help another one into office."""
+    a, now = elected("a", members("a", "b"))
+    b = a_node("b", members("a", "b"))
+    nodes = {"a": a, "b": b}
+
+    def carry(out: list[tuple[str, Effect]], at: float) -> None:
+        while out:
+            sender, effect = out.pop(0)
+            if isinstance(effect, Send):
+                came = nodes[effect.to].step(at, Received(sender=sender, message=effect.message))
+                out += [(effect.to, one) for one in came]
+
+    now = max(now, a.wakes_at())
+    carry([("a", one) for one in a.step(now, Ticked())], now)
+    assert b.primary == "a"
+    for old, new in (("a", "b"), ("b", "a"), ("a", "b")):
+        now += 1.0
+        carry([(old, one) for one in nodes[old].step(now, PromoteAsked(id=f"to {new}", to=new))], now)
+        assert (nodes[old].role, nodes[new].role) == ("follower", "primary")
+
+
 def test_a_promotion_by_force_cuts_the_membership_to_one() -> None:
     node = a_node("b", members("a", "b"), epoch=3)
     effects = node.step(1.0, Forced(id="f"))

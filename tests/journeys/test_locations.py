@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
 
-from builders import FakeClock, an_outcome
-from tocsin.app.server import take_late
+from builders import FakeClock, a_pass, an_outcome
+from tocsin.app.server import take_late, tell_twice
 from tocsin.pipeline.watchlist import Watched
 from tocsin.probe.wire import Late
 from world import Place, Probes, Web, World, a_location, webs
@@ -249,3 +250,39 @@ async def test_misses_of_two_offices_are_not_in_a_row(tmp_path: Path) -> None:
         await world.go(20)
         assert post.health.state == "lost"
         assert sink.events == ["incident.opened"]
+
+
+async def test_one_that_may_join_yet_is_waited_for_and_not_lost(tmp_path: Path) -> None:
+    async with around_the_world(tmp_path, *THREE) as (world, probes, sink, _):
+        probes.silence("office", why="it has not called yet")
+        probe = await a_location(world, "office", mode="pull", endpoint_url=None, keys=())
+        until = world.clock.now() + timedelta(minutes=15)
+        token = a_pass(probe.id, kind="join", created_at=world.clock.now(), expires_at=until)
+        await world.store.of("ws").write(lambda s: s.probes.let_in(token))
+        await world.go(120, step=1)
+        health = world.corridor.watchlist.roster.get("ws", "office").health
+        assert (health.state, sink.events) == ("new", [])
+        assert "its join token is good until" in health.why
+        await world.go(13 * 60, step=5)
+        assert sink.events == []
+        await world.go(150, step=1)
+        assert sink.events == ["incident.opened"]
+        assert "never heard" in world.corridor.watchlist.incidents["ws", "probe:office"].reason
+
+
+async def test_one_that_joined_and_is_silent_is_lost(tmp_path: Path) -> None:
+    async with around_the_world(tmp_path, *THREE) as (world, probes, sink, _):
+        probes.silence("office", why="it has not called yet")
+        probe = await a_location(world, "office", mode="pull", endpoint_url=None, keys=())
+        key = a_pass(probe.id, created_at=world.clock.now())
+        await world.store.of("ws").write(lambda s: s.probes.let_in(key))
+        await world.go(120, step=1)
+        assert sink.events == ["incident.opened"]
+
+
+async def test_that_a_probe_runs_twice_is_a_notice(tmp_path: Path) -> None:
+    async with around_the_world(tmp_path, *THREE) as (world, _, _, _):
+        await tell_twice(world.corridor, ("ws", "europe"), "192.0.2.7")
+        (notice,) = await world.store.of("ws").read(lambda s: s.notices.list())
+        assert (notice.kind, notice.location) == ("location.twice", "europe")
+        assert "192.0.2.7" in notice.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
@@ -9,10 +10,12 @@ from typing import Any
 
 import pytest
 
-from builders import a_result, a_state, at
-from tocsin.core.consensus import LocationState
-from tocsin.pipeline.known import read_known
+from builders import a_monitor, a_result, a_state, at
+from tocsin.core.consensus import LocationState, fold
+from tocsin.core.result import CheckError
+from tocsin.pipeline.known import _fold, read_known
 from tocsin.store.batch import Batch, StateChange
+from tocsin.store.voices import Voice
 from world import World, a_world
 
 PLACES = ("one", "two", "office")
@@ -84,3 +87,49 @@ async def test_who_judged_all_along_reads_what_it_wrote(world: World) -> None:
     await keep(world, watched.monitor, "two", "uuu")
     known = await known_of(world, watched.monitor, folds=False)
     assert (known["two"].vote, known["two"].at) == ("up", slot(2))
+
+
+async def test_many_at_once_are_known_as_each_by_itself(world: World) -> None:
+    histories = ("uuuuu", "dduuuu", "uuuddi", "ddddd", "ud", "i", "uuuduuu", "ddduu")
+    watched = [
+        await world.watch(
+            id=f"m{n}", monitoring_type="global", locations=PLACES, interval_s=60, paused=True,
+            failure_threshold=1 + n % 3, recovery_threshold=1 + n % 2,
+        )
+        for n in range(30)
+    ]  # fmt: skip
+    for n, one in enumerate(watched):
+        for k, place in enumerate(PLACES):
+            await keep(world, one.monitor, place, histories[(n + k) % len(histories)])
+        if n == 15:
+            await world.store.move_tail()
+    found = await world.store.everything().read(lambda s: read_known(s, s.monitors.all(), folds=True))
+    together: dict[str, dict[str, LocationState]] = {}
+    for id, state in found.states:
+        together.setdefault(id, {})[state.location] = state
+    for one in watched:
+        assert together.get(one.monitor.id, {}) == await known_of(world, one.monitor)
+    down = together["m3"]["one"]
+    assert (down.vote, down.downs) == ("down", 5)
+    assert down.reason is not None
+    assert down.reason.message == "connection refused"
+
+
+def test_what_is_counted_at_once_is_what_is_folded_one_by_one() -> None:
+    dice = random.Random(4)
+    for _ in range(500):
+        monitor = a_monitor(
+            failure_threshold=dice.randint(1, 3), recovery_threshold=dice.randint(1, 3), degraded_threshold=2
+        )
+        said: list[Voice] = []
+        for n in range(dice.randint(1, 25)):
+            status = dice.choice(("up", "up", "down", "degraded")) if n % 7 == 0 or not said else said[-1].status
+            error = None if status == "up" else CheckError("timeout", f"number {n}")
+            place = dice.choice(("one", "one", "one", "two"))
+            said.append(Voice(slot(n), 0, place, "one", status, error, 0))
+        state = begun = LocationState(location="one")
+        for one in said:
+            stand_in = None if one.location == "one" else one.location
+            state = fold(state, monitor, one.status, one.at, one.attempt, one.error, stand_in)
+        found, why = _fold(monitor, begun, said)
+        assert (found, None if why is None else why.error) == (state, state.reason)

@@ -281,6 +281,33 @@ async def test_a_second_link_takes_the_place_of_the_first() -> None:
         await until(lambda: not linked(server))
 
 
+async def test_of_two_processes_with_one_identity_the_first_is_listened_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "RELINK_S", 0.1)
+    monkeypatch.setattr(pull, "UNWANTED_S", 0.5)
+    async with Net() as net, hub() as server, a_worker(net) as worker:
+        told: list[tuple[Any, str]] = []
+
+        async def twice(who: Any, address: str) -> None:
+            told.append((who, address))
+
+        server.links.twice = twice
+        async with calling(net, worker, server.url) as first:
+            await until(lambda: first.linked_to)
+            async with calling(net, worker, server.url) as copy:
+                await until(lambda: told, within_s=20)
+                assert told == [(WHO, "127.0.0.1")]
+                await until(lambda: first.linked_to and not copy.linked_to, within_s=10)
+                since = server.links.linked(WHO)
+                assert since is not None
+                await asyncio.sleep(1.5)  # three more tries of the copy
+                again = server.links.linked(WHO)
+                assert again is not None
+                assert again.since == since.since, "its link was left alone"
+                assert len(told) == 1
+        async with calling(net, worker, server.url) as restarted:
+            await until(lambda: restarted.linked_to)  # a new process is no copy
+
+
 async def job_of(channel: Channel) -> dict[str, Any]:
     return json.loads(await channel.receive())["job"]
 

@@ -6,13 +6,17 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from builders import a_probe
 from probe.hub import KEY, a_listener, a_worker, an_order, listener, raw
+from tocsin.app.reach import Reaching
 from tocsin.clock import SystemClock
 from tocsin.core.result import Outcome
 from tocsin.errors import Invalid, PeerLost
 from tocsin.net import Net
 from tocsin.probe.client import NotOurs, fingerprint, health, location
+from tocsin.probe.link import Links
 from tocsin.secret import Secret
 from world import Web
 
@@ -81,6 +85,20 @@ async def test_the_fingerprint_to_pin_is_asked_without_a_secret(tmp_path: Path) 
     assert (said.status, said.region, said.wire) == ("ok", "europe", 1)
     assert "http" in said.types
     assert "push" not in said.types
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_told_with_the_fingerprint_to_pin(tmp_path: Path) -> None:
+    async with Net() as net, a_worker(net) as worker, a_listener(tmp_path, worker) as probe:
+        reaching = Reaching(net, CLOCK, Links(CLOCK))
+        given = a_probe(code="europe", endpoint_url=probe.url, keys=(KEY,))
+        with pytest.raises(NotOurs, match=f"self-signed.*{probe.fingerprint}") as caught:
+            await reaching.prove(given, ask=True)
+        assert caught.value.cause == "certificate"
+        await reaching.prove(replace(given, pin=probe.fingerprint), ask=True)
+        async with Web() as plain:
+            with pytest.raises(PeerLost) as silent:
+                await reaching.prove(replace(given, endpoint_url=plain.url.replace("http:", "https:")), ask=True)
+        assert silent.value.cause is None, "no certificate was seen"
 
 
 async def test_nobody_there_is_no_evidence_against_the_target() -> None:

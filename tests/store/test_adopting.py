@@ -227,6 +227,7 @@ async def test_it_says_before_what_stands_in_the_way_and_what_will_be_otherwise(
         "workspace 'Example' will be called 'Example (third)': the cluster has one of that name",
     )
     assert "is a copy of it" in (await look(workspaces={"home": "Example"}, people=())).conflicts[0]
+    assert "TOCSIN_LOCATION), found 'local'" in (await look(location="local", people=())).conflicts[0]
     assert "bring both servers to one version" in (await look(head="0001", people=())).conflicts[0]
     with pytest.raises(Conflict, match=r"carol@example.org has an account"):
         await scene.begin()

@@ -182,13 +182,23 @@ async def test_a_host_is_added_with_a_command_and_appears(alice: Alice, browser:
     assert "Make a key and the command" in (await browser.get("/hosts/new")).text
     wrong = await post(browser, "/hosts/new", name="")
     assert wrong.status == 422
-    made = await post(browser, "/hosts/new", name="db-1", group="Data", tags="prod, db")
+    led = await post(browser, "/hosts/new", name="db-1", group="Data", tags="prod, db")
+    assert led.status == 303, led.text
+    made = await browser.get(led.headers["location"])
     assert made.status == 200, made.text
     assert "Waiting for its agent" in made.text
     assert "curl -fsSL http://tocsin.test/install.sh" in made.text
     key = made.text.partition("TOCSIN_API_KEY=")[2].split()[0]
     id = made.text.partition('data-host="')[2].partition('"')[0]
     assert key not in (await browser.get(f"/hosts/{id}/arrival")).text
+    assert key in (await browser.get(led.headers["location"])).text  # reloaded: the same, and no second host
+    assert len((await alice.api.get("/api/v1/hosts")).data["items"]) == 1
+    await alice.house.person("bob@example.org", "USER", alice.workspace_id)
+    assert key not in (await (await signed_in(alice, "bob@example.org")).get(led.headers["location"])).text
+    shown = alice.house.parts.memory.shown
+    shown._held = type(shown._held)((who, (secret, 0.0)) for who, (secret, _) in shown._held.items())
+    late = await browser.get(led.headers["location"])
+    assert (late.status, key in late.text, "The key was shown once" in late.text) == (200, False, True)
     assert "has not been heard yet" in (await browser.get(f"/hosts/{id}")).text
     agent = Agent(alice.house.app, key)
     assert (await agent.enrol("whatever")).status == 200
@@ -237,12 +247,28 @@ async def test_an_agent_is_set_from_the_page(alice: Alice, browser: Caller) -> N
         assert said in no.text, text
 
 
+async def test_built_in_rules_are_changed_on_the_page(alice: Alice, browser: Caller) -> None:
+    agent = await a_host(alice)
+    one = f"/hosts/{agent.id}"
+    often = {"monitors": "", "heartbeat_interval_s": "30", "metrics_push_interval_s": "30"}
+    saved = await post(browser, f"{one}/config", rules="- builtin: system.disk\n  enabled: false", **often)
+    assert saved.status == 303, saved.text
+    assert "- builtin: system.disk\n  enabled: false" in (await browser.get(f"{one}/edit")).text
+    for text, said in (
+        ("- builtin: system.disc", "system.disk_full"),
+        ("- [", "YAML"),
+        ("builtin: x", "a list of entries"),
+    ):
+        no = await post(browser, f"{one}/config", rules=text, **often)
+        assert (no.status, said in no.text) == (422, True), no.text
+
+
 async def test_keys_are_made_replaced_and_revoked(alice: Alice, browser: Caller) -> None:
     agent = await a_host(alice)
     one = f"/hosts/{agent.id}"
     assert (await post(browser, f"{one}/rotate")).headers["location"] == f"{one}/edit?did=rotated"
     assert (await agent.beat()).data["key"].startswith("tag_")
-    revoked = await post(browser, f"{one}/revoke")
+    revoked = await browser.get((await post(browser, f"{one}/revoke")).headers["location"])
     assert "TOCSIN_API_KEY=ten_" in revoked.text
     assert (await agent.beat()).status == 401
     again = Agent(alice.house.app, revoked.text.partition("TOCSIN_API_KEY=")[2].split()[0], incarnation="one")
@@ -369,7 +395,7 @@ async def test_a_channel_hears_of_what_is_severe_only(alice: Alice, browser: Cal
 
 
 async def test_one_key_lets_many_hosts_in_until_it_is_ended(alice: Alice, browser: Caller) -> None:
-    made = await post(browser, "/hosts/keys", key_name="blue ones")
+    made = await browser.get((await post(browser, "/hosts/keys", key_name="blue ones")).headers["location"])
     key = made.text.partition("TOCSIN_API_KEY=")[2].split()[0]
     for name in ("web-1", "web-2"):
         assert (await Agent(alice.house.app, key).enrol(name)).status == 200

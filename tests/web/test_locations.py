@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tocsin.pipeline.ticking import Ticking
 from web.conftest import Alice, set_up
 from world import Probes
 
@@ -221,7 +222,8 @@ async def test_what_the_locations_agreed_on_is_told_tick_by_tick(alice: Alice, r
         ("asia", "down", None), ("europe", "up", None),
     ]  # fmt: skip
     assert shown["next_cursor"] is None
-    ticking = alice.house.parts.corridor.housekeeping._ticking
+    parts = alice.house.parts
+    ticking = Ticking(parts.store, parts.corridor.watchlist, parts.clock)
     assert await ticking.settle() >= 1  # kept, it is the same
     assert (await alice.api.get(f"/api/v1/monitors/{id}/consensus?window=1h")).data == shown
     assert (await alice.api.get(f"/api/v1/monitors/{id}/consensus?cursor=nonsense")).status == 422

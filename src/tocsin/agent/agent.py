@@ -159,7 +159,8 @@ class Agent:
         self.watch.apply(monitors_of(self.config, server))
         builtin = self.watch.rules()
         from_server = server.config.rules if server is not None else ()
-        self.rules = rules_of(builtin, from_server, self.config.rules)
+        changes = server.changes if server is not None else ()
+        self.rules = rules_of(builtin, from_server, self.config.rules, changes)
         for name in unknown_builtins([*builtin, *from_server], self.config.rules):
             log.warning("agent.no_such_rule", builtin=name)
         channels = (*(server.channels if server is not None else ()), *self.config.channels)

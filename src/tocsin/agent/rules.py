@@ -14,7 +14,7 @@ from tocsin.core import shape
 from tocsin.core.host_rule import HostRule, OnSample, OnService, wrong_limits
 from tocsin.core.marks import Help, Length, Name, Range
 from tocsin.core.plain import as_map, found, join
-from tocsin.errors import Invalid, Problem
+from tocsin.errors import Invalid, NotFound, Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +69,11 @@ class LocalRule(Struct, frozen=True, kw_only=True):
         return f"local:{self.line.name}" if self.line.builtin is None else f"builtin:{self.line.builtin}"
 
 
-def read_rules(lines: Sequence[Any], channels: Mapping[str, str], problems: list[Problem]) -> tuple[LocalRule, ...]:
-    """The entries; what is wrong goes into `problems`. `channels`: the ids of those of the file by their names."""
+def read_rules(
+    lines: Sequence[Any], channels: Mapping[str, str], problems: list[Problem], *, from_afar: bool = False
+) -> tuple[LocalRule, ...]:
+    """The entries; what is wrong goes into `problems`. `channels`: the ids of those of the file by their names. `from_afar`:
+    they come from the server, and may only change built-in rules."""
     made: dict[str, LocalRule] = {}
     for i, line in enumerate(lines):
         where = f"rules[{i}]"
@@ -85,7 +88,7 @@ def read_rules(lines: Sequence[Any], channels: Mapping[str, str], problems: list
             continue
         named = None if read.channels is None else tuple(channels.get(name, name) for name in read.channels)
         rule = LocalRule(line=read, channels=named)
-        if (wrong := _wrong_limits(rule)) is not None:
+        if (wrong := _wrong_limits(rule) or (_wrong_from_afar(read) if from_afar else None)) is not None:
             problems.append(Problem(join(where, wrong.field), wrong.expected, wrong.found))
         if rule.id in made:
             problems.append(Problem(join(where, "name"), "a name of its own", found(read.name or read.builtin)))
@@ -101,18 +104,44 @@ def _wrong_limits(one: LocalRule) -> Problem | None:
     return None if before is None else wrong_limits(_changed(before, one).condition)
 
 
+def _wrong_from_afar(line: Line) -> Problem | None:
+    if line.builtin is None:
+        return Problem("builtin", "the built-in rule to change, such as system.disk (others are alert rules)", "none")
+    if line.channels is not None:
+        return Problem("channels", "nothing: who is told is set in the agent's own file", "a list")
+    kind = line.builtin.partition(".")[0]
+    names = _builtin_names(kind)
+    if kind in collectors.names() and (names is None or line.builtin in names):
+        return None
+    return Problem("builtin", f"one of {', '.join(names or collectors.names())}", found(line.builtin))
+
+
+def _builtin_names(kind: str) -> list[str] | None:
+    """The built-in rules of a collector; None where it needs a library that only agents have, or there is none such."""
+    try:
+        return [rule.id.removeprefix("builtin:") for rule in collectors.kind(kind).rules]
+    except (ImportError, NotFound):
+        return None
+
+
 def builtin_rule(name: str) -> HostRule | None:
     """The rule of that name (such as system.disk) that a collector brings along."""
     kind = name.partition(".")[0]
-    known = collectors.kind(kind).rules if kind in collectors.names() else ()
+    known = collectors.kind(kind).rules if _builtin_names(kind) else ()
     return next((rule for rule in known if rule.id == f"builtin:{name}"), None)
 
 
-def rules_of(builtin: Iterable[HostRule], server: Iterable[HostRule], local: Iterable[LocalRule]) -> list[HostRule]:
-    """The rules that hold: one of the server's takes the place of a built-in of the same id, and the file has the last
-    word."""
+def rules_of(
+    builtin: Iterable[HostRule],
+    server: Iterable[HostRule],
+    local: Sequence[LocalRule],
+    changes: Iterable[LocalRule] = (),
+) -> list[HostRule]:
+    """The rules that hold: one of the server's takes the place of a built-in of the same id, `changes` are what the server
+    changes of those, and the file has the last word."""
     made = {rule.id: rule for rule in (*builtin, *server)}
-    for one in local:
+    named = {one.id for one in local}
+    for one in (*(one for one in changes if one.id not in named), *local):
         before = made.get(one.id)
         if not one.line.enabled:
             made.pop(one.id, None)

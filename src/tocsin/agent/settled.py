@@ -91,7 +91,7 @@ def whole(host: Host, telling: Telling, held: HostConfig) -> wire.Config:
                 )
             )  # fmt: skip
     return wire.Config(
-        version=held.version, rules=tuple(rules), monitors=held.monitors, channels=channels,
+        version=held.version, rules=tuple(rules), monitors=held.monitors, builtin=held.rules, channels=channels,
         heartbeat_interval_s=held.heartbeat_interval_s, metrics_push_interval_s=held.metrics_push_interval_s,
     )  # fmt: skip
 

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from tocsin.agent.config import direct_channel
 from tocsin.agent.monitors import Monitor, read_monitors
+from tocsin.agent.rules import LocalRule, read_rules
 from tocsin.agent.wire import Config, Signed
 from tocsin.core.alert import Channel
 from tocsin.core.ed25519 import is_signed
@@ -27,6 +28,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
 
     config: Config
     monitors: tuple[Monitor, ...] = ()
+    changes: tuple[LocalRule, ...] = ()
     channels: tuple[Channel, ...] = ()
 
 
@@ -50,6 +52,7 @@ def read_server_config(signed: Signed, host_id: str, public_key: str) -> ServerC
         raise Invalid(Problem("config", "a configuration", clip(str(error), 200))) from None
     problems: list[Problem] = []
     monitors = read_monitors(config.monitors, "monitors", problems, from_afar=True)
+    changes = read_rules(config.builtin, {}, problems, from_afar=True)
     channels: list[Channel] = []
     for i, entry in enumerate(config.channels):
         where = f"channels[{i}]"
@@ -61,7 +64,7 @@ def read_server_config(signed: Signed, host_id: str, public_key: str) -> ServerC
         problems.append(Problem("heartbeat_interval_s", "intervals from 1 to 3600 seconds", "others"))
     if problems:
         raise Invalid(*problems)
-    return ServerConfig(config=config, monitors=monitors, channels=tuple(channels))
+    return ServerConfig(config=config, monitors=monitors, changes=changes, channels=tuple(channels))
 
 
 def _channel(entry: dict[str, Any], where: str) -> Channel:

@@ -44,11 +44,13 @@ class Enrol(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class Config(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the server sets of an agent. It never holds a command or a path: `monitors` is a list as in the agent's own file,
-    of collectors that may be set from afar. `channels`: {id, type, config} of those this host may tell by itself."""
+    of collectors that may be set from afar; `builtin` changes built-in rules, as entries of `rules` there do. `channels`:
+    {id, type, config} of those this host may tell by itself."""
 
     version: int
     rules: tuple[HostRule, ...] = ()
     monitors: list[dict[str, Any]] = []
+    builtin: list[dict[str, Any]] = []
     channels: list[dict[str, Any]] = []
     heartbeat_interval_s: float = 60
     metrics_push_interval_s: float = 30

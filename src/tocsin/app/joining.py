@@ -19,8 +19,9 @@ from tocsin.cluster.joining import Shows
 from tocsin.cluster.machine import system_info
 from tocsin.cluster.proof import Accepts
 from tocsin.cluster.wire import Offered, SystemInfo
-from tocsin.core.instance import Instance
+from tocsin.core.instance import Instance, must_name_its_place
 from tocsin.core.membership import Member
+from tocsin.core.probe import LOCAL
 from tocsin.core.turn import Me
 from tocsin.errors import PeerLost, SettingsError
 from tocsin.net import Net
@@ -59,9 +60,11 @@ async def this_one(settings: Settings, store: Store, clock: Clock, fingerprint: 
             "cluster.no_base_url", found=web_url, remedy="set TOCSIN_BASE_URL to where people reach this server"
         )
         web_url = ""
-    location = settings["LOCATION"]
+    name, location = settings["INSTANCE_NAME"] or socket.gethostname(), settings["LOCATION"]
+    if settings["WITNESS"] and location == LOCAL:
+        location = name  # it checks nothing: this only says which one it is
     return Instance(
-        id=known["id"], incarnation=known["incarnation"], name=settings["INSTANCE_NAME"] or socket.gethostname(),
+        id=known["id"], incarnation=known["incarnation"], name=name,
         location=location, sync_url=settings["SYNC_URL"].rstrip("/"), web_url=web_url,
         fingerprint=fingerprint,
         failover_order=settings["FAILOVER_ORDER"], version=__version__, witness=settings["WITNESS"],
@@ -90,6 +93,8 @@ async def begin(settings: Settings, store: Store, replica: Replica, net: Net, me
             "TOCSIN_WITNESS: expected TOCSIN_PRIMARY_SYNC_URL (whom to join) and TOCSIN_SYNC_URL (where it is asked), found "
             + ("no TOCSIN_SYNC_URL" if url else "no TOCSIN_PRIMARY_SYNC_URL")
         )
+    if (wrong := must_name_its_place(me.location)) is not None:
+        raise SettingsError(f"TOCSIN_LOCATION: {wrong}")
     if not url:
         await must_not_be_handed_over(store)
         member = Member(id=me.id, incarnation=me.incarnation, url=me.sync_url, order=me.failover_order)

@@ -14,6 +14,7 @@ from tocsin.core.result import Outcome
 from tocsin.errors import Invalid, PeerLost
 from tocsin.location import Location
 from tocsin.net import Net
+from tocsin.net.kept import TlsFailed
 from tocsin.probe import client
 from tocsin.probe.client import NotOurs, Push
 from tocsin.probe.link import Links
@@ -62,8 +63,21 @@ class Reaching:
         try:
             if ask:
                 await trial.health()
+        except TlsFailed as failed:
+            raise await self._unvouched(probe, failed) from None
         finally:
             trial.close()
+
+    async def _unvouched(self, probe: Probe, failed: TlsFailed) -> PeerLost:
+        """Why TLS with it failed: where that is its certificate, with the fingerprint to pin."""
+        try:
+            shown = None if probe.pin is not None else await client.fingerprint(probe.endpoint_url or "", self._net)
+        except PeerLost:
+            shown = None
+        if shown is None:
+            return failed
+        words = f"{failed}; if the probe printed the SHA-256 {shown}, pin that"
+        return NotOurs(words, "certificate")
 
     def forget(self, probe: Probe) -> None:
         """Hang up."""

@@ -28,7 +28,9 @@ from tocsin.app.memory import settle_memory, share_heaps
 from tocsin.app.reach import Reaching
 from tocsin.clock import Clock, SystemClock
 from tocsin.cluster.instance import Cluster
+from tocsin.core.notice import Notice
 from tocsin.core.result import CheckResult
+from tocsin.errors import NotFound, StoreUnavailable
 from tocsin.net import Net
 from tocsin.net.egress import Egress
 from tocsin.net.http import HttpEngine
@@ -188,7 +190,26 @@ def _hear(corridor: Corridor, links: Links) -> None:
     async def late(result: Late) -> None:
         await take_late(corridor, result)
 
-    links.changed, links.late = changed, late
+    async def twice(who: Linked, address: str) -> None:
+        await tell_twice(corridor, who, address)
+
+    links.changed, links.late, links.twice = changed, late, twice
+
+
+async def tell_twice(corridor: Corridor, who: Linked, address: str) -> None:
+    """Tell the people who run the workspace that two processes call as one probe."""
+    text = (
+        f"The probe of location {who[1]} runs twice: a second process with its key called from {address or 'somewhere'} and"
+        " is not listened to; its data folder is a copy. End that process, or let it join as a location of its own"
+    )
+    told = Notice(
+        workspace_id=who[0], mark=f"location.twice:{who[1]}", kind="location.twice", at=corridor.clock.now(),
+        location=who[1], text=text,
+    )  # fmt: skip
+    try:
+        await corridor.store.of(who[0]).write(lambda s: s.notices.put(told))
+    except (StoreUnavailable, NotFound):
+        log.exception("link.notice_not_kept", location=who[1])
 
 
 async def take_late(corridor: Corridor, late: Late) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from tocsin import telemetry
@@ -84,7 +85,7 @@ class Beside:
             if self._of.torn or self._of.node.role == "primary":
                 continue
             try:
-                applied = await self._of.replica.apply(self._of.node.commit)
+                applied = await self._of.replica.apply(self._of.stored)
                 if applied.changed:
                     async with self._knowing:
                         await self._of.hooks.applied(applied)
@@ -92,7 +93,7 @@ class Beside:
                 self._of.applied, self._of.trouble = applied.index, ""
             except Exception as error:
                 self._of.trouble = str(error) or type(error).__name__
-                log.exception("cluster.not_applied", upto=self._of.node.commit)
+                log.exception("cluster.not_applied", upto=self._of.stored)
                 await asyncio.sleep(AGAIN_S)
                 self._of.settled.set()
 
@@ -153,3 +154,14 @@ class Beside:
                 incarnation=self._of.node.me.incarnation,
             )  # fmt: skip
             await self._of.say(to, here)
+
+
+async def ever(turn: Callable[[], Awaitable[None]]) -> None:
+    """Do this over and over; a fault of it is counted and logged, and does not end it."""
+    while True:
+        try:
+            await turn()
+        except Exception:
+            telemetry.faults.labels("cluster").inc()
+            log.exception("cluster.loop_fault", loop=getattr(turn, "__name__", "?"))
+            await asyncio.sleep(1.0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -76,7 +76,8 @@ class Carrier:
         self._until = 0.0
         self.news, self.settled = asyncio.Event(), asyncio.Event()
         self._beside = Beside(self)
-        self.torn = False
+        self.torn, self.stored = False, node.commit
+        """Whether the tables are not those of the log; up to which entry what a majority has is on disk here, too."""
         self.applied, self.trouble = -1, ""
         """Up to which entry the tables are and this instance works by them; why they do not go on, if they do not."""
         self._over = False
@@ -250,7 +251,8 @@ class Carrier:
     def _taken(self) -> Asked:
         entries = tuple(self._own)
         self._own.clear()
-        return Asked(_proposed(entries), local=entries)
+        proposals = tuple(turn.Proposal(id=f"entry {e.index}", kind=e.kind, payload=e.payload) for e in entries)
+        return Asked(turn.Proposed(proposals=proposals), local=entries)
 
     async def _step(self, asked: Asked) -> None:
         leads = self.node.role == "primary"
@@ -277,7 +279,7 @@ class Carrier:
         elif isinstance(asked.event, turn.SnapshotInstalled):
             position, membership = asked.event.position, disk.membership_bytes(asked.event.membership)
             await self.replica.rebase(StoredPosition(position.epoch, position.index), membership)
-        now = boottime()
+        now, committed = boottime(), False
         for effect in self.node.step(now, asked.event):
             match effect:
                 case turn.Write():
@@ -287,13 +289,16 @@ class Carrier:
                 case turn.Became():
                     self._became(effect)
                 case turn.Committed():
-                    self.settled.set()
+                    committed = True
                 case turn.Done(id=id) | turn.Refused(id=id) | turn.HandedOver(id=id):
                     await self._answer(id, effect, asked)
                 case turn.Truncated(entries=gone):
                     log.warning("cluster.tail_cut", entries=len(gone), first=gone[0].index)
                 case turn.NeedsSnapshot(sender=sender):
                     self._beside.copy(sender)
+        self.stored = self.node.commit
+        if committed:
+            self.settled.set()
         self._until = now + self.node.lease_left(now) if self.node.may_write(now) else 0.0
         self._release(lost=self.node.role != "primary")
 
@@ -378,6 +383,7 @@ class Carrier:
                 await asyncio.sleep(AGAIN_S)
         self._own.clear()  # they are in what was read
         self.node, self.torn = Node(me, found, boottime(), self.terms), torn
+        self.stored = self.node.commit
         self.standing = Standing(role="follower", epoch=self.node.epoch, primary=None)
         self.news.set()
 
@@ -392,9 +398,3 @@ class Carrier:
         _, found, _ = await disk.read(self.replica)
         log.info("cluster.snapshot_installed", index=found.base.index)
         return turn.SnapshotInstalled(position=found.base, membership=found.membership)
-
-
-def _proposed(entries: Sequence[StoredEntry]) -> turn.Event:
-    return turn.Proposed(
-        proposals=tuple(turn.Proposal(id=f"entry {e.index}", kind=e.kind, payload=e.payload) for e in entries)
-    )

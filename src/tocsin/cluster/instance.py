@@ -15,6 +15,7 @@ from tocsin import __version__, telemetry
 from tocsin.clock import Clock
 from tocsin.cluster import copies, history, results, watch, wire
 from tocsin.cluster.alarm import Alarm
+from tocsin.cluster.beside import ever
 from tocsin.cluster.carrier import Carrier
 from tocsin.cluster.copies import Told
 from tocsin.cluster.machine import usage
@@ -40,7 +41,7 @@ log = telemetry.logger("tocsin.cluster")
 
 ADMIT_S = 1.0
 PEERS_NOTE = "cluster:peers"
-_TELLING = ("channels", "alert_rules", "maintenance_windows", "escalation_policies", "on_call_schedules", "probes")
+_TELLING = ("channels", "alert_rules", "maintenance_windows", "escalation_policies", "on_call_schedules", "memberships")
 _JUDGED = ("verdicts", "incidents")
 
 
@@ -132,8 +133,8 @@ class Cluster:
         peers.other, peers.heard = partial(watch.shows_another, made), partial(watch.listened_to, made)
         hooks.turned, hooks.applied = made.turned, made.applied
         home.corridor.delivery.one.budget = carrier.may_send
-        home.corridor.delivery.one.links.sign_with(key_of_links(key))
         home.corridor.judge_while(carrier.may_write)
+        home.corridor.delivery.one.links.sign_with(key_of_links(key))
         await made.results.begin()
         await made.learn()
         await watch.recall(made)
@@ -146,7 +147,7 @@ class Cluster:
             self._report_on, self._admit_on, self._work_on, self._results_on, self._expire_on, self._alone_on,
             self._look_on, self._watch_on, self.alarm.tell,
         )[: 1 if self.me.witness else None]  # fmt: skip
-        self._tasks = [asyncio.create_task(_ever(loop), name=f"cluster {loop.__name__}") for loop in loops]
+        self._tasks = [asyncio.create_task(ever(loop), name=f"cluster {loop.__name__}") for loop in loops]
 
     async def stop(self) -> None:
         """Take no part any more; a primary hands its office over first, if somebody can take it."""
@@ -196,12 +197,13 @@ class Cluster:
         """The location that local monitors are checked from: the primary's, if it is known."""
         if standing.primary is None:
             return self.corridor.watchlist.home if not self.corridor.leads else ""
-        return next((one.location for one in self.registry.known if one.id == standing.primary), "")
+        found = self.registry.find(standing.primary)
+        return "" if found is None else found.location
 
     async def _write_self(self) -> None:
         """Keep this instance's own row as it is now."""
         await self.learn()
-        before = next((one for one in self.registry.known if one.id == self.me.id), None)
+        before = self.registry.find(self.me.id)
         me = self.me if before is None else msgspec.structs.replace(
             self.me, created_at=before.created_at, failover_order=before.failover_order, name=before.name,
             certificate=before.certificate,
@@ -221,7 +223,6 @@ class Cluster:
             await self.learn()
         monitors = {name[1] for name in applied.changed.get("monitors", ())}
         workspaces = {name[0] for table in _TELLING for name in applied.changed.get(table, ())}
-        workspaces |= {name[0] for name in applied.changed.get("memberships", ())}
         judged = any(applied.changed.get(table) for table in _JUDGED)
         for workspace in sorted({str(name[0]) for name in applied.changed.get("probes", ())}):
             await self.corridor.locations_changed(workspace)
@@ -382,16 +383,6 @@ class Cluster:
                 await self.registry.admit()
             except (Conflict, NotPrimary, StoreUnavailable) as error:
                 log.debug("cluster.not_admitted", error=str(error))
-
-
-async def _ever(turn: Callable[[], Awaitable[None]]) -> None:
-    while True:
-        try:
-            await turn()
-        except Exception:
-            telemetry.faults.labels("cluster").inc()
-            log.exception("cluster.loop_fault", loop=getattr(turn, "__name__", "?"))
-            await asyncio.sleep(1.0)
 
 
 def _replica_of(store: Store) -> Replica:

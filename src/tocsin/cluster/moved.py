@@ -24,7 +24,7 @@ ASK_S = 5.0
 
 def heard(cluster: Cluster, said: Heartbeat) -> None:
     """As primary: see whether an instance that reported says another address than is known, and look there beside."""
-    known = next((one for one in cluster.registry.known if one.id == said.instanceId), None)
+    known = cluster.registry.find(said.instanceId)
     url, web = (said.publicEndpoint or "").rstrip("/"), said.webUrl.rstrip("/")
     if known is None or not url or not known.sync_url or (url == known.sync_url and web in ("", known.web_url)):
         return
@@ -37,7 +37,7 @@ def heard(cluster: Cluster, said: Heartbeat) -> None:
 
 async def _look(cluster: Cluster, known: Instance, url: str, web: str) -> None:
     line = Line(cluster.peers.net, url, known.fingerprint)
-    name = cluster.names.get(known.id, known.id)
+    name = cluster.registry.name(known.id)
     try:
         if url != known.sync_url:
             await line.ask(

@@ -16,7 +16,7 @@ from tocsin.cluster import proof, wire
 from tocsin.cluster.carrier import Carrier
 from tocsin.cluster.proof import Accepts, Claims
 from tocsin.cluster.wire import Hello, Offer, Peer, Permission, Registered, Registration, Renewed, Welcome
-from tocsin.core.instance import Certificate, Instance
+from tocsin.core.instance import Certificate, Instance, must_name_its_place
 from tocsin.core.membership import Change, Member
 from tocsin.core.result import iso
 from tocsin.errors import Conflict, Denied, NotPrimary, Outcast
@@ -117,7 +117,7 @@ class Registry:
 
     def must_be_its_certificate(self, asked: Registration | Offer, client: str, shown: Certificate | None) -> None:
         """A certificate speaks for the instance it first registered, and for new ones; not for another's identity."""
-        before = next((one for one in self.known if one.id == asked.instanceId), None)
+        before = self.find(asked.instanceId)
         if before is None or shown is None:
             return
         first = before.certificate.subject if before.certificate is not None else "the shared secret"
@@ -136,6 +136,9 @@ class Registry:
 
         def work(s: Session) -> None:
             before = next((one for one in s.instances.all() if one.id == instance.id), None)
+            wrong = must_name_its_place(instance.location)
+            if wrong is not None and (before is None or before.location != instance.location):
+                raise Conflict(f"location: {wrong}")
             if instance.location == self._me.location:
                 raise Conflict(
                     f"location: expected a code of its own, found {instance.location!r}, which is the primary's"
@@ -197,11 +200,20 @@ class Registry:
             raise Denied(f"this token does not permit {may}")
         return claims
 
+    def find(self, id: str | None) -> Instance | None:
+        """That instance, or None: nobody with this id is registered."""
+        return next((one for one in self.known if one.id == id), None)
+
+    def name(self, id: str) -> str:
+        """What people call that instance, as far as that is known."""
+        found = self.find(id)
+        return id if found is None else found.name
+
     def must_belong(self, id: str) -> None:
         """Outcast when that instance was removed: what it signs looks right for as long as it likes."""
         if self._carrier.node.membership.member(id) is not None:
             return
-        if id not in {one.id for one in self.known}:
+        if self.find(id) is None:
             raise Outcast("this instance does not belong to the cluster any more", cause="removed")
 
     def own_token(self) -> str:

@@ -194,7 +194,7 @@ async def force(cluster: Cluster, id: str, typed: str, by: str, workspace_id: st
         raise Conflict(why)
     if standing.primary is not None:
         raise Conflict(
-            f"{cluster.names.get(standing.primary, standing.primary)} is the primary, or was heard a moment ago: hand over"
+            f"{cluster.registry.name(standing.primary)} is the primary, or was heard a moment ago: hand over"
             " there instead, or wait until it is surely off"
         )
     if cluster.carrier.torn:

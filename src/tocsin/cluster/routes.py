@@ -54,8 +54,7 @@ async def message(cluster: Cluster, ask: Ask) -> Any:
     if said.sender != ask.who:
         raise Denied(f"expected a message of {ask.who}, whose token it came with, found one of {said.sender}")
     must_understand(said.wire)
-    if cluster.carrier.standing.leads:  # others may not know yet who belongs
-        cluster.registry.must_belong(said.sender)
+    _must_belong(cluster, ask)
     return Answer(message=await cluster.carrier.hear(said.sender, said.message))
 
 
@@ -236,4 +235,10 @@ def _must_lead(cluster: Cluster, member: Ask | None = None) -> None:
     if not cluster.carrier.standing.leads:
         raise NotPrimary(primary=cluster.carrier.primary_url())
     if member is not None:
-        cluster.registry.must_belong(member.who)
+        _must_belong(cluster, member)
+
+
+def _must_belong(cluster: Cluster, ask: Ask) -> None:
+    """Outcast when whoever asks was removed, where that is known: at a primary that has read who is registered."""
+    if cluster.carrier.standing.leads and cluster.leads_since is not None:
+        cluster.registry.must_belong(ask.who)

@@ -56,7 +56,7 @@ def must_be_alone(cluster: Cluster, who: str, boot: str, client: str) -> None:
     if who == cluster.me.id:
         where = f"this instance, {cluster.me.name}"
     elif cluster.boots.is_twin(who, boot, cluster.clock.monotonic()):
-        where = f"instance {cluster.names.get(who, who)}"
+        where = f"instance {cluster.registry.name(who)}"
     else:
         return
     words = f"{where} runs twice: a second process with its identity spoke from {client}; its data folder is a copy"
@@ -75,10 +75,10 @@ def listened_to(cluster: Cluster, by: str, why: Outcast | None) -> None:
         cluster.outcast[by] = why.cause
     now = set(cluster.outcast.values())
     if why is not None and why.cause not in before:
-        name = cluster.names.get(by, by)
+        name = cluster.registry.name(by)
         log.error("cluster.takes_no_part", cause=why.cause, said_by=name, said=str(why), text=no_part(cluster))
     elif before and not now:
-        log.warning("cluster.takes_part_again", said_by=cluster.names.get(by, by))
+        log.warning("cluster.takes_part_again", said_by=cluster.registry.name(by))
 
 
 async def recall(cluster: Cluster) -> None:
@@ -117,7 +117,7 @@ def clocks_differ(cluster: Cluster, who: str, off_s: float | None) -> None:
     """Have the admins told of an instance whose clock and ours differ by more than results can bear."""
     if off_s is None or abs(off_s) <= AHEAD.total_seconds():
         return
-    name, mine = cluster.names.get(who, who), cluster.me.name
+    name, mine = cluster.registry.name(who), cluster.me.name
     words = f"The clock of instance {name} is {span(abs(off_s))} {'ahead of' if off_s > 0 else 'behind'} that of {mine}"
     cluster.alarm.ring(
         "instance.clock",
@@ -131,7 +131,7 @@ def shows_another(cluster: Cluster, of: str, why: str) -> None:
     cluster.alarm.ring(
         "instance.certificate",
         of,
-        f"Instance {cluster.names.get(of, of)} is not spoken to: {why}. If its data folder was lost, remove it and let it"
+        f"Instance {cluster.registry.name(of)} is not spoken to: {why}. If its data folder was lost, remove it and let it"
         " join again; if not, somebody stands in between",
     )
 

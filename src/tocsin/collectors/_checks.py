@@ -9,12 +9,15 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from tocsin import telemetry
 from tocsin.collectors import Check, Facility
 from tocsin.collectors._answer import labelled, word
 from tocsin.core.plain import clip
 from tocsin.core.result import Outcome
 from tocsin.core.sample import Reading, Service
 from tocsin.errors import CheckInvalid, Invalid, Problem
+
+log = telemetry.logger("tocsin.collectors")
 
 FIRST_S = 1.5
 """The first look waits so long for the first results; what takes longer is seen at the next."""
@@ -46,15 +49,11 @@ class Checks:
     async def collect(self) -> Reading:
         """The latest result of each."""
         if not self._tasks:
-            self._tasks = [
-                asyncio.create_task(self._go_on(entry), name=f"check {entry.name}") for entry in self._entries
-            ]
+            self._tasks = [self._begun(entry) for entry in self._entries]
             with suppress(TimeoutError):
                 async with asyncio.timeout(FIRST_S):
                     await self._all_known.wait()
-        for task in self._tasks:
-            if task.done():
-                task.result()  # a bug of ours: said by the loop
+        trouble = self._begin_again()
         values: dict[str, float] = {}
         services: list[Service] = []
         for entry in self._entries:
@@ -67,7 +66,23 @@ class Checks:
             if outcome.status != "invalid":
                 labelled(values, "check.up", 0.0 if outcome.status == "down" else 1.0, **labels)
                 labelled(values, "check.degraded", 1.0 if outcome.status == "degraded" else 0.0, **labels)
-        return Reading(values=values, services=tuple(services))
+        return Reading(values=values, services=tuple(services), trouble=trouble)
+
+    def _begun(self, entry: Entry) -> asyncio.Task[None]:
+        return asyncio.create_task(self._go_on(entry), name=f"check {entry.name}")
+
+    def _begin_again(self) -> str:
+        """Begin those anew that ended by a bug of ours; what it was, in words."""
+        said: list[str] = []
+        for n, (entry, task) in enumerate(zip(self._entries, self._tasks, strict=True)):
+            if not task.done() or task.cancelled() or (error := task.exception()) is None:
+                continue
+            telemetry.faults.labels("collectors").inc()
+            log.error("collectors.check_ended", check=entry.name, exc_info=error)
+            said.append(clip(f"{entry.name}: {type(error).__name__}: {error}", 200))
+            self.latest.pop(entry.name, None)
+            self._tasks[n] = self._begun(entry)
+        return "; ".join(said)
 
     async def close(self) -> None:
         """End what runs."""

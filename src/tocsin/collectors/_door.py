@@ -6,9 +6,11 @@ too: what comes with an Origin, or for another name than this machine's own, is 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 from msgspec import Struct
@@ -21,6 +23,11 @@ from tocsin.core.shape import Length, read
 from tocsin.errors import Invalid
 
 MOST_BODY = 1 << 20
+MOST_THINGS = 50_000
+MOST_WAITING = 8
+"""So many requests may wait while one is read; each is read in a thread, one at a time."""
+IN_ONE_GO = 200
+"""So many things are taken before others have their turn."""
 _LONG = "it is longer than 1 MiB"
 _NAMES = ("127.0.0.1", "localhost", "[::1]")
 
@@ -66,6 +73,7 @@ class Door:
 
     def __init__(self, take: Take) -> None:
         self._take = take
+        self._turn, self._waiting = asyncio.Lock(), 0
 
     async def __call__(
         self, scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
@@ -92,10 +100,10 @@ class Door:
         host = headers.get("host", "").rpartition(":")[0] or headers.get("host", "")
         if "origin" in headers or host.lower() not in _NAMES:
             raise Refused(403, "only programs of this machine may send here, and no web pages")
-        body = _opened(await _body(receive), headers.get("content-encoding", ""))
+        body = await _body(receive)
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         otlp = path == "/v1/metrics"
-        taken, refused = self._all(_read(otlp, kind, body))
+        taken, refused = await self._all(otlp, kind, body, headers.get("content-encoding", ""))
         if otlp and kind == "application/x-protobuf":
             return 200, kind, _partial(refused)
         if otlp:
@@ -103,14 +111,32 @@ class Door:
             return 200, "application/json", json.dumps(partial).encode()
         return 200, "application/json", json.dumps({"taken": taken, "refused": refused}).encode()
 
-    def _all(self, said: Iterable[Fresh]) -> tuple[int, int]:
+    async def _all(self, otlp: bool, kind: str, body: bytes, coding: str) -> tuple[int, int]:
         """How many were taken, and how many not. What is wrong in its form is taken not at all."""
+        if self._waiting >= MOST_WAITING:
+            raise Refused(503, "too many requests wait to be read: come again")
+        self._waiting += 1
         try:
-            whole = list(said)
-        except (Invalid, ValueError) as error:
-            raise Refused(400, clip(str(error), 300)) from None
-        taken = sum(self._take(fresh) for fresh in whole)
+            async with self._turn:
+                whole = await asyncio.to_thread(_whole, otlp, kind, body, coding)
+                taken = 0
+                for n in range(0, len(whole), IN_ONE_GO):
+                    taken += sum(self._take(fresh) for fresh in whole[n : n + IN_ONE_GO])
+                    await asyncio.sleep(0)
+        finally:
+            self._waiting -= 1
         return taken, len(whole) - taken
+
+
+def _whole(otlp: bool, kind: str, body: bytes, coding: str) -> list[Fresh]:
+    """All that a request says. Raises Refused."""
+    try:
+        whole = list(islice(_read(otlp, kind, _opened(body, coding)), MOST_THINGS + 1))
+    except (Invalid, ValueError) as error:
+        raise Refused(400, clip(str(error), 300)) from None
+    if len(whole) > MOST_THINGS:
+        raise Refused(413, f"it holds more than {MOST_THINGS} metrics")
+    return whole
 
 
 def _read(otlp: bool, kind: str, body: bytes) -> Iterable[Fresh]:

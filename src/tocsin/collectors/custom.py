@@ -28,6 +28,8 @@ TITLE, SAYS = (
 )
 EVERY_S = 30
 SCRAPE_S = 10.0
+IN_ONE_GO = 200
+"""So many things of a page are taken before others have their turn."""
 MOST_PAGE, MOST_ON_PAGE = 4 << 20, 20_000
 MOST_BETWEEN = 50_000
 """So many things are taken in between two looks; what comes beyond is refused without being read."""
@@ -155,8 +157,10 @@ class Source:
             if seen.status_code == 200:
                 said = await asyncio.to_thread(_read_page, seen.body, self._options.prefixes)
                 self._fetched_at = self._clock.monotonic()
-                for fresh in said:
+                for n, fresh in enumerate(said):
                     self._fetched.take(fresh, self._fetched_at)
+                    if n % IN_ONE_GO == IN_ONE_GO - 1:
+                        await asyncio.sleep(0)
         except (CheckFailed, CheckInvalid, EgressRefused, ValueError) as error:
             return _away(url, clip(str(error), 200))
         if seen.status_code != 200:

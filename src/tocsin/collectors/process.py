@@ -10,18 +10,21 @@ from typing import Annotated
 
 from tocsin.collectors import Facility, _proc
 from tocsin.collectors._kernel import Kernel
+from tocsin.collectors._patience import Patience
 from tocsin.collectors._rates import Rates
 from tocsin.core.host_rule import HostRule, OnService
 from tocsin.core.pattern import check_pattern, search
 from tocsin.core.sample import Reading, Service, series
 from tocsin.core.shape import Help, Holds, Length, Pattern, Range
-from tocsin.errors import Invalid, Problem
+from tocsin.errors import CheckFailed, Invalid, Problem
 
 TITLE, SAYS = "Processes", "programs that should run: how many there are and what they use"
 EVERY_S = 15
 LOCAL_ONLY = ("pidfiles",)
 MOST_FIGURED = 200
 """Of so many processes of one entry the use is summed; all are counted."""
+WAIT_S, MOST_HUNG = 2.0, 3
+"""So long a look through all processes may take; so many that hang are found out in one look."""
 
 
 def _nameable(name: str) -> bool:
@@ -93,10 +96,13 @@ class Source:
         self._ticks = os.sysconf("SC_CLK_TCK")
         self._first: dict[str, tuple[int, float]] = {}
         self._restarts: dict[str, int] = {}
+        self._patience, self._scans = Patience(WAIT_S), 0
+        self._hung: set[str] = set()
+        self._known: dict[int, tuple[bytes, str]] = {}
 
     async def collect(self) -> Reading:
         """Look through all processes once."""
-        found = self._by_entry()
+        found = await self._by_entry()
         values: dict[str, float] = {}
         services: list[Service] = []
         used: dict[str, float] = {}
@@ -117,29 +123,23 @@ class Source:
     async def close(self) -> None:
         """Nothing is held but numbers."""
 
-    def _by_entry(self) -> dict[str, list[int]]:
-        """The ids of the processes of each entry."""
-        kernel, wanted = self._kernel, self._options.processes
-        found: dict[str, list[int]] = {w.name: [] for w in wanted}
-        users = _proc.users(kernel.maybe("etc/passwd")) if any(w.user for w in wanted) else {}
-        uids = {w.name: w.user if w.user.isdigit() else users.get(w.user, "") for w in wanted if w.user}
-        for name, uid in uids.items():
-            if not uid:
-                found[name] = _Unknown()
-        for pid in kernel.processes() if wanted else ():
-            command = kernel.maybe(f"proc/{pid}/cmdline").rstrip("\0").replace("\0", " ").encode("utf-8", "replace")
-            if not command:  # a thread of the kernel, or it is gone
-                continue
-            uid = _proc.owner(kernel.maybe(f"proc/{pid}/status")) if uids else ""
-            for w in wanted:
-                if w.name in uids and uids[w.name] != uid:
-                    continue
-                if w.command is None or search(w.command, command).hit:
-                    found[w.name].append(pid)
-        for name, path in self._options.pidfiles.items():
-            text = kernel.maybe(path.lstrip("/")).strip()
-            found[name] = [int(text)] if text.isascii() and text.isdigit() and len(text) < 10 else []
-        return found
+    async def _by_entry(self) -> dict[str, list[int]]:
+        """The ids of the processes of each entry. What hangs (the command line of a process that waits for its disk) is
+        passed over until it answers; such a process is what it was before. Raises CheckFailed when too much hangs."""
+        for _ in range(MOST_HUNG):
+            scan = _Scan(self._options, self._kernel, self._hung, self._known)
+            self._scans += 1
+            answers = await self._patience.ask([(f"look {self._scans}", scan.run)])
+            for answer in answers.values():
+                if isinstance(answer, Exception):
+                    raise answer
+                self._known = scan.known
+                return answer
+            scan.left = True
+            if not scan.at:
+                break
+            self._hung.add(scan.at)
+        raise CheckFailed("timeout", f"{len(self._hung)} processes do not say what they are")
 
     def _standing(self, name: str, seen: Mapping[int, _proc.Process], pids: list[int]) -> Service:
         low, high = next(((w.min, w.max) for w in self._options.processes if w.name == name), (1, None))
@@ -189,6 +189,61 @@ class Source:
         if started is None or booted is None:
             return None
         return datetime.fromtimestamp(booted, UTC) + timedelta(seconds=started / self._ticks)
+
+
+class _Scan:
+    """One look through all processes, in a thread. `at`: what is being read, which may hang; `hung`: what hung before.
+    `left`: nobody waits any more."""
+
+    def __init__(
+        self, options: Options, kernel: Kernel, hung: set[str], known: Mapping[int, tuple[bytes, str]]
+    ) -> None:  # fmt: skip
+        self._options, self._kernel, self._hung, self._before = options, kernel, hung, known
+        self.known: dict[int, tuple[bytes, str]] = {}
+        self.at, self.left = "", False
+
+    def run(self) -> dict[str, list[int]]:
+        """The ids of the processes of each entry."""
+        wanted = self._options.processes
+        found: dict[str, list[int]] = {w.name: [] for w in wanted}
+        users = _proc.users(self._kernel.maybe("etc/passwd")) if any(w.user for w in wanted) else {}
+        uids = {w.name: w.user if w.user.isdigit() else users.get(w.user, "") for w in wanted if w.user}
+        for name, uid in uids.items():
+            if not uid:
+                found[name] = _Unknown()
+        for pid in self._kernel.processes() if wanted else ():
+            command, uid = self._process(pid, bool(uids))
+            if not command:  # a thread of the kernel, or it is gone
+                continue
+            self.known[pid] = command, uid
+            for w in wanted:
+                if w.name in uids and uids[w.name] != uid:
+                    continue
+                if w.command is None or search(w.command, command).hit:
+                    found[w.name].append(pid)
+        for name, path in self._options.pidfiles.items():
+            text = (self._read(path.lstrip("/")) or "").strip()
+            found[name] = [int(text)] if text.isascii() and text.isdigit() and len(text) < 10 else []
+        return found
+
+    def _process(self, pid: int, with_owner: bool) -> tuple[bytes, str]:
+        """Command line and user of a process."""
+        text = self._read(f"proc/{pid}/cmdline")
+        if text is None:
+            return self._before.get(pid, (b"", ""))
+        command = text.rstrip("\0").replace("\0", " ").encode("utf-8", "replace")
+        return command, _proc.owner(self._kernel.maybe(f"proc/{pid}/status")) if command and with_owner else ""
+
+    def _read(self, name: str) -> str | None:
+        """A file, None for one that hangs."""
+        if name in self._hung:
+            return None
+        self.at = name
+        text = self._kernel.maybe(name)
+        if self.left:  # it hung, and does not any more
+            self._hung.discard(name)
+            raise OSError("too late")
+        return text
 
 
 class _Unknown(list[int]):

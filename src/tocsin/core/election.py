@@ -41,6 +41,11 @@ def promise_over(promise: Promise, released: int | None, now: float) -> bool:
     return now >= promise.until or (released is not None and released == promise.epoch)
 
 
+def voided(promise: Promise, released: int, now: float) -> Promise:
+    """The promise, once the primary of that epoch has given its office up: nothing binds a voter to it any more."""
+    return Promise(min(promise.until, now), promise.epoch) if promise.epoch == released else promise
+
+
 def new_epoch(asked: int, mine: int) -> bool:
     """Whether a candidate asks for an epoch that this voter has not seen yet."""
     return asked > mine

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from tocsin.core.probe import LOCAL
+
 InstanceRole = Literal["standalone", "primary", "dependent"]
 InstanceStatus = Literal["active", "inactive", "failed", "promoting"]
 
@@ -39,6 +41,16 @@ class Instance(Struct, frozen=True, kw_only=True):
     witness: bool = False
     certificate: Certificate | None = None
     created_at: datetime
+
+
+def must_name_its_place(location: str) -> str | None:
+    """What is wrong with the location of a server that is to be one of several, in words; None: nothing."""
+    if location != LOCAL:
+        return None
+    return (
+        f"expected the name of this server's place (TOCSIN_LOCATION), found {LOCAL!r}: with several instances that means"
+        " whichever of them leads"
+    )
 
 
 def status_of(heard_s: float | None, interval_s: float, *, promoting: bool = False) -> InstanceStatus:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 NoticeKind = Literal[
     "channel.disabled", "channel.canary", "channel.fallback", "channel.given_up", "channel.refused",
-    "location.refused", "location.token",
+    "location.refused", "location.token", "location.twice",
     "instance.refused", "instance.twice", "instance.certificate", "instance.moved", "instance.clock",
     "host.twin",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tocsin.core.finding import Finding, Standing, Terms, of_location
-from tocsin.core.wording import LOST, listed, span
+from tocsin.core.wording import LOST, listed, moment, span
 
 Mode = Literal["push", "pull"]
 LOCAL = "local"
@@ -88,8 +88,9 @@ class Sign(Struct, frozen=True, kw_only=True):
 
 
 class Health(Struct, frozen=True, kw_only=True):
-    """How a probe is. `state`: new until it was first heard or missed, well, missing (once), lost. `since`: when that
-    began; `heard_at`, `looked_at`: when it was last heard and last looked for. `why` it was missed last."""
+    """How a probe is. `state`: new until it was first heard or missed (and while it may join yet), well, missing (once),
+    lost. `since`: when that began; `heard_at`, `looked_at`: when it was last heard and last looked for. `why` it was
+    missed last."""
 
     state: Literal["new", "well", "missing", "lost"] = "new"
     since: datetime | None = None
@@ -113,6 +114,12 @@ def missed(before: Health, why: str, now: datetime, *, refused: bool = False) ->
     state = "lost" if misses >= MISSES else "missing"
     since = before.since if before.state == state else now
     return replace(before, state=state, since=since, looked_at=now, misses=misses, why=why, refused=refused)
+
+
+def awaited(before: Health, until: datetime, now: datetime) -> Health:
+    """Its health while it has never joined, and its join token is good until then: it is waited for, and not lost."""
+    why = f"it has not joined yet; its join token is good until {moment(until)}"
+    return replace(before, state="new", since=before.since or now, looked_at=now, misses=0, why=why)
 
 
 def stand_in(assigned: Sequence[str], lost: Collection[str], home: str) -> str | None:
@@ -140,7 +147,7 @@ def lost_finding(enabled: bool | None, health: Health, watches: Sequence[str], n
         return _finding("trouble", f"{silent} ({health.why or 'no answer'}){names}", watches)
     if health.state == "well":
         return _finding("over", "it is heard again")
-    return _finding("open", "it has not been looked at yet")
+    return _finding("open", health.why or "it has not been looked at yet")
 
 
 def month_of(interval_s: float) -> int:

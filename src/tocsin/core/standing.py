@@ -42,9 +42,11 @@ def stand(seat: Seat, released: int | None = None) -> None:
 
 
 def stand_for(seat: Seat, sender: str, message: TransferNow) -> None:
-    """The primary gave up its office for this instance: stand at once."""
+    """The primary gave up its office for this instance: stand at once. What was promised to that primary is void: it would
+    bind this instance still when it hands the office on."""
     ready = message.epoch == seat.epoch and sender == seat.primary and seat.log.last >= message.last
     if ready and seat.may_stand():
+        seat.promise = election.voided(seat.promise, message.epoch, seat.now)
         stand(seat, released=message.epoch)
 
 

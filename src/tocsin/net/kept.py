@@ -45,6 +45,10 @@ class CertificateRefused(PeerLost):
     """What answers does not accept the certificate that we show."""
 
 
+class TlsFailed(PeerLost):
+    """What answers does not speak TLS with us: its certificate is not accepted, or it speaks something else."""
+
+
 class Kept:
     """One peer and the connections to it. `pin` is the SHA-256 of the one certificate that is accepted; without it the
     authorities in `ca` (PEM text) count, or the usual ones. `shows` is our own certificate and its key (PEM), for who asks
@@ -83,7 +87,8 @@ class Kept:
         except TimeoutError:
             raise PeerLost(f"no answer from {self._url.authority} within {timeout_s:g} s") from None
         except (CheckFailed, CheckInvalid, EgressRefused, OSError, _Stale) as error:
-            raise PeerLost(f"{self._url.authority} cannot be asked: {clip(str(error), 200)}") from None
+            kind = TlsFailed if isinstance(error, CheckFailed) and error.type == "tls" else PeerLost
+            raise kind(f"{self._url.authority} cannot be asked: {clip(str(error), 200)}") from None
 
     def close(self) -> None:
         """Hang up all; what is under way is hung up when it ends."""

@@ -284,8 +284,8 @@ class Corridor:
         return watched
 
     async def adopt(self, monitor_ids: Iterable[str], workspace_ids: Iterable[str], *, judged: bool) -> None:
-        """Whoever leads has written this: configuration of these monitors, what these workspaces wrote down of telling
-        and of locations, and (`judged`) verdicts or incidents."""
+        """Whoever leads has written this: configuration of these monitors, what these workspaces wrote down of telling, and
+        (`judged`) verdicts or incidents. (Of locations: `locations_changed`.)"""
         for id in monitor_ids:
             known = self.watchlist.find(id)
             try:
@@ -297,7 +297,6 @@ class Corridor:
                 self.live.publish(watched.monitor.workspace_id, event("monitor.changed", self.clock.now(), id))
         for id in workspace_ids:
             await self.watchlist.load_telling(id)
-            await self.watchlist.load_probes(id)
         if judged:
             await self.intake.between_rounds(self.watchlist.reread_judged)
 

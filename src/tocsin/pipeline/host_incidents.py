@@ -56,7 +56,7 @@ class HostIncidents:
         subject = subject_of(host.id, turn.rule, turn.what)
         latest = self._latest(host, subject)
         telling = self._watchlist.telling(host.workspace_id)
-        if latest is not None and latest.turn[0].partition("+")[0] == incarnation and turn.number <= latest.turn[1]:
+        if latest is not None and _data_folder(latest) == incarnation and turn.number <= latest.turn[1]:
             if not is_other(latest, turn):
                 self._told_too(draft, latest, turn, telling, now)
                 return
@@ -96,7 +96,7 @@ class HostIncidents:
             if incident.host_id == host.id
             and workspace_id == host.workspace_id
             and incident.open
-            and incident.turn[0] not in ("", incarnation)
+            and _data_folder(incident) not in ("", incarnation)
         ]
 
     # What time alone changes ----------------------------------------------------------------------------------------
@@ -214,6 +214,11 @@ def _is_gone(turn: HostFinding, rules: Iterable[AlertRule]) -> bool:
     return not own and turn.rule not in {rule.id for rule in rules}
 
 
+def _data_folder(incident: Incident) -> str:
+    """The incarnation whose turn was filed last, also where its number had been used."""
+    return incident.turn[0].partition("+")[0]
+
+
 def is_other(latest: Incident, turn: HostFinding) -> bool:
     """Whether another turn of that number was filed before. What is older than all that are remembered was the same."""
     known = [number for number, _ in latest.turns]
@@ -273,8 +278,6 @@ def _filed(
             )
     elif opening:
         incident = replace(incident, told_by="")
-    before = (
-        latest.turns if latest is not None and latest.turn[0].partition("+")[0] == number[0].partition("+")[0] else ()
-    )
+    before = latest.turns if latest is not None and _data_folder(latest) == number[0].partition("+")[0] else ()
     incident = replace(incident, turn=number, turns=(*before, (turn.number, turn.at))[-MOST_TURNS:])
     return replace(step, incident=incident, entries=entries, transitions=transitions, changed=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from tocsin.core.consensus import LocationState, Verdict, fold
 from tocsin.core.incident import Incident
 from tocsin.core.monitor import Monitor
-from tocsin.core.result import CheckError
 from tocsin.store import Session
+from tocsin.store.voices import Span, Voice, reasons, voices
 
 TALLY = 90
 """So many of the latest slots are kept as letters."""
@@ -66,29 +66,66 @@ def _folded(
     last: dict[str, list[datetime]] = {}
     for (id, _), (at, _) in newest.items():
         last.setdefault(id, []).append(at)
-    for monitor in monitors:
-        if ends := last.get(monitor.id):
-            for state in _fold(s, monitor, max(ends), len(ends), known):
-                known[monitor.id, state.location] = state
+    heard = [monitor for monitor in monitors if monitor.id in last]
+    whys: dict[tuple[str, str], Voice] = {}
+    spans = [_span(monitor, max(last[monitor.id]), len(last[monitor.id])) for monitor in heard]
+    for monitor, said in zip(heard, voices(s, spans), strict=True):
+        seats: dict[str, list[Voice]] = {}
+        for one in said:
+            if one.status != "invalid":
+                seats.setdefault(one.seat, []).append(one)
+        for seat, some in seats.items():
+            before = known.get((monitor.id, seat))
+            begun = LocationState(location=seat, doing=None if before is None else before.doing)
+            state, why = _fold(monitor, begun, some)
+            if state.at is None:
+                continue
+            known[monitor.id, seat] = state
+            if why is not None:
+                whys[monitor.id, seat] = why
+    for spot, error in zip(whys, reasons(s, [(id, why) for (id, _), why in whys.items()]), strict=True):
+        known[spot] = replace(known[spot], reason=error)
     return [(id, state) for (id, _), state in known.items()]
 
 
-def _fold(
-    s: Session, monitor: Monitor, last: datetime, places: int, known: dict[tuple[str, str], LocationState]
-) -> Iterable[LocationState]:
-    """The state of each seat that has results until then, folded from the latest of them."""
+def _span(monitor: Monitor, last: datetime, places: int) -> Span:
+    """The latest results until then, as many as folding takes."""
     each = FOLDED + monitor.failure_threshold + monitor.recovery_threshold + monitor.degraded_threshold
-    end, span, limit = last + timedelta(microseconds=1), timedelta(seconds=each * monitor.interval_s), each * places
-    looks = s.results.looks(monitor.id, end - span, end, limit)
-    errors: dict[tuple[datetime, str, int], CheckError | None] = {}
-    if any(look.status in ("down", "degraded") for look in looks):
-        rows = s.results.statuses(monitor.id, end - span, end, limit)
-        errors = {(at, place, attempt): error for at, place, attempt, _, error in rows}
-    made: dict[str, LocationState] = {}
-    for look in sorted(looks, key=lambda look: (look.at, look.attempt)):
-        before = known.get((monitor.id, look.seat))
-        state = made.get(look.seat) or LocationState(location=look.seat, doing=None if before is None else before.doing)
-        error = errors.get((look.at, look.location, look.attempt))
-        stand_in = None if look.location == look.seat else look.location
-        made[look.seat] = fold(state, monitor, look.status, look.at, look.attempt, error, stand_in)
-    return [state for state in made.values() if state.at is not None]
+    end = last + timedelta(microseconds=1)
+    return Span(monitor.id, end - timedelta(seconds=each * monitor.interval_s), end, each * places)
+
+
+def _fold(monitor: Monitor, state: LocationState, said: Sequence[Voice]) -> tuple[LocationState, Voice | None]:
+    """The state of a seat after these, and which of them names its reason. Of several in a row that say what the vote
+    says only the last is folded: of the others nothing but their number is kept."""
+    why: Voice | None = None
+    steady = 0
+    for one, after in zip(said, (*said[1:], None), strict=True):
+        stand_in = None if one.location == one.seat else one.location
+        if after is not None and _steady(state, one, stand_in, after):
+            steady += 1
+            continue
+        before = _counted(state, steady) if steady else state
+        state, steady = fold(before, monitor, one.status, one.at, one.attempt, one.error, stand_in), 0
+        if state.reason is not before.reason:
+            why = None if state.reason is None else one
+    return state, why
+
+
+def _steady(state: LocationState, one: Voice, stand_in: str | None, after: Voice) -> bool:
+    """Whether this says what the vote says, and the next one does, too, from the same place."""
+    same = one.status == after.status == state.vote and one.location == after.location
+    if not same or stand_in != state.stand_in or state.at is None:
+        return False
+    return (state.at, state.attempt) < (one.at, one.attempt) < (after.at, after.attempt)
+
+
+def _counted(state: LocationState, more: int) -> LocationState:
+    """So many more said what the vote says."""
+    if state.vote == "up":
+        return replace(state, ups=state.ups + more)
+    return (
+        replace(state, downs=state.downs + more)
+        if state.vote == "down"
+        else replace(state, degradeds=state.degradeds + more)
+    )

@@ -16,7 +16,7 @@ from tocsin.core.alert import About
 from tocsin.core.finding import Finding, Terms
 from tocsin.core.incident import Step
 from tocsin.core.notice import Notice
-from tocsin.core.probe import CHECKED_EVERY_S, SUBJECT, Health, Probe, heard, lost_finding, lost_terms, missed
+from tocsin.core.probe import CHECKED_EVERY_S, SUBJECT, Health, Probe, awaited, heard, lost_finding, lost_terms, missed
 from tocsin.core.wording import one_line
 from tocsin.errors import Conflict, NotFound, PeerLost, StoreUnavailable
 from tocsin.pipeline.draft import Draft
@@ -87,7 +87,7 @@ class Lookout:
     def failed(self, workspace_id: str, code: str) -> None:
         """A check could not be run there: look soon, unless it is known already that it does not answer."""
         post = self._watchlist.roster.find(workspace_id, code)
-        if post is not None and post.health.state in ("new", "well"):
+        if post is not None and (post.health.state == "well" or post.health.looked_at is None):
             post.hurry = True
 
     def hurry(self, workspace_id: str, code: str) -> None:
@@ -122,7 +122,10 @@ class Lookout:
             async with asyncio.timeout(ANSWER_S):
                 sign = await self._watchlist.roster.reach.look(post.probe)
         except (PeerLost, TimeoutError) as error:
-            await self._miss(post, error)
+            if (until := await self._joins_until(post.probe, before)) is not None:
+                post.health = awaited(before, until, self._clock.now())
+            else:
+                await self._miss(post, error)
         except Exception as error:  # noqa: BLE001 (a bug of ours is no answer of theirs, and must not end the looking)
             self.pulse.fault("lookout.fault", location=post.probe.code)
             await self._miss(post, PeerLost(f"it could not be asked: {type(error).__name__}"))
@@ -136,6 +139,16 @@ class Lookout:
         if (before.state == "lost") != post.lost:
             log.warning("lookout.turned", location=post.probe.code, state=post.health.state, why=post.health.why)
             self.turned(post.probe.workspace_id, post.probe.code)
+
+    async def _joins_until(self, probe: Probe, health: Health) -> datetime | None:
+        """Until when a probe that calls us, and has never joined, may do that; None: it is missed."""
+        if probe.mode != "pull" or health.heard_at is not None:
+            return None
+        now = self._clock.now()
+        try:
+            return await self._store.of(probe.workspace_id).read(lambda s: s.probes.joins_until(probe.id, now))
+        except StoreUnavailable:
+            return None
 
     async def _miss(self, post: Post, error: PeerLost | TimeoutError) -> None:
         lost = error if isinstance(error, PeerLost) else PeerLost(f"no answer within {ANSWER_S:g} s")

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from tocsin import checks, telemetry
 from tocsin.checks import Order
 from tocsin.clock import Clock, new_id
+from tocsin.core.boots import Boots
 from tocsin.core.plain import clip
 from tocsin.core.result import Outcome
 from tocsin.errors import Invalid, PeerLost
@@ -53,6 +54,9 @@ RELINK_S = 5.0
 HELLO_S, SILENT_S, KEY_S = 10.0, 35.0, 10.0
 MOST_UNREADABLE = 100
 MOST_LATE = 100
+TOLD_S = 600.0
+"""That a probe runs twice is told so often at most."""
+TWICE = "this probe runs twice: its data folder is a copy. End this process, or join with a data folder of its own"
 ANSWERED = 2000
 
 
@@ -88,15 +92,22 @@ async def _nobody(late: Late) -> None:
     log.warning("link.late_result_dropped", location=late.who[1], monitor=late.monitor_id)
 
 
+async def _not_told(who: Linked, address: str) -> None:
+    """Nobody hears of it."""
+
+
 class Links:
     """Every probe that has called, by its seat. `late` is handed results that nobody waits for any more, and returns when
-    they are safe; `changed` hears of each seat that is linked or not any more."""
+    they are safe; `changed` hears of each seat that is linked or not any more, `twice` of one that two processes call for,
+    and from where the one called that is not listened to."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._seats: dict[Linked, _Seat] = {}
         self.late: Callable[[Late], Awaitable[None]] = _nobody
         self.changed: Callable[[Linked], None] = lambda who: None
+        self.twice: Callable[[Linked, str], Awaitable[None]] = _not_told
+        self._boots, self._told = Boots(RELINK_S, SILENT_S), dict[Linked, float]()
 
     # --- for the server ---------------------------------------------------------------------------------------------
 
@@ -200,6 +211,10 @@ class Links:
         session = await self._greet(receive, send, who, urls, address)
         if session is None:
             return
+        if self._is_twin(who, session):
+            await session.close(REPLACED, TWICE)
+            await self._tell_twice(who, address)
+            return
         seat = self._seats.setdefault(who, _Seat())
         if (before := seat.session) is not None:
             await before.close(REPLACED, "another link of this probe took its place")
@@ -218,6 +233,16 @@ class Links:
             log.debug("link.gone", error=str(error))
         finally:
             self._unlink(who, seat, session)
+
+    def _is_twin(self, who: Linked, session: Session) -> bool:
+        return session.boot != "" and self._boots.is_twin(f"{who[0]} {who[1]}", session.boot, time.monotonic())
+
+    async def _tell_twice(self, who: Linked, address: str) -> None:
+        now = time.monotonic()
+        if now - self._told.get(who, -TOLD_S) >= TOLD_S:
+            self._told[who] = now
+            log.warning("link.twice", location=who[1], workspace=who[0], address=address)
+            await self.twice(who, address)
 
     def _unlink(self, who: Linked, seat: _Seat, session: Session) -> None:
         for task in session.late:
@@ -241,7 +266,8 @@ class Links:
             hello = None
         now = self._clock.now()
         health = tidy_health(hello.health) if isinstance(hello, Hello) else Health()
-        session = Session(send, LinkState(since=now, heard_at=now, address=address, health=health))
+        boot = clip(hello.boot, 40) if isinstance(hello, Hello) else ""
+        session = Session(send, LinkState(since=now, heard_at=now, address=address, health=health), boot)
         try:
             if isinstance(hello, Hello):
                 await session.say(Welcome(who[1], tuple(urls)))
@@ -272,6 +298,8 @@ class Links:
                         return
                     continue
                 session.state = replace(session.state, heard_at=self._clock.now())
+                if seat.session is session:
+                    self._is_twin(who, session)  # it is heard: a twin has to wait
                 await self._heard(said, who, seat, session)
 
     async def _heard(self, said: FromProbe, who: Linked, seat: _Seat, session: Session) -> None:

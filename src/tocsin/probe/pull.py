@@ -16,7 +16,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from tocsin import telemetry
-from tocsin.clock import Clock
+from tocsin.clock import Clock, new_id
 from tocsin.core.plain import as_map, loads
 from tocsin.errors import Invalid, PeerLost
 from tocsin.net import Net
@@ -67,6 +67,7 @@ class Pull:
         self.enrolled = enrolled
         self.buffer = Buffer()
         self.linked_to: str | None = None
+        self._boot = new_id()
         self._channel: Channel | None = None
         self._since: float | None = None
         self._beat_s = 10.0
@@ -152,7 +153,7 @@ class Pull:
         headers = [("Authorization", f"Bearer {self.enrolled.key}")]
         channel = await open_channel(self._net, place, headers, max_size=MAX_MESSAGE)
         try:
-            await channel.send(msgspec.json.encode(Hello(self.health())))
+            await channel.send(msgspec.json.encode(Hello(self.health(), boot=self._boot)))
             async with asyncio.timeout(WELCOME_S):
                 self._welcomed(read_to_probe(await channel.receive()), url)
             self._channel = channel

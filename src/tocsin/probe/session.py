@@ -42,8 +42,8 @@ class LinkState(Struct, frozen=True, kw_only=True):
 class Session:
     """One WebSocket of one probe."""
 
-    def __init__(self, send: Send, state: LinkState) -> None:
-        self._send, self.state = send, state
+    def __init__(self, send: Send, state: LinkState, boot: str = "") -> None:
+        self._send, self.state, self.boot = send, state, boot
         self.taken: list[str] = []
         self.flushing: asyncio.Task[None] | None = None
         self.late: set[asyncio.Task[None]] = set()

@@ -128,10 +128,11 @@ class Late(Struct, frozen=True, kw_only=True):
 
 
 class Hello(Struct, frozen=True, tag="hello"):
-    """The probe's first message."""
+    """The probe's first message. `boot`: what its process called itself when it started ("": an older one does not)."""
 
     health: Health
     wire: int = VERSION
+    boot: str = ""
 
 
 class Heartbeat(Struct, frozen=True, tag="heartbeat"):

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy.exc import IntegrityError
 
+from tocsin.core.instance import must_name_its_place
 from tocsin.core.monitor import Monitor
 from tocsin.errors import Conflict, Invalid, Problem
 from tocsin.store import history, images
@@ -99,7 +100,9 @@ def look(s: Session, asked: Joining) -> Looked:
 
 
 def _places(s: Session, asked: Joining) -> Iterable[str]:
-    """Names and locations that another one has."""
+    """Names and locations that another one has, or that mean something else in a cluster."""
+    if (wrong := must_name_its_place(asked.location)) is not None:
+        yield f"location: {wrong}"
     for one in s.instances.all():
         if one.id != asked.instance and one.name == asked.name:
             yield f"name: expected one that no other instance has, found {asked.name!r}"

@@ -134,12 +134,13 @@ class EnrolmentKeys:
 
 
 class HostConfig(Struct, frozen=True, kw_only=True):
-    """What the server sets of a host's agent. `digest`: of the whole that was made of it last, with rules and channels; a
-    whole with another one is a new `version`."""
+    """What the server sets of a host's agent. `rules`: what is to change of built-in ones. `digest`: of the whole that was
+    made of it last, with rules and channels; a whole with another one is a new `version`."""
 
     workspace_id: str
     host_id: str
     monitors: list[dict[str, Any]] = []
+    rules: list[dict[str, Any]] = []
     heartbeat_interval_s: float = 60
     metrics_push_interval_s: float = 30
     version: int = 0
@@ -170,7 +171,7 @@ class HostConfigs:
         if s.hosts.get(config.host_id).workspace_id != s.own(config.workspace_id):
             raise NotFound(f"there is no host {config.host_id}")
         held = {
-            "monitors": config.monitors, "heartbeat_interval_s": config.heartbeat_interval_s,
+            "monitors": config.monitors, "rules": config.rules, "heartbeat_interval_s": config.heartbeat_interval_s,
             "metrics_push_interval_s": config.metrics_push_interval_s,
         }  # fmt: skip
         before = {} if old is None else {"version": old.version, "config": "set before"}

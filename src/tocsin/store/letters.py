@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tocsin.core.result import Status
-from tocsin.store.packing import status_of
+from tocsin.core.result import STATUSES, Status
 
 _ALONE = "usd."
 """The letter of a slot with one result, by its status."""
@@ -16,12 +15,11 @@ def letters(rows: Sequence[tuple[Any, ...]], n: int) -> str:
     """The last `n` slots of these rows (at, location, attempt, flags), oldest first; of several attempts the last counts."""
     if len({row[0] for row in rows}) == len(rows):  # one location, no repeats: nearly all monitors
         return "".join([_ALONE[row[3] & 3] for row in sorted(rows)[-n:]])
-    slots: dict[int, dict[int, tuple[int, int]]] = {}
-    for at, location, attempt, flags in rows:
-        votes = slots.setdefault(at, {})
-        if location not in votes or votes[location][0] < attempt:
-            votes[location] = attempt, flags
-    return "".join(letter(status_of(flags) for _, flags in slots[at].values()) for at in sorted(slots)[-n:])
+    last = {row[:2]: row[3] for row in sorted(rows)}  # of several attempts the last
+    seen: dict[int, int] = {}
+    for (at, _), flags in last.items():
+        seen[at] = seen.get(at, 0) | 1 << (flags & 3)
+    return "".join([_TOGETHER[seen[at]] for at in list(seen)[-n:]])
 
 
 def letter(statuses: Iterable[Status]) -> str:
@@ -32,3 +30,7 @@ def letter(statuses: Iterable[Status]) -> str:
     if "down" in seen:
         return "d" if seen == {"down"} else "p"
     return "s" if "degraded" in seen else "u"
+
+
+_TOGETHER = [letter([STATUSES[n] for n in range(4) if mask >> n & 1]) for mask in range(16)]
+"""The letter of a slot by the statuses that were seen in it, a bit each."""

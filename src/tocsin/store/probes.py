@@ -137,6 +137,19 @@ class Probes:
             used_at=None if row[5] is None else from_micros(row[5]),
         )  # fmt: skip
 
+    def joins_until(self, probe_id: str, now: datetime) -> datetime | None:
+        """Until when a probe that has never joined may do that; None when it has joined, or may not any more."""
+        where, values = self._s.mine()
+        rows = self._s.rows(
+            f"SELECT kind, expires_at FROM probe_keys WHERE probe_id = ? AND used_at IS NULL AND {where}",
+            probe_id,
+            *values,
+        )
+        if any(kind == "key" for kind, _ in rows):
+            return None
+        until = max((from_micros(end) for _, end in rows if end is not None), default=None)
+        return None if until is None or until < now else until
+
     def use(self, hash: str, at: datetime) -> bool:
         """Mark a join token as used; False when it was before (somebody was quicker)."""
         where, values = self._s.mine()

@@ -6,6 +6,7 @@ changed; each location's latest is kept whole in memory and written with the mov
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ from tocsin.store.packing import (
     status_of,
 )
 from tocsin.store.stored import whole
-from tocsin.store.tail import not_moved, tail_rows
+from tocsin.store.tail import not_moved, tail_rows, tails
 from tocsin.store.transport import Spot, number
 
 if TYPE_CHECKING:
@@ -41,8 +42,6 @@ _EVIDENCE = (
     "ON CONFLICT (monitor, at, location, attempt) DO NOTHING"
 )
 _NEWEST = "SELECT at, location, attempt, flags FROM results WHERE monitor = ? ORDER BY at DESC LIMIT ?"
-_FEW = 20
-"""Of so many monitors the tail is read by their row numbers, of more in one sweep."""
 _BITS = {"up": 0, "degraded": 1, "down": 2, "invalid": 3}
 
 
@@ -226,14 +225,15 @@ class Results:
         `.` not judged. Of several attempts the last counts. Cheap for a thousand monitors at once."""
         s = self._s
         keys = {place.monitor: id for id in monitor_ids if (place := s.places.find(id)) is not None}
-        tail = self._tails(list(keys))
+        tail = tails(s, list(keys), "at, location, attempt, flags")
+        places = Counter(monitor for monitor, _ in tuple(s.memory.newest))
         found: dict[str, str] = {}
-        waiting = list(keys)
-        for limit in (n + 1, 4 * n, 16 * n):
-            again: list[int] = []
-            for monitor, main in zip(waiting, s.each(_NEWEST, [(m, limit) for m in waiting]), strict=True):
-                if limit < 16 * n and len(main) == limit and len({row[0] for row in main}) <= n:
-                    again.append(monitor)
+        waiting = [(monitor, max(1, places[monitor]) * n + 1) for monitor in keys]
+        for more in (4, 4, 0):
+            again: list[tuple[int, int]] = []
+            for (monitor, limit), main in zip(waiting, s.each(_NEWEST, waiting), strict=True):
+                if more and len(main) == limit and len({row[0] for row in main}) <= n:
+                    again.append((monitor, more * limit))
                 else:
                     found[keys[monitor]] = letters([*main, *tail.get(monitor, ())], n)
             waiting = again
@@ -287,18 +287,6 @@ class Results:
         row = self._s.row("SELECT max(at) FROM results WHERE monitor = ?", monitor)
         known = [r[0] for r in (row, *tail_rows(self._s, monitor, "max(at)")) if r is not None and r[0] is not None]
         return from_micros(max(known)) if known else None
-
-    def _tails(self, monitors: Sequence[int]) -> dict[int, list[tuple[Any, ...]]]:
-        """(at, location, attempt, flags) of what has not moved, by monitor; of many in one sweep."""
-        columns = "at, location, attempt, flags"
-        if len(monitors) <= _FEW:
-            self._s.row("SELECT 1 FROM results LIMIT 1")
-            return {m: [tuple(r) for r in tail_rows(self._s, m, columns)] for m in monitors}
-        tail: dict[int, list[tuple[Any, ...]]] = {}
-        waits, marked = not_moved(self._s)
-        for r in self._s.rows(f"SELECT monitor, {columns} FROM results_tail WHERE {waits}", *marked):
-            tail.setdefault(r[0], []).append((r[1], r[2], r[3], r[4]))
-        return tail
 
     def _spots(self, monitor: int) -> list[int]:
         rows = self._s.rows("SELECT location FROM latest WHERE monitor = ?", monitor)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _INT_MAX = 2**31 - 1
 _MARK = "tail_moved"
+_FEW = 20
+"""Of so many monitors the tail is read by their row numbers, of more in one sweep."""
 _LINGER = timedelta(seconds=30)
 """Rows that moved are looked for this much longer: a reader that began before the move still finds them."""
 
@@ -136,6 +138,18 @@ def tail_rows(
     among, given = s.among("n", numbers)
     waits, marked = not_moved(s)
     return s.rows(f"SELECT {columns} FROM results_tail WHERE {among} AND {waits} AND {where}", given, *marked, *values)
+
+
+def tails(s: Session, monitors: Sequence[int], columns: str) -> dict[int, list[tuple[Any, ...]]]:
+    """`tail_rows` of each of these monitors; of many in one sweep."""
+    s.row("SELECT 1 FROM results LIMIT 1")  # fixes the moment of the read
+    if len(monitors) <= _FEW:
+        return {m: [tuple(row) for row in tail_rows(s, m, columns)] for m in monitors}
+    found: dict[int, list[tuple[Any, ...]]] = {}
+    waits, marked = not_moved(s)
+    for row in s.all(f"SELECT monitor, {columns} FROM results_tail WHERE {waits}", *marked):
+        found.setdefault(row[0], []).append(tuple(row[1:]))
+    return found
 
 
 class Seen(NamedTuple):

@@ -12,7 +12,8 @@ from tocsin.core.limits import Attempts, Buckets
 from tocsin.core.monitor import Monitor
 from tocsin.web.repeat import KeptAnswers
 
-_MOST = 10_000
+_MOST, _MOST_SHOWN = 10_000, 1000
+SHOWN_S = 60.0
 MOST_CONFIGS = 2000
 WRONG_LINKS_PER_MINUTE = 30
 
@@ -33,6 +34,26 @@ class Tickets:
         """Whom the ticket was given to, once."""
         principal, until = self.held.pop(ticket, (None, 0.0))
         return principal if until > now else None
+
+
+class Shown:
+    """Secrets that were just made, for the page that whoever made them is led to: for a minute, so that it can be read again
+    and nothing is made twice."""
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[tuple[str, str], tuple[str, float]] = OrderedDict()
+
+    def keep(self, who: str, of: str, secret: str, now: float) -> None:
+        """Keep what was made for somebody."""
+        self._held.pop((who, of), None)
+        self._held[who, of] = secret, now + SHOWN_S
+        while len(self._held) > _MOST_SHOWN or next(iter(self._held.values()))[1] <= now:
+            self._held.popitem(last=False)
+
+    def get(self, who: str, of: str, now: float) -> str:
+        """What was made, empty when that is longer ago."""
+        secret, until = self._held.get((who, of), ("", 0.0))
+        return secret if until > now else ""
 
 
 class Known:
@@ -61,7 +82,7 @@ class Known:
 
 
 class Memory:
-    """Limits, tickets, looked-up callers, and answers kept for repeated writes."""
+    """Limits, tickets, looked-up callers, fresh secrets, and answers kept for repeated writes."""
 
     def __init__(self, *, requests_per_minute: int, logins_per_minute: int) -> None:
         self.requests = Buckets(requests_per_minute)
@@ -70,6 +91,7 @@ class Memory:
         self.wrong_links = Attempts(WRONG_LINKS_PER_MINUTE)
         self.known = Known()
         self.tickets = Tickets()
+        self.shown = Shown()
         self.answers = KeptAnswers()
         self.hashing = asyncio.Semaphore(2)
         self.sockets_by_address: dict[str, int] = {}

@@ -83,16 +83,26 @@ class TryIn(Struct, frozen=True, kw_only=True):
     start: datetime | None = field(name="from", default=None)
     end: datetime | None = field(name="to", default=None)
     monitor: Annotated[str | None, Length(1, 64), Help("id of the one monitor to try it on")] = None
+    host: Annotated[str | None, Length(1, 64), Help("id of the one host to try it on, for a rule on hosts")] = None
 
 
 class MessageOut(Struct, frozen=True, kw_only=True):
     """A message that would have been told. `what`: opened, reopened, escalated, reminder, unstable, calm, resolved."""
 
     at: str
-    monitor: dict[str, str]
+    monitor: dict[str, str] | None
+    host: dict[str, str] | None
     what: str
     severity: str
     reason: str
+
+
+class HostTried(Struct, frozen=True, kw_only=True):
+    """A host that the rule would cover, and the things (series, services) it would fire for at the end of the stretch."""
+
+    id: str
+    name: str
+    firing: list[str]
 
 
 class Tried(Struct, frozen=True, kw_only=True):
@@ -102,6 +112,7 @@ class Tried(Struct, frozen=True, kw_only=True):
     start: str = field(name="from")
     to: str
     monitors: int
+    hosts: list[HostTried]
     would: list[MessageOut]
     now: list[MessageOut]
     appear: list[MessageOut]

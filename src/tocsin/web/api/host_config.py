@@ -9,8 +9,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tocsin.agent.monitors import read_monitors
+from tocsin.agent.rules import read_rules
 from tocsin.core import shape
 from tocsin.core.access import Principal, may
+from tocsin.core.duration import seconds
 from tocsin.core.shape import Help, Length, Range
 from tocsin.errors import Invalid, Problem
 from tocsin.store.agents import HostConfig
@@ -26,6 +28,10 @@ class ConfigIn(Struct, frozen=True, kw_only=True):
 
     monitors: Annotated[
         list[dict[str, Any]], Length(0, 100), Help("as in the agent's own file: {type, enabled, check_interval, …}")
+    ] = []  # fmt: skip
+    rules: Annotated[
+        list[dict[str, Any]], Length(0, 100),
+        Help("changes of built-in rules, as in the agent's own file: {builtin, enabled, above, clear, for, …}"),
     ] = []  # fmt: skip
     heartbeat_interval_s: Annotated[Seconds, Range(5, 60), Help("how often it says that it is alive")] = 60
     metrics_push_interval_s: Annotated[Seconds, Range(1, 3600), Help("how often it brings what it saw")] = 30
@@ -51,10 +57,18 @@ async def shown(parts: Parts, who: Principal, host_id: str) -> dict[str, Any]:
             {k: v for k, v in m.items() if k in ("type", "enabled", "name", "check_interval")} for m in monitors
         ]
     return {
-        "monitors": monitors, "heartbeat_interval_s": held.heartbeat_interval_s,
+        "monitors": monitors, "rules": held.rules, "heartbeat_interval_s": held.heartbeat_interval_s,
         "metrics_push_interval_s": held.metrics_push_interval_s, "version": held.version,
         "has": now.said.config_version, "error": now.said.config_error,
     }  # fmt: skip
+
+
+def _in_seconds(line: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry with its durations as seconds; what is none is left for the reader to refuse."""
+    return {
+        key: lasting if key in ("for", "recovery") and (lasting := seconds(value)) is not None else value
+        for key, value in line.items()
+    }
 
 
 async def put(parts: Parts, who: Principal, host_id: str, data: Mapping[str, Any]) -> None:
@@ -62,6 +76,8 @@ async def put(parts: Parts, who: Principal, host_id: str, data: Mapping[str, Any
     host = parts.corridor.hosts.get(who.workspace_id, host_id).host
     wanted, problems = shape.read(ConfigIn, data), list[Problem]()
     read_monitors(wanted.monitors, "monitors", problems, from_afar=True)
+    rules = [_in_seconds(line) for line in wanted.rules]
+    read_rules(rules, {}, problems, from_afar=True)
     if problems:
         raise Invalid(*problems[:100])
 
@@ -69,7 +85,7 @@ async def put(parts: Parts, who: Principal, host_id: str, data: Mapping[str, Any
         held = s.host_configs.get(host_id) or HostConfig(workspace_id=host.workspace_id, host_id=host_id)
         s.host_configs.put(
             replace(
-                held, monitors=wanted.monitors, heartbeat_interval_s=wanted.heartbeat_interval_s,
+                held, monitors=wanted.monitors, rules=rules, heartbeat_interval_s=wanted.heartbeat_interval_s,
                 metrics_push_interval_s=wanted.metrics_push_interval_s,
             )
         )  # fmt: skip

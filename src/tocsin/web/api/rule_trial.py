@@ -16,6 +16,7 @@ from tocsin.errors import Invalid, Problem
 from tocsin.pipeline.figures import certificate_of
 from tocsin.pipeline.trial import Past, looks
 from tocsin.pipeline.watchlist import Watched
+from tocsin.web.api import host_trial
 from tocsin.web.api.alert_rule_data import TryIn
 from tocsin.web.api.preferences import partial_is_up
 from tocsin.web.parts import Parts
@@ -29,15 +30,12 @@ Told = list[tuple[Watched, Message]]
 
 
 async def run(parts: Parts, who: Principal, wanted: TryIn, rule: AlertRule, old: AlertRule | None) -> dict[str, Any]:
-    """{from, to, monitors, would, now, appear, vanish, notes}: what `rule` would have told, beside `old` (None: none).
-    At most 30 days and 50 monitors."""
+    """{from, to, monitors, hosts, would, now, appear, vanish, notes}: what `rule` would have told, beside `old` (None:
+    none). At most 30 days and 50 monitors or hosts."""
     start, end = _stretch(wanted, parts.clock.now())
-    watched, notes = _covered(parts, who, wanted, rule, old)
     if isinstance(rule.condition, HostConditions):
-        watched, notes = (
-            [],
-            ["A rule on hosts cannot be tried here: their agents judge it, and silence is not replayed."],
-        )
+        return await host_trial.run(parts, who, wanted.host, (start, end), rule, old)
+    watched, notes = _covered(parts, who, wanted, rule, old)
     would: Told = []
     now: Told = []
     for w in watched:
@@ -55,7 +53,7 @@ async def run(parts: Parts, who: Principal, wanted: TryIn, rule: AlertRule, old:
         notes.append(f"At most the last {max(1000, ROWS // max(1, len(watched)))} results of each monitor are tried.")
     known, tried = {_key(w, m) for w, m in now}, {_key(w, m) for w, m in would}
     return {
-        "from": iso(start), "to": iso(end), "monitors": len(watched), "would": _json(would), "now": _json(now),
+        "from": iso(start), "to": iso(end), "monitors": len(watched), "hosts": [], "would": _json(would), "now": _json(now),
         "appear": _json([(w, m) for w, m in would if _key(w, m) not in known]),
         "vanish": _json([(w, m) for w, m in now if _key(w, m) not in tried]),
         "notes": notes,
@@ -102,7 +100,7 @@ def _key(w: Watched, message: Message) -> tuple[str, datetime, str, str]:
 def _json(told: Told) -> list[dict[str, Any]]:
     return [
         {
-            "at": iso(m.at), "monitor": {"id": w.monitor.id, "name": w.monitor.name}, "what": m.what,
+            "at": iso(m.at), "monitor": {"id": w.monitor.id, "name": w.monitor.name}, "host": None, "what": m.what,
             "severity": m.severity, "reason": m.reason,
         }
         for w, m in sorted(told, key=lambda pair: (pair[1].at, pair[0].monitor.name, pair[0].monitor.id))

@@ -264,7 +264,10 @@ async def try_it(call: Call) -> Reply:
     except Invalid as error:
         told = [f"{path.removeprefix('rule.')}: {text}" for path, text in view.problems(error).items()]
         return view.html(view.render("alert_rule_tried.html", errors=told, lines=(), tried=None))
-    return view.html(view.render("alert_rule_tried.html", errors=(), tried=tried, lines=_lines(tried)))
+    on_hosts = asked["rule"]["condition"].get("type") in ON_HOSTS
+    return view.html(
+        view.render("alert_rule_tried.html", errors=(), tried=tried, lines=_lines(tried), on_hosts=on_hosts)
+    )
 
 
 def _lines(tried: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -276,8 +279,9 @@ def _lines(tried: Mapping[str, Any]) -> list[dict[str, Any]]:
     lines.sort(key=lambda line: line[0]["at"], reverse=True)
     return [
         {
-            "at": datetime.fromisoformat(m["at"]), "name": m["monitor"]["name"], "what": rule_words.WHAT[m["what"]],
-            "reason": m["reason"], "tag": tag, "st": "up" if m["what"] in ("resolved", "calm") else "down",
+            "at": datetime.fromisoformat(m["at"]), "name": (m["monitor"] or m["host"])["name"],
+            "what": rule_words.WHAT[m["what"]], "reason": m["reason"], "tag": tag,
+            "st": "up" if m["what"] in ("resolved", "calm") else "down",
         }
         for m, tag in lines[:200]
     ]  # fmt: skip
@@ -288,6 +292,8 @@ def _keys(messages: list[dict[str, Any]]) -> set[tuple[str, str, str]]:
 
 
 def _key(m: Mapping[str, Any]) -> tuple[str, str, str]:
+    if m["monitor"] is None:
+        return m["at"], m["host"]["id"], f"{m['what']} {m['reason']}"
     return m["at"], m["monitor"]["id"], m["what"]
 
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from tocsin.agent.settled import DIRECT
 from tocsin.collectors import REGISTRY, kind, names
-from tocsin.errors import Conflict, Invalid
+from tocsin.errors import Conflict, Invalid, NotFound
 from tocsin.pipeline.hosts import HostNow
 from tocsin.web.api import host_config, hosts
 from tocsin.web.api.host_data import editable, state_of
@@ -45,7 +45,7 @@ async def _new(call: Call, data: Mapping[str, Any], errors: Mapping[str, str]) -
 
 
 async def create(call: Call) -> Reply:
-    """Make the host; show its key and the command this once, and whether its agent is there."""
+    """Make the host; what shows its key and the command is a page of its own, so that a reload makes no second one."""
     data = {
         "name": view.first(call, "name"),
         "tags": _words(view.first(call, "tags")),
@@ -67,7 +67,20 @@ async def many(call: Call) -> Reply:
     except Invalid as error:
         wrong = {"key_name" if field == "name" else field: text for field, text in view.problems(error).items()}
         return await _new(call, {"key_name": name}, wrong)
-    base = call.parts.urls[0].rstrip("/")
+    call.parts.memory.shown.keep(call.who.name, key.id, secret, call.parts.clock.monotonic())
+    return view.see_other(f"/hosts/keys/{key.id}")
+
+
+async def many_given(call: Call) -> Reply:
+    """The key that was just made, and the command."""
+    id, base = call.path["id"], call.parts.urls[0].rstrip("/")
+    secret = call.parts.memory.shown.get(call.who.name, id, call.parts.clock.monotonic())
+    keys = await call.parts.store.of(call.who.workspace_id).read(lambda s: s.enrolment_keys.list())
+    key = next((key for key in keys if key.id == id), None)
+    if key is None:
+        raise NotFound(f"there is no enrolment key {id[:64]}")
+    if not secret:
+        return view.see_other("/hosts/new")
     return view.page(call, "host_key.html", section="hosts", key=key, secret=secret, base=base)
 
 
@@ -78,18 +91,26 @@ async def end_key(call: Call) -> Reply:
 
 
 def _given(call: Call, host_id: str, secret: str) -> Reply:
-    now = call.parts.corridor.hosts.get(call.who.workspace_id, host_id)
-    base = call.parts.urls[0].rstrip("/")
-    return view.page(
-        call, "host_given.html", section="hosts", host=now.host, secret=secret, base=base, arrived=_arrived(call, now)
-    )
+    call.parts.memory.shown.keep(call.who.name, host_id, secret, call.parts.clock.monotonic())
+    return view.see_other(f"/hosts/{host_id}/added")
+
+
+async def added(call: Call) -> Reply:
+    """Its key and the command, for a minute after they were made, and whether its agent is there."""
+    secret = call.parts.memory.shown.get(call.who.name, call.path["id"], call.parts.clock.monotonic())
+    return _arrival(call, secret)
 
 
 async def arrival(call: Call) -> Reply:
     """Whether its agent is there: what the page that waits for it asks for."""
+    return _arrival(call, "")
+
+
+def _arrival(call: Call, secret: str) -> Reply:
     now = call.parts.corridor.hosts.get(call.who.workspace_id, call.path["id"])
+    base = call.parts.urls[0].rstrip("/") if secret else ""
     return view.page(
-        call, "host_given.html", section="hosts", host=now.host, secret="", base="", arrived=_arrived(call, now)
+        call, "host_given.html", section="hosts", host=now.host, secret=secret, base=base, arrived=_arrived(call, now)
     )
 
 
@@ -109,7 +130,8 @@ async def edit(call: Call) -> Reply:
 
 async def _edit(
     call: Call, *, data: Mapping[str, Any] | None = None, text: str | None = None,
-    intervals: Mapping[str, Any] | None = None, errors: Mapping[str, str] | None = None, said: str = "",
+    rules_text: str | None = None, intervals: Mapping[str, Any] | None = None, errors: Mapping[str, str] | None = None,
+    said: str = "",
 ) -> Reply:  # fmt: skip
     now = call.parts.corridor.hosts.get(call.who.workspace_id, call.path["id"])
     config = await host_config.shown(call.parts, call.who, now.host.id)
@@ -119,6 +141,7 @@ async def _edit(
         call, "host_edit.html", section="hosts", status=422 if errors else 409 if said else 200, host=now.host,
         data=editable(now.host) | dict(data or {}), config=config | dict(intervals or {}), errors=errors or {}, said=said,
         text=monitors_text.written(config["monitors"]) if text is None else text, channels=channels,
+        rules_text=monitors_text.written(config["rules"]) if rules_text is None else rules_text,
         rules=_direct_rules(call), kinds=_kinds(), did=_DONE.get(done.did, ""),
     )  # fmt: skip
 
@@ -157,16 +180,19 @@ async def change(call: Call) -> Reply:
 
 async def configure(call: Call) -> Reply:
     """What its agent looks at, and how often it speaks."""
-    text = view.first(call, "monitors").replace("\r\n", "\n")
+    text, rules = (view.first(call, name).replace("\r\n", "\n") for name in ("monitors", "rules"))
     intervals = {
         name: form.number(view.first(call, name)) for name in ("heartbeat_interval_s", "metrics_push_interval_s")
     }  # fmt: skip
     try:
         await host_config.put(
-            call.parts, call.who, call.path["id"], {"monitors": monitors_text.read(text), **intervals}
+            call.parts,
+            call.who,
+            call.path["id"],
+            {"monitors": monitors_text.read(text), "rules": monitors_text.read(rules, "rules"), **intervals},
         )
     except Invalid as error:
-        return await _edit(call, text=text, intervals=intervals, errors=view.problems(error))
+        return await _edit(call, text=text, rules_text=rules, intervals=intervals, errors=view.problems(error))
     return view.see_other(f"/hosts/{call.path['id']}/edit?did=config")
 
 
@@ -221,7 +247,11 @@ ROUTES = [
     Route(method="GET", path="/hosts/new", run=new, summary="Add a host", **_WRITE),
     Route(method="POST", path="/hosts/new", run=create, summary="Make a host and its key", **_WRITE),
     Route(method="POST", path="/hosts/keys", run=many, summary="A key for many hosts", **_ADMIN),
+    Route(
+        method="GET", path="/hosts/keys/{id}", run=many_given, summary="A key for many hosts that was made", **_ADMIN
+    ),
     Route(method="POST", path="/hosts/keys/{id}/delete", run=end_key, summary="End a key for many hosts", **_ADMIN),
+    Route(method="GET", path=_ONE + "/added", run=added, summary="The key of a host that was added", **_WRITE),
     Route(method="GET", path=_ONE + "/arrival", run=arrival, summary="Whether its agent is there", **_WRITE),
     Route(method="GET", path=_ONE + "/edit", run=edit, summary="Configure an agent", query=Done, loose=True, **_WRITE),
     Route(method="POST", path=_ONE + "/edit", run=change, summary="Change a host", **_WRITE),

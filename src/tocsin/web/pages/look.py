@@ -23,7 +23,8 @@ _NOW = {"up": "up", "degraded": "slow", "partial": "partly down", "down": "down"
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """`st` is the state of the design's table, `word` what is said of it, `since` when it began. `known`: somebody judges."""
+    """`st` is the state of the design's table, `word` what is said of it, `since` when it began. `known`: somebody
+    judges."""
 
     st: str
     word: str

@@ -11,22 +11,20 @@ from tocsin.core.plain import as_list, as_map, found
 from tocsin.errors import Invalid, Problem
 
 
-def read(text: str) -> list[Any]:
-    """The entries. Raises Invalid; what is wrong is said with its line."""
+def read(text: str, field: str = "monitors") -> list[Any]:
+    """The entries of that field. Raises Invalid; what is wrong is said with its line."""
     if not text.strip():
         return []
     try:
         data: object = strict_yaml.loads(text.encode("utf-8", "replace")).data
     except Invalid as error:
-        raise Invalid(
-            *(Problem("monitors", f"YAML ({p.field}: {p.expected})", p.found) for p in error.problems)
-        ) from None
+        raise Invalid(*(Problem(field, f"YAML ({p.field}: {p.expected})", p.found) for p in error.problems)) from None
     whole = as_map(data)
-    if whole is not None and list(whole) == ["monitors"]:
-        data = [] if whole["monitors"] is None else whole["monitors"]
+    if whole is not None and list(whole) == [field]:
+        data = [] if whole[field] is None else whole[field]
     entries = as_list(data)
     if entries is None:
-        raise Invalid(Problem("monitors", "a list of entries, each with - type: …", found(data)))
+        raise Invalid(Problem(field, "a list of entries, each beginning with -", found(data)))
     return list(entries)
 
 
