@@ -115,7 +115,7 @@ async def test_a_server_joins_with_all_it_has(tmp_path: Path) -> None:
 
         said = await joining(b, a, "--look")
         assert said.returncode == 0, said.stderr
-        assert "1 people, 1 monitors, 1 channels" in said.stdout
+        assert "1 person, 1 monitor, 1 channel, " in said.stdout
         assert "'Home' will be called 'Home (b)'" in said.stdout
         assert (await joining(b, a)).returncode == 0
         await b.start()

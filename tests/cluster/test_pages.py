@@ -50,6 +50,8 @@ async def test_the_page_of_a_primary(group: Group) -> None:
     assert shown.count("Promote …") == 2
     assert shown.count("Demote …") == 1
     assert f"TOCSIN_PRIMARY_SYNC_URL={a.url}" in shown
+    for name in ("SYNC_URL", "SYNC_API_PORT", "BASE_URL", "INSTANCE_NAME", "LOCATION", "FAILOVER_ORDER=3"):
+        assert f"TOCSIN_{name}" in shown
     assert "by force" not in shown
     assert "This instance follows" not in shown
     looks = await (await visit(a, "bob@example.org")).look()
@@ -87,6 +89,15 @@ async def test_a_follower_says_whom_it_follows_and_has_no_forms(group: Group) ->
     assert (answer.status, "http://a.example" in answer.text) == (409, True)
 
 
+async def test_the_page_of_a_form_says_who_takes_changes(group: Group) -> None:
+    _a, b = await ready(group, "a", "b")
+    alice = await visit(b)
+    for url in ("/monitors/new", "/locations/new", "/channels/new", "/hosts/new"):
+        said = f'<a href="http://a.example{url}">This form at a</a>'
+        while said not in await alice.look(url):  # the first look at a page takes long enough to end an office
+            await until(lambda: b.cluster.carrier.standing.primary == "instance-a" and b.cluster.names, within_s=20)
+
+
 async def test_with_nobody_leading_the_way_out_is_by_force(group: Group) -> None:
     a, b = await ready(group, "a", "b")
     alice = await visit(b)
@@ -96,6 +107,7 @@ async def test_with_nobody_leading_the_way_out_is_by_force(group: Group) -> None
     assert "There is no primary just now" in shown
     assert "Nobody leads just now." in shown
     assert "Promote b by force" in shown
+    assert "since a leads" not in shown
     wrong = await alice.post("/settings/instances/instance-b/force", name="a", others_are_off="1")
     assert (wrong.status, "typed again" in wrong.text) == (422, True)
     unsure = await alice.post("/settings/instances/instance-b/force", name="b")
@@ -112,11 +124,13 @@ async def test_one_that_nobody_reaches_observes_and_keeps_up(group: Group) -> No
     alice = await visit(a)
     await until(lambda: away.cluster.carrier.standing.primary == "instance-a", within_s=20)
     await until(lambda: "instance-away" in a.cluster.heard, within_s=20)
-    await until(lambda: away.cluster.carrier.node.commit >= a.cluster.carrier.node.commit, within_s=20)
+    await until(lambda: away.cluster.carrier.applied >= a.cluster.carrier.node.commit, within_s=20)
     assert await away.store.everything().read(lambda s: s.accounts.user("charlie"))
     shown = await alice.look()
     assert "observes" in shown
     assert "2 of 2 voters agree" in shown
+    assert 'aria-label="Move b up"' in shown
+    assert 'aria-label="Move away' not in shown
     await a.store.everything().write(lambda s: s.notes.set("preferences:elsewhere", {"partial_is_down": True}))
     for _ in range(2000):
         if came := await away.store.everything().read(lambda s: s.preferences.of("elsewhere").partial_is_down):

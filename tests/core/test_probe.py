@@ -42,6 +42,8 @@ def test_the_message_names_what_it_watched() -> None:
     found = lost_finding(True, lost, ["Shop", "API"], at(60))
     assert found.standing == "trouble"
     assert found.reason == "not heard for 1 min (no answer); it watches Shop and API"
+    new = missed(missed(Health(), "no answer", at(0)), "no answer", at(30))
+    assert lost_finding(True, new, [], at(60)).reason.startswith("not heard since this server looks for it (no answer)")
     assert lost_finding(True, Health(), [], at(60)).standing == "open"
     assert lost_finding(True, heard(lost, Sign(), at(90)), [], at(90)).standing == "over"
     assert lost_finding(False, lost, ["Shop"], at(90)).standing == "over"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -52,6 +54,12 @@ async def this_one(settings: Settings, store: Store, clock: Clock, fingerprint: 
     if known is None:
         known = {"id": new_id(), "incarnation": new_id()}
         await store.everything().write(lambda s: s.notes.set(WHO_NOTE, known), local=True)
+    others = settings["SYNC_URL"] or settings["PRIMARY_SYNC_URL"]
+    if not settings["BASE_URL"] and reaches_only_itself(web_url) and not reaches_only_itself(others):
+        log.warning(
+            "cluster.no_base_url", found=web_url, remedy="set TOCSIN_BASE_URL to where people reach this server"
+        )
+        web_url = ""
     name, location = settings["INSTANCE_NAME"] or socket.gethostname(), settings["LOCATION"]
     if settings["WITNESS"] and location == LOCAL:
         location = name  # it checks nothing: this only says which one it is
@@ -63,6 +71,17 @@ async def this_one(settings: Settings, store: Store, clock: Clock, fingerprint: 
         capabilities=("vote",) if settings["WITNESS"] else ("checks", "vote"),
         system_info=system_info(), created_at=clock.now(),
     )  # fmt: skip
+
+
+def reaches_only_itself(url: str) -> bool:
+    """Whether this address (of a server that others are told of) leads nobody but its own machine anywhere."""
+    host = ""
+    try:
+        host = urlsplit(url).hostname or ""
+        address = ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return address.is_loopback or address.is_unspecified
 
 
 async def begin(settings: Settings, store: Store, replica: Replica, net: Net, me: Instance) -> bool:

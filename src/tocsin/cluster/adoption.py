@@ -179,7 +179,20 @@ def words_of(has: Belongings) -> list[str]:
     names = ", ".join(repr(name) for name in has.workspaces.values())
     return [
         f"workspaces: {names}",
-        f"{counts['users']} people, {counts['monitors']} monitors, {counts['channels']} channels,"
-        f" {counts['alert_rules']} alert rules, {counts['api_keys']} API keys",
-        f"{counts['incidents']} incidents, {counts['results']} results, uptimes of {counts['rollups_day']} days of monitors",
+        ", ".join(_count(counts[table], *named) for table, named in _NAMED.items()),
+        ", ".join(_count(counts[table], *named) for table, named in _PAST.items()),
     ]
+
+
+_NAMED = {
+    "users": ("person", "people"), "monitors": ("monitor",), "channels": ("channel",), "alert_rules": ("alert rule",),
+    "api_keys": ("API key",),
+}  # fmt: skip
+_PAST = {
+    "incidents": ("incident",), "results": ("result",),
+    "rollups_day": ("day's figure of a monitor at a location", "day's figures of monitors at locations"),
+}  # fmt: skip
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -117,8 +117,7 @@ class Cluster:
         """The cluster side of an instance that belongs to one already (`disk.found` or `disk.enrol` was done)."""
         replica = _replica_of(home.store)
         key = await replica.cluster_key()
-        hooks = Hooks()
-        peers = Peers(home.net, me.id)
+        hooks, peers = Hooks(), Peers(home.net, me.id)
         carrier = await Carrier.begin(replica, peers, hooks, home.folder, terms)
         carrier.own_url = me.sync_url
         registry = Registry(home.store, carrier, me, accepts, key, home.clock)

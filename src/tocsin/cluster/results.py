@@ -79,6 +79,7 @@ class Results:
         known, self._theirs = self._theirs is not None, msgspec.structs.replace(said, portions=())
         for portion in said.portions:
             await self._transport.take_in(portion)
+            await self._corridor.intake.learn(portion.results)
         ends = await self._transport.ends()
         behind = any(said.ends.get(source, 0) < end for source, end in ends.items())
         return said.more or (behind and not known)

@@ -217,18 +217,28 @@ def _stand_in_or_not(cluster: Cluster, place: str) -> None:
         corridor.turned(workspace, place)
 
 
+def alone_since(cluster: Cluster) -> datetime | None:
+    """Since when nobody leads, as far as this instance hears, if that is longer than an election takes: what was judged
+    before says nothing of now."""
+    silent_s = 0.0 if cluster.lost_at is None else cluster.clock.monotonic() - cluster.lost_at
+    late = silent_s >= ALONE_LEASES * cluster.carrier.terms.lease_s
+    return cluster.clock.now() - timedelta(seconds=silent_s) if late else None
+
+
 async def alone(cluster: Cluster) -> None:
     """While nobody leads for long, tell what is seen from here alone; marked as that. Not where others lead and do not
     listen."""
     await asyncio.sleep(WATCH_S)
     standing = cluster.carrier.standing
-    if standing.leads or standing.primary is not None or cluster.carrier.torn or cluster.outcast:
+    now = cluster.clock.monotonic()
+    if standing.leads or standing.primary is not None:
         cluster.lost_at = None
+    elif cluster.lost_at is None:
+        cluster.lost_at = now
+    if cluster.lost_at is None or cluster.carrier.torn or cluster.outcast:
         await cluster.corridor.alone.end()
         await _remember(cluster)
         return
-    now = cluster.clock.monotonic()
-    cluster.lost_at = now if cluster.lost_at is None else cluster.lost_at
     if not cluster.corridor.alone.on and now - cluster.lost_at >= ALONE_LEASES * cluster.carrier.terms.lease_s:
         await cluster.corridor.follow(cluster.me.location)
         cluster.corridor.alone.begin(cluster.me.name, cluster.me.location)

@@ -142,7 +142,7 @@ def lost_finding(enabled: bool | None, health: Health, watches: Sequence[str], n
         return _finding("over", "the location was removed" if enabled is None else "the location was switched off")
     if health.state == "lost":
         since = health.heard_at
-        silent = f"not heard for {span((now - since).total_seconds())}" if since is not None else "never heard"
+        silent = f"not heard for {span((now - since).total_seconds())}" if since is not None else _NOT_YET
         names = f"; it watches {listed(tuple(watches))}" if watches else "; no monitor is checked from it"
         return _finding("trouble", f"{silent} ({health.why or 'no answer'}){names}", watches)
     if health.state == "well":
@@ -153,6 +153,10 @@ def lost_finding(enabled: bool | None, health: Health, watches: Sequence[str], n
 def month_of(interval_s: float) -> int:
     """How many checks a location makes of a monitor in a month."""
     return round(timedelta(days=DAYS_A_MONTH).total_seconds() / interval_s)
+
+
+_NOT_YET = "not heard since this server looks for it"
+"""A server that has just come into office, or was started anew, knows nothing of before."""
 
 
 def _finding(standing: Standing, reason: str, watches: Sequence[str] = ()) -> Finding:

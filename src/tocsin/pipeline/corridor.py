@@ -165,7 +165,7 @@ class Corridor:
         self._set_gear(leads)
         self.lag.start()
         behind = not await replayed(self.store, REPLAY_WAIT_S)
-        await self.watchlist.load()
+        await self.watchlist.load(folds=not leads)
         await self.hosts.load()
         if behind:
             self._catching_up = asyncio.create_task(catch_up(self), name="catch up")
@@ -223,7 +223,7 @@ class Corridor:
         async def between() -> None:
             self._set_gear(leads)
             self.watchlist.home = self.watchlist.roster.home = home
-            await self.watchlist.load(folds=leads)
+            await self.watchlist.load(folds=True)
             await self.hosts.load()
 
         await self.intake.between_rounds(between)
@@ -298,7 +298,7 @@ class Corridor:
         for id in workspace_ids:
             await self.watchlist.load_telling(id)
         if judged:
-            await self.intake.between_rounds(self.watchlist.reread)
+            await self.intake.between_rounds(self.watchlist.reread_judged)
 
     async def removing(self, monitor_id: str) -> None:
         """A monitor is about to be deleted: close its incident with that reason, and tell who was told of it."""

@@ -118,6 +118,15 @@ class Intake:
         self._hurry()
         await self._line.wait(first)
 
+    async def learn(self, results: Sequence[CheckResult]) -> None:
+        """While another instance judges, know what others saw: these results are stored here already. Nothing is kept."""
+        async with self._turn:
+            if self._judgement.leads:
+                return
+            self._judgement.fold_in(Draft(), results, self._clock.now())
+            for result in results:
+                self._safely(self._note, result)
+
     async def flushed(self) -> None:
         """Return when everything handed over until now is stored."""
         self._must_go_on()

@@ -148,6 +148,23 @@ class Watchlist:
                 watched.verdict, watched.incident = fresh.verdict, fresh.incident
                 watched.tally, watched.gap_from, watched.calm = fresh.tally, fresh.gap_from, False
 
+    async def reread_judged(self) -> None:
+        """Read again what another instance judged: verdicts and incidents. What the locations say stays as it is known here.
+        Nothing may be judged meanwhile."""
+        async with self._reading:
+            ids = list(self._watched)
+            verdicts, incidents, others = await self._store.everything().read(
+                lambda s: (
+                    s.verdicts.open_all(), s.incidents.latest_of([f"monitor:{id}" for id in ids]),
+                    s.incidents.latest_of_others(),
+                )
+            )  # fmt: skip
+            self.incidents = {(i.workspace_id, i.subject): i for i in others}
+            self._seat(self)
+            for id in ids:
+                if (watched := self._watched.get(id)) is not None:
+                    watched.verdict, watched.incident = verdicts.get(id), incidents.get(watched.subject)
+
     async def load_probes(self, workspace_id: str) -> tuple[list[str], list[tuple[Watched, tuple[str, ...]]]]:
         """Read again which locations the workspace has: (the codes of those that came, went or are reached another way, its
         monitors that are checked from other locations than before, each with those)."""

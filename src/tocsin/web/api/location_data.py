@@ -65,7 +65,8 @@ class Place(Struct, frozen=True, kw_only=True):
 
 class LocationOut(Struct, frozen=True, kw_only=True):
     """A place that checks. `kind` home: this server itself, probe: another one, whose probe has `id`. `state`: new (not
-    looked at yet), well, missing (once), lost, off. `quarantined`: it is blind, its votes do not count now. `stand_in`: who
+    looked at yet), well, missing (once), lost, off; unknown where another instance leads, which alone asks (that one
+    is lost is known there, too). `quarantined`: it is blind, its votes do not count now. `stand_in`: who
     looks in its place while it is lost."""
 
     code: str
@@ -83,7 +84,7 @@ class LocationOut(Struct, frozen=True, kw_only=True):
     latitude: float | None
     longitude: float | None
     cost: float
-    state: Literal["new", "well", "missing", "lost", "off"]
+    state: Literal["new", "well", "missing", "lost", "off", "unknown"]
     is_healthy: bool | None
     since: str | None
     last_health_check: str | None

@@ -15,7 +15,7 @@ from tocsin.clock import new_id
 from tocsin.core import shape
 from tocsin.core.access import Principal, may
 from tocsin.core.account import Preferences
-from tocsin.core.probe import JOIN_S, SUGGESTIONS, Health, Probe, usual_place
+from tocsin.core.probe import JOIN_S, SUBJECT, SUGGESTIONS, Health, Probe, usual_place
 from tocsin.core.result import iso
 from tocsin.errors import Conflict, Invalid, NotFound, PeerLost, Problem
 from tocsin.secret import Secret
@@ -69,8 +69,23 @@ def visible(parts: Parts, who: Principal) -> list[dict[str, Any]]:
         if row["kind"] == "home" and code != here:
             row["kind"] = "probe"
         row["failure_domain"], row["quarantined"] = domains.get(code), code in silent
-        row["stand_in"] = stands_in(parts, ws, code)
+        row["stand_in"] = stands_in(parts, ws, code) if corridor.leads else None
+        if code != here:
+            _as_far_as_known(parts, ws, row)
     return rows
+
+
+_ASKED = ("since", "last_health_check", "heard_at", "latency_ms", "version", "trouble", "why", "is_healthy")
+
+
+def _as_far_as_known(parts: Parts, workspace_id: str, row: dict[str, Any]) -> None:
+    """Who leads asks how a location is; elsewhere nothing is known of that. That it is lost its open incident
+    says, also where whoever leads now has not asked yet."""
+    if not parts.corridor.leads and row["state"] != "off":
+        row |= dict.fromkeys(_ASKED) | {"state": "unknown"}
+    incident = parts.corridor.watchlist.incidents.get((workspace_id, SUBJECT + row["code"]))
+    if row["state"] in ("new", "unknown") and incident is not None and incident.open:
+        row |= {"state": "lost", "is_healthy": False, "since": iso(incident.opened_at), "why": incident.reason}
 
 
 def stands_in(parts: Parts, workspace_id: str, code: str) -> str | None:

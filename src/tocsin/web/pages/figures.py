@@ -15,7 +15,7 @@ from tocsin.pipeline.watchlist import Watched
 from tocsin.store import Session
 from tocsin.web.api.preferences import partial_is_up
 from tocsin.web.call import Call
-from tocsin.web.pages import look, words
+from tocsin.web.pages import look, view, words
 from tocsin.web.pages.look import Look
 
 FRESH, SOON = timedelta(seconds=30), timedelta(seconds=3)
@@ -116,9 +116,12 @@ def vitals(call: Call, pairs: Sequence[tuple[Watched, Look]], uptime: Uptimes) -
     down, other = states.count("down") + states.count("acked"), states.count("partial") + states.count("slow")
     times = sorted(t for w in watched if (t := look.response(w)) is not None)
     known = [u for w in watched if (u := uptime.day.get(w.monitor.id)) is not None and u.uptime is not None]
-    made = [Vital(f"up of {len(watched)}", str(states.count("up")))]
-    made.append(Vital("down", str(down), "down" if down else ""))
-    made.append(Vital("partial or slow", str(other), "slow" if other else ""))
+    if view.alone(call):
+        made = [Vital(label, "–") for label in (f"up of {len(watched)}", "down", "partial or slow")]
+    else:
+        made = [Vital(f"up of {len(watched)}", str(states.count("up")))]
+        made.append(Vital("down", str(down), "down" if down else ""))
+        made.append(Vital("partial or slow", str(other), "slow" if other else ""))
     made.append(Vital("median response", words.with_unit(times[len(times) // 2] if times else None)))
     if known:
         made.append(_mean(known, len(watched)))

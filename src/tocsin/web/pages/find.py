@@ -42,7 +42,7 @@ async def index(call: Call) -> Reply:
             options.append(Found(f"/incidents/{incident.id}", f"Incident: {name}", incident.reason[:80], st))
     options = options[:MOST]
     if q:
-        for watched, seen in look.worst_first(watchlist.of(call.who.workspace_id)):
+        for watched, seen in look.worst_first(watchlist.of(call.who.workspace_id), view.alone(call)):
             if q in watched.monitor.name.casefold() or q in watched.shown.casefold():
                 options.append(
                     Found(f"/monitors/{watched.monitor.id}", watched.monitor.name, watched.shown[:80], seen.st)

@@ -53,6 +53,17 @@ def headline(pairs: Sequence[tuple[Watched, Look]], locations: int, hosts: tuple
     return Headline(" ".join(told), lead)
 
 
+def not_known(watched: Sequence[Watched], place: str, silent_s: float) -> Headline:
+    """Where nobody has led for so long: what was known last, and what this server sees by itself from there."""
+    some = [w for w in watched if not w.monitor.paused]
+    up = sum(w.verdict is not None and w.verdict.value in ("up", "degraded") for w in some)
+    own = [w.states[place].vote for w in some if place in w.states and w.states[place].vote is not None]
+    lead = f"Up {words.span(silent_s)} ago, when somebody led: {up:,} of {words.count(len(some), 'monitor')}."
+    if own:
+        lead += f" Up now, as seen from {place} alone: {own.count('up') + own.count('degraded'):,} of {len(own):,}."
+    return Headline("Nobody leads: how things are is not known here.", lead)
+
+
 def standing(up: int, watched: int) -> str:
     """How many of how many are up."""
     return f"{up:,} of {words.count(watched, 'monitor')} {'is' if up == 1 or watched == 1 else 'are'} up."

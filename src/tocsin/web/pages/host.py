@@ -254,7 +254,7 @@ def _outside(call: Call, now: HostNow) -> list[tuple[str, str, look.Look]]:
     wanted |= {text.rpartition(":")[0].strip("[]") for text in wanted if ":" in text} | {now.host.name.casefold()}
     wanted |= {text.strip() for text in hosts.facts_of(now).get("addresses", "").casefold().split(",") if text.strip()}
     found = [
-        (watched.monitor.id, watched.monitor.name, look.look(watched))
+        (watched.monitor.id, watched.monitor.name, look.look(watched, view.alone(call)))
         for watched in call.parts.corridor.watchlist.of(call.who.workspace_id)
         if {watched.host.casefold(), watched.host.casefold().rpartition(":")[0].strip("[]")} & (wanted - {""})
     ]

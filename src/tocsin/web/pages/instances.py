@@ -64,6 +64,11 @@ class Line:
     proof: str
 
     @property
+    def stands(self) -> bool:
+        """Whether it has a place in the failover order: who only observes or only votes never takes over."""
+        return self.kind in (_KINDS["voter"], _KINDS["new"])
+
+    @property
     def look(self) -> world.Look:
         """How it stands on the map."""
         if self.st in ("down", "nodata") and not (self.leads or self.word == _STATES["unknown"][1]):
@@ -85,6 +90,7 @@ async def _page(call: Call, *, did: str = "", said: str = "", error: str = "", s
     items, cluster = await instances.visible(call.parts)
     frame = view.frame(call)
     lines = [_line(place, row, cluster, view.epoch(call.now)) for place, row in enumerate(items)]
+    lines.sort(key=lambda line: not line.stands)
     settings = call.parts.settings
     dots, links = world.servers(
         [(line.name, line.location, line.look) for line in lines], locations.visible(call.parts, call.who)

@@ -44,6 +44,7 @@ def state(row: Mapping[str, Any]) -> tuple[str, str]:
     return {
         "well": ("up", "Well"),
         "new": ("pending", "Not heard yet"),
+        "unknown": ("nodata", "Not known here"),
         "missing": ("slow", "Missed once"),
         "lost": ("nodata", "Lost"),
         "off": ("paused", "Off"),
@@ -183,13 +184,24 @@ async def show(call: Call) -> Reply:
         section="locations",
         row=row,
         look=state(row),
-        health=None if post is None else post.health,
+        health=None if post is None or not call.parts.corridor.leads else post.health,
+        since=_since(call, row),
         states=states,
         incident=_incident(call, row["code"]),
         month=money(month_cost(row, watched)),
         checks=sum(month_of(w.monitor.interval_s) for w in watched if not w.monitor.paused),
         did=DONE.get(done.did, ""),
     )
+
+
+def _since(call: Call, row: Mapping[str, Any]) -> Any:
+    """Since when it is as it is, as far as that is known."""
+    corridor, incident = call.parts.corridor, _incident(call, row["code"])
+    post = corridor.watchlist.roster.find(call.who.workspace_id, row["code"])
+    health = corridor.watchlist.roster.others.get(row["code"]) if post is None else post.health
+    if health is not None and health.state == row["state"] and corridor.leads:
+        return health.since
+    return incident.opened_at if incident is not None and row["state"] == "lost" else None
 
 
 def _incident(call: Call, code: str) -> Any:

@@ -23,11 +23,13 @@ _NOW = {"up": "up", "degraded": "slow", "partial": "partly down", "down": "down"
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """`st` is the state of the design's table, `word` what is said of it, `since` when it began."""
+    """`st` is the state of the design's table, `word` what is said of it, `since` when it began. `known`: somebody
+    judges."""
 
     st: str
     word: str
     since: datetime | None = None
+    known: bool = True
 
     @property
     def rank(self) -> int:
@@ -39,11 +41,15 @@ class Look:
         return self.rank >= RANK["nodata"]
 
 
-def look(watched: Watched) -> Look:
-    """The state a monitor shows now."""
+def look(watched: Watched, alone: str = "") -> Look:
+    """The state a monitor shows now. `alone`: the place of this server, where nobody leads: what it sees is all it knows."""
     verdict, incident = watched.verdict, watched.incident
     if watched.monitor.paused:
         return Look("paused", "Paused")
+    if alone:
+        own = watched.states.get(alone)
+        word = "Not known" if own is None or own.vote is None else f"Not known, {own.vote} from here"
+        return Look("nodata", word, known=False)
     if verdict is None or (verdict.value == "unknown" and verdict.pending):
         return Look("pending", "Waiting for its first result")
     if verdict.maintenance and not (incident is not None and incident.open and incident.told):
@@ -134,7 +140,7 @@ def _told(letters: str) -> str:
     return f"Last {len(letters)} checks: {', '.join(counts)}"
 
 
-def worst_first(watched: Iterable[Watched]) -> list[tuple[Watched, Look]]:
+def worst_first(watched: Iterable[Watched], alone: str = "") -> list[tuple[Watched, Look]]:
     """Monitors with their looks, worst first, then by name."""
-    seen = [(w, look(w)) for w in watched]
+    seen = [(w, look(w, alone)) for w in watched]
     return sorted(seen, key=lambda pair: (-pair[1].rank, pair[0].monitor.name.casefold(), pair[0].monitor.id))

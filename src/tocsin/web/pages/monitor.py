@@ -89,7 +89,7 @@ async def show(call: Call) -> Reply:
     watched = monitors.watched(call.parts, call.who, call.path["id"])
     only = wanted.location if wanted.location in watched.assigned else ""
     told = await _told(call, watched, only)
-    seen = look.look(watched)
+    seen = look.look(watched, view.alone(call))
     scale = max((r.timing.total or 0 for r in told.latest), default=0) or 1.0
     tls = next((r.outcome.seen.tls for r in watched.last.values() if r.outcome.seen.tls is not None), None)
     return view.page(
@@ -152,7 +152,7 @@ async def _told(call: Call, watched: Watched, only: str) -> Told:
 
 def _vitals(call: Call, watched: Watched, told: Told) -> list[Vital]:
     verdict, made = watched.verdict, list[Vital]()
-    if verdict is not None and verdict.n > 1:
+    if verdict is not None and verdict.n > 1 and not view.alone(call):
         made.append(Vital(f"locations up, of {verdict.n}", str(verdict.u), "down" if verdict.value == "down" else ""))
     made.append(Vital("response now", words.with_unit(look.response(watched))))
     if told.stats is not None:

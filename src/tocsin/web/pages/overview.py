@@ -21,7 +21,7 @@ from tocsin.pipeline.watchlist import Watched
 from tocsin.web.api import channels, notices
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.pages import figures, hosts, incident_words, look, view, words
-from tocsin.web.pages.headline import headline
+from tocsin.web.pages.headline import Headline, headline, not_known
 from tocsin.web.pages.look import Look
 
 MOST_ROWS = 250
@@ -79,7 +79,7 @@ class Rows:
                 month=month,
                 checked=checked,
                 response=None if seen.st in ("down", "acked", "paused", "nodata") else look.response(watched),
-                places=figures.places(watched),
+                places=figures.places(watched) if seen.known else "–",
                 home=home(watched),
             )
         )
@@ -125,7 +125,7 @@ def home(watched: Watched) -> str:
 async def show(call: Call) -> Reply:
     """The page; before the first account exists, the way to set-up."""
     wanted: Filter = call.query or Filter()
-    pairs = look.worst_first(call.parts.corridor.watchlist.of(call.who.workspace_id))
+    pairs = look.worst_first(call.parts.corridor.watchlist.of(call.who.workspace_id), view.alone(call))
     uptime = await figures.uptimes(call)
     grouped = wanted.group != "none" and any(w.monitor.tags for w, _ in pairs)
     matching = [(w, s) for w, s in pairs if _matches(w, s, wanted)]
@@ -134,7 +134,7 @@ async def show(call: Call) -> Reply:
         call,
         "overview.html",
         section="overview",
-        headline=headline(pairs, len(figures.locations(pairs)), hosts.attention(call)),
+        headline=_headline(call, pairs),
         vitals=figures.vitals(call, pairs, uptime),
         groups=_groups(matching, uptime, by_tag=grouped),
         total=len(pairs),
@@ -149,6 +149,13 @@ async def show(call: Call) -> Reply:
         over=await _over(call, told),
         failed=uptime.failed,
     )
+
+
+def _headline(call: Call, pairs: Sequence[tuple[Watched, Look]]) -> Headline:
+    follows, place = view.follows(call), view.alone(call)
+    if place and follows is not None and follows.alone_since is not None and pairs:
+        return not_known([w for w, _ in pairs], place, (call.now - follows.alone_since).total_seconds())
+    return headline(pairs, len(figures.locations(pairs)), hosts.attention(call))
 
 
 async def _notices(call: Call) -> list[Notice]:
@@ -262,10 +269,10 @@ def _quiet(watched: Watched) -> Strip:
 async def live(call: Call) -> Reply:
     """What an open overview needs anew: the head, the strips, the vitals, and the rows it asks for."""
     wanted: Wanted = call.query or Wanted()
-    pairs = look.worst_first(call.parts.corridor.watchlist.of(call.who.workspace_id))
+    pairs = look.worst_first(call.parts.corridor.watchlist.of(call.who.workspace_id), view.alone(call))
     uptime = await figures.uptimes(call)
     ids = set(wanted.ids.split(",")[:MOST_ROWS])
-    frame, told = view.frame(call, "overview"), headline(pairs, len(figures.locations(pairs)), hosts.attention(call))
+    frame, told = view.frame(call, "overview"), _headline(call, pairs)
     parts: dict[str, Any] = {
         "head": view.render("overview_head.html", headline=told),
         "strips": view.render(

@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 from markupsafe import Markup
 
 from tocsin import __version__
+from tocsin.cluster import watch
 from tocsin.core import coverage, probe, quarantine
 from tocsin.core.access import may
 from tocsin.core.incident import Incident
@@ -32,11 +33,12 @@ _FOLDER = Path(__file__).parent.parent / "templates"
 @dataclass(frozen=True, slots=True)
 class Follows:
     """That this server does not lead: who does ("" nobody is known), and where people reach that one. `no_part`: why it
-    takes no part in the cluster any more."""
+    takes no part in the cluster any more. `alone_since`: since when nobody leads, if for long."""
 
     name: str
     url: str
     no_part: str = ""
+    alone_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +112,16 @@ def follows(call: Call) -> Follows | None:
     primary = cluster.carrier.standing.primary
     why = health.no_part(call.parts) or ""
     if primary is None or why:
-        return Follows("", "", why)
+        return Follows("", "", why, watch.alone_since(cluster))
     return Follows(cluster.names.get(primary, "another one"), cluster.peers.web(primary) or "")
+
+
+def alone(call: Call) -> str:
+    """The place of this server where nobody has led for long: of how things are it knows only what it sees. Else ""."""
+    followed = follows(call)
+    if followed is None or followed.alone_since is None or call.parts.cluster is None:
+        return ""
+    return call.parts.cluster.me.location
 
 
 def about(call: Call, incident: Incident) -> str:

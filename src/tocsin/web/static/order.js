@@ -8,7 +8,7 @@ const rows = () => [...document.querySelectorAll("tbody[data-order] tr")];
 const say = (text) => { document.getElementById("said").textContent = text; };
 let dragged = null, before = [];
 
-function arm() { for (const r of rows()) r.draggable = true; }
+function arm() { for (const r of rows()) r.draggable = r.querySelector(".grip") !== null; }
 
 async function send(moved, focus) {
   const ids = rows().map((r) => r.dataset.id), name = moved.dataset.name;
@@ -21,7 +21,7 @@ async function send(moved, focus) {
   part.innerHTML = now.innerHTML;
   localise(part); tick(part); arm();
   const at = rows().findIndex((r) => r.dataset.id === moved.dataset.id) + 1;
-  say(reply.ok ? `${name} stands ${at} of ${rows().length} in the failover order.` : `${name} was not moved.`);
+  say(reply.ok ? `${name} stands ${at} of ${rows().filter((r) => r.draggable).length} in the failover order.` : `${name} was not moved.`);
   const button = focus && document.getElementById(focus);
   if (button) (button.disabled ? button.parentElement.querySelector("button:enabled") : button)?.focus();
 }

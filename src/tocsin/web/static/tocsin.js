@@ -19,6 +19,11 @@ for (const button of document.querySelectorAll("[data-theme-toggle]")) {
     dispatchEvent(new Event("theme"));
   });
 }
+// A row of tabs that is wider than the screen begins with the present one in sight.
+for (const tabs of document.querySelectorAll(".tabs")) {
+  const here = tabs.querySelector("[aria-current]");
+  if (here && tabs.scrollWidth > tabs.clientWidth) tabs.scrollLeft = here.offsetLeft - (tabs.clientWidth - here.offsetWidth) / 2 - tabs.offsetLeft;
+}
 clocks();
 copy();
 keys();
