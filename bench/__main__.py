@@ -20,6 +20,8 @@ ALL = (
     "capture",
     "kill",
     "failover",
+    "cycles",
+    "simulation",
     "outage",
     "storm",
     "bad_channel",
