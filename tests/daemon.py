@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import select
 import socket
 import subprocess
@@ -12,10 +13,13 @@ from pathlib import Path
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 on which nobody listens yet."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """A port of 127.0.0.1 on which nobody listens yet: none of those that the system gives to who calls somebody, so that
+    it is still free when its server comes back."""
+    while True:
+        port = 18_000 + secrets.randbelow(14_000)
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
 
 
 @contextlib.contextmanager

@@ -181,7 +181,7 @@ async def test_an_engine_that_does_not_answer(tmp_path: Path) -> None:
         assert states(reading, "engine") == {"docker": ("not answering", False)}
         assert troubles("docker", reading) == {("engine", "engine/docker")}
         (seen,) = [s for rule in collectors.kind("docker").rules for s in look(rule, reading, frozenset())]
-        assert seen.words == "docker is not answering: no answer within 0.5 s"
+        assert seen.words == "container engine docker is not answering: no answer within 0.5 s"
         server.silent = False
         for answer, says in (
             ((500, b'{"message":"no"}'), "status 500"),

@@ -56,7 +56,7 @@ async def test_what_is_over_ends_and_what_lasts_is_not_told_again(tmp_path: Path
             await asyncio.sleep(4)
             assert (await is_open(3), len(own.posts)) == (True, 1)
             ended = [title for event, title in told(inbox) if event == "incident.resolved"]
-            assert [name for name in ("ends", "goes", "lasts") if any(f"unit/{name} " in t for t in ended)] == [
+            assert [name for name in ("ends", "goes", "lasts") if any(f"unit {name} " in t for t in ended)] == [
                 "ends",
                 "goes",
             ]

@@ -267,7 +267,10 @@ async def test_one_that_may_join_yet_is_waited_for_and_not_lost(tmp_path: Path) 
         assert sink.events == []
         await world.go(150, step=1)
         assert sink.events == ["incident.opened"]
-        assert "never heard" in world.corridor.watchlist.incidents["ws", "probe:office"].reason
+        assert (
+            "not heard since this server looks for it"
+            in world.corridor.watchlist.incidents["ws", "probe:office"].reason
+        )
 
 
 async def test_one_that_joined_and_is_silent_is_lost(tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ class Play:
         told: Counter[tuple[str, bool]] = Counter()
         for post in self.scene.inbox.posts:
             assert post["event"] in ("incident.opened", "incident.reopened", "incident.resolved"), post
-            (thing,) = [thing for thing in THINGS if thing in str(post)]
+            (thing,) = [thing for thing in THINGS if thing.replace("/", " ") in str(post)]
             told[thing, post["event"] != "incident.resolved"] += 1
         return told
 

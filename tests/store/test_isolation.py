@@ -65,7 +65,7 @@ class World:
         self.twice = [replace(self.row, key="k", incident_id="ended"), instead]
         self.carried = [replace(self.row, key=key) for key in self.digest.keys]
         self.probe, self.key_of_probe = a_probe(id="p"), a_pass("p")
-        self.join = a_pass("p", kind="join", hash="j" * 64, expires_at=at(900))
+        self.join = a_pass("q", kind="join", hash="j" * 64, expires_at=at(900))
         self.agent_key = AgentKey(workspace_id="ws", host_id="r", hash="h" * 64, prefix="tag_", created_at=START)
         self.enrolment = EnrolmentKey(
             id="e", workspace_id="ws", name="e", prefix="ten_", key_hash="b" * 64, host_id="r", created_at=START
@@ -103,7 +103,8 @@ class World:
         await store.gather(self.digest)
         await store.settle([OutboxOutcome(key=self.told.key, workspace_id="ws", state="sent", at=at(1), ref="7")])
         await ws.write(lambda s: s.notices.put(self.notice))
-        await ws.write(lambda s: s.probes.add(self.probe))
+        waits = replace(self.probe, id="q", code="waits")
+        await ws.write(lambda s: (s.probes.add(self.probe), s.probes.add(waits)))
         await ws.write(lambda s: (s.probes.let_in(self.key_of_probe), s.probes.let_in(self.join)))
         await ws.write(lambda s: (s.agent_keys.let_in(self.agent_key), s.enrolment_keys.add(self.enrolment)))
         await ws.write(lambda s: s.host_configs.put(self.host_config))
@@ -186,6 +187,7 @@ def reads(w: World) -> dict[str, Callable[[Session], Any]]:
         "notices.list": lambda s: s.notices.list(),
         "probes.get": lambda s: s.probes.get("p"),
         "probes.list": lambda s: s.probes.list(),
+        "probes.joins_until": lambda s: s.probes.joins_until("q", START),
         "probes.by_hash": lambda s: s.probes.by_hash("a" * 64),
         "agent_keys.of": lambda s: s.agent_keys.of("r"),
         "agent_keys.by_hash": lambda s: s.agent_keys.by_hash("h" * 64),

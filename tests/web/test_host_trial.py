@@ -44,7 +44,7 @@ async def test_a_limit_is_tried_on_what_was_seen(alice: Alice, agent: Agent) -> 
     assert tried["appear"] == tried["would"]
     first = tried["would"][0]
     assert (first["monitor"], first["host"], first["severity"]) == (None, {"id": agent.id, "name": "web-1"}, "critical")
-    assert first["reason"] == "cpu.used_percent: 95, limit 90"
+    assert first["reason"] == "CPU is 95 % busy (limit 90 %)"
     passed = now - timedelta(minutes=70)
     assert timedelta(minutes=1) <= datetime.fromisoformat(first["at"]) - passed <= timedelta(minutes=3)
     assert tried["hosts"] == [

@@ -140,7 +140,7 @@ def _json(lines: Sequence[Line], rule: AlertRule) -> list[dict[str, Any]]:
     return [
         {
             "at": iso(t.at), "monitor": None, "host": {"id": now.host.id, "name": now.host.name}, "what": t.turn,
-            "severity": rule.severity, "reason": f"{t.what}: {t.words}",
+            "severity": rule.severity, "reason": t.words,
         }
         for now, t in sorted(lines, key=lambda line: (line[1].at, line[0].host.name, line[1].what))
     ]  # fmt: skip
