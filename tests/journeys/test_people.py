@@ -161,7 +161,7 @@ async def test_each_line_of_a_digest_that_asks_somebody_has_a_link_of_its_own(tm
         await world.tell(sink)
         other = await world.tell(boss, default=False)
         await write_down(world, a_schedule("alice"), EscalationStep(delay_s=60, channels=(other.id,)))
-        more: dict[str, Any] = {"failure_threshold": 1, "retries": 0, "interval_s": 20, "timeout_s": 5}
+        more: dict[str, Any] = {"failure_threshold": 1, "retries": 0, "interval_s": 6, "timeout_s": 5}
         watched = [await world.watch(escalation_policy="r", **more) for _ in range(12)]
         await world.go(60)
         place.status = "down"
