@@ -170,8 +170,10 @@ class Play:
 
     def by_server(self) -> Counter[tuple[str, bool]]:
         told: Counter[tuple[str, bool]] = Counter()
-        posts = self.scene.inbox.posts
-        for post in [item for post in posts for item in (post["items"] if post["event"] == "digest" else [post])]:
+        said = [
+            item for post in self.scene.inbox.posts for item in (post["items"] if post["event"] == "digest" else [post])
+        ]
+        for post in said:
             assert post["event"] in ("incident.opened", "incident.reopened", "incident.resolved"), post
             (thing,) = [thing for thing in THINGS if thing.replace("/", " ") in str(post)]
             told[thing, post["event"] != "incident.resolved"] += 1
