@@ -234,7 +234,7 @@ class FakeClock:
             await asyncio.sleep(0)
 
 
-async def until(condition: Callable[[], Any], *, within_s: float = 10.0, clock: FakeClock | None = None) -> Any:
+async def until(condition: Callable[[], Any], *, within_s: float = 20.0, clock: FakeClock | None = None) -> Any:
     """The first true value of `condition()`, asked again as the loop turns; fails after `within_s` real seconds.
 
     A given `clock` is moved 50 ms each time."""

@@ -300,7 +300,7 @@ def test_a_clock_that_is_an_hour_wrong_deposes_nobody(tmp_path: Path) -> None:
     require("libfaketime", library)
 
     async def work() -> None:
-        async with scene(tmp_path, **SHORT) as s:
+        async with scene(tmp_path, TOCSIN_HEARTBEAT_INTERVAL_S="2") as s:
             wrong = {"LD_PRELOAD": str(library), "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
             s.group.one("a")
             s.group.one("b", FAKETIME="+1h", **wrong)
