@@ -34,7 +34,7 @@ from tocsin.secret import Secret
 from tocsin.store import Store
 
 SECRET = Secret("the secret of these tests")
-TERMS = Terms(beat_s=0.2, lease_s=0.9, stagger_s=0.2, jitter_s=0.1, send_s=0.5, least_send_s=0.1, drain_s=2.0)
+TERMS = Terms(beat_s=0.2, lease_s=1.6, stagger_s=0.3, jitter_s=0.1, send_s=0.5, least_send_s=0.1, drain_s=2.0)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 

@@ -177,7 +177,7 @@ async def test_what_an_agent_finds_is_told_with_the_key_that_it_knows(scene: Sce
     assert (await scene.settle())[2][0] == "incident.reopened"
 
 
-async def test_what_the_agent_told_is_filed_silently_with_its_end(scene: Scene) -> None:
+async def test_what_the_agent_told_is_filed_silently_with_the_end_that_it_told(scene: Scene) -> None:
     now = scene.world.clock.now()
     await scene.find(scene.turn(1, at=now - timedelta(seconds=300), told_at=now - timedelta(seconds=280), told=("c",)))
     subject = subject_of("h", "builtin:system.disk", "disk.used_percent{mount=/}")
@@ -187,9 +187,19 @@ async def test_what_the_agent_told_is_filed_silently_with_its_end(scene: Scene) 
     timeline = await scene.world.store.of("ws").read(lambda s: s.incidents.timeline(incident.id))
     assert "Told by the agent itself" in timeline[-1].text
     await scene.beat()
-    await scene.find(scene.turn(2))
+    await scene.find(scene.turn(2, told_at=now, told=("c",)))
     assert not scene.incident(subject).open
     assert await scene.settle() == []
+
+
+@pytest.mark.parametrize("to", ["the channel", "one that only the agent knows"])
+async def test_an_end_that_the_agent_could_not_tell_is_told_here(scene: Scene, to: str) -> None:
+    channel = scene.channel if to == "the channel" else "local:mail"
+    await scene.find(scene.turn(1, told_at=scene.world.clock.now(), told=(channel,)))
+    assert await scene.settle() == []
+    await scene.beat()
+    await scene.find(scene.turn(2))
+    assert [event for event, _ in await scene.settle()] == ["incident.resolved"]
 
 
 async def test_an_end_that_the_agent_told_while_we_were_away_is_not_told_again(scene: Scene) -> None:
@@ -207,7 +217,7 @@ async def test_a_lost_receipt_lets_both_tell_and_only_the_agent_tells_the_end(sc
     incident = scene.incident(subject)
     timeline = await scene.world.store.of("ws").read(lambda s: s.incidents.timeline(incident.id))
     assert timeline[-1].text.startswith("Told by the agent itself")
-    await scene.find(scene.turn(2))
+    await scene.find(scene.turn(2, told_at=scene.world.clock.now(), told=(scene.channel,)))
     assert not scene.incident(subject).open
     assert [event for event, _ in await scene.settle()] == ["incident.opened"]
 

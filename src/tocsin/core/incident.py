@@ -49,7 +49,7 @@ class Incident(Struct, frozen=True, kw_only=True):
     so far; `step_from`: what the next one's delay counts from. `words`: how the trouble is named in
     messages. `mark`: what exactly is in trouble, where that may be replaced. `name` and `rule`: of what it is about, as
     they were called last: they outlive both. `told_by`: "agent" where the host's agent told its latest opening by itself,
-    so that it tells the end, too. `turn`: the incarnation and number of the agent's turn that was filed last;
+    so that it tells the end, too, if it can. `turn`: the incarnation and number of the agent's turn that was filed last;
     `turns`: number and time (by the agent's clock) of the last ones of that incarnation.
     """
 

@@ -266,13 +266,13 @@ def _moment(turn: HostFinding, latest: Incident | None, offset_s: float, now: da
 def _filed(
     step: Step, turn: HostFinding, latest: Incident | None, number: tuple[str, int], telling: Telling, at: datetime
 ) -> Step:
-    """The step as it is kept: silent where the agent told it by itself, or will, because it told the opening."""
+    """The step as it is kept: silent where the agent told it by itself. An end that it could not tell, though it had told
+    the beginning, is told here: to whom the agent told that, as far as they can be reached from here."""
     incident = step.incident
     assert incident is not None
     opening = turn.turn == "opened"
-    by_agent = turn.told_at is not None or (not opening and latest is not None and latest.told_by == "agent")
     entries, transitions = step.entries, step.transitions
-    if by_agent:
+    if turn.told_at is not None:
         told = Entry(at=at, kind="notified", text=_told_words(turn, telling), data={"channels": list(turn.told)})
         entries = (*entries, told)
         transitions = ()
@@ -282,6 +282,9 @@ def _filed(
             )
     elif opening:
         incident = replace(incident, told_by="")
+    elif incident.told_by == "agent":
+        reached = tuple(id for id in incident.told_channels or () if telling.hearer(id) is not None)
+        incident = replace(incident, told_channels=reached or None)
     before = latest.turns if latest is not None and _data_folder(latest) == number[0].partition("+")[0] else ()
     incident = replace(incident, turn=number, turns=(*before, (turn.number, turn.at))[-MOST_TURNS:])
     return replace(step, incident=incident, entries=entries, transitions=transitions, changed=True)
