@@ -8,6 +8,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ UNITS = {
 
 @pytest.fixture(scope="module")
 def systemd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateSystemd]:
-    require("dbus-fast", __import__("importlib").util.find_spec("dbus_fast"))
+    require("jeepney", find_spec("jeepney"))
     with private_systemd(tmp_path_factory.mktemp("systemd"), UNITS) as made:
         yield made
 

@@ -17,7 +17,7 @@ import tocsin
 from tocsin import __version__
 
 NEEDS = (
-    "aiosmtplib", "cffi", "click", "cryptography", "dbus-fast", "google-re2", "h11", "httptools", "idna",
+    "aiosmtplib", "cffi", "click", "cryptography", "google-re2", "h11", "httptools", "idna", "jeepney",
     "jsonschema-rs", "minijinja", "msgspec", "prometheus-client", "pycparser", "pycurl", "python-jsonpath", "pyyaml",
     "uvicorn",
 )  # fmt: skip

@@ -115,7 +115,7 @@ class Source:
         return self._bus
 
     async def _units(self, bus: Bus) -> list[Unit]:
-        rows: dict[str, list[Any]] = {}
+        rows: dict[str, tuple[Any, ...]] = {}
         if not self._options.services:
             (found,) = await bus.call(_WHO, _AT, f"{_MANAGER}.ListUnitsByPatterns", "asas", ["failed"], [])
             rows = {row[0]: row for row in found}
@@ -129,13 +129,13 @@ class Source:
         self._paths = {row[6] for row in chosen}
         return list(await asyncio.gather(*(self._one(bus, row) for row in chosen)))
 
-    async def _by_name(self, bus: Bus, names: list[str]) -> dict[str, list[Any]]:
+    async def _by_name(self, bus: Bus, names: list[str]) -> dict[str, tuple[Any, ...]]:
         if not names:
             return {}
         (found,) = await bus.call(_WHO, _AT, f"{_MANAGER}.ListUnitsByNames", "as", names)
         return {row[0]: row for row in found}
 
-    async def _one(self, bus: Bus, row: list[Any]) -> Unit:
+    async def _one(self, bus: Bus, row: tuple[Any, ...]) -> Unit:
         """A unit and what its kind has: properties that it has not are left out."""
         name, description, load, active, sub, _, path = row[:7]
         kind = f"{_WHO}.{name.rpartition('.')[2].capitalize()}"

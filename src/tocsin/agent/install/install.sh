@@ -213,7 +213,7 @@ PYTHON
 }
 
 loads() { # whether what lies there runs on this host
-    "$1/bin/python" -I -c 'import tocsin.app.agent, tocsin.collectors.system, pycurl, msgspec, yaml, dbus_fast, cryptography.hazmat.primitives.asymmetric.ed25519, re2' >/dev/null 2>&1
+    "$1/bin/python" -I -c 'import tocsin.app.agent, tocsin.collectors.system, pycurl, msgspec, yaml, jeepney, cryptography.hazmat.primitives.asymmetric.ed25519, re2' >/dev/null 2>&1
 }
 
 launcher() {
@@ -252,7 +252,7 @@ from_index() {
     # shellcheck disable=SC2086 # words: a package and its version each
     "$1/bin/python" -m pip --disable-pip-version-check -q install $NEEDS
     launcher "$1"
-    loads "$1" || stop "what was installed does not run on this host: $("$1/bin/python" -I -c 'import tocsin.app.agent, pycurl, dbus_fast' 2>&1 | tail -n 1)"
+    loads "$1" || stop "what was installed does not run on this host: $("$1/bin/python" -I -c 'import tocsin.app.agent, pycurl, jeepney' 2>&1 | tail -n 1)"
 }
 
 lay_out() {
