@@ -15,7 +15,7 @@ PARTS = (
     "tocsin.checks.docker",
 )  # fmt: skip
 ON_REQUEST = {"apprise"}  # a channel of that kind says what is missing
-THROUGH_OTHERS = {"cffi", "pycparser", "click", "h11"}  # what those that are imported import
+THROUGH_OTHERS = {"cffi", "pycparser"}  # what those that are imported import
 
 
 def test_the_bundle_holds_what_an_agent_reaches() -> None:

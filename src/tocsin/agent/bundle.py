@@ -17,9 +17,8 @@ import tocsin
 from tocsin import __version__
 
 NEEDS = (
-    "aiosmtplib", "cffi", "click", "cryptography", "google-re2", "h11", "httptools", "idna", "jeepney",
+    "aiosmtplib", "cffi", "cryptography", "google-re2", "h11", "httptools", "idna", "jeepney",
     "jsonschema-rs", "minijinja", "msgspec", "prometheus-client", "pycparser", "pycurl", "python-jsonpath", "pyyaml",
-    "uvicorn",
 )  # fmt: skip
 """The distributions that an agent may import; a house test compares them with what it can reach."""
 WHEEL_NAME = f"tocsin-{__version__}-py3-none-any.whl"

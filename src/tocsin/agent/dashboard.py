@@ -20,14 +20,14 @@ from tocsin import telemetry
 from tocsin.agent.standing import standing_of
 from tocsin.core.quantity import written
 from tocsin.core.wording import moment, span
-from tocsin.net.listen import Listening, configuration
+from tocsin.net.small_http import SmallServer
 
 if TYPE_CHECKING:
     from tocsin.agent.agent import Agent
 
 log = telemetry.logger("tocsin.agent.dashboard")
 
-PER_ADDRESS, GRACE_S = 20, 2
+GRACE_S = 2
 MOST_ROWS = 500
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:64rem;padding:0 1rem;color:#1b1f24;background:#fff}"
@@ -56,8 +56,7 @@ class Dashboard:
 
     def __init__(self, agent: Agent, sock: socket.socket) -> None:
         self._agent, self._host = agent, agent.config.dashboard.host
-        config = configuration(self, per_address=PER_ADDRESS, grace_s=GRACE_S)
-        self._server = Listening(self, sock, None, config)
+        self._server = SmallServer(self, sock, grace_s=GRACE_S)
         self.port = self._server.port
 
     async def start(self) -> None:

@@ -20,7 +20,7 @@ from tocsin.net.loopback import Datagrams, stream
 from tocsin.net.url import parse
 
 if TYPE_CHECKING:
-    from tocsin.net.listen import Listening
+    from tocsin.net.small_http import SmallServer
 
 TITLE, SAYS = (
     "Own metrics",
@@ -85,7 +85,7 @@ class Source:
         self._fetched = Pushed(options.most_series, 0.0)
         self._between = self._refused = 0
         self._fetched_at = 0.0
-        self._door: Listening | None = None
+        self._door: SmallServer | None = None
         self._datagrams: Datagrams | None = None
 
     @property
@@ -120,10 +120,9 @@ class Source:
             self._datagrams = Datagrams(self._options.statsd_port, self._heard)
         if self._options.http_port is not None and self._door is None:
             from tocsin.collectors._door import Door
-            from tocsin.net.listen import Listening, configuration
+            from tocsin.net.small_http import SmallServer
 
-            app = Door(self._take)
-            door = Listening(app, stream(self._options.http_port), None, configuration(app, per_address=0, grace_s=1))
+            door = SmallServer(Door(self._take), stream(self._options.http_port), grace_s=1)
             await door.start()
             self._door = door
 
