@@ -53,6 +53,21 @@ def test_an_opening_and_its_end_that_both_waited_are_one_line() -> None:
     assert (over.severity, over.event, over.keys) == ("info", "incident.resolved", (rows[0].key, rows[2].key))
 
 
+def test_what_hosts_have_is_counted_as_alerts() -> None:
+    disk = a_message(event="incident.opened", title="web-1: disk /: 91 %", monitor=None, at=at(60), reason="91 %")
+    over = a_message(event="incident.resolved", title="web-1: disk / is over: 80 %", monitor=None, at=at(180))
+    rows = [
+        an_outbox_row(message=message, subject="host:web-1:disk", order=order, created_at=message.at)
+        for order, message in enumerate((disk, over))
+    ]
+    digest, _ = gather([*rows, a_row("A", "incident.opened", 90)], at(200), storm="s")
+    assert digest.row.message.title == "1 alert is open, 1 over"
+    assert [item.title for item in digest.row.message.items] == [
+        "A is down: connection refused", "web-1: disk /: 91 % (over, 12:01–12:03 UTC)",
+    ]  # fmt: skip
+    assert gather(rows, at(200), storm="s", heard=2)[0].row.message.title == "1 alert is over, 2 still open"
+
+
 def test_a_flap_is_one_line_that_says_where_it_stands() -> None:
     rows = [
         a_row("A", "incident.opened", 0, 1),

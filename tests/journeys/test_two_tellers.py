@@ -176,7 +176,8 @@ class Play:
         for post in said:
             assert post["event"] in ("incident.opened", "incident.reopened", "incident.resolved"), post
             (thing,) = [thing for thing in THINGS if thing.replace("/", " ") in str(post)]
-            told[thing, post["event"] != "incident.resolved"] += 1
+            for back in range(len(post.get("keys") or [""])):  # of a digest: openings and ends in turn, this one last
+                told[thing, (post["event"] != "incident.resolved") == (back % 2 == 0)] += 1
         return told
 
     def judge(self) -> None:

@@ -91,8 +91,10 @@ def _line(messages: Sequence[Message]) -> Line:
     last, first = messages[-1], messages[0]
     over = last.event == "incident.resolved"
     title = last.title
-    if over and first.event != "incident.resolved":
-        title = f"{_name(last)} was down {_span(first, last)}: {first.reason}"
+    if over and first.event != "incident.resolved" and last.monitor:
+        title = f"{one_line(str(last.monitor['name']), 80)} was down {_span(first, last)}: {first.reason}"
+    elif over and first.event != "incident.resolved":
+        title = f"{first.title} (over, {_span(first, last)})"
     elif len(messages) > 1:
         title = f"{last.title} ({len(messages)} changes, {times(first.at, last.at)})"
     severity = "info" if over else last.severity
@@ -120,10 +122,6 @@ def times(begin: datetime, end: datetime) -> str:
     return f"{begin:{day}{clock}}–{end:{day}{clock}} UTC"
 
 
-def _name(message: Message) -> str:
-    return one_line(str(message.monitor["name"]), 80) if message.monitor else message.title
-
-
 def _items(shown: Lines, *, whole: bool) -> tuple[Item, ...]:
     """What is down first, then what is over; in each the order of the telling."""
     ordered = [line.item for line in shown.values() if line.down] + [
@@ -135,15 +133,19 @@ def _items(shown: Lines, *, whole: bool) -> tuple[Item, ...]:
 
 
 def _words(shown: Iterable[Line], count: int, heard: int) -> tuple[str, str]:
-    """Title and text: how many are down, how many were, and how many are in all where the channel was told of more."""
-    stands = Counter(line.down for line in shown)
+    """Title and text: how many are down, how many were, and how many are in all where the channel was told of more. Where
+    not all are monitors, that is said of alerts: they are open, or over."""
+    told = list(shown)
+    stands = Counter(line.down for line in told)
     down, over = stands[True], stands[False]
+    monitors = all(line.item.monitor_id for line in told)
+    thing, bad, good = ("monitor", "down", "up again") if monitors else ("alert", "open", "over")
     if not down:
-        title = _counted(over, "is up again", "are up again") + (f", {heard:,} still down" if heard else "")
+        title = _counted(over, thing, good) + (f", {heard:,} still {bad}" if heard else "")
     else:
         more = " more" if heard > down else ""
-        title = _counted(down, "is down", "are down", more) + (f", {heard:,} in all" if more else "")
-        title += f", {over:,} up again" if over else ""
+        title = _counted(down, f"{more} {thing}".strip(), bad) + (f", {heard:,} in all" if more else "")
+        title += f", {over:,} {good}" if over else ""
     many = f"{count:,} messages in one: so much changed at once that each by itself would be too many."
     return title, many
 
@@ -154,8 +156,8 @@ def _instead(rows: Iterable[OutboxRow]) -> list[str]:
     return list(dict.fromkeys(line for line in last if line.startswith(_INSTEAD)))[:3]
 
 
-def _counted(number: int, one: str, many: str, more: str = "") -> str:
-    return f"1{more} monitor {one}" if number == 1 else f"{number:,}{more} monitors {many}"
+def _counted(number: int, thing: str, state: str) -> str:
+    return f"1 {thing} is {state}" if number == 1 else f"{number:,} {thing}s are {state}"
 
 
 def _rank(severity: str) -> int:
