@@ -12,7 +12,7 @@ from tocsin import telemetry
 from tocsin.clock import Clock
 from tocsin.core.alert import Channel
 from tocsin.core.consensus import LocationState
-from tocsin.core.incident import Incident
+from tocsin.core.incident import Incident, set_right
 from tocsin.core.monitor import Monitor
 from tocsin.core.quarantine import SUBJECT
 from tocsin.errors import NotFound
@@ -287,6 +287,8 @@ class Watchlist:
                     watched.states[place] = replace(state, at=now, attempt=0)
             watched.last = {place: r for place, r in watched.last.items() if r.scheduled_at <= now}
             watched.calm, watched.slot_at = False, None
+            watched.incident = None if watched.incident is None else set_right(watched.incident, now)
+        self.incidents = {subject: set_right(incident, now) for subject, incident in self.incidents.items()}
 
     def remove(self, monitor_id: str) -> Watched | None:
         """Forget a monitor; what was known of it."""
