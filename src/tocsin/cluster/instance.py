@@ -358,7 +358,7 @@ class Cluster:
         said = results.write(offer)
         try:
             reply = await self.peers.ask(leader, "POST", "/sync/api/results", said, epoch=self.carrier.node.epoch)
-            if await self.results.hear(results.read(reply.body)):
+            if await self.results.hear(results.read(reply.body), leader):
                 self.results.stirred.set()
         except (PeerLost, Denied, Conflict, NotFound, NotPrimary, Invalid) as error:
             log.debug("cluster.results_not_exchanged", error=str(error))
