@@ -114,6 +114,7 @@ def test_a_wrong_file_stops_the_start_with_lines(tmp_path: Path) -> None:
     host.writes("http://127.0.0.1:9", more="rules: [{builtin: toy.hihg, above: 5}]")
     code, said, error = host.does("check-config")
     assert (code, "some of it is odd" in said) == (0, True)
+    assert f"The file {host.file} can be taken" in said
     assert "rule toy.hihg: no collector has a built-in rule of that name" in error
     host.writes("http://192.0.2.1")
     error = host.does("check-config")[2]

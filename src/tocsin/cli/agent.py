@@ -52,7 +52,7 @@ def _run(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> int:
     given = settings.read()
     from tocsin.agent.doubts import doubts
-    from tocsin.app.agent import configuration
+    from tocsin.app.agent import configuration, file_of
 
     config = configuration(given, args.config)
     odd = doubts(config)
@@ -60,10 +60,10 @@ def _check(args: argparse.Namespace) -> int:
         print(f"tocsin: {warning}", file=sys.stderr)
     seen = ", ".join(monitor.id for monitor in config.monitors) or "the host itself"
     told = ", ".join(channel.name for channel in config.channels) or "nobody"
+    file = file_of(given, args.config)
     how = "can be taken, though some of it is odd" if odd else "is good"
-    print(
-        f"The file {how}. It looks at: {seen}. By itself it tells: {told}. Servers: {', '.join(config.urls) or 'none'}."
-    )
+    head = f"The file {file} {how}." if file else "There is no file: what follows is said by the environment alone."
+    print(f"{head} It looks at: {seen}. By itself it tells: {told}. Servers: {', '.join(config.urls) or 'none'}.")
     return 0
 
 
