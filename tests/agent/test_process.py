@@ -122,6 +122,13 @@ def test_a_wrong_file_stops_the_start_with_lines(tmp_path: Path) -> None:
     assert "line 3" in error
 
 
+def test_a_command_that_there_is_not(tmp_path: Path) -> None:
+    code, _, error = Host(tmp_path).does("statsu")
+    assert (code, error.strip()) == (
+        2, "tocsin agent: expected run, check-config, status, install, found 'statsu' (did you mean status?)",
+    )  # fmt: skip
+
+
 async def test_two_agents_never_share_a_folder(tmp_path: Path) -> None:
     host = Host(tmp_path)
     async with center() as server:

@@ -6,6 +6,7 @@ import argparse
 import gc
 import json
 import sys
+from difflib import get_close_matches
 from pathlib import Path
 
 from tocsin import settings
@@ -24,6 +25,11 @@ def run(argv: list[str]) -> int:
     if argv[:1] in (["-h"], ["--help"], ["help"]):
         print(_overview())
         return 0
+    if argv and not argv[0].startswith("-") and argv[0] not in _COMMANDS:
+        near = get_close_matches(argv[0], _HELP, 1)
+        meant = f" (did you mean {near[0]}?)" if near else ""
+        print(f"tocsin agent: expected {', '.join(_HELP)}, found {argv[0]!r}{meant}", file=sys.stderr)
+        return WRONG
     words = argv if argv and argv[0] in _COMMANDS else ["run", *argv]
     made = argparse.ArgumentParser(prog=f"tocsin agent {words[0]}", description=_HELP[words[0]], allow_abbrev=False)
     made.add_argument(
