@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
-from msgspec import Struct, to_builtins
+from msgspec import Struct
 
 from tocsin import __version__
 from tocsin.cluster import copies, history, roster
 from tocsin.core.access import Principal
-from tocsin.core.epoch import Epoch
+from tocsin.core.epoch import Epoch, lasted
 from tocsin.core.marks import Help, Name
 from tocsin.core.result import iso
 from tocsin.core.shape import Range
@@ -62,7 +62,8 @@ class InstanceOut(Struct, frozen=True, kw_only=True):
 
 class EpochOut(Struct, frozen=True, kw_only=True):
     """Who led in an epoch. `cause`: it began the cluster (first), was handed the office, was elected when the one before was
-    not heard for `unheard_s`, or was promoted by force; `by` whoever asked for that. `until` is null for the present one."""
+    not heard for `unheard_s`, or was promoted by force; `by` whoever asked for that. `until` is null for the present one,
+    and so is `lasted_s`: for how long it lasted, by the clock of whoever led next."""
 
     epoch: int
     id: str
@@ -72,6 +73,7 @@ class EpochOut(Struct, frozen=True, kw_only=True):
     cause: str
     by: str
     unheard_s: float
+    lasted_s: float | None
 
 
 class ClusterOut(Struct, frozen=True, kw_only=True):
@@ -184,9 +186,12 @@ async def past(parts: Parts) -> Sequence[Epoch]:
 def _epochs(past: Sequence[Epoch]) -> list[dict[str, Any]]:
     ends = [*(one.since for one in past[1:]), None]
     return [
-        to_builtins(one) | {"since": iso(one.since), "until": iso(end)}
-        for one, end in reversed(list(zip(past, ends, strict=False)))
-    ]
+        {
+            "epoch": one.epoch, "id": one.id, "name": one.name, "since": iso(one.since), "until": iso(end),
+            "cause": one.cause, "by": one.by, "unheard_s": one.unheard_s, "lasted_s": lasted_s,
+        }
+        for one, end, lasted_s in reversed(list(zip(past, ends, lasted(past), strict=False)))
+    ]  # fmt: skip
 
 
 async def promote(parts: Parts, who: Principal, id: str) -> None:
