@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tocsin.cluster import history, watch
+from tocsin.cluster import history, leaving, watch
 from tocsin.cluster.carrier import boottime
 from tocsin.core.instance import Instance, status_of
 from tocsin.core.membership import enough
+from tocsin.core.monitor import Monitor
 from tocsin.core.result import iso
 from tocsin.errors import Conflict, Invalid, NotPrimary, Problem, StoreUnavailable
 from tocsin.store.session import Session
@@ -178,14 +179,22 @@ def _put(s: Session, before: Instance, after: Instance, workspace_id: str) -> No
     s.door.also("instance", before.id, workspace_id, *fields)
 
 
-async def remove(cluster: Cluster, id: str, by: str, workspace_id: str) -> None:
-    """Take an instance out; its tokens end at once. NotPrimary, NotFound, Conflict for the primary itself."""
+async def remove(cluster: Cluster, id: str, by: str, workspace_id: str | None = None) -> list[Monitor]:
+    """Take an instance out; its tokens end at once, and its location leaves every monitor: those of the workspace (None: of
+    all), as they are then. NotPrimary, NotFound, Conflict for the primary itself or where a monitor would be left without a
+    location."""
     must_lead(cluster)
     one = await find(cluster, id)
-    await cluster.registry.remove(id, by=by)
-    await cluster.store.everything(by=by).write(
-        lambda s: s.door.also("instance", id, workspace_id, {"name": one.name, "member": True}, {"member": False})
-    )
+    leaving.must_leave_none_alone(cluster, one, workspace_id)
+
+    def along(s: Session) -> list[Monitor]:
+        if workspace_id is not None:
+            s.door.also("instance", id, workspace_id, {"name": one.name, "member": True}, {"member": False})
+        return leaving.leave(s, one)
+
+    left = await cluster.registry.remove(id, by, along)
+    await leaving.go_on(cluster, one, left)
+    return [monitor for monitor in left if workspace_id in (None, monitor.workspace_id)]
 
 
 async def force(cluster: Cluster, id: str, typed: str, by: str, workspace_id: str) -> None:
