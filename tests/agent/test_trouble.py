@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.center import KEY, Center, Host, agent, center
 from builders import until
 from needs import program, require
-from tocsin.agent.wire import HEARTBEAT, SAMPLES
+from tocsin.agent.wire import FINDINGS, HEARTBEAT, SAMPLES
 from tocsin.core.host_rule import HostRule, OnSample
 from world import Web
 
@@ -206,6 +206,22 @@ async def test_an_outage_that_is_over_is_no_trouble_when_the_server_hears_again(
             await server.start()
             await until(lambda: len(server.beats) > count + 1 and len(server.values("toy.value")) > seen, within_s=30)
             assert [beat.troubles for beat in server.beats[count:]] == [{}] * len(server.beats[count:])
+
+
+async def test_an_agent_that_was_refused_is_back_with_its_next_heartbeat(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    async with center() as server:
+        host.writes(server.url)
+        async with agent(host) as program:
+            await until(lambda: bool(server.values("toy.value")))
+            refusal = 403, {}, b'{"detail": "host web-1 is switched off at the server"}'
+            server.answers = dict.fromkeys((HEARTBEAT, SAMPLES, FINDINGS), refusal)
+            await program.says("agent.not_wanted")
+            count = len(server.asked)
+            await until(lambda: len(server.asked) > count + 3)
+            server.answers.clear()
+            beats, values = len(server.beats), len(server.values("toy.value"))
+            await until(lambda: len(server.beats) > beats and len(server.values("toy.value")) > values)
 
 
 async def test_a_new_key_is_kept_before_it_counts(tmp_path: Path) -> None:

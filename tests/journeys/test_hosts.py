@@ -159,6 +159,20 @@ async def test_nobody_is_told_of_a_host_in_maintenance_or_switched_off(scene: Sc
         assert [event for event, _ in await scene.settle()] == ["incident.opened"]
 
 
+async def test_a_host_that_is_switched_on_again_has_one_whole_timeout(scene: Scene) -> None:
+    await scene.beat()
+    await scene.change(enabled=False)
+    await scene.pass_(300)
+    await scene.change(enabled=True)
+    on = scene.world.clock.now()
+    await scene.pass_(70)
+    assert scene.incident(SILENT) is None
+    await scene.pass_(10)
+    assert scene.incident(SILENT).open
+    heard = await scene.settle()
+    assert heard == [("incident.opened", f"web-1 is silent: no heartbeat since {on:%H:%M:%S} UTC")]
+
+
 async def test_what_an_agent_finds_is_told_with_the_key_that_it_knows(scene: Scene) -> None:
     await scene.beat()
     assert await scene.find(scene.turn(1)) == 1

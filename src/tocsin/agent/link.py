@@ -98,8 +98,9 @@ class Link:
             said = log.error if refused else log.warning
             said("agent.not_wanted" if refused else "agent.server_lost", reason=str(lost))
         self.trouble = str(lost)
-        if refused:
-            return pause_s(self.name, 10, SLOW_S)
+        if refused:  # a host that is switched on again is to be back within the time that its server gives it
+            slow = pause_s(self.name, 10, SLOW_S)
+            return min(slow, self.every_s) if isinstance(lost, Refused) and lost.status == 403 else slow
         after = lost.retry_after_s if isinstance(lost, Refused) else None
         return max(pause_s(self.name, failures, max(1.0, self.every_s)), after or 0.0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,7 +23,8 @@ class HostNow:
     """A host as it is now. `heard`: when its last heartbeat came, by the clock that never jumps; None when it came before
     this start (or to another instance). `lives`: the runs of its agent. `latest`: the newest (second, value) of each series.
     `looked`: when each of its collectors looked last, of what was taken in since this start. `outside`: whether it answers
-    from outside, and how that was seen."""
+    from outside, and how that was seen. `awaited`: since when its agent is waited for, where that began after this start
+    (it was switched on), `awaited_at` the same by the clock on the wall."""
 
     host: Host
     heard: float | None = None
@@ -35,6 +37,16 @@ class HostNow:
     outside_words: str = ""
     recalled: bool = False
     lives: Lives = field(default_factory=Lives)
+    awaited: float = -math.inf
+    awaited_at: datetime | None = None
+
+    def heard_since(self, since: float) -> bool:
+        """Whether its agent was heard since this instance watches (`since`), and since it is waited for."""
+        return self.heard is not None and self.heard >= max(since, self.awaited)
+
+    def silent_s(self, since: float, tick: float) -> float:
+        """For how long its agent has said nothing; whoever is waited for anew has one whole timeout."""
+        return tick - max(since, self.awaited, since if self.heard is None else self.heard)
 
 
 class Hosts:
@@ -125,9 +137,15 @@ class Hosts:
             known = self._hosts[host.id] = HostNow(host)
         elif known.host.version >= host.version:
             return known
+        if host.enabled and not known.host.enabled:
+            self.await_(known)
         known.host = host
         self.tell("host.changed", host)
         return known
+
+    def await_(self, now: HostNow) -> None:
+        """From now on its agent is waited for: until now it was refused, so its silence said nothing."""
+        now.awaited, now.awaited_at = self._clock.monotonic(), self._clock.now()
 
     def heard(self, now: HostNow, said: Said) -> None:
         """A heartbeat of its agent was taken in."""

@@ -182,7 +182,7 @@ def state_of(now: HostNow, since: float, tick: float, leads: bool = True) -> Hos
         return "unknown"
     if now.heard_at is None:
         return "new"
-    silence = tick - max(since, since if now.heard is None else now.heard)
+    silence = now.silent_s(since, tick)
     return "well" if silence < WARN_S else "late" if silence < DOWN_S else "silent"
 
 
