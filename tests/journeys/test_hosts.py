@@ -224,9 +224,10 @@ async def test_an_end_that_the_agent_told_while_we_were_away_is_not_told_again(s
 
 
 async def test_a_lost_receipt_lets_both_tell_and_only_the_agent_tells_the_end(scene: Scene) -> None:
-    await scene.find(scene.turn(1))
+    now = scene.world.clock.now()
+    await scene.find(scene.turn(1, at=now))
     assert [event for event, _ in await scene.settle()] == ["incident.opened"]
-    await scene.find(scene.turn(1, told_at=scene.world.clock.now(), told=(scene.channel,)))
+    await scene.find(scene.turn(1, at=now, told_at=now, told=(scene.channel,)))
     subject = subject_of("h", "builtin:system.disk", "disk.used_percent{mount=/}")
     incident = scene.incident(subject)
     timeline = await scene.world.store.of("ws").read(lambda s: s.incidents.timeline(incident.id))
@@ -234,6 +235,22 @@ async def test_a_lost_receipt_lets_both_tell_and_only_the_agent_tells_the_end(sc
     await scene.find(scene.turn(2, told_at=scene.world.clock.now(), told=(scene.channel,)))
     assert not scene.incident(subject).open
     assert [event for event, _ in await scene.settle()] == ["incident.opened"]
+
+
+async def test_who_heard_the_beginning_from_here_hears_the_end_from_here(scene: Scene) -> None:
+    await scene.find(scene.turn(1))
+    assert [event for event, _ in await scene.settle()] == ["incident.opened"]
+    await scene.find(scene.turn(2, told_at=scene.world.clock.now(), told=("local:mail",)))
+    assert [event for event, _ in await scene.settle()] == ["incident.opened", "incident.resolved"]
+
+
+async def test_after_a_lost_receipt_each_tells_the_end_to_whom_it_told_the_beginning(scene: Scene) -> None:
+    now = scene.world.clock.now()
+    await scene.find(scene.turn(1, at=now))
+    await scene.settle()
+    await scene.find(scene.turn(1, at=now, told_at=now, told=("local:mail",)))
+    await scene.find(scene.turn(2, told_at=now, told=("local:mail",)))
+    assert [event for event, _ in await scene.settle()] == ["incident.opened", "incident.resolved"]
 
 
 async def test_a_restart_tells_nothing_again(scene: Scene) -> None:

@@ -114,10 +114,11 @@ def to_tell(turns: Sequence[Turn], channels: Collection[str], busy: Collection[K
 
 
 def _is_ours(turn: Turn, now: float) -> bool:
-    """Whether the agent tells it. What the server filed untold is the server's."""
+    """Whether the agent tells it. What the server filed untold is the server's, and so is the end of what the server told:
+    who heard the beginning hears it from there, when the server is back."""
     if turn.told:
         return True
-    if turn.filed:
+    if turn.filed or turn.begun_by == "server":
         return False
     return turn.own or turn.direct or turn.begun_by == "agent" or now - turn.born >= RECEIPT_S
 

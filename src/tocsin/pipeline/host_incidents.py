@@ -82,11 +82,13 @@ class HostIncidents:
     def _told_too(
         self, draft: Draft, latest: Incident, turn: HostFinding, telling: Telling, now: datetime
     ) -> None:  # fmt: skip
-        """The agent had no receipt for the opening that is filed here, and told it as well: so it tells the end, too."""
+        """The agent had no receipt for the opening that is filed here, and told it as well: so it tells the end, too, and
+        the server to whom else it told that."""
         if turn.told_at is None or turn.number != latest.turn[1] or not latest.open or latest.told_by == "agent":
             return
         entry = Entry(at=now, kind="notified", text=_told_words(turn, telling), data={"channels": list(turn.told)})
-        step = Step(incident=replace(latest, told_by="agent"), entries=(entry,), changed=True)
+        by = "" if _else_told(latest, turn) else "agent"
+        step = Step(incident=replace(latest, told_by=by), entries=(entry,), changed=True)
         terms, what = self._judgement.terms_for(latest, now)
         self._judgement.take_step(draft, terms, what, step, now)
 
@@ -251,6 +253,11 @@ def _found(turn: HostFinding) -> Finding:
     )  # fmt: skip
 
 
+def _else_told(incident: Incident, turn: HostFinding) -> tuple[str, ...]:
+    """Who heard of the trouble from here, and of this turn not from the agent."""
+    return tuple(id for id in incident.told_channels or () if id not in turn.told)
+
+
 def _told_words(turn: HostFinding, telling: Telling) -> str:
     known = {id: telling.hearer(id) for id in turn.told}
     names = tuple(channel_named(id, None if one is None else one.name) for id, one in known.items())
@@ -270,8 +277,9 @@ def _moment(turn: HostFinding, latest: Incident | None, offset_s: float, now: da
 def _filed(
     step: Step, turn: HostFinding, latest: Incident | None, number: tuple[str, int], telling: Telling, at: datetime
 ) -> Step:
-    """The step as it is kept: silent where the agent told it by itself. An end that it could not tell, though it had told
-    the beginning, is told here: to whom the agent told that, as far as they can be reached from here."""
+    """The step as it is kept: silent where the agent told it by itself, but for an end whose beginning was told by the
+    server, to others. An end that the agent could not tell, though it had told the beginning, is told here, too: to whom
+    the agent told that, as far as they can be reached from here."""
     incident = step.incident
     assert incident is not None
     opening = turn.turn == "opened"
@@ -279,7 +287,10 @@ def _filed(
     if turn.told_at is not None:
         told = Entry(at=at, kind="notified", text=_told_words(turn, telling), data={"channels": list(turn.told)})
         entries = (*entries, told)
-        transitions = ()
+        left = () if opening or incident.told_by == "agent" else _else_told(incident, turn)
+        transitions = transitions if left else ()
+        if left:
+            incident = replace(incident, told_channels=left)
         if opening:
             incident = replace(
                 incident, told=True, told_by="agent", told_channels=turn.told, last_told_at=turn.told_at, suppressed=""
