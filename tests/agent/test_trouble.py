@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.center import KEY, Center, Host, agent, center
 from builders import until
 from needs import program, require
-from tocsin.agent.wire import FINDINGS, HEARTBEAT, SAMPLES
+from tocsin.agent.wire import HEARTBEAT, SAMPLES
 from tocsin.core.host_rule import HostRule, OnSample
 from world import Web
 
@@ -214,12 +214,11 @@ async def test_an_agent_that_was_refused_is_back_with_its_next_heartbeat(tmp_pat
         host.writes(server.url)
         async with agent(host) as program:
             await until(lambda: bool(server.values("toy.value")))
-            refusal = 403, {}, b'{"detail": "host web-1 is switched off at the server"}'
-            server.answers = dict.fromkeys((HEARTBEAT, SAMPLES, FINDINGS), refusal)
+            server.switch(on=False)
             await program.says("agent.not_wanted")
             count = len(server.asked)
             await until(lambda: len(server.asked) > count + 3)
-            server.answers.clear()
+            server.switch(on=True)
             beats, values = len(server.beats), len(server.values("toy.value"))
             await until(lambda: len(server.beats) > beats and len(server.values("toy.value")) > values)
 

@@ -30,8 +30,9 @@ from tocsin.core.host import (
 from tocsin.core.host_rule import HostFinding
 from tocsin.core.incident import Incident
 from tocsin.core.limits import TooMany
+from tocsin.core.maintenance import hushes_ahead
 from tocsin.core.notice import Notice
-from tocsin.errors import Conflict, Denied, Invalid, NotFound, Problem
+from tocsin.errors import Conflict, Denied, Invalid, NotFound, Problem, SwitchedOff
 from tocsin.pipeline.hosts import HostNow, Hosts
 from tocsin.pipeline.telling import Telling
 from tocsin.store import Session, Store
@@ -45,7 +46,7 @@ GAP_S = 75.0
 MOST_WAITING = 200
 """So many messages with samples may wait for the store; who comes then is asked to come again."""
 AGAIN_S = 10.0
-MOST_UNENDED = 1000
+MOST_UNENDED, MOST_QUIET = 1000, 100
 TWIN = (
     "this agent is in quarantine: another one with the same identity was there first (a copied data folder?). Give it a "
     "data folder of its own and enrol it anew, or let the operator say which of both is the host"
@@ -131,7 +132,10 @@ class Door:
         key = await self._rekey(host) if host.rekey else None
         left = self.unended(host, beat.incarnation) if beat.incarnation else ()
         unended = tuple(_unended(incident) for incident in left[:MOST_UNENDED])
-        return wire.Beat(urls=list(self._urls()), epoch=self.epoch(), config=config, key=key, unended=unended)
+        return wire.Beat(
+            urls=list(self._urls()), epoch=self.epoch(), config=config, key=key, unended=unended,
+            quiet=_quiet(host, telling, at),
+        )  # fmt: skip
 
     async def _rekey(self, host: Host) -> str:
         """A new key for a host's agent; the one that it shows counts until it uses the new one."""
@@ -206,7 +210,7 @@ class Door:
             raise NotFound(f"there is no host {host_id[:64]}")
         if not now.host.enabled:
             telemetry.agents_denied.labels("disabled").inc()
-            raise Denied(f"host {now.host.name} is switched off at the server")
+            raise SwitchedOff(f"host {now.host.name} is switched off at the server")
         says = who_speaks(now.host, incarnation, life) if incarnation else "known"
         if says == "quarantined":
             telemetry.agents_denied.labels("quarantined").inc()
@@ -239,6 +243,17 @@ class Door:
         )  # fmt: skip
         log.warning("agents.twin", host=host.id)
         await self._store.of(host.workspace_id).write(lambda s: s.notices.put(told))
+
+
+def _quiet(host: Host, telling: Telling, now: datetime) -> tuple[wire.Quiet, ...]:
+    ahead = hushes_ahead(telling.windows, host, now, telling.agenda)
+    return tuple(
+        wire.Quiet(
+            why=why, in_s=max(0.0, (begin - now).total_seconds()),
+            for_s=None if end is None else (end - max(begin, now)).total_seconds(),
+        )
+        for why, begin, end in ahead[:MOST_QUIET]
+    )  # fmt: skip
 
 
 def _unended(incident: Incident) -> wire.Unended:
@@ -302,7 +317,7 @@ def _wanted(s: Session, host_id: str | None, key: EnrolmentKey, given: wire.Enro
 
 def _enrolled(host: Host, given: wire.Enrol, now: datetime) -> Host:
     if not host.enabled:
-        raise Denied(f"host {host.name} is switched off at the server")
+        raise SwitchedOff(f"host {host.name} is switched off at the server")
     if given.incarnation in host.quarantined:
         raise Invalid(Problem("incarnation", "that of a data folder of its own", "one that is in quarantine"))
     new = heard_from(host, given.incarnation)

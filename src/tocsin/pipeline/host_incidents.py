@@ -31,6 +31,8 @@ log = telemetry.logger("tocsin.host_incidents")
 
 FRESH = timedelta(seconds=60)
 """A turn that is not older is of now; an older one keeps its time."""
+_THEN = Hush(kind="maintenance", why="the host was in maintenance, as its agent knew", by="maintenance of the host")
+"""What held back what an agent found while it was away; the next look tells what lasts still."""
 MOST_TURNS = 50
 """So many turns are remembered of an incident, to know one that is handed over again."""
 
@@ -70,7 +72,7 @@ class HostIncidents:
         if rule is None and turn.channels is not None and any(telling.hearer(id) for id in turn.channels):
             terms = replace(terms, channels=turn.channels)
         at = _moment(turn, latest, now_of.said.offset_s, now)
-        hush = None if turn.told_at is not None else self._hush(host, telling, now)
+        hush = None if turn.told_at is not None else self._hush(host, telling, now) or (_THEN if turn.held else None)
         step = advance(latest, terms, _found(turn), at, new_id=new_id(), hush=hush)
         if step.incident is None:
             return

@@ -120,6 +120,15 @@ async def test_a_host_that_is_switched_off_is_refused(alice: Alice, agent: Agent
     assert (answer.status, "switched off" in answer.text) == (403, True)
 
 
+async def test_an_agent_is_told_that_its_host_is_switched_off(alice: Alice, agent: Agent) -> None:
+    await alice.api.patch(f"/api/v1/hosts/{agent.id}", {"enabled": False})
+    found: dict[str, Any] = {"incarnation": "one", "findings": []}
+    for answer in (await agent.beat(), await agent.samples({CPU: 1.0}), await agent.call("POST", "findings", found)):
+        assert (answer.status, answer.data["cause"]) == (403, "off")
+    await alice.api.patch(f"/api/v1/hosts/{agent.id}", {"enabled": True, "maintenance": True})
+    assert [one["why"] for one in (await agent.beat()).data["quiet"]] == ["the host is in maintenance"]
+
+
 async def test_of_two_agents_with_one_identity_the_newer_is_quarantined(alice: Alice, agent: Agent) -> None:
     copy = Agent(alice.house.app, agent.key, id=agent.id, incarnation="two")
     assert (await agent.beat()).status == 200
