@@ -9,7 +9,7 @@ from datetime import datetime
 
 from tocsin.clock import Clock
 from tocsin.core.buckets import Buckets
-from tocsin.core.host import Host, Lives
+from tocsin.core.host import Host, Lives, Speaker
 from tocsin.errors import NotFound
 from tocsin.pipeline.live import Live, event
 from tocsin.store import Session, Store
@@ -21,7 +21,8 @@ _AT_ONCE = 100
 @dataclass(slots=True, eq=False)
 class HostNow:
     """A host as it is now. `heard`: when its last heartbeat came, by the clock that never jumps; None when it came before
-    this start (or to another instance). `lives`: the runs of its agent. `latest`: the newest (second, value) of each series.
+    this start (or to another instance). `lives`: the runs of its agent, `speakers` whoever said to
+    be it, by (incarnation, life). `latest`: the newest (second, value) of each series.
     `looked`: when each of its collectors looked last, of what was taken in since this start. `outside`: whether it answers
     from outside, and how that was seen. `awaited`: since when its agent is waited for, where that began after this start
     (it was switched on), `awaited_at` the same by the clock on the wall."""
@@ -37,6 +38,7 @@ class HostNow:
     outside_words: str = ""
     recalled: bool = False
     lives: Lives = field(default_factory=Lives)
+    speakers: dict[tuple[str, str], Speaker] = field(default_factory=dict[tuple[str, str], Speaker])
     awaited: float = -math.inf
     awaited_at: datetime | None = None
 
@@ -94,7 +96,8 @@ class Hosts:
                 now.lives = Lives(incarnation=one.said.incarnation, life=one.said.life, since=self._clock.monotonic())
         for id, now in self._hosts.items():
             if id in before:
-                now.latest, now.looked, now.lives = before[id].latest, before[id].looked, before[id].lives
+                was = before[id]
+                now.latest, now.looked, now.lives, now.speakers = was.latest, was.looked, was.lives, was.speakers
         self.since = self._clock.monotonic()
 
     async def recall(self, hosts: Iterable[HostNow]) -> None:
