@@ -302,9 +302,14 @@ async def test_of_two_agents_the_admin_says_which_is_the_host(alice: Alice, brow
     page = await browser.get(f"/hosts/{agent.id}")
     assert "Two agents say they are this host." in page.text
     assert "with two agents" in (await browser.get("/hosts")).text
-    other = page.text.partition('name="incarnation" value="')[2].partition('"')[0]
+    assert page.text.count("Two agents say") == 1
+    assert [part.partition('"')[0] for part in page.text.split('name="incarnation" value="')[1:]] == ["one", "two"]
+    other = "two"
     done = await post(browser, f"/hosts/{agent.id}/release", incarnation=other)
     assert done.headers["location"] == f"/hosts/{agent.id}?did=released"
+    page = await browser.get(f"/hosts/{agent.id}")
+    assert "Two agents" not in page.text
+    assert "Another agent says it is this host." in page.text
     assert (await post(browser, f"/hosts/{agent.id}/release", incarnation="three")).status in (409, 422)
 
 

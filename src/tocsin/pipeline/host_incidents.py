@@ -31,6 +31,8 @@ log = telemetry.logger("tocsin.host_incidents")
 
 FRESH = timedelta(seconds=60)
 """A turn that is not older is of now; an older one keeps its time."""
+_THEN = Hush(kind="maintenance", why="the host was in maintenance, as its agent knew", by="maintenance of the host")
+"""What held back what an agent found while it was away; the next look tells what lasts still."""
 MOST_TURNS = 50
 """So many turns are remembered of an incident, to know one that is handed over again."""
 
@@ -70,7 +72,7 @@ class HostIncidents:
         if rule is None and turn.channels is not None and any(telling.hearer(id) for id in turn.channels):
             terms = replace(terms, channels=turn.channels)
         at = _moment(turn, latest, now_of.said.offset_s, now)
-        hush = None if turn.told_at is not None else self._hush(host, telling, now)
+        hush = None if turn.told_at is not None else self._hush(host, telling, now) or (_THEN if turn.held else None)
         step = advance(latest, terms, _found(turn), at, new_id=new_id(), hush=hush)
         if step.incident is None:
             return
@@ -143,8 +145,7 @@ class HostIncidents:
         """What the silence of a host's agent comes to; None where nobody waits for it, or nothing is to be said."""
         if not host.host.enabled or (host.host.enrolled_at is None and host.heard is None):
             return None
-        heard = host.heard is not None and host.heard >= self._hosts.since
-        silent_s = tick - (host.heard if heard and host.heard is not None else self._hosts.since)
+        silent_s = host.silent_s(self._hosts.since, tick)
         telling = self._watchlist.telling(host.host.workspace_id)
         rule = next((r for r in telling.rules_of(host.host) if isinstance(r.condition, OnHeartbeat)), None)
         patience = Patience()
@@ -154,7 +155,7 @@ class HostIncidents:
         latest = self._latest(host.host, subject)
         if silent_s < patience.warn_s and (latest is None or not latest.open):
             return None
-        said = Heard(heard, host.heard_at, host.host.revoked_at, _outside(host))
+        said = Heard(host.heard_since(self._hosts.since), _last_at(host), host.host.revoked_at, _outside(host))
         finding = silence(silent_s, said, patience, now)
         terms = self._terms(host.host, subject, rule, telling, now)
         step = advance(latest, terms, finding, now, new_id=new_id(), hush=self._hush(host.host, telling, now))
@@ -228,6 +229,11 @@ def is_other(latest: Incident, turn: HostFinding) -> bool:
     """Whether another turn of that number was filed before. What is older than all that are remembered was the same."""
     known = [number for number, _ in latest.turns]
     return bool(known) and turn.number >= min(known) and (turn.number, turn.at) not in latest.turns
+
+
+def _last_at(host: HostNow) -> datetime | None:
+    """When its agent was heard last; not before it was waited for."""
+    return max(host.heard_at, host.awaited_at) if host.heard_at and host.awaited_at else host.heard_at
 
 
 def _outside(host: HostNow) -> str:
