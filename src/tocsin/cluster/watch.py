@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING
 from tocsin import telemetry
 from tocsin.cluster.carrier import boottime
 from tocsin.cluster.work import POLL_S
-from tocsin.core.consensus import AHEAD
 from tocsin.core.instance import Instance, status_of
 from tocsin.core.probe import Health, Sign, heard
-from tocsin.core.wording import span
 from tocsin.errors import Outcast
 from tocsin.pipeline.live import event
 
@@ -104,28 +102,6 @@ def no_part(cluster: Cluster) -> str | None:
     return None
 
 
-def clock_off_s(said: str, now: datetime) -> float | None:
-    """By how many seconds a clock that showed this (ISO 8601) is ahead of ours; None for what is no moment."""
-    try:
-        at = datetime.fromisoformat(said)
-    except ValueError:
-        return None
-    return None if at.tzinfo is None else round((at - now).total_seconds(), 1)
-
-
-def clocks_differ(cluster: Cluster, who: str, off_s: float | None) -> None:
-    """Have the admins told of an instance whose clock and ours differ by more than results can bear."""
-    if off_s is None or abs(off_s) <= AHEAD.total_seconds():
-        return
-    name, mine = cluster.registry.name(who), cluster.me.name
-    words = f"The clock of instance {name} is {span(abs(off_s))} {'ahead of' if off_s > 0 else 'behind'} that of {mine}"
-    cluster.alarm.ring(
-        "instance.clock",
-        who,
-        f"{words}: what is seen there is dated wrong. Let both take their time from the network (NTP)",
-    )
-
-
 def shows_another(cluster: Cluster, of: str, why: str) -> None:
     """An instance shows another certificate than it registered with."""
     cluster.alarm.ring(
@@ -140,6 +116,7 @@ def forget(cluster: Cluster) -> None:
     """Somebody else leads, or nobody does, or this instance does anew: what was known of how the others are was known in
     another office. Whoever leads now hears a report at once."""
     cluster.told.clear()
+    cluster.clocks.clear()
     cluster.leads_since = None
     begin_anew(cluster)
     cluster.stirred.set()

@@ -64,6 +64,7 @@ class Line:
     machine: str
     proof: str
     leaves: str
+    clock: str
 
     @property
     def stands(self) -> bool:
@@ -119,9 +120,10 @@ def _line(place: int, row: dict[str, Any], cluster: dict[str, Any] | None, now: 
     ago = row["last_heartbeat_s"]
     if row["status"] in ("inactive", "failed") and ago is not None:
         word = f"{word}, {words.span(ago)}"
-    off = row["clock_off_s"]
+    off, clock = row["clock_off_s"], ""
     if off is not None and abs(off) > AHEAD.total_seconds():
-        word = f"{word}, clock {words.span(abs(off))} {'ahead' if off > 0 else 'behind'}"
+        clock = f"{words.span(abs(off))} {'ahead' if off > 0 else 'behind'}"
+        word = f"{word}, clock {clock}"
     info, entry = row["system_info"], row["entry"]
     machine = ", ".join(
         text
@@ -139,7 +141,7 @@ def _line(place: int, row: dict[str, Any], cluster: dict[str, Any] | None, now: 
         here=row["here"], kind=_KINDS[row["kind"]],
         takes_over=row["kind"] == "voter" and row["status"] == "active", entry=entry,
         heard_at=0 if ago is None else now - int(ago * 1000), report=row["report"], machine=machine,
-        proof=_proof(row["certificate"]), leaves="",
+        proof=_proof(row["certificate"]), leaves="", clock=clock,
         behind=0 if cluster is None or entry is None else max(0, cluster["entry"] - entry),
     )  # fmt: skip
 
