@@ -114,11 +114,19 @@ def test_a_wrong_file_stops_the_start_with_lines(tmp_path: Path) -> None:
     host.writes("http://127.0.0.1:9", more="rules: [{builtin: toy.hihg, above: 5}]")
     code, said, error = host.does("check-config")
     assert (code, "some of it is odd" in said) == (0, True)
+    assert f"The file {host.file} can be taken" in said
     assert "rule toy.hihg: no collector has a built-in rule of that name" in error
     host.writes("http://192.0.2.1")
     error = host.does("check-config")[2]
     assert "server_url: expected https://" in error
     assert "line 3" in error
+
+
+def test_a_command_that_there_is_not(tmp_path: Path) -> None:
+    code, _, error = Host(tmp_path).does("statsu")
+    assert (code, error.strip()) == (
+        2, "tocsin agent: expected run, check-config, status, install, found 'statsu' (did you mean status?)",
+    )  # fmt: skip
 
 
 async def test_two_agents_never_share_a_folder(tmp_path: Path) -> None:

@@ -121,6 +121,12 @@ class World:
         await ws.write(lambda s: s.ticks.put(self.monitor.id, START, START + FAR, [tick]))
 
 
+def _came_last(s: Session, monitor: str) -> Any:
+    """As after its clock was set right."""
+    s.memory.set_right[s.places.of(monitor).monitor, s.places.known_location("local") or 0] = 1, 0
+    return s.results.came_last({(monitor, "local"): FAR}, START)
+
+
 def reads(w: World) -> dict[str, Callable[[Session], Any]]:
     """Every way to read something of a workspace."""
     m, i, now = w.monitor.id, w.incident.id, START
@@ -147,6 +153,7 @@ def reads(w: World) -> dict[str, Callable[[Session], Any]]:
         "results.latest": lambda s: s.results.latest(m),
         "results.recent": lambda s: s.results.recent([m]),
         "results.newest": lambda s: s.results.newest(),
+        "results.came_last": lambda s: _came_last(s, m),
         "ticks.read": lambda s: s.ticks.read(m, now - FAR, now + FAR, 9),
         "ticks.newest_at": lambda s: s.ticks.newest_at(m),
         "verdicts.open_all": lambda s: s.verdicts.open_all(),

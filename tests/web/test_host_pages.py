@@ -302,9 +302,14 @@ async def test_of_two_agents_the_admin_says_which_is_the_host(alice: Alice, brow
     page = await browser.get(f"/hosts/{agent.id}")
     assert "Two agents say they are this host." in page.text
     assert "with two agents" in (await browser.get("/hosts")).text
-    other = page.text.partition('name="incarnation" value="')[2].partition('"')[0]
+    assert page.text.count("Two agents say") == 1
+    assert [part.partition('"')[0] for part in page.text.split('name="incarnation" value="')[1:]] == ["one", "two"]
+    other = "two"
     done = await post(browser, f"/hosts/{agent.id}/release", incarnation=other)
     assert done.headers["location"] == f"/hosts/{agent.id}?did=released"
+    page = await browser.get(f"/hosts/{agent.id}")
+    assert "Two agents" not in page.text
+    assert "Another agent says it is this host." in page.text
     assert (await post(browser, f"/hosts/{agent.id}/release", incarnation="three")).status in (409, 422)
 
 
@@ -373,6 +378,17 @@ async def test_rules_about_hosts_are_made_by_the_form(alice: Alice, browser: Cal
     odd = {"name": "x", "scope": {"hosts": [agent.id]}, "condition": {"type": "sample", "metric": "a b", "above": 1}}
     warned = (await alice.api.post("/api/v1/alert-rules", odd)).data["warnings"]
     assert warned == ["'a b' is no name of a metric, such as disk.used_percent: it can never fire."]
+    assert (await agent.samples({"cpu.used_percent": 5.0})).status == 200
+    for condition, words in (
+        (
+            {"metric": "cpu.usd_percent", "above": 90},
+            "has sent cpu.usd_percent lately (did you mean cpu.used_percent?)",
+        ),
+        ({"metric": "cpu.used_percent", "above": 120}, "cpu.used_percent is never above 100: it can never fire."),
+    ):
+        odd["condition"] = {"type": "sample", **condition}
+        (warned,) = (await alice.api.post("/api/v1/alert-rules", odd)).data["warnings"]
+        assert words in warned
     listed = await browser.get("/alert-rules")
     assert "on hosts tagged prod" in listed.text
     assert "A unit called nginx* is not as it should be" in listed.text
@@ -402,6 +418,9 @@ async def test_an_incident_of_a_host_says_what_its_agent_found(alice: Alice, bro
     assert "A disk is nearly full" in other.text
     overview = await browser.get("/")
     assert "One host needs a look." in overview.text
+    assert "1 host, no monitor yet." in overview.text, "and not that 0 of 0 monitors are up"
+    assert "Nothing is watched yet" not in overview.text
+    assert "disk /var is 94 % full" in overview.text.partition('aria-label="Open incidents"')[2]
 
 
 def _is_var(incident: dict[str, Any]) -> bool:

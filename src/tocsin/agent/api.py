@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from tocsin import telemetry
 from tocsin.agent import heard, wire
 from tocsin.agent.settled import Settled
+from tocsin.agent.twins import Twins
 from tocsin.clock import Clock, new_id
 from tocsin.core.host import (
     KEY_PREFIX,
@@ -23,15 +24,13 @@ from tocsin.core.host import (
     Host,
     clock_offset_s,
     heard_from,
-    lives_after,
     who_speaks,
-    without_twin,
 )
 from tocsin.core.host_rule import HostFinding
 from tocsin.core.incident import Incident
 from tocsin.core.limits import TooMany
-from tocsin.core.notice import Notice
-from tocsin.errors import Conflict, Denied, Invalid, NotFound, Problem
+from tocsin.core.maintenance import hushes_ahead
+from tocsin.errors import Conflict, Denied, Invalid, NotFound, Problem, SwitchedOff
 from tocsin.pipeline.hosts import HostNow, Hosts
 from tocsin.pipeline.telling import Telling
 from tocsin.store import Session, Store
@@ -45,7 +44,7 @@ GAP_S = 75.0
 MOST_WAITING = 200
 """So many messages with samples may wait for the store; who comes then is asked to come again."""
 AGAIN_S = 10.0
-MOST_UNENDED = 1000
+MOST_UNENDED, MOST_QUIET = 1000, 100
 TWIN = (
     "this agent is in quarantine: another one with the same identity was there first (a copied data folder?). Give it a "
     "data folder of its own and enrol it anew, or let the operator say which of both is the host"
@@ -70,7 +69,7 @@ class Door:
         self.telling: Callable[[str], Telling] = lambda workspace_id: Telling()
         self.epoch: Callable[[], int] = lambda: 0
         self.unended: Callable[[Host, str], Sequence[Incident]] = lambda host, incarnation: ()
-        self.settled = Settled(store)
+        self.settled, self._twins = Settled(store), Twins(store, hosts, clock)
         self._waiting = 0
         self._brought: dict[str, tuple[Telling, int]] = {}
 
@@ -102,20 +101,23 @@ class Door:
         if known.heard is None or known.heard_at is None or self._clock.monotonic() - known.heard > GAP_S:
             return
         telemetry.agents_denied.labels("lives").inc()
-        await self._warn(known.host)
+        await self._twins.warn(known.host)
         raise Denied(
             f"host {known.host.name} is heard from another data folder: let this agent enrol as a host of its own (without "
             "server_uuid), or end the other one first"
         )
 
     # Heartbeats -----------------------------------------------------------------------------------------------------
-    async def heartbeat(self, host_id: str, body: bytes) -> wire.Beat:
-        """Hear that an agent is alive."""
+    async def heartbeat(self, host_id: str, body: bytes, address: str = "") -> wire.Beat:
+        """Hear that an agent is alive. `address`: from where it speaks."""
         beat, at = heard.heartbeat_of(body), self._clock.now()
         if beat.server_uuid != host_id:
             raise Denied("this key is of another host than the heartbeat says")
+        if (known := self._hosts.find(host_id)) is not None and known.host.enabled:
+            self._twins.note(known, beat, address)
+            await self._twins.settled(known)
         now = await self._speaks(host_id, beat.incarnation, beat.life)
-        now = await self._lives(now, beat)
+        now = await self._twins.lives(now, beat)
         said = Said(
             agent_version=beat.agent_version, incarnation=beat.incarnation, life=beat.life, started_at=beat.started_at,
             every_s=beat.every_s, config_version=beat.config_version, config_error=beat.config_error, buffered=beat.buffered,
@@ -131,7 +133,10 @@ class Door:
         key = await self._rekey(host) if host.rekey else None
         left = self.unended(host, beat.incarnation) if beat.incarnation else ()
         unended = tuple(_unended(incident) for incident in left[:MOST_UNENDED])
-        return wire.Beat(urls=list(self._urls()), epoch=self.epoch(), config=config, key=key, unended=unended)
+        return wire.Beat(
+            urls=list(self._urls()), epoch=self.epoch(), config=config, key=key, unended=unended,
+            quiet=_quiet(host, telling, at),
+        )  # fmt: skip
 
     async def _rekey(self, host: Host) -> str:
         """A new key for a host's agent; the one that it shows counts until it uses the new one."""
@@ -206,7 +211,7 @@ class Door:
             raise NotFound(f"there is no host {host_id[:64]}")
         if not now.host.enabled:
             telemetry.agents_denied.labels("disabled").inc()
-            raise Denied(f"host {now.host.name} is switched off at the server")
+            raise SwitchedOff(f"host {now.host.name} is switched off at the server")
         says = who_speaks(now.host, incarnation, life) if incarnation else "known"
         if says == "quarantined":
             telemetry.agents_denied.labels("quarantined").inc()
@@ -215,30 +220,19 @@ class Door:
             return now
         host = await self._store.of(now.host.workspace_id).write(lambda s: _heard(s, host_id, incarnation))
         if says == "twin":
-            await self._warn(host)
+            await self._twins.warn(host)
         return self._hosts.put(host)
 
-    async def _lives(self, now: HostNow, beat: wire.Heartbeat) -> HostNow:
-        """The host, after a run of its agent said that it lives. Two that live with copies of one data folder are told apart
-        by that: the newer is refused from now on."""
-        now.lives, twin = lives_after(now.lives, beat.incarnation, beat.life, self._clock.monotonic())
-        if not twin:
-            return now
-        id = now.host.id
-        host = await self._store.of(now.host.workspace_id).write(
-            lambda s: s.hosts.replace(replace(without_twin(s.hosts.get(id), twin), updated_at=s.now))
+
+def _quiet(host: Host, telling: Telling, now: datetime) -> tuple[wire.Quiet, ...]:
+    ahead = hushes_ahead(telling.windows, host, now, telling.agenda)
+    return tuple(
+        wire.Quiet(
+            why=why, in_s=max(0.0, (begin - now).total_seconds()),
+            for_s=None if end is None else (end - max(begin, now)).total_seconds(),
         )
-        await self._warn(host)
-        return self._hosts.put(host)
-
-    async def _warn(self, host: Host) -> None:
-        told = Notice(
-            workspace_id=host.workspace_id, mark=f"host.twin:{host.id}", kind="host.twin", at=self._clock.now(),
-            text=f"Two agents speak for host {host.name}: the data folder of one is a copy. The newer one is in quarantine; "
-            "what it says is refused until you say on the host's page which one is right.",
-        )  # fmt: skip
-        log.warning("agents.twin", host=host.id)
-        await self._store.of(host.workspace_id).write(lambda s: s.notices.put(told))
+        for why, begin, end in ahead[:MOST_QUIET]
+    )  # fmt: skip
 
 
 def _unended(incident: Incident) -> wire.Unended:
@@ -302,8 +296,8 @@ def _wanted(s: Session, host_id: str | None, key: EnrolmentKey, given: wire.Enro
 
 def _enrolled(host: Host, given: wire.Enrol, now: datetime) -> Host:
     if not host.enabled:
-        raise Denied(f"host {host.name} is switched off at the server")
-    if given.incarnation in host.quarantined:
+        raise SwitchedOff(f"host {host.name} is switched off at the server")
+    if given.incarnation in (*host.quarantined, *host.refused):
         raise Invalid(Problem("incarnation", "that of a data folder of its own", "one that is in quarantine"))
     new = heard_from(host, given.incarnation)
     return replace(

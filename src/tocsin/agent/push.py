@@ -107,7 +107,7 @@ class Push:
                 failures, self.trouble, self.away = 0, "", False
             except PeerLost as lost:
                 failures += 1
-                self.away = not isinstance(lost, Refused)
+                self.away = not isinstance(lost, Refused) or lost.cause == "key"
                 wait = self._wait_s(lost, failures)
                 if self.trouble != str(lost):
                     log.warning("agent.not_handed_over", reason=str(lost), waiting=self._buffer.count)

@@ -31,11 +31,17 @@ STOP_S = 8.0
 def configuration(given: Settings, file: Path | None = None) -> AgentConfig:
     """What the agent's file says (`file`, else the one TOCSIN_AGENT_CONFIG names, else none when there is none at the
     usual place), with the environment. Raises SettingsError."""
-    named = file or given["AGENT_CONFIG"]
-    if file is None and given.sources["AGENT_CONFIG"] == "default" and not named.is_file():
-        named = None
+    named = file_of(given, file)
     said = Given(api_key=given["API_KEY"], server_url=given["SERVER_URL"], server_name=given["SERVER_NAME"])
     return read_config(named, said, settings.variable)
+
+
+def file_of(given: Settings, file: Path | None = None) -> Path | None:
+    """Where the agent's file is; None when none is named and there is none at the usual place."""
+    named: Path = file or given["AGENT_CONFIG"]
+    if file is None and given.sources["AGENT_CONFIG"] == "default" and not named.is_file():
+        return None
+    return named
 
 
 def data_folder(given: Settings, config: AgentConfig) -> Path:

@@ -120,6 +120,11 @@ def over(before: Standing, why: str, at: datetime) -> Turned:
     return after, _finding(after, why, at, None)
 
 
+def anew(before: Standing, since: float) -> Standing:
+    """What is in trouble, as if it had been well and in trouble since then: the next look that still sees it so turns it."""
+    return replace(before, number=before.number + 1, since=since)
+
+
 def _finding(standing: Standing, words: str, at: datetime, value: float | None) -> HostFinding:
     return HostFinding(
         rule=standing.rule, rule_name=standing.rule_name, what=standing.what, number=standing.number,

@@ -139,6 +139,7 @@ async def show(call: Call) -> Reply:
         vitals=figures.vitals(call, pairs, uptime),
         groups=_groups(matching, uptime, by_tag=grouped),
         total=len(pairs),
+        hosts=hosts.attention(call)[0],
         hidden=len(pairs) - len(matching),
         counts=_counts(pairs),
         wanted=wanted,
