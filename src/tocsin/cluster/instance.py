@@ -179,7 +179,7 @@ class Cluster:
         self.results.forget()
         watch.forget(self)
         if standing.primary is not None:
-            await self.corridor.alone.end()
+            self.corridor.alone.rejoin()
         if standing.leads:
             await self._write_self()
             await history.begin(self)

@@ -253,8 +253,12 @@ async def alone(cluster: Cluster) -> None:
         cluster.lost_at = None
     elif cluster.lost_at is None:
         cluster.lost_at = now
-    if cluster.lost_at is None or cluster.carrier.torn or cluster.outcast or cluster.me.witness:
-        await cluster.corridor.alone.end()
+    silenced = cluster.carrier.torn or bool(cluster.outcast) or cluster.me.witness
+    if silenced or cluster.lost_at is None:
+        if silenced:
+            await cluster.corridor.alone.end()
+        else:
+            cluster.corridor.alone.rejoin()
         await _remember(cluster)
         return
     if not cluster.corridor.alone.on and now - cluster.lost_at >= ALONE_LEASES * cluster.carrier.terms.lease_s:
