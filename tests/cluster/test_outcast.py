@@ -72,6 +72,9 @@ async def stands_aside(b: One) -> None:
     shown = await (await visit(b)).look()
     assert "There is no primary just now" not in shown
     assert "Promote b by force" not in shown
+    assert shown.count("was removed from the cluster") == 1
+    for words in ("Checks and alerts go on", "have to agree", "the primary knows", ">Follows<"):
+        assert words not in shown
     with pytest.raises(Conflict, match="was removed from the cluster"):
         await roster.force(b.cluster, "instance-b", "b", "alice", "ws")
 

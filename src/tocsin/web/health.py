@@ -36,6 +36,12 @@ def _cluster_problem(parts: Parts) -> str | None:
 
 def problems(parts: Parts) -> list[str]:
     """What is not well, in words; empty when all is."""
+    why = _cluster_problem(parts)
+    return own_problems(parts) + ([] if why is None else [why])
+
+
+def own_problems(parts: Parts) -> list[str]:
+    """What is not well with this server by itself: without how it stands among several, which every page says already."""
     state = parts.corridor.status()
     found: list[str] = []
     if state.get("started_at") is None:
@@ -43,8 +49,6 @@ def problems(parts: Parts) -> list[str]:
     found += state.get("stalled", [])
     if parts.store.breaker.state != "closed":
         found.append("the database does not answer; results are kept on disk")
-    if (why := _cluster_problem(parts)) is not None:
-        found.append(why)
     if parts.corridor.self_test.trouble is not None:
         found.append(f"failures are not judged: {parts.corridor.self_test.trouble}")
     if state.get("holding", False):
