@@ -148,9 +148,9 @@ class Cluster:
         """Take part from now on."""
         self.carrier.start()
         loops = (
-            self._report_on, self._admit_on, self._work_on, self._results_on, self._expire_on, self._alone_on,
+            self._report_on, self._alone_on, self._admit_on, self._work_on, self._results_on, self._expire_on,
             self._look_on, self._watch_on, self.alarm.tell,
-        )[: 1 if self.me.witness else None]  # fmt: skip
+        )[: 2 if self.me.witness else None]  # fmt: skip
         self._tasks = [asyncio.create_task(ever(loop), name=f"cluster {loop.__name__}") for loop in loops]
 
     async def stop(self) -> None:
@@ -181,7 +181,7 @@ class Cluster:
         self.results.forget()
         watch.forget(self)
         if standing.primary is not None:
-            await self.corridor.alone.end()
+            self.corridor.alone.rejoin()
         if standing.leads:
             await self._write_self()
             await history.begin(self)

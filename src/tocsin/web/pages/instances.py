@@ -108,6 +108,7 @@ async def _page(call: Call, *, did: str = "", said: str = "", error: str = "", s
         cluster=cluster, says=_says(lines, cluster), lead=_lead(lines, cluster), stays=_stays(cluster),
         copies=await _copies(call, lines, cluster),
         drafts=instances.drafts(call.parts, call.who) if frame.is_admin else [],
+        next_order=min(9999, max(line.order for line in lines) + 1),
         here=next(line for line in lines if line.here), secret=settings["SYNC_SECRET"] is not None,
         certificates=settings["SYNC_CLIENT_CA"] is not None,
         fingerprint=next((row["fingerprint"] for row in items if cluster and row["id"] == cluster["primary"]), None),
@@ -213,6 +214,10 @@ def _lead(lines: list[Line], cluster: dict[str, Any] | None) -> str:
         )
     if cluster["standing"] != "primary":
         here = next(line.name for line in lines if line.here)
+        if cluster["no_part"] is not None:
+            return f"This is {here}. Nobody is told of anything by it."
+        if cluster["primary"] is None:
+            return f"This is {here}. How the others are is not known while nobody leads."
         return f"This is {here}. How the others are, the primary knows."
     gone = [line.name for line in lines if line.st in ("down", "nodata")]
     if gone:
