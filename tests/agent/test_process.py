@@ -90,6 +90,11 @@ async def test_a_changed_file_counts_after_sighup_and_a_bad_one_does_not(tmp_pat
             await program.says("agent.file_refused")
             await until(lambda: "did you mean monitors?" in server.beats[-1].troubles.get("file", ""))
             assert "line 13" in server.beats[-1].troubles["file"]
+            code, out, err = await asyncio.to_thread(host.does, "status")
+            assert (code, "did you mean monitors?" in err, "production-server-1: agent" in out) == (0, True, True)
+            host.file.write_text(good + "  bad: [\n")
+            code, out, err = await asyncio.to_thread(host.does, "status")
+            assert (code, "not known where an agent keeps its things" in err, out) == (4, True, "")
             count = len(server.values("toy.value"))
             await until(lambda: len(server.values("toy.value")) > count + 1)
             host.file.write_text(good.replace("type: toy", "type: toy\n    name: renamed"))
