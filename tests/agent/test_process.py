@@ -22,7 +22,9 @@ async def test_it_enrols_beats_and_hands_over(tmp_path: Path) -> None:
             assert [(e.name, e.tags) for e in server.enrolments] == [("production-server-1", ["web", "eu"])]
             beat = server.beats[-1]
             assert (beat.server_uuid, beat.incarnation) == ("host-1", next(iter(server.batches)))
-            await until(lambda: server.beats[-1].facts == {"os": "Toy 1"})
+            assert [said.facts for said in (*server.enrolments, *server.beats)] == [{"os": "Toy 1"}] * (
+                len(server.beats) + 1
+            )
             code, out, _ = await asyncio.to_thread(host.does, "status", "--json")
             assert (code, json.loads(out)["connected_to"]) == (0, server.url)
             assert await program.end() == 0

@@ -219,8 +219,7 @@ class Agent:
 
     async def _took(self, monitor: Monitor, reading: Reading) -> float:
         """Keep a reading, and judge it; in how many seconds another look would turn something."""
-        if reading.facts:
-            self.vitals.facts[monitor.id] = reading.facts
+        self._first_seen(monitor, reading)
         now, at, turned = self._clock.monotonic(), self._clock.now(), False
         if now < self._judges_from:  # a new disk: the server may know what is told already
             await self.push.took(monitor, reading)
@@ -238,6 +237,16 @@ class Agent:
             self.push.wake()
         await self.push.took(monitor, reading)
         return min((turns_in_s(r, monitor.id, self.ledger.of(r.id), now) for r in self.rules), default=math.inf)
+
+    def _first_seen(self, monitor: Monitor, reading: Reading) -> None:
+        """Know what there is to say of the machine; the server hears at once of what was not known before."""
+        if reading.facts:
+            late = self.link.looked.is_set() and monitor.id not in self.vitals.facts
+            self.vitals.facts[monitor.id] = reading.facts
+            if late:
+                self.link.wake()
+        if all(one.id in self.watch.latest for one in self.watch.monitors):
+            self.link.looked.set()
 
     def _turned(self, change: Turned, *, direct: bool) -> bool:
         standing, finding = change
