@@ -61,10 +61,14 @@ async def test_a_kill_loses_and_doubles_nothing(tmp_path: Path) -> None:
             await program.says("agent.not_handed_over")
             await until(lambda: _buffered(host) >= 3)
             waiting = _buffered(host)
+            assert all(beat.late_s == 0 for beat in server.beats)
             await program.kill()
         host.sees(3)
-        await server.start()
-        async with agent(host):
+        async with agent(host) as program:
+            await program.says("agent.not_handed_over", times=2)
+            await asyncio.sleep(3)  # two push intervals, and more
+            await server.start()
+            await until(lambda: any(beat.late_s > 2 and beat.buffered > 2 for beat in server.beats))
             await until(lambda: 3.0 in server.values("toy.value"))
         (incarnation,) = server.batches
         seqs = sorted(server.batches[incarnation])

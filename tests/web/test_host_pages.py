@@ -168,9 +168,11 @@ async def test_a_silent_host_shows_its_figures_as_of_the_past(alice: Alice, brow
     agent = await a_host(alice, "backup-1")
     hosts = alice.house.parts.corridor.hosts
     now = hosts.get(alice.workspace_id, agent.id)
-    await agent.beat(buffered=55)
+    await agent.beat(buffered=7)  # they wait their turn
+    assert "<dd>all of it</dd>" in (await browser.get(f"/hosts/{agent.id}")).text
+    await agent.beat(buffered=55, late_s=7200)
     assert "none missed in 24 h" in (await browser.get(f"/hosts/{agent.id}")).text
-    assert "not all of it yet, 55 batches wait" in (await browser.get(f"/hosts/{agent.id}")).text
+    assert "not all of it yet, 55 batches wait, the oldest for 2 h" in (await browser.get(f"/hosts/{agent.id}")).text
     now.heard = hosts.since = alice.house.parts.clock.monotonic() - 540
     now.heard_at = alice.house.parts.clock.now() - timedelta(seconds=540)
     page = await browser.get(f"/hosts/{agent.id}")

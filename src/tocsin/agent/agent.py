@@ -96,7 +96,7 @@ class Agent:
         """Begin to look, to judge, to hand over and to tell."""
         self.link.enrolled, self.link.configured, self.link.beaten = self._enrolled, self._configured, self._beaten
         self.link.left_open, self.link.switched = self._left_open, self._switched
-        self.alerts.quiet = self.link.quiet
+        self.alerts.quiet, self.vitals.late_s = self.link.quiet, self.push.late_s
         self.push.news, self.vitals.over_by_then = self.link.wake, self._over_by_then
         self.vitals.troubles_of += [self.watch.troubles, self._own_troubles]
         self._settings_of(self.config)

@@ -121,6 +121,7 @@ class Door:
         said = Said(
             agent_version=beat.agent_version, incarnation=beat.incarnation, life=beat.life, started_at=beat.started_at,
             every_s=beat.every_s, config_version=beat.config_version, config_error=beat.config_error, buffered=beat.buffered,
+            late_s=beat.late_s,
             dropped=beat.dropped, cpu_percent=beat.cpu_percent, rss_bytes=beat.rss_bytes,
             offset_s=clock_offset_s(beat.timestamp, at), facts=beat.facts or now.said.facts, troubles=beat.troubles,
         )  # fmt: skip

@@ -102,6 +102,7 @@ def heartbeat_of(body: bytes) -> wire.Heartbeat:
         given, agent_version=one_line(given.agent_version, 40), config_error=one_line(given.config_error, 400),
         facts=facts_of(given.facts), troubles=facts_of(given.troubles), started_at=started,
         every_s=min(max(0.0, given.every_s), 86_400.0),
+        late_s=given.late_s if 0 <= given.late_s < LARGEST_SEQ else 0.0,
         buffered=min(max(0, given.buffered), most), dropped=min(max(0, given.dropped), most),
         rss_bytes=min(max(0, given.rss_bytes), most), config_version=min(max(0, given.config_version), most),
     )  # fmt: skip
