@@ -166,6 +166,9 @@ spool_batches = Gauge("tocsin_spool_batches", "Batches on disk that the database
 notifications = Counter(
     "tocsin_notifications_total", "Attempts to deliver", ["channel_type", "outcome"], registry=REGISTRY
 )
+messages_dropped = Counter(
+    "tocsin_messages_dropped_total", "Messages not told for having the key of another one", registry=REGISTRY
+)
 outbox_pending = Gauge("tocsin_outbox_pending", "Messages not delivered yet", registry=REGISTRY)
 outbox_age = Gauge("tocsin_outbox_oldest_seconds", "Age of the oldest message not delivered yet", registry=REGISTRY)
 delivery_seconds = Histogram(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from builders import a_result, at
-from world import World, a_world
+from world import Place, World, a_world, webs
 
 HOUR = 3600.0
 PLACES = ("one", "two", "office")
@@ -75,3 +75,95 @@ async def test_a_vote_that_was_stored_as_of_later_than_now_grows_old(world: Worl
     assert again.judge(world.clock.now()).value == "up"
     await world.go(1000)
     assert again.judge(world.clock.now()).value == "unknown"
+
+
+async def outage(world: World, place: Place) -> None:
+    """It is down for half a minute, then well again."""
+    for status in ("down", "up"):
+        place.status = status
+        await world.go(30)
+
+
+async def test_every_outage_is_told_after_one_that_was_judged_with_a_clock_ahead(world: World) -> None:
+    async with webs(1) as (sink,):
+        place = Place(world, "one")
+        world.places["one"] = place.look
+        await world.tell(sink)
+        await world.watch(interval_s=10, failure_threshold=1, flap_detection=False)
+        await world.go(20)
+        both = ["incident.opened", "incident.resolved"]
+        world.clock.jump(HOUR)
+        await outage(world, place)
+        assert sink.events == both
+        world.clock.jump(-HOUR)
+        await world.go(400)
+        await outage(world, place)
+        assert sink.events == both * 2
+        await world.stop()
+        await world.start(location="one")
+        await world.go(400)
+        await outage(world, place)
+        assert sink.events == both * 3
+
+
+async def test_a_reminder_is_not_put_off_until_a_date_that_a_wrong_clock_gave(world: World) -> None:
+    async with webs(1) as (sink,):
+        place = Place(world, "one")
+        world.places["one"] = place.look
+        await world.tell(sink)
+        await world.watch(interval_s=10, failure_threshold=1, reminder_s=60)
+        world.clock.jump(HOUR)
+        place.status = "down"
+        await world.go(20)
+        assert sink.events == ["incident.opened"]
+        await world.stop()
+        world.clock.jump(-HOUR)
+        await world.start(location="one")
+        await world.go(90)
+        assert "incident.reminder" in sink.events
+
+
+async def now_says(world: World, watched: Any) -> str:
+    """What whoever reads the tables takes for its verdict."""
+    return (await world.store.everything().read(lambda s: s.verdicts.open_all()))[watched.monitor.id].value
+
+
+async def test_what_is_decided_now_is_the_verdict_whatever_a_clock_ahead_has_dated_later(world: World) -> None:
+    watched = await watched_from_three(world)
+    await say(world, watched, "up", *PLACES)
+    world.clock.jump(HOUR)
+    await say(world, watched, "down", *PLACES)
+    assert await now_says(world, watched) == "down"
+    world.clock.jump(-HOUR)
+    await world.corridor.watchlist.load(folds=True)
+    watched = world.corridor.watchlist.get(watched.monitor.id)
+    for status in ("up", "down", "up"):
+        await say(world, watched, status, *PLACES)
+        assert await now_says(world, watched) == status
+        assert watched.verdict.value == status
+    for gear in (world.corridor.follow("elsewhere"), world.corridor.lead("one")):
+        await gear
+        assert world.corridor.watchlist.get(watched.monitor.id).verdict.value == "up"
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_what_a_location_said_last_is_taken_up_though_it_has_dated_other_results_later(
+    world: World, *, restarted: bool
+) -> None:
+    watched = await watched_from_three(world)
+    await say(world, watched, "up", *PLACES)
+    await say(world, watched, "up", *PLACES, ahead_s=HOUR)
+    await say(world, watched, "down", "two", "one")
+    await say(world, watched, "up", "office", ahead_s=HOUR)
+    if restarted:
+        await world.stop()
+        await world.start(location="one")
+        world.corridor.runner.locations.clear()
+    await world.corridor.watchlist.load(folds=True)
+    watched = world.corridor.watchlist.get(watched.monitor.id)
+    assert {place: state.vote for place, state in watched.states.items()} == {
+        "one": "down",
+        "two": "down",
+        "office": "up",
+    }
+    assert watched.judge(world.clock.now()).value == "down"

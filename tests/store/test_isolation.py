@@ -87,7 +87,9 @@ class World:
         await ws.write(lambda s: s.sessions.add(self.session))
         await ws.write(lambda s: s.invitations.put(self.invitation))
         await ws.write(lambda s: s.preferences.save("ws", Preferences(failure_domains={"eu": "aws"})))
-        self.monitor = await keep_monitor(store, channels=("c",), tags=("t",))
+        self.monitor = await keep_monitor(
+            store, channels=("c",), tags=("t",), monitoring_type="global", locations=("eu", "us")
+        )
         self.incident = an_incident(self.monitor)
         m = {"workspace_id": "ws", "monitor_id": self.monitor.id}
         results = [a_result("down", monitor=self.monitor, at=at(-60 * n)) for n in range(3)]
@@ -119,6 +121,12 @@ class World:
         await ws.write(lambda s: s.ticks.put(self.monitor.id, START, START + FAR, [tick]))
 
 
+def _came_last(s: Session, monitor: str) -> Any:
+    """As after its clock was set right."""
+    s.memory.set_right[s.places.of(monitor).monitor, s.places.known_location("local") or 0] = 1, 0
+    return s.results.came_last({(monitor, "local"): FAR}, START)
+
+
 def reads(w: World) -> dict[str, Callable[[Session], Any]]:
     """Every way to read something of a workspace."""
     m, i, now = w.monitor.id, w.incident.id, START
@@ -145,6 +153,7 @@ def reads(w: World) -> dict[str, Callable[[Session], Any]]:
         "results.latest": lambda s: s.results.latest(m),
         "results.recent": lambda s: s.results.recent([m]),
         "results.newest": lambda s: s.results.newest(),
+        "results.came_last": lambda s: _came_last(s, m),
         "ticks.read": lambda s: s.ticks.read(m, now - FAR, now + FAR, 9),
         "ticks.newest_at": lambda s: s.ticks.newest_at(m),
         "verdicts.open_all": lambda s: s.verdicts.open_all(),
@@ -237,6 +246,7 @@ def writes(w: World) -> dict[str, Callable[[Session], Any]]:
         "monitors.replace": lambda s: s.monitors.replace(replace(w.monitor, name="taken")),
         "monitors.delete": lambda s: s.monitors.delete(w.monitor.id),
         "monitors.forget_channel": lambda s: s.monitors.forget_channel("ws", "c"),
+        "monitors.forget_place": lambda s: s.monitors.forget_place("eu"),
         "states.save": lambda s: s.states.save(
             [StateChange(workspace_id="ws", monitor_id=w.monitor.id, state=a_state("up"))]
         ),

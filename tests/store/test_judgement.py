@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from builders import a_channel, a_result, a_state, a_verdict, an_incident, an_outbox_row, at
 from store.conftest import Opener, keep_monitor
+from tocsin import telemetry
 from tocsin.core.incident import Entry
 from tocsin.core.uptime import Interval
 from tocsin.errors import Conflict, NotFound
@@ -82,6 +83,44 @@ async def test_one_subject_has_one_open_incident(store: Store) -> None:
     page, cursor = await ws.read(lambda s: s.incidents.list(limit=1))
     assert page == [second]
     assert (await ws.read(lambda s: s.incidents.list(limit=1, cursor=cursor))) == ([resolved], None)
+
+
+@pytest.mark.parametrize("subject", ["monitor:m", "coverage"])
+async def test_the_newest_incident_is_the_one_with_the_most_transitions(store: Store, subject: str) -> None:
+    async def keep(**more: Any) -> Any:
+        incident = an_incident(subject=subject, **more)
+        await store.commit(Batch(id="b", incidents=(IncidentChange(incident=incident),)))
+        return incident
+
+    async def newest() -> Any:
+        found = await store.of("ws").read(
+            lambda s: [*s.incidents.latest_of([subject]).values(), *s.incidents.latest_of_others()]
+        )
+        assert len(found) == (1 if subject.startswith("monitor:") else 2)
+        assert found[0] == found[-1]
+        return found[0]
+
+    ahead = await keep(opened_at=at(3600), resolved_at=at(3660), transition=4)
+    assert await newest() == ahead
+    later = await keep(opened_at=at(60), resolved_at=at(90), transition=6)
+    assert await newest() == later
+    open = await keep(opened_at=at(120), transition=5)
+    assert await newest() == replace(open, transition=6), "it is what lasts, and goes on counting"
+
+
+async def test_a_message_that_has_the_key_of_another_one_is_counted(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    channel = a_channel()
+    await store.of("ws").write(lambda s: s.channels.add(channel))
+    row = an_outbox_row(channel_id=channel.id, incident_id="i1")
+    before = telemetry.messages_dropped._value.get()
+    for _ in range(2):
+        await store.commit(Batch(id="b", outbox=(row,)))
+    assert telemetry.messages_dropped._value.get() == before
+    await store.commit(Batch(id="c", outbox=(replace(row, incident_id="i2"),)))
+    assert telemetry.messages_dropped._value.get() == before + 1
+    assert "outbox.key_repeated" in caplog.text
 
 
 async def test_a_conflict_takes_the_whole_batch_back_and_nothing_of_others(store: Store) -> None:

@@ -74,7 +74,8 @@ async def _nobody(_: str) -> None:
 class Cluster:
     """Made by `begin`, started once the corridor runs. `forget` makes the web forget what it remembers of accounts;
     `followed` hears when another instance leads, with its address for people. `web_urls`: where people and probes reach the
-    instances, the primary first. `outcast`: by whom this instance is not listened to (its id), and the cause."""
+    instances, the primary first. `outcast`: by whom this instance is not listened to (its id), and the cause. `led`: the
+    epoch that is known of last, and since when, by `monotonic`."""
 
     me: Instance
     store: Store
@@ -97,6 +98,7 @@ class Cluster:
     sync_errors: int = 0
     lost_at: float | None = None
     leads_since: float | None = None
+    led: tuple[int, float] = (0, 0.0)
     heard_in: int = 0
     stirred: asyncio.Event = field(default_factory=asyncio.Event)
     known_since: dict[str, float] = field(default_factory=dict[str, float])
@@ -181,10 +183,12 @@ class Cluster:
         if standing.leads:
             await self._write_self()
             await history.begin(self)
+            history.notice(self)
             await self.learn()
             watch.expect(self)
             await self.corridor.lead(self.me.location)
             return
+        history.notice(self)
         await self.learn()
         await self.corridor.follow(self._home(standing))
         await self.followed(self.peers.web(standing.primary) or "")

@@ -101,8 +101,10 @@ class Incident(Struct, frozen=True, kw_only=True):
 
     def began_at(self) -> datetime:
         """When its latest stretch of trouble began: its last opening or reopening."""
-        before = [flip for flip in self.flips if self.resolved_at is None or flip < self.resolved_at]
-        return max(before, default=self.opened_at)
+        before = [
+            flip for flip in self.flips if flip != self.resolved_at
+        ]  # in their order: a clock may have been wrong
+        return before[-1] if before else self.opened_at
 
     def trouble_from(self) -> datetime:
         """Since when its latest stretch of trouble has lasted; a rule that waits opens later."""
@@ -133,6 +135,18 @@ class Step(Struct, frozen=True, kw_only=True):
     transitions: tuple[Transition, ...] = ()
     changed: bool = False
     judge_again_at: datetime | None = None
+
+
+def set_right(incident: Incident, now: datetime) -> Incident:
+    """The incident as of now, where a clock that was ahead has dated it: what is waited for from a date that has not come
+    (the end of its recovery, a reminder, a step of its escalation) is waited for from now."""
+    over, told, step = (
+        min(at, now) if at is not None else None
+        for at in (incident.over_since, incident.last_told_at, incident.step_from)
+    )
+    if (over, told, step) == (incident.over_since, incident.last_told_at, incident.step_from):
+        return incident
+    return replace(incident, over_since=over, last_told_at=told, step_from=step)
 
 
 def close(latest: Incident, reason: str, now: datetime, *, by: str | None = None, held: bool = False) -> Step:

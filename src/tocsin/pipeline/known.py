@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
-from tocsin.core.consensus import LocationState, Verdict, fold
+from tocsin.core.consensus import AHEAD, LocationState, Verdict, fold
 from tocsin.core.incident import Incident
 from tocsin.core.monitor import Monitor
 from tocsin.store import Session
@@ -18,6 +18,9 @@ TALLY = 90
 """So many of the latest slots are kept as letters."""
 FOLDED = 30
 """So many results of each location are enough to know how it votes."""
+
+
+_Newest = dict[tuple[str, str], tuple[datetime, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,39 +40,45 @@ def read_known(s: Session, monitors: list[Monitor], *, folds: bool = False) -> K
     ids = [m.id for m in monitors]
     wanted = set(ids)
     newest = {(id, place): (at, attempt) for id, place, at, attempt in s.results.newest() if id in wanted}
+    newest |= _set_right(s, monitors, newest)
     states = [(id, state) for id, state in s.states.all() if id in wanted]
     return Known(
         monitors=monitors,
         states=_folded(s, monitors, states, newest)
         if folds
-        else [(id, _moved(state, newest.get((id, state.location)))) for id, state in states],
+        else [(id, _moved(state, newest.get((id, state.location)), s.now)) for id, state in states],
         verdicts=s.verdicts.open_all(),
         incidents=s.incidents.latest_of([f"monitor:{id}" for id in ids]),
         tallies=s.results.recent(ids, TALLY),
     )
 
 
-def _moved(state: LocationState, newest: tuple[datetime, int] | None) -> LocationState:
+def _set_right(s: Session, monitors: list[Monitor], newest: _Newest) -> _Newest:
+    """Where the newest result is dated later than now, by a clock that has been set right: the one that came last."""
+    fresh = {m.id: timedelta(seconds=2 * m.interval_s + float(m.timeout_s)) for m in monitors}
+    ahead = {spot: fresh[spot[0]] for spot, (at, _) in newest.items() if at > s.now + AHEAD}
+    return s.results.came_last(ahead, s.now + AHEAD) if ahead else {}
+
+
+def _moved(state: LocationState, newest: tuple[datetime, int] | None, now: datetime) -> LocationState:
     """The state as of the newest result. States are stored when a vote or suspicion changes: later results only moved
     it, as long as it was this instance that judged them."""
-    if newest is None or (state.at is not None and newest <= (state.at, state.attempt)):
+    if newest is None:
+        return state
+    dated_ahead = state.at is not None and state.at > now + AHEAD >= newest[0]
+    if state.at is not None and newest <= (state.at, state.attempt) and not dated_ahead:
         return state
     return replace(state, at=newest[0], attempt=newest[1])
 
 
 def _folded(
     s: Session, monitors: list[Monitor], states: list[tuple[str, LocationState]],
-    newest: dict[tuple[str, str], tuple[datetime, int]],
+    newest: _Newest,
 ) -> list[tuple[str, LocationState]]:  # fmt: skip
     """What every seat says by its latest results, also those that have no state here."""
     known = {(id, state.location): state for id, state in states}
-    last: dict[str, list[datetime]] = {}
-    for (id, _), (at, _) in newest.items():
-        last.setdefault(id, []).append(at)
-    heard = [monitor for monitor in monitors if monitor.id in last]
     whys: dict[tuple[str, str], Voice] = {}
-    spans = [_span(monitor, max(last[monitor.id]), len(last[monitor.id])) for monitor in heard]
-    for monitor, said in zip(heard, voices(s, spans), strict=True):
+    for monitor, said in _said(s, monitors, newest):
         seats: dict[str, list[Voice]] = {}
         for one in said:
             if one.status != "invalid":
@@ -86,6 +95,26 @@ def _folded(
     for spot, error in zip(whys, reasons(s, [(id, why) for (id, _), why in whys.items()]), strict=True):
         known[spot] = replace(known[spot], reason=error)
     return [(id, state) for (id, _), state in known.items()]
+
+
+def _said(s: Session, monitors: list[Monitor], newest: _Newest) -> Iterator[tuple[Monitor, list[Voice]]]:
+    """What each monitor's locations said lately, oldest first. Those whose clock is ahead are read in a span of their own;
+    what one said by such a clock is left out when it has been set right."""
+    last: dict[str, tuple[list[datetime], list[datetime]]] = {}
+    for (id, _), (at, _) in newest.items():
+        last.setdefault(id, ([], []))[at > s.now + AHEAD].append(at)
+    parts = [(m, some) for m in monitors if m.id in last for some in last[m.id] if some]
+    spans = [_span(m, max(some), len(some)) for m, some in parts]
+    ahead: dict[str, list[Voice]] = {}
+    for (monitor, some), said in zip(parts, voices(s, spans), strict=True):
+        if not last[monitor.id][1]:
+            yield monitor, said
+            continue
+        kept = [one for one in said if one.at <= newest.get((monitor.id, one.location), (one.at, 0))[0]]
+        before = ahead.setdefault(monitor.id, [])
+        before += [one for one in kept if not before or one.at > before[-1].at]
+        if some is last[monitor.id][1]:
+            yield monitor, before
 
 
 def _span(monitor: Monitor, last: datetime, places: int) -> Span:

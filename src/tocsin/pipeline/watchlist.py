@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from tocsin import telemetry
 from tocsin.clock import Clock
 from tocsin.core.alert import Channel
-from tocsin.core.consensus import LocationState
-from tocsin.core.incident import Incident
+from tocsin.core.consensus import LocationState, Verdict
+from tocsin.core.incident import Incident, set_right
 from tocsin.core.monitor import Monitor
 from tocsin.core.quarantine import SUBJECT
 from tocsin.errors import NotFound
@@ -163,7 +163,8 @@ class Watchlist:
             self._seat(self)
             for id in ids:
                 if (watched := self._watched.get(id)) is not None:
-                    watched.verdict, watched.incident = verdicts.get(id), incidents.get(watched.subject)
+                    watched.verdict = _until(verdicts.get(id), self._clock.now())
+                    watched.incident = incidents.get(watched.subject)
 
     async def load_probes(self, workspace_id: str) -> tuple[list[str], list[tuple[Watched, tuple[str, ...]]]]:
         """Read again which locations the workspace has: (the codes of those that came, went or are reached another way, its
@@ -287,6 +288,9 @@ class Watchlist:
                     watched.states[place] = replace(state, at=now, attempt=0)
             watched.last = {place: r for place, r in watched.last.items() if r.scheduled_at <= now}
             watched.calm, watched.slot_at = False, None
+            watched.verdict = _until(watched.verdict, now)
+            watched.incident = None if watched.incident is None else set_right(watched.incident, now)
+        self.incidents = {subject: set_right(incident, now) for subject, incident in self.incidents.items()}
 
     def remove(self, monitor_id: str) -> Watched | None:
         """Forget a monitor; what was known of it."""
@@ -330,12 +334,19 @@ class Watchlist:
                 heard_from=now,
                 settled_at=now + timedelta(seconds=aim.settles_s),
                 states={place: state for place, state in states.get(monitor.id, {}).items() if place in assigned},
-                verdict=known.verdicts.get(monitor.id),
+                verdict=_until(known.verdicts.get(monitor.id), now),
                 incident=known.incidents.get(f"monitor:{monitor.id}"),
                 tally=bytearray(known.tallies.get(monitor.id, "").encode()[-TALLY:]),
             )
             watched.gap_from = _gap(watched, now)
             yield watched
+
+
+def _until(verdict: Verdict | None, now: datetime) -> Verdict | None:
+    """The verdict, which has held since now where a clock that was ahead has dated it."""
+    if verdict is None or verdict.at <= now:
+        return verdict
+    return replace(verdict, at=now, since=min(verdict.since, now))
 
 
 def _gap(watched: Watched, now: datetime) -> datetime | None:

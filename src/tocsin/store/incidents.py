@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tocsin.core.incident import Entry, Incident
+from tocsin.core.incident import Entry, Incident, set_right
 from tocsin.core.result import from_micros, micros
 from tocsin.errors import NotFound
 from tocsin.store.batch import IncidentChange
@@ -150,32 +150,41 @@ class Incidents:
 
     def latest_of_others(self) -> list[Incident]:
         """The newest incident of every subject that is not a monitor's verdict."""
-        where, values = self._s.mine("i.workspace_id")
-        rows = self._s.rows(
-            f"SELECT i.data FROM subjects u JOIN incidents i ON i.workspace_id = u.workspace_id AND i.subject = u.subject "
-            f"WHERE u.subject NOT LIKE 'monitor:%' AND {where} AND NOT EXISTS (SELECT 1 FROM incidents n WHERE "
-            "n.workspace_id = i.workspace_id AND n.subject = i.subject AND (n.opened_at > i.opened_at "
-            "OR (n.opened_at = i.opened_at AND n.id > i.id)))",
-            *values,
-        )
-        return [_incident(row[0]) for row in rows]
+        return list(self._latest("u.subject NOT LIKE 'monitor:%'", ()).values())
 
     def latest_of(self, subjects: Sequence[str]) -> dict[str, Incident]:
         """The newest incident of each of these subjects, open or resolved."""
         found: dict[str, Incident] = {}
-        where, values = self._s.mine("i.workspace_id")
         for start in range(0, len(subjects), 500):
             some = subjects[start : start + 500]
-            rows = self._s.rows(
-                f"SELECT i.subject, i.data FROM incidents i WHERE i.subject IN ({', '.join('?' for _ in some)}) AND "
-                f"{where} "
-                "AND NOT EXISTS (SELECT 1 FROM incidents j WHERE j.workspace_id = i.workspace_id AND j.subject = "
-                "i.subject "
-                "AND (j.opened_at > i.opened_at OR (j.opened_at = i.opened_at AND j.id > i.id)))",
-                *some, *values,
-            )  # fmt: skip
-            found.update((row[0], _incident(row[1])) for row in rows)
+            among = self._latest(f"u.subject IN ({', '.join('?' for _ in some)})", some)
+            found.update((subject, incident) for (_, subject), incident in among.items())
         return found
+
+    def _latest(self, which: str, values: Sequence[str]) -> dict[tuple[str, str], Incident]:
+        """By (workspace, subject) the newest incident, set right: the one with the most transitions. Dates say nothing of
+        that where a clock was wrong; the last by its date is only the one that is tried first."""
+        where, mine = self._s.mine("i.workspace_id")
+        found: dict[tuple[str, str], Incident] = {}
+        for workspace, subject, data, count in self._s.rows(
+            "SELECT i.workspace_id, i.subject, i.data, u.transition FROM subjects u JOIN incidents i ON "
+            f"i.workspace_id = u.workspace_id AND i.subject = u.subject WHERE {which} AND {where} AND NOT EXISTS "
+            "(SELECT 1 FROM incidents j WHERE j.workspace_id = i.workspace_id AND j.subject = i.subject "
+            "AND (j.opened_at > i.opened_at OR (j.opened_at = i.opened_at AND j.id > i.id)))",
+            *values, *mine,
+        ):  # fmt: skip
+            incident = _incident(data)
+            if incident.transition < count:
+                incident = self._counted(workspace, subject, incident, count)
+            found[workspace, subject] = set_right(incident, self._s.now)
+        return found
+
+    def _counted(self, workspace_id: str, subject: str, last: Incident, count: int) -> Incident:
+        """Of a subject with so many transitions the incident that is open, or had the last of them. It goes on counting from
+        there: no number comes twice, so no message has the key of another one."""
+        rows = self._s.rows("SELECT data FROM incidents WHERE workspace_id = ? AND subject = ?", workspace_id, subject)
+        found = max((_incident(row[0]) for row in rows), key=lambda one: (one.open, one.transition), default=last)
+        return msgspec.structs.replace(found, transition=count)
 
     def timeline(self, id: str) -> list[Entry]:
         """What happened in it, oldest first."""

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
+from tocsin import telemetry
+from tocsin.core.alert import OutboxRow
 from tocsin.core.digest import Gathered
 from tocsin.store.batch import Batch, OutboxOutcome
 from tocsin.store.session import Session
+
+log = telemetry.logger("tocsin.store")
 
 
 class Keepable(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -44,11 +50,23 @@ def keep(s: Session, record: Keepable) -> None:
         s.verdicts.save(batch.verdicts)
         for change in batch.incidents:
             s.incidents.save(change)
-        for row in batch.outbox:
-            s.outbox.add(row)
+        _intend(s, batch.outbox)
     if record.digest is not None:
         s.outbox.gather(record.digest)
     s.outbox.settle(record.outcomes)
+
+
+def _intend(s: Session, rows: Sequence[OutboxRow]) -> None:
+    """Intend to send these. That another message has the key of one must not be: this one is not told, which is said. (The
+    same message again is one.)"""
+    for row in rows:
+        if s.outbox.add(row) or row.incident_id is None:
+            continue
+        known = s.outbox.get(row.key)
+        if known is not None and (known.incident_id, known.message.at) != (row.incident_id, row.message.at):
+            telemetry.messages_dropped.inc()
+            about = {"subject": row.subject, "incident": row.incident_id, "channel": row.channel_id}
+            log.warning("outbox.key_repeated", key=row.key, message=row.message.event, **about)
 
 
 def without_bodies(record: Keepable) -> Keepable:

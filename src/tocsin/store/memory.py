@@ -40,6 +40,8 @@ class Memory:
     places: dict[str, Place] = field(default_factory=dict[str, Place])
     locations: dict[str, int] = field(default_factory=dict[str, int])
     newest: dict[tuple[int, int], Newest] = field(default_factory=dict[tuple[int, int], Newest])
+    set_right: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict[tuple[int, int], tuple[int, int]])
+    """Of those whose newest result is dated by a clock that was set right since: (slot, attempt) of what came last."""
     tail: Tail = field(default_factory=Tail)
 
     touched: dict[int, tuple[int, int]] = field(default_factory=dict[int, tuple[int, int]])

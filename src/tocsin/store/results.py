@@ -7,10 +7,11 @@ changed; each location's latest is kept whole in memory and written with the mov
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from tocsin.core.consensus import set_right
 from tocsin.core.result import CheckError, CheckResult, Numbered, Status, from_micros, micros
 from tocsin.core.ticks import Look
 from tocsin.store.cursor import read_cursor, write_cursor
@@ -76,6 +77,7 @@ class Results:
                 late.append((result, row))
                 continue
             self._remember(spot, known, Newest(at, result.attempt, result.status, result, False))
+            self._s.memory.set_right.pop(spot, None)
             rows.append(row)
             fresh.append(result)
             if _telling(result, None if known is None else known.status or result.status):
@@ -83,6 +85,7 @@ class Results:
         for result, row in self._unknown(late, rows):
             rows.append(row)
             fresh.append(result)
+            self._see_set_right(result, row)
             if _telling(result, result.status):
                 proof.append((*row[:5], evidence_of(result)))
         self._append(rows)
@@ -110,6 +113,12 @@ class Results:
             self._s.undo.append(lambda: newest.pop(spot, None))
         else:
             self._s.undo.append(lambda: newest.__setitem__(spot, before))
+
+    def _see_set_right(self, result: CheckResult, row: Packed) -> None:
+        """Remember that this came last, though what came before it is dated later."""
+        known = None if result.status == "invalid" else self._s.memory.newest.get((row[0], row[2]))
+        if known is not None and set_right(from_micros(known.at), result.scheduled_at, self._s.now):
+            self._s.memory.set_right[row[0], row[2]] = row[1], row[3]
 
     def _unknown(
         self, late: Sequence[tuple[CheckResult, Packed]], rows: Sequence[Packed]
@@ -270,16 +279,35 @@ class Results:
         tail = s.rows(f"SELECT DISTINCT monitor, location FROM results_tail WHERE flags & 3 = 3 AND {waits}", *marked)
         return {(row[0], row[1]) for row in (*rows, *tail)}
 
-    def _newest_valid(self, monitor: int, location: int) -> tuple[int, int] | None:
-        """(slot in µs, attempt) of its newest result that could be judged, among the latest few hundred."""
+    def came_last(
+        self, spots: Mapping[tuple[str, str], timedelta], until: datetime
+    ) -> dict[tuple[str, str], tuple[datetime, int]]:
+        """Of monitors and locations whose newest result is dated later than `until`: (slot, attempt) of the one that came
+        last, where the clock there was set right meanwhile. What came before this start is taken for such a one by its
+        date alone, when it is not older than that."""
+        s, found = self._s, dict[tuple[str, str], tuple[datetime, int]]()
+        for (id, name), fresh in spots.items():
+            spot = s.places.of(id).monitor, s.places.known_location(name) or 0
+            last, known = s.memory.set_right.get(spot), s.memory.newest.get(spot)
+            if last is None and known is not None and known.result is None:
+                last = self._newest_valid(*spot, micros(until))
+                last = None if last is None or last[0] < micros(s.now - fresh) else last
+            if last is not None:
+                found[id, name] = from_micros(last[0]), last[1]
+        return found
+
+    def _newest_valid(self, monitor: int, location: int, until: int = 2**62) -> tuple[int, int] | None:
+        """(slot in µs, attempt) of its newest result until then that could be judged, among the latest few hundred."""
         rows = self._s.rows(
-            "SELECT at, attempt FROM (SELECT at, attempt, location, flags FROM results WHERE monitor = ? ORDER BY at DESC "
+            "SELECT at, attempt FROM (SELECT at, attempt, location, flags FROM results WHERE monitor = ? AND at <= ? "
+            "ORDER BY at DESC "
             "LIMIT 500) AS newest WHERE location = ? AND flags & 3 <> 3 ORDER BY at DESC, attempt DESC LIMIT 1",
-            monitor, location,
+            monitor, until, location,
         )  # fmt: skip
         tail = tail_rows(
-            self._s, monitor, "max(at), max(attempt)", "location = ? AND flags & 3 <> 3 GROUP BY at", [location]
-        )
+            self._s, monitor, "at, max(attempt)", "location = ? AND at <= ? AND flags & 3 <> 3 GROUP BY at",
+            [location, until],
+        )  # fmt: skip
         return max(((row[0], row[1]) for row in (*rows, *tail)), default=None)
 
     def newest_at(self, monitor: int) -> datetime | None:

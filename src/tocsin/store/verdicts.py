@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from tocsin.core.consensus import Verdict, VerdictValue
+from tocsin import telemetry
+from tocsin.core.consensus import AHEAD, Verdict, VerdictValue
 from tocsin.core.result import from_micros, micros
 from tocsin.core.uptime import Interval
 from tocsin.store.batch import VerdictChange
@@ -16,7 +17,9 @@ from tocsin.store.batch import VerdictChange
 if TYPE_CHECKING:
     from tocsin.store.session import Session
 
+log = telemetry.logger("tocsin.store")
 
+MOST_AHEAD = timedelta(days=1)
 _MARK = '"maintenance":true'
 _INTERVAL = (
     "v.value, v.at, v.ended, CASE WHEN v.ended IS NULL THEN v.data END, "
@@ -41,6 +44,8 @@ class Verdicts:
             if place is None or place.workspace_id != change.workspace_id:
                 continue
             at = micros(change.verdict.at)
+            if abs(change.verdict.at - s.now) <= AHEAD:
+                self._forget_ahead(place.monitor)
             later = s.row("SELECT min(at) FROM verdicts WHERE monitor = ? AND at > ?", place.monitor, at)
             s.run(
                 "UPDATE verdicts SET ended = ? WHERE monitor = ? AND at < ? AND (ended IS NULL OR ended > ?)",
@@ -52,6 +57,18 @@ class Verdicts:
                 place.monitor, at, place.workspace, None if later is None else later[0], change.verdict.value,
                 msgspec.json.encode(change.verdict).decode(),
             )  # fmt: skip
+
+    def _forget_ahead(self, monitor: int) -> None:
+        """What is decided now comes after everything that was decided before, so what is dated later was dated by a clock
+        that was ahead (or ours is behind): it would stand for the present verdict until then. More than a day is no
+        clock to judge by."""
+        now = self._s.now
+        gone = self._s.run(
+            "DELETE FROM verdicts WHERE monitor = ? AND at > ? AND at <= ?",
+            monitor, micros(now + AHEAD), micros(now + MOST_AHEAD),
+        )  # fmt: skip
+        if gone:
+            log.warning("verdicts.dated_ahead", monitor=monitor, forgotten=gone)
 
     def open_all(self) -> dict[str, Verdict]:
         """The present verdict of every monitor that has one."""
