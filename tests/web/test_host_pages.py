@@ -329,9 +329,18 @@ async def test_monitors_of_its_addresses_stand_beside_it(alice: Alice, browser: 
 async def test_maintenance_is_begun_and_ended(alice: Alice, browser: Caller) -> None:
     agent = await a_host(alice)
     await post(browser, f"/hosts/{agent.id}/maintenance")
-    assert "In maintenance." in (await browser.get(f"/hosts/{agent.id}")).text
+    unheard = "has not heard of that yet"
+    text = (await browser.get(f"/hosts/{agent.id}")).text
+    assert ("In maintenance." in text, unheard in text) == (True, True)
+    await agent.beat()
+    assert unheard not in (await browser.get(f"/hosts/{agent.id}")).text
     await post(browser, f"/hosts/{agent.id}/maintenance")
     assert "In maintenance." not in (await browser.get(f"/hosts/{agent.id}")).text
+    await alice.api.patch(f"/api/v1/hosts/{agent.id}", {"enabled": False})
+    text = (await browser.get(f"/hosts/{agent.id}")).text
+    assert ("Switched off." in text, unheard in text) == (True, True)
+    await agent.beat()
+    assert unheard not in (await browser.get(f"/hosts/{agent.id}")).text
 
 
 async def test_a_viewer_sees_no_forms(alice: Alice) -> None:
