@@ -102,6 +102,8 @@ class Agent:
         self._settings_of(self.config)
         standings.begin(self._folder)
         self.link.begin(identity)
+        if self.link.quiet.off:
+            self.alerts.drop()  # what was not yet taken off the disk when it stopped
         self._apply()
         for name, work in self._loops().items():
             self._tasks.append(asyncio.create_task(work, name=name))
@@ -200,7 +202,7 @@ class Agent:
         """The host is switched off at the server: nobody hears of what waits. Or on again: what is in trouble still begins
         anew with the next look, for the server closed what was open."""
         if not on:
-            self.alerts.drop()
+            self.alerts.drop()  # what was not yet taken off the disk when it stopped
             return
         now, waits = self._clock.monotonic(), {rule.id: rule.for_s for rule in self.rules}
         for standing in list(self.ledger.standings.values()):
