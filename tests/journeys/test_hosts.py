@@ -193,6 +193,23 @@ async def test_what_an_agent_finds_is_told_with_the_key_that_it_knows(scene: Sce
     assert (await scene.settle())[2][0] == "incident.reopened"
 
 
+async def test_trouble_is_from_when_it_began_to_hold_rather_than_from_when_that_was_long_enough(scene: Scene) -> None:
+    now = scene.world.clock.now
+    began = now() - timedelta(seconds=30)
+    await scene.find(scene.turn(1, since=began))
+    await scene.pass_(60)
+    over = now() - timedelta(seconds=20)
+    await scene.find(scene.turn(2, since=over))
+    assert len(await scene.settle()) == 2
+    incident = scene.incident(subject_of("h", "builtin:system.disk", "disk.used_percent{mount=/}"))
+    assert (incident.trouble_from(), incident.trouble_to()) == (began, over)
+    assert f"Since {moment(began)}." in scene.inbox.posts[0]["text"]
+    assert scene.inbox.posts[1]["incident"]["duration_s"] == (over - began).total_seconds()
+    odd = scene.turn(3, since=now() - timedelta(days=30))
+    await scene.find(odd)
+    assert scene.incident(incident.subject).trouble_from() > over
+
+
 async def test_what_the_agent_told_is_filed_silently_with_the_end_that_it_told(scene: Scene) -> None:
     now = scene.world.clock.now()
     await scene.find(scene.turn(1, at=now - timedelta(seconds=300), told_at=now - timedelta(seconds=280), told=("c",)))

@@ -168,9 +168,11 @@ async def test_a_silent_host_shows_its_figures_as_of_the_past(alice: Alice, brow
     agent = await a_host(alice, "backup-1")
     hosts = alice.house.parts.corridor.hosts
     now = hosts.get(alice.workspace_id, agent.id)
-    await agent.beat(buffered=55)
+    await agent.beat(buffered=7)  # they wait their turn
+    assert "<dd>all of it</dd>" in (await browser.get(f"/hosts/{agent.id}")).text
+    await agent.beat(buffered=55, late_s=7200)
     assert "none missed in 24 h" in (await browser.get(f"/hosts/{agent.id}")).text
-    assert "not all of it yet, 55 batches wait" in (await browser.get(f"/hosts/{agent.id}")).text
+    assert "not all of it yet, 55 batches wait, the oldest for 2 h" in (await browser.get(f"/hosts/{agent.id}")).text
     now.heard = hosts.since = alice.house.parts.clock.monotonic() - 540
     now.heard_at = alice.house.parts.clock.now() - timedelta(seconds=540)
     page = await browser.get(f"/hosts/{agent.id}")
@@ -327,9 +329,18 @@ async def test_monitors_of_its_addresses_stand_beside_it(alice: Alice, browser: 
 async def test_maintenance_is_begun_and_ended(alice: Alice, browser: Caller) -> None:
     agent = await a_host(alice)
     await post(browser, f"/hosts/{agent.id}/maintenance")
-    assert "In maintenance." in (await browser.get(f"/hosts/{agent.id}")).text
+    unheard = "has not heard of that yet"
+    text = (await browser.get(f"/hosts/{agent.id}")).text
+    assert ("In maintenance." in text, unheard in text) == (True, True)
+    await agent.beat()
+    assert unheard not in (await browser.get(f"/hosts/{agent.id}")).text
     await post(browser, f"/hosts/{agent.id}/maintenance")
     assert "In maintenance." not in (await browser.get(f"/hosts/{agent.id}")).text
+    await alice.api.patch(f"/api/v1/hosts/{agent.id}", {"enabled": False})
+    text = (await browser.get(f"/hosts/{agent.id}")).text
+    assert ("Switched off." in text, unheard in text) == (True, True)
+    await agent.beat()
+    assert unheard not in (await browser.get(f"/hosts/{agent.id}")).text
 
 
 async def test_a_viewer_sees_no_forms(alice: Alice) -> None:

@@ -96,12 +96,14 @@ class Agent:
         """Begin to look, to judge, to hand over and to tell."""
         self.link.enrolled, self.link.configured, self.link.beaten = self._enrolled, self._configured, self._beaten
         self.link.left_open, self.link.switched = self._left_open, self._switched
-        self.alerts.quiet = self.link.quiet
+        self.alerts.quiet, self.vitals.late_s = self.link.quiet, self.push.late_s
         self.push.news, self.vitals.over_by_then = self.link.wake, self._over_by_then
         self.vitals.troubles_of += [self.watch.troubles, self._own_troubles]
         self._settings_of(self.config)
         standings.begin(self._folder)
         self.link.begin(identity)
+        if self.link.quiet.off:
+            self.alerts.drop()  # what was not yet taken off the disk when it stopped
         self._apply()
         for name, work in self._loops().items():
             self._tasks.append(asyncio.create_task(work, name=name))
@@ -200,7 +202,7 @@ class Agent:
         """The host is switched off at the server: nobody hears of what waits. Or on again: what is in trouble still begins
         anew with the next look, for the server closed what was open."""
         if not on:
-            self.alerts.drop()
+            self.alerts.drop()  # what was not yet taken off the disk when it stopped
             return
         now, waits = self._clock.monotonic(), {rule.id: rule.for_s for rule in self.rules}
         for standing in list(self.ledger.standings.values()):
@@ -219,8 +221,7 @@ class Agent:
 
     async def _took(self, monitor: Monitor, reading: Reading) -> float:
         """Keep a reading, and judge it; in how many seconds another look would turn something."""
-        if reading.facts:
-            self.vitals.facts[monitor.id] = reading.facts
+        self._first_seen(monitor, reading)
         now, at, turned = self._clock.monotonic(), self._clock.now(), False
         if now < self._judges_from:  # a new disk: the server may know what is told already
             await self.push.took(monitor, reading)
@@ -238,6 +239,16 @@ class Agent:
             self.push.wake()
         await self.push.took(monitor, reading)
         return min((turns_in_s(r, monitor.id, self.ledger.of(r.id), now) for r in self.rules), default=math.inf)
+
+    def _first_seen(self, monitor: Monitor, reading: Reading) -> None:
+        """Know what there is to say of the machine; the server hears at once of what was not known before."""
+        if reading.facts:
+            late = self.link.looked.is_set() and monitor.id not in self.vitals.facts
+            self.vitals.facts[monitor.id] = reading.facts
+            if late:
+                self.link.wake()
+        if all(one.id in self.watch.latest for one in self.watch.monitors):
+            self.link.looked.set()
 
     def _turned(self, change: Turned, *, direct: bool) -> bool:
         standing, finding = change

@@ -72,6 +72,7 @@ class Door:
         self.settled, self._twins = Settled(store), Twins(store, hosts, clock)
         self._waiting = 0
         self._brought: dict[str, tuple[Telling, int]] = {}
+        self._refused = set[str]()  # hosts that are switched off, and whose agent was told so
 
     # Enrolling ------------------------------------------------------------------------------------------------------
     async def enrol(self, by: EnrolmentKey | Host, body: bytes) -> wire.Enrolled:
@@ -121,8 +122,9 @@ class Door:
         said = Said(
             agent_version=beat.agent_version, incarnation=beat.incarnation, life=beat.life, started_at=beat.started_at,
             every_s=beat.every_s, config_version=beat.config_version, config_error=beat.config_error, buffered=beat.buffered,
+            late_s=beat.late_s,
             dropped=beat.dropped, cpu_percent=beat.cpu_percent, rss_bytes=beat.rss_bytes,
-            offset_s=clock_offset_s(beat.timestamp, at), facts=beat.facts, troubles=beat.troubles,
+            offset_s=clock_offset_s(beat.timestamp, at), facts=beat.facts or now.said.facts, troubles=beat.troubles,
         )  # fmt: skip
         self._hosts.heard(now, said)
         place = now.host.workspace_id, host_id
@@ -130,6 +132,7 @@ class Door:
         host, telling = now.host, self.telling(now.host.workspace_id)
         config = await self.settled.of(host, telling, beat.config_version)
         self._brought[host_id] = telling, host.version
+        self._refused.discard(host_id)
         key = await self._rekey(host) if host.rekey else None
         left = self.unended(host, beat.incarnation) if beat.incarnation else ()
         unended = tuple(_unended(incident) for incident in left[:MOST_UNENDED])
@@ -168,6 +171,12 @@ class Door:
         """Whether something was written since its last heartbeat that may change what it runs by."""
         brought = self._brought.get(host.id)
         return brought is not None and (brought[0] is not self.telling(host.workspace_id) or brought[1] != host.version)
+
+    def has_heard(self, host: Host) -> bool:
+        """Whether its agent has asked since the host was switched off, or began or ended a maintenance."""
+        if not host.enabled:
+            return host.id in self._refused
+        return host.id in self._brought and not self._has_news(host)
 
     def has_news(self, host_id: str) -> None:
         """What its agent runs by was set anew."""
@@ -211,6 +220,7 @@ class Door:
             raise NotFound(f"there is no host {host_id[:64]}")
         if not now.host.enabled:
             telemetry.agents_denied.labels("disabled").inc()
+            self._refused.add(host_id)
             raise SwitchedOff(f"host {now.host.name} is switched off at the server")
         says = who_speaks(now.host, incarnation, life) if incarnation else "known"
         if says == "quarantined":

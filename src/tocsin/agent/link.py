@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from tocsin.secret import Secret
 
 log = telemetry.logger("tocsin.agent.link")
 
+FIRST_LOOK_S = 1.0
 SLOW_S = 300.0
 """How often a server that does not take our key is asked again."""
 
@@ -45,6 +47,7 @@ class Link:
         self.enrolled: Callable[[Identity], None] = lambda _: None
         self.configured: Callable[[ServerConfig], None] = lambda _: None
         self.beaten: Callable[[], None] = lambda: None
+        self.looked = asyncio.Event()
         self.quiet = Quiet(clock)
         self.switched: Callable[[bool], None] = lambda on: None
         self.left_open: Callable[[Sequence[Unended]], None] = lambda _: None
@@ -66,7 +69,12 @@ class Link:
                 self._configure(identity.config)
 
     async def run(self) -> None:
-        """Enrol, then beat, until it is cancelled."""
+        """Enrol, then beat, until it is cancelled. The first looks (`looked`) are waited for, a moment, so that what is said
+        first has the machine's facts."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_LOOK_S):
+                await self.looked.wait()
+        self.looked.set()
         failures = 0
         while True:
             wait = self.every_s

@@ -80,7 +80,8 @@ class Enrolled(Struct, frozen=True, kw_only=True):
 
 class Heartbeat(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """PUT /agent/api/heartbeat. The first three names are those of the outside contract. `acked`: the last batch the agent
-    knows to be delivered; `buffered` batches wait, `dropped` were lost for want of room, ever. `config_version`: the one it
+    knows to be delivered; `buffered` batches wait (some for `late_s`, where that is longer than two
+    push intervals), `dropped` were lost for want of room, ever. `config_version`: the one it
     runs by, `config_error` why not the newest. `life`: made anew with each start of the agent. `every_s`: how often it says
     so. `troubles`: what it cannot do now, in words, by collector or part."""
 
@@ -94,6 +95,7 @@ class Heartbeat(Struct, frozen=True, kw_only=True, omit_defaults=True):
     config_version: int = 0
     config_error: str = ""
     buffered: int = 0
+    late_s: float = 0.0
     dropped: int = 0
     cpu_percent: float = 0.0
     rss_bytes: int = 0

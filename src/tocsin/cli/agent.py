@@ -12,12 +12,12 @@ from pathlib import Path
 from tocsin import settings
 from tocsin.errors import SettingsError
 
-WRONG, NOT_RUNNING = 2, 3
+WRONG, NOT_RUNNING, NOT_KNOWN = 2, 3, 4
 
 
 def run(argv: list[str]) -> int:
     """Run an agent until a signal comes (0 after a graceful stop), check its file (2 when it is wrong), or say how the one
-    that runs is (3 when none does)."""
+    that runs is (3 when none does, 4 when its file cannot be read, so that it is not known where to look)."""
     if argv[:1] == ["install"]:
         from tocsin.cli.agent_install import run as install
 
@@ -77,14 +77,18 @@ def _status(args: argparse.Namespace) -> int:
     given = settings.read()
     from tocsin.agent.disk import is_at_work
     from tocsin.agent.standing import lines, read_standing
-    from tocsin.app.agent import configuration, data_folder
+    from tocsin.app.agent import configuration, data_folder, folder_anyway
 
     try:
         config = configuration(given, args.config)
         folder = data_folder(given, config)
     except SettingsError as error:
         print(f"tocsin: {error}", file=sys.stderr)
-        folder = given.data_dir
+        try:
+            folder = folder_anyway(given, args.config)
+        except SettingsError:
+            print("tocsin: so it is not known where an agent keeps its things, nor whether one runs", file=sys.stderr)
+            return NOT_KNOWN
     said = read_standing(folder)
     if said is None and is_at_work(folder):
         print(

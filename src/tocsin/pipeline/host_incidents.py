@@ -73,10 +73,11 @@ class HostIncidents:
             terms = replace(terms, channels=turn.channels)
         at = _moment(turn, latest, now_of.said.offset_s, now)
         hush = None if turn.told_at is not None else self._hush(host, telling, now) or (_THEN if turn.held else None)
-        step = advance(latest, terms, _found(turn), at, new_id=new_id(), hush=hush)
+        waited = timedelta() if turn.since is None else turn.at - turn.since
+        step = advance(latest, terms, _found(turn, at - waited), at, new_id=new_id(), hush=hush)
         if step.incident is None:
             return
-        step = _filed(step, turn, latest, (incarnation, turn.number), telling, at)
+        step = _filed(_over_from(step, at - waited), turn, latest, (incarnation, turn.number), telling, at)
         end = turn.words if turn.turn == "resolved" else ""
         what = About(name=_named(host, turn.what), rule=turn.rule_name, end=end)
         self._judgement.take_step(draft, terms, what, step, now)
@@ -246,12 +247,21 @@ def _named(host: Host, what: str) -> str:
     return f"{host.name}: {thing(what)}"
 
 
-def _found(turn: HostFinding) -> Finding:
+def _over_from(step: Step, since: datetime) -> Step:
+    """The step, its trouble over since then when that is its end."""
+    incident = step.incident
+    if incident is None or incident.open:
+        return step
+    return replace(step, incident=replace(incident, over_since=max(since, incident.trouble_from())))
+
+
+def _found(turn: HostFinding, since: datetime) -> Finding:
     words = FAILING if turn.value is None else OFF_LIMITS
     return Finding(
         standing="trouble" if turn.turn == "opened" else "over", value="unknown", reason=turn.words or turn.what,
         why=turn.words or turn.what, severity=turn.severity, rank=RANKS[turn.severity], words=words, locations=None,
         data={"rule": turn.rule_name, "what": turn.what, "value": turn.value},
+        since=since if turn.turn == "opened" else None,
     )  # fmt: skip
 
 

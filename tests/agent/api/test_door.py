@@ -120,6 +120,12 @@ async def test_a_host_that_is_switched_off_is_refused(alice: Alice, agent: Agent
     assert (answer.status, "switched off" in answer.text) == (403, True)
 
 
+async def test_what_is_known_of_the_machine_stays(alice: Alice, agent: Agent) -> None:
+    await agent.beat(facts={"os": "Debian 12", "cores": "4"}, life="run-a")
+    await agent.beat(life="run-b")  # it was started again, and has not looked yet
+    assert (await alice.api.get(f"/api/v1/hosts/{agent.id}")).data["facts"]["cores"] == "4"
+
+
 async def test_an_agent_is_told_that_its_host_is_switched_off(alice: Alice, agent: Agent) -> None:
     await alice.api.patch(f"/api/v1/hosts/{agent.id}", {"enabled": False})
     found: dict[str, Any] = {"incarnation": "one", "findings": []}

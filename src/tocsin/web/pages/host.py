@@ -91,7 +91,7 @@ async def show(call: Call) -> Reply:
         charts=host_charts.charts(line, group), mounts=host_charts.mounts(line, known.full), group=group,
         units=[s for s in known.things if s.kind == "unit"], things=_things(known, group),
         rows=host_charts.newest(line, group), notes=_notes(line, known, group), outside=_outside(call, now),
-        runs=_runs(call, now, known.heard), beats=known.heard, changes=known.changes,
+        unheard=_unheard(call, now), runs=_runs(call, now, known.heard), beats=known.heard, changes=known.changes,
         facts=[(w, facts[k]) for k, w in _SHOWN_FACTS.items() if facts.get(k)],
         config=await host_config.shown(call.parts, call.who, now.host.id), unit_figures=host_charts.units(line),
         value=host_words.value, standing=host_words.standing, missed=_missed(line, known.heard, call.now),
@@ -247,6 +247,12 @@ def _missed(line: hosts.Line, heard: Sequence[Stretch], now: datetime) -> str:
     ordered = sorted(day, key=lambda one: one.began_at)
     gaps = sum((b.began_at - a.last_at).total_seconds() > 90 for a, b in pairwise(ordered))
     return "none missed in 24 h" if not gaps else f"{words.count(gaps, 'gap')} in 24 h"
+
+
+def _unheard(call: Call, now: HostNow) -> bool:
+    """Whether its agent may tell what nobody is to be told, for it has not heard of that."""
+    parts = call.parts
+    return parts.corridor.leads and now.host.enrolled_at is not None and not parts.agents.has_heard(now.host)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
