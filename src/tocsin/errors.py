@@ -12,6 +12,7 @@
     ├── NotFound           no such thing in this workspace
     ├── Conflict           it cannot be done in the present state
     └── Denied             the caller may not do this
+        ├── SwitchedOff    … since the host that an agent speaks for is switched off
         └── Outcast        … since the instance that asks takes no part in the cluster
 
 An error is caught where something is decided about it, nowhere else.
@@ -129,6 +130,10 @@ class Denied(TocsinError):
     def __init__(self, message: str = "you may not do this", *, authenticated: bool = True) -> None:
         super().__init__(message)
         self.authenticated = authenticated
+
+
+class SwitchedOff(Denied):
+    """The host that an agent speaks for is switched off."""
 
 
 class Outcast(Denied):

@@ -19,6 +19,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tocsin.agent.wire import (
+    CAUSE_OFF,
     ENROL,
     FINDINGS,
     HEARTBEAT,
@@ -30,6 +31,7 @@ from tocsin.agent.wire import (
     Enrolled,
     Findings,
     Heartbeat,
+    Quiet,
     Receipt,
     Samples,
     Signed,
@@ -72,6 +74,7 @@ class Center:
         self.config: Signed | None = None
         self.config_version = 0
         self.has_news = False
+        self.quiet: tuple[Quiet, ...] = ()
         self._signs = Ed25519PrivateKey.generate()
         self._server: Listening | None = None
 
@@ -118,6 +121,12 @@ class Center:
         await send({"type": "http.response.start", "status": status, "headers": shown})
         await send({"type": "http.response.body", "body": said})
 
+    def switch(self, *, on: bool) -> None:
+        """Switch the host off, or on."""
+        said = msgspec.json.encode({"detail": "host web-1 is switched off at the server", "cause": CAUSE_OFF})
+        refusal = 403, dict[str, str](), said
+        self.answers = {} if on else dict.fromkeys((ENROL, HEARTBEAT, SAMPLES, FINDINGS), refusal)
+
     def _answer(self, path: str, key: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
         if path in self.answers:
             return self.answers[path]
@@ -140,7 +149,7 @@ class Center:
         self.beats.append(said)
         new = self.config if self.config is not None and said.config_version != self.config_version else None
         key, self.new_key, self.has_news = self.new_key, None, False
-        return Beat(urls=self.urls, config=new, key=key)
+        return Beat(urls=self.urls, config=new, key=key, quiet=self.quiet)
 
     def _samples(self, body: bytes) -> Taken:
         said = msgspec.json.decode(body, type=Samples)

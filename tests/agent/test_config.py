@@ -160,6 +160,19 @@ def test_what_is_odd_but_not_wrong_is_asked(tmp_path: Path) -> None:
     ]
 
 
+def test_a_port_that_two_want_and_a_direct_rule_that_reaches_nobody(tmp_path: Path) -> None:
+    text = (
+        "dashboard: {enabled: true, port: 4318}\n"
+        "monitors: [{type: custom, http_port: 4318, statsd_port: 8125}, {type: custom, name: b, statsd_port: 8125}]\n"
+        "rules: [{name: a, metric: my.queue, above: 5, direct: true}]\n"
+    )
+    assert doubts(read(tmp_path, text)) == [
+        "TCP port 4318 is wanted twice: dashboard.port and http_port of custom; only one of them can have it",
+        "UDP port 8125 is wanted twice: statsd_port of custom and statsd_port of b; only one of them can have it",
+        "rule a: it is direct, but `alerts` names no channel: unless the server gives the agent one, it tells nobody",
+    ]
+
+
 def test_rules_of_the_file_have_the_last_word(tmp_path: Path) -> None:
     text = """
 rules:

@@ -43,6 +43,7 @@ class Telling(RuleBasedStateMachine):
         self.filed: dict[Key, bool] = {}  # at the server: whether as told by the agent
         self.made: set[Key] = set()
         self.trouble: dict[str, bool] = {}
+        self.quiet = False  # the host is in maintenance
 
     def _reopened(self) -> Ledger:
         self.disk = Disk(self.folder, "machine")
@@ -74,7 +75,8 @@ class Telling(RuleBasedStateMachine):
         self.ledger.stand(after)
         if finding is not None:
             self.made.add((finding.rule, finding.what, finding.number))
-            self.ledger.add(handover.new_turn(finding, after, direct=self.rule.direct, now=self.now))
+            turn = handover.new_turn(finding, after, direct=self.rule.direct, now=self.now)
+            self.ledger.add(handover.held_back(turn) if self.quiet and turn.opens else turn)
         self._save()
 
     @rule(thing=st.sampled_from(THINGS), backwards=st.booleans())
@@ -114,7 +116,9 @@ class Telling(RuleBasedStateMachine):
 
     @rule(works=st.sets(st.sampled_from(CHANNELS)), killed=st.booleans(), refused=st.booleans())
     def tell(self, works: set[str], killed: bool, refused: bool) -> None:
-        for turn in handover.to_tell(self.ledger.turns, CHANNELS, (), self.now):
+        for turn in handover.to_tell(self.ledger.turns, CHANNELS, (), self.now, quiet=self.quiet):
+            assert not (self.quiet and turn.finding.held and not turn.own), "told in maintenance"
+            assert not (turn.finding.held and not turn.settled and self._is_over(turn)), "told though it is over"
             open_ = handover.open_to(turn, self.ledger.turns, CHANNELS)
             self.ledger.change(turn.key, handover.taken_up)
             self._save()
@@ -131,6 +135,17 @@ class Telling(RuleBasedStateMachine):
                 elif refused:
                     self.ledger.change(turn.key, lambda one, c=channel: handover.failed(one, c))
         self._settle()
+        self._save()
+
+    def _is_over(self, turn: handover.Turn) -> bool:
+        return turn.opens and not turn.own and (*turn.subject, turn.finding.number + 1) in self.made
+
+    @rule(quiet=st.booleans())
+    def maintenance(self, quiet: bool) -> None:
+        self.quiet = quiet
+        for turn in self.ledger.turns if quiet else ():
+            if turn.opens and not (turn.own or turn.settled):
+                self.ledger.change(turn.key, handover.held_back)
         self._save()
 
     @rule()
@@ -187,7 +202,7 @@ class Telling(RuleBasedStateMachine):
         assert {(t, n) for _, t, n in self.heard} == {key[1:] for key in self.made}
 
 
-Telling.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+Telling.TestCase.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
 TestTelling = Telling.TestCase
 
 

@@ -22,7 +22,9 @@ async def test_it_enrols_beats_and_hands_over(tmp_path: Path) -> None:
             assert [(e.name, e.tags) for e in server.enrolments] == [("production-server-1", ["web", "eu"])]
             beat = server.beats[-1]
             assert (beat.server_uuid, beat.incarnation) == ("host-1", next(iter(server.batches)))
-            await until(lambda: server.beats[-1].facts == {"os": "Toy 1"})
+            assert [said.facts for said in (*server.enrolments, *server.beats)] == [{"os": "Toy 1"}] * (
+                len(server.beats) + 1
+            )
             code, out, _ = await asyncio.to_thread(host.does, "status", "--json")
             assert (code, json.loads(out)["connected_to"]) == (0, server.url)
             assert await program.end() == 0
@@ -59,10 +61,14 @@ async def test_a_kill_loses_and_doubles_nothing(tmp_path: Path) -> None:
             await program.says("agent.not_handed_over")
             await until(lambda: _buffered(host) >= 3)
             waiting = _buffered(host)
+            assert all(beat.late_s == 0 for beat in server.beats)
             await program.kill()
         host.sees(3)
-        await server.start()
-        async with agent(host):
+        async with agent(host) as program:
+            await program.says("agent.not_handed_over", times=2)
+            await asyncio.sleep(3)  # two push intervals, and more
+            await server.start()
+            await until(lambda: any(beat.late_s > 2 and beat.buffered > 2 for beat in server.beats))
             await until(lambda: 3.0 in server.values("toy.value"))
         (incarnation,) = server.batches
         seqs = sorted(server.batches[incarnation])
@@ -90,6 +96,11 @@ async def test_a_changed_file_counts_after_sighup_and_a_bad_one_does_not(tmp_pat
             await program.says("agent.file_refused")
             await until(lambda: "did you mean monitors?" in server.beats[-1].troubles.get("file", ""))
             assert "line 13" in server.beats[-1].troubles["file"]
+            code, out, err = await asyncio.to_thread(host.does, "status")
+            assert (code, "did you mean monitors?" in err, "production-server-1: agent" in out) == (0, True, True)
+            host.file.write_text(good + "  bad: [\n")
+            code, out, err = await asyncio.to_thread(host.does, "status")
+            assert (code, "not known where an agent keeps its things" in err, out) == (4, True, "")
             count = len(server.values("toy.value"))
             await until(lambda: len(server.values("toy.value")) > count + 1)
             host.file.write_text(good.replace("type: toy", "type: toy\n    name: renamed"))
@@ -114,11 +125,19 @@ def test_a_wrong_file_stops_the_start_with_lines(tmp_path: Path) -> None:
     host.writes("http://127.0.0.1:9", more="rules: [{builtin: toy.hihg, above: 5}]")
     code, said, error = host.does("check-config")
     assert (code, "some of it is odd" in said) == (0, True)
+    assert f"The file {host.file} can be taken" in said
     assert "rule toy.hihg: no collector has a built-in rule of that name" in error
     host.writes("http://192.0.2.1")
     error = host.does("check-config")[2]
     assert "server_url: expected https://" in error
     assert "line 3" in error
+
+
+def test_a_command_that_there_is_not(tmp_path: Path) -> None:
+    code, _, error = Host(tmp_path).does("statsu")
+    assert (code, error.strip()) == (
+        2, "tocsin agent: expected run, check-config, status, install, found 'statsu' (did you mean status?)",
+    )  # fmt: skip
 
 
 async def test_two_agents_never_share_a_folder(tmp_path: Path) -> None:

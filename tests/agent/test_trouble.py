@@ -208,6 +208,21 @@ async def test_an_outage_that_is_over_is_no_trouble_when_the_server_hears_again(
             assert [beat.troubles for beat in server.beats[count:]] == [{}] * len(server.beats[count:])
 
 
+async def test_an_agent_that_was_refused_is_back_with_its_next_heartbeat(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    async with center() as server:
+        host.writes(server.url)
+        async with agent(host) as program:
+            await until(lambda: bool(server.values("toy.value")))
+            server.switch(on=False)
+            await program.says("agent.not_wanted")
+            count = len(server.asked)
+            await until(lambda: len(server.asked) > count + 3)
+            server.switch(on=True)
+            beats, values = len(server.beats), len(server.values("toy.value"))
+            await until(lambda: len(server.beats) > beats and len(server.values("toy.value")) > values)
+
+
 async def test_a_new_key_is_kept_before_it_counts(tmp_path: Path) -> None:
     host = Host(tmp_path)
     async with center() as server:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon import free_port
 from real import FIRST, ask, given, running
 from tocsin.app.server import start, welcome
 from tocsin.errors import SettingsError
@@ -136,6 +137,31 @@ def test_two_signals_at_once_are_one(tmp_path: Path) -> None:
         _, log = server.communicate(timeout=20)
     assert server.returncode == 0
     assert "server.stopped_at_once" not in log
+
+
+def test_a_server_that_waits_to_join_ends_at_the_first_signal(tmp_path: Path) -> None:
+    settings = {
+        "TOCSIN_DATA_DIR": str(tmp_path / "data"), "TOCSIN_PORT": "0", "TOCSIN_LOG_FORMAT": "json",
+        "TOCSIN_PRIMARY_SYNC_URL": f"https://127.0.0.1:{free_port()}", "TOCSIN_SYNC_API_PORT": str(free_port()),
+        "TOCSIN_SYNC_SECRET": "the secret of these servers", "TOCSIN_LOCATION": "two",
+    }  # fmt: skip
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("TOCSIN_")} | settings
+    command = [sys.executable, "-m", "tocsin", "serve"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stderr is not None
+            log = ""
+            while "cluster.not_joined_yet" not in log:
+                line = server.stderr.readline()
+                assert line, log
+                log += line
+            server.send_signal(signal.SIGTERM)
+            log += server.communicate(timeout=20)[1]
+        finally:
+            server.kill()
+    assert server.returncode == 0
+    assert "server.stopped" in log
+    assert "Traceback" not in log
 
 
 def test_a_folder_that_others_can_look_into_is_warned_about_once(tmp_path: Path) -> None:

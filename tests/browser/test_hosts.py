@@ -228,3 +228,19 @@ async def test_two_hundred_hosts_are_there_at_once(reader: Reader, house: Runnin
     )
     assert took < 5000
     print(f"200 hosts in {took:.0f} ms")
+
+
+@pytest.mark.parametrize(("width", "theme"), [(390, "dark"), (1440, "light")])
+async def test_two_agents_that_say_they_are_one_host_are_named_side_by_side(
+    reader: Reader, house: Running, width: int, theme: str
+) -> None:
+    await reader.begin()
+    agent = await enrolled(house, reader, "edge-lb-2", "Edge")
+    for incarnation in ("a-folder-that-was-copied", agent.incarnation, "a-folder-that-was-copied"):
+        said = Agent(agent.app, agent.key, id=agent.id, incarnation=incarnation)
+        await said.beat(facts=FACTS | {"hostname": f"machine-of-{incarnation}"})
+    await reader.page.set_viewport_size({"width": width, "height": 900})
+    await reader.go(f"/hosts/{agent.id}")
+    assert await reader.page.get_by_role("button", name="This one is the host …").count() == 2
+    assert await reader.page.get_by_text("It counts now.").count() == 1
+    await clean(reader, "two-agents", width, theme)

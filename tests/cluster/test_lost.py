@@ -10,7 +10,7 @@ from builders import a_monitor, until
 from cluster.test_cluster import web as web  # noqa: PLC0414 (a fixture)
 from instances import Group, One
 from probe.hub import an_order
-from tocsin.cluster import watch, work
+from tocsin.cluster import roster, watch, work
 from world import Web
 
 
@@ -102,6 +102,14 @@ async def test_who_leads_a_second_time_begins_with_nothing_known(group: Group, m
     await until(lambda: asyncio.get_running_loop().time() - begun > watch.SILENT_S + watch.WATCH_S, within_s=20)
     told = [subject for _, subject in a.corridor.watchlist.incidents if subject.startswith("probe:")]
     assert told == [], "nobody was lost"
+
+
+async def test_silence_is_counted_from_when_it_was_last_heard(group: Group) -> None:
+    a, _b = await group.gather("a", "b")
+    await until(lambda: "instance-b" in a.cluster.heard, within_s=20)
+    a.cluster.heard["instance-b"].at -= 100  # its report came long ago; it asks for work, and answers to the lease
+    (row,) = [one for one in await roster.listed(a.cluster) if one["id"] == "instance-b"]
+    assert row["last_heartbeat_s"] < 50
 
 
 async def test_a_primary_that_stops_waits_for_no_check_elsewhere() -> None:

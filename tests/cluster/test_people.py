@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from builders import ALICE, until
 from instances import Group, One
+from tocsin.clock import SystemClock
 from tocsin.core.account import Membership, User, Workspace
 from tocsin.settings import read
 from tocsin.web import passwords
 from tocsin.web.parts import Parts
 from tocsin.web.routes import application
 from web.caller import Caller
+
+
+class HourAhead(SystemClock):
+    """A machine whose clock is an hour ahead."""
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(hours=1)
+
 
 PASSWORD = "correct horse battery"
 HERE = "/api/v1/instances"
@@ -130,6 +140,21 @@ async def test_the_office_is_handed_over_and_back(group: Group) -> None:
     log = (await (await signed_in(a)).get("/api/v1/audit-log")).data["items"]
     told = [(c["by"], c["after"]["primary"]) for c in log if c["noun"] == "instance" and "primary" in c["after"]]
     assert told == [(ALICE, "to be handed to the next in order"), (ALICE, "to be handed to b")]
+    epochs = (await (await signed_in(a)).get(HERE)).data["cluster"]["epochs"]
+    assert [(one["cause"], one["by"]) for one in epochs] == [("handed", ALICE), ("handed", ALICE), ("first", "")]
+    assert epochs[0]["lasted_s"] is None
+    assert 0 < epochs[1]["lasted_s"] < 30
+
+
+async def test_an_hour_between_clocks_changes_neither_cause_nor_length_of_an_epoch(group: Group) -> None:
+    group.one("b").clock = HourAhead()
+    a, b = await ready(group, "a", "b")
+    await until(lambda: "instance-b" in a.cluster.heard)
+    assert (await (await signed_in(a)).post(HERE + "/instance-b/promote")).status == 200
+    await until(lambda: b.corridor.leads)
+    epochs = (await (await signed_in(b)).get(HERE)).data["cluster"]["epochs"]
+    assert [(one["cause"], one["by"]) for one in epochs] == [("handed", ALICE), ("first", "")]
+    assert 0 < epochs[1]["lasted_s"] < 60
 
 
 async def test_names_and_places_change_and_are_written_down(group: Group) -> None:
@@ -152,7 +177,8 @@ async def test_who_is_removed_gets_nothing_any_more(group: Group) -> None:
     a, b, _c = await ready(group, "a", "b", "c")
     api = await signed_in(a)
     assert (await api.delete(HERE + "/instance-a")).status == 409
-    assert (await api.delete(HERE + "/instance-b")).status == 204
+    removed = await api.delete(HERE + "/instance-b")
+    assert (removed.status, removed.data) == (200, {"monitors": []})
     assert (await api.delete(HERE + "/instance-b")).status == 404
     assert [i["name"] for i in (await api.get(HERE)).data["items"]] == ["a", "c"]
     await until(lambda: len(a.cluster.carrier.node.membership.voters()) == 2)

@@ -6,7 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.core.buckets import SPANS, STEPS, Bucket, by_span, coarser, gather, merged, packed, step_for, unpacked
+from tocsin.core.buckets import (
+    SPANS,
+    STEPS,
+    Bucket,
+    by_span,
+    coarser,
+    even_step,
+    gather,
+    merged,
+    packed,
+    step_for,
+    unpacked,
+)
 from tocsin.core.forecast import full_in_s
 
 KEEPS = {10: 2 * 86_400, 60: 14 * 86_400, 3600: 730 * 86_400, 86_400: 3650 * 86_400}
@@ -70,3 +82,16 @@ def test_a_few_minutes_tell_nothing_of_days_to_come() -> None:
     assert full_in_s([(60.0 * n, 70 + n / 10) for n in range(61)]) == pytest.approx(240 * 60)
     assert full_in_s([(60.0 * n, 70 + n / 100) for n in range(61)]) is None  # two days from an hour
     assert full_in_s([(60.0 * n, 70 + n / 100) for n in range(361)]) == pytest.approx(2640 * 60)
+
+
+@pytest.mark.parametrize(
+    ("every", "step"), [(5, 10), (10, 10), (15, 20), (25, 30), (30, 30), (60, 60), (90, 120), (3600, 10)]
+)
+def test_a_step_in_which_what_is_looked_at_so_often_has_no_gaps(every: int, step: int) -> None:
+    looks = gather([(at, 1.0) for at in range(7, 7 + 40 * every, every) if not 500 < at < 700], 10)
+    assert even_step([looks], 10) == step
+    assert even_step([], 10) == 10
+    if step > 10:
+        begins = sorted(coarser(looks, step))
+        missing = [at for at in range(begins[0], begins[-1], step) if at not in begins and not 440 < at < 700]
+        assert missing == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from tocsin.core.host_rule import HostRule, OnService
 from tocsin.core.host_turn import Standing, judge, turns_in_s
@@ -11,6 +11,19 @@ from tocsin.core.sample import Reading, Service
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 RULE = HostRule(id="r", name="r", condition=OnService(kind="unit"), for_s=30, recovery_s=5)
+
+
+def test_a_turn_says_since_when_it_holds() -> None:
+    standings: dict[str, Standing] = {}
+    found: list[tuple[str, float | None]] = []
+    for now, ok in ((0, True), (10, False), (25, False), (40, False), (50, True), (57, True)):
+        reading = Reading(services=(Service(kind="unit", name="a", state="x", ok=ok),))
+        at = AT + timedelta(seconds=now)
+        for standing, finding in judge(RULE, "systemd", reading, standings, now, at):
+            standings[standing.what] = standing
+            if finding is not None and finding.since is not None:
+                found.append((finding.turn, (finding.since - AT).total_seconds()))
+    assert found == [("opened", 10), ("resolved", 50)]
 
 
 def test_a_look_is_wanted_when_a_time_is_over() -> None:

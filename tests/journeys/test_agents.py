@@ -170,6 +170,37 @@ async def _resolved(one: Server, id: str) -> bool:
     return (await one.call("GET", f"/api/v1/incidents/{id}"))["resolved_at"] is not None
 
 
+@pytest.mark.parametrize("field", ["enabled", "maintenance"])
+async def test_nobody_tells_of_a_host_that_is_off_or_in_maintenance_and_what_lasts_is_told_after_it(
+    tmp_path: Path, field: str
+) -> None:
+    async with scene(tmp_path) as (one, group):
+        server = await alone(group)
+        await one.begin(server)
+        one.host.file.write_text(one.host.file.read_text().replace("for: 0s", "for: 0s, direct: true"))
+        async with agent(one.host) as program:
+            await until(lambda: seen(server), 30, "its program")
+            (host,) = (await server.call("GET", "/api/v1/hosts"))["items"]
+            await server.call("PATCH", f"/api/v1/hosts/{host['id']}", {field: field == "maintenance"})
+            await program.says("agent.switched_off" if field == "enabled" else "agent.quiet")
+            one.fail()
+            await program.says("agent.opened")
+            await asyncio.sleep(5)
+            assert one.told == []
+            await server.call("PATCH", f"/api/v1/hosts/{host['id']}", {field: field == "enabled"})
+            teller = "agent" if field == "enabled" else "server"  # off: it begins anew, and its rule is direct
+            await one.tells((teller, "incident.opened"))
+            await until(lambda: heard_again(server), 30, "its agent again")
+            one.work()
+            await one.tells((teller, "incident.opened"), (teller, "incident.resolved"))
+
+
+async def heard_again(one: Server) -> bool:
+    """Whether its only host is well."""
+    (host,) = (await one.call("GET", "/api/v1/hosts"))["items"]
+    return host["state"] == "well"
+
+
 async def test_an_agent_finds_the_next_primary_and_nothing_is_told_of_that(tmp_path: Path) -> None:
     async with scene(tmp_path, **SHORT) as (it, group):
         ones = await group.gather("a", "b", "c")

@@ -39,7 +39,9 @@ class Scene:
     @property
     def door(self) -> Door:
         corridor = self.world.corridor
-        return Door(self.world.store, corridor.hosts, corridor.findings, self.world.clock, lambda: ["http://a"])
+        made = Door(self.world.store, corridor.hosts, corridor.findings, self.world.clock, lambda: ["http://a"])
+        made.telling = corridor.watchlist.telling
+        return made
 
     async def beat(self, **more: Any) -> wire.Beat:
         said = wire.Heartbeat(
@@ -159,6 +161,20 @@ async def test_nobody_is_told_of_a_host_in_maintenance_or_switched_off(scene: Sc
         assert [event for event, _ in await scene.settle()] == ["incident.opened"]
 
 
+async def test_a_host_that_is_switched_on_again_has_one_whole_timeout(scene: Scene) -> None:
+    await scene.beat()
+    await scene.change(enabled=False)
+    await scene.pass_(300)
+    await scene.change(enabled=True)
+    on = scene.world.clock.now()
+    await scene.pass_(70)
+    assert scene.incident(SILENT) is None
+    await scene.pass_(10)
+    assert scene.incident(SILENT).open
+    heard = await scene.settle()
+    assert heard == [("incident.opened", f"web-1 is silent: no heartbeat since {on:%H:%M:%S} UTC")]
+
+
 async def test_what_an_agent_finds_is_told_with_the_key_that_it_knows(scene: Scene) -> None:
     await scene.beat()
     assert await scene.find(scene.turn(1)) == 1
@@ -175,6 +191,23 @@ async def test_what_an_agent_finds_is_told_with_the_key_that_it_knows(scene: Sce
     assert [post["key"] for post in scene.inbox.posts] == keys
     await scene.find(scene.turn(1), incarnation="two")
     assert (await scene.settle())[2][0] == "incident.reopened"
+
+
+async def test_trouble_is_from_when_it_began_to_hold_rather_than_from_when_that_was_long_enough(scene: Scene) -> None:
+    now = scene.world.clock.now
+    began = now() - timedelta(seconds=30)
+    await scene.find(scene.turn(1, since=began))
+    await scene.pass_(60)
+    over = now() - timedelta(seconds=20)
+    await scene.find(scene.turn(2, since=over))
+    assert len(await scene.settle()) == 2
+    incident = scene.incident(subject_of("h", "builtin:system.disk", "disk.used_percent{mount=/}"))
+    assert (incident.trouble_from(), incident.trouble_to()) == (began, over)
+    assert f"Since {moment(began)}." in scene.inbox.posts[0]["text"]
+    assert scene.inbox.posts[1]["incident"]["duration_s"] == (over - began).total_seconds()
+    odd = scene.turn(3, since=now() - timedelta(days=30))
+    await scene.find(odd)
+    assert scene.incident(incident.subject).trouble_from() > over
 
 
 async def test_what_the_agent_told_is_filed_silently_with_the_end_that_it_told(scene: Scene) -> None:
@@ -210,9 +243,10 @@ async def test_an_end_that_the_agent_told_while_we_were_away_is_not_told_again(s
 
 
 async def test_a_lost_receipt_lets_both_tell_and_only_the_agent_tells_the_end(scene: Scene) -> None:
-    await scene.find(scene.turn(1))
+    now = scene.world.clock.now()
+    await scene.find(scene.turn(1, at=now))
     assert [event for event, _ in await scene.settle()] == ["incident.opened"]
-    await scene.find(scene.turn(1, told_at=scene.world.clock.now(), told=(scene.channel,)))
+    await scene.find(scene.turn(1, at=now, told_at=now, told=(scene.channel,)))
     subject = subject_of("h", "builtin:system.disk", "disk.used_percent{mount=/}")
     incident = scene.incident(subject)
     timeline = await scene.world.store.of("ws").read(lambda s: s.incidents.timeline(incident.id))
@@ -220,6 +254,22 @@ async def test_a_lost_receipt_lets_both_tell_and_only_the_agent_tells_the_end(sc
     await scene.find(scene.turn(2, told_at=scene.world.clock.now(), told=(scene.channel,)))
     assert not scene.incident(subject).open
     assert [event for event, _ in await scene.settle()] == ["incident.opened"]
+
+
+async def test_who_heard_the_beginning_from_here_hears_the_end_from_here(scene: Scene) -> None:
+    await scene.find(scene.turn(1))
+    assert [event for event, _ in await scene.settle()] == ["incident.opened"]
+    await scene.find(scene.turn(2, told_at=scene.world.clock.now(), told=("local:mail",)))
+    assert [event for event, _ in await scene.settle()] == ["incident.opened", "incident.resolved"]
+
+
+async def test_after_a_lost_receipt_each_tells_the_end_to_whom_it_told_the_beginning(scene: Scene) -> None:
+    now = scene.world.clock.now()
+    await scene.find(scene.turn(1, at=now))
+    await scene.settle()
+    await scene.find(scene.turn(1, at=now, told_at=now, told=("local:mail",)))
+    await scene.find(scene.turn(2, told_at=now, told=("local:mail",)))
+    assert [event for event, _ in await scene.settle()] == ["incident.opened", "incident.resolved"]
 
 
 async def test_a_restart_tells_nothing_again(scene: Scene) -> None:
@@ -244,6 +294,33 @@ async def test_an_opening_in_maintenance_is_told_when_that_ends(scene: Scene) ->
     assert [event for event, _ in heard] == ["incident.opened"]
     subject = subject_of("h", "builtin:system.disk", "disk.used_percent{mount=/}")
     assert scene.inbox.posts[0]["key"] == finding_key("ws", scene.channel, subject, "one", 1, "opened")
+
+
+async def test_what_opened_and_ended_in_maintenance_while_we_were_away_is_told_to_nobody(scene: Scene) -> None:
+    await scene.find(scene.turn(1, held=True), scene.turn(2))
+    assert await scene.settle() == []
+    assert not scene.incident(subject_of("h", "builtin:system.disk", "disk.used_percent{mount=/}")).open
+    await scene.find(scene.turn(3, held=True))  # and what lasts still is told
+    assert [event for event, _ in await scene.settle()] == ["incident.reopened"]
+    await scene.find(scene.turn(4))
+    assert [event for event, _ in await scene.settle()] == ["incident.reopened", "incident.resolved"]
+
+
+async def test_an_agent_hears_when_nobody_is_told(scene: Scene) -> None:
+    assert (await scene.beat()).quiet == ()
+    now = scene.world.clock.now()
+    night = Window(
+        id="w", workspace_id="ws", name="Night", scope=Scope(hosts=("h",)), starts_at=now - timedelta(minutes=30),
+        duration_s=3600, rrule="FREQ=DAILY", created_at=now, updated_at=now,
+    )  # fmt: skip
+    await scene.world.store.of("ws").write(lambda s: s.maintenance_windows.add(night))
+    await scene.world.corridor.telling_changed("ws")
+    lasts, comes = (await scene.beat()).quiet
+    assert (lasts.why, lasts.in_s, lasts.for_s) == ("maintenance “Night”", 0, pytest.approx(1800, abs=1))
+    assert (comes.why, comes.in_s, comes.for_s) == ("maintenance “Night”", pytest.approx(84_600, abs=1), 3600)
+    await scene.change(maintenance=True)
+    by_hand = next(one for one in (await scene.beat()).quiet if one.for_s is None)
+    assert (by_hand.why, by_hand.in_s) == ("the host is in maintenance", 0)
 
 
 async def test_a_host_that_is_deleted_takes_its_incidents_along(scene: Scene) -> None:

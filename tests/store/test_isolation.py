@@ -87,7 +87,9 @@ class World:
         await ws.write(lambda s: s.sessions.add(self.session))
         await ws.write(lambda s: s.invitations.put(self.invitation))
         await ws.write(lambda s: s.preferences.save("ws", Preferences(failure_domains={"eu": "aws"})))
-        self.monitor = await keep_monitor(store, channels=("c",), tags=("t",))
+        self.monitor = await keep_monitor(
+            store, channels=("c",), tags=("t",), monitoring_type="global", locations=("eu", "us")
+        )
         self.incident = an_incident(self.monitor)
         m = {"workspace_id": "ws", "monitor_id": self.monitor.id}
         results = [a_result("down", monitor=self.monitor, at=at(-60 * n)) for n in range(3)]
@@ -244,6 +246,7 @@ def writes(w: World) -> dict[str, Callable[[Session], Any]]:
         "monitors.replace": lambda s: s.monitors.replace(replace(w.monitor, name="taken")),
         "monitors.delete": lambda s: s.monitors.delete(w.monitor.id),
         "monitors.forget_channel": lambda s: s.monitors.forget_channel("ws", "c"),
+        "monitors.forget_place": lambda s: s.monitors.forget_place("eu"),
         "states.save": lambda s: s.states.save(
             [StateChange(workspace_id="ws", monitor_id=w.monitor.id, state=a_state("up"))]
         ),

@@ -168,9 +168,11 @@ async def test_a_silent_host_shows_its_figures_as_of_the_past(alice: Alice, brow
     agent = await a_host(alice, "backup-1")
     hosts = alice.house.parts.corridor.hosts
     now = hosts.get(alice.workspace_id, agent.id)
-    await agent.beat(buffered=55)
+    await agent.beat(buffered=7)  # they wait their turn
+    assert "<dd>all of it</dd>" in (await browser.get(f"/hosts/{agent.id}")).text
+    await agent.beat(buffered=55, late_s=7200)
     assert "none missed in 24 h" in (await browser.get(f"/hosts/{agent.id}")).text
-    assert "not all of it yet, 55 batches wait" in (await browser.get(f"/hosts/{agent.id}")).text
+    assert "not all of it yet, 55 batches wait, the oldest for 2 h" in (await browser.get(f"/hosts/{agent.id}")).text
     now.heard = hosts.since = alice.house.parts.clock.monotonic() - 540
     now.heard_at = alice.house.parts.clock.now() - timedelta(seconds=540)
     page = await browser.get(f"/hosts/{agent.id}")
@@ -302,9 +304,14 @@ async def test_of_two_agents_the_admin_says_which_is_the_host(alice: Alice, brow
     page = await browser.get(f"/hosts/{agent.id}")
     assert "Two agents say they are this host." in page.text
     assert "with two agents" in (await browser.get("/hosts")).text
-    other = page.text.partition('name="incarnation" value="')[2].partition('"')[0]
+    assert page.text.count("Two agents say") == 1
+    assert [part.partition('"')[0] for part in page.text.split('name="incarnation" value="')[1:]] == ["one", "two"]
+    other = "two"
     done = await post(browser, f"/hosts/{agent.id}/release", incarnation=other)
     assert done.headers["location"] == f"/hosts/{agent.id}?did=released"
+    page = await browser.get(f"/hosts/{agent.id}")
+    assert "Two agents" not in page.text
+    assert "Another agent says it is this host." in page.text
     assert (await post(browser, f"/hosts/{agent.id}/release", incarnation="three")).status in (409, 422)
 
 
@@ -322,9 +329,18 @@ async def test_monitors_of_its_addresses_stand_beside_it(alice: Alice, browser: 
 async def test_maintenance_is_begun_and_ended(alice: Alice, browser: Caller) -> None:
     agent = await a_host(alice)
     await post(browser, f"/hosts/{agent.id}/maintenance")
-    assert "In maintenance." in (await browser.get(f"/hosts/{agent.id}")).text
+    unheard = "has not heard of that yet"
+    text = (await browser.get(f"/hosts/{agent.id}")).text
+    assert ("In maintenance." in text, unheard in text) == (True, True)
+    await agent.beat()
+    assert unheard not in (await browser.get(f"/hosts/{agent.id}")).text
     await post(browser, f"/hosts/{agent.id}/maintenance")
     assert "In maintenance." not in (await browser.get(f"/hosts/{agent.id}")).text
+    await alice.api.patch(f"/api/v1/hosts/{agent.id}", {"enabled": False})
+    text = (await browser.get(f"/hosts/{agent.id}")).text
+    assert ("Switched off." in text, unheard in text) == (True, True)
+    await agent.beat()
+    assert unheard not in (await browser.get(f"/hosts/{agent.id}")).text
 
 
 async def test_a_viewer_sees_no_forms(alice: Alice) -> None:
@@ -373,6 +389,17 @@ async def test_rules_about_hosts_are_made_by_the_form(alice: Alice, browser: Cal
     odd = {"name": "x", "scope": {"hosts": [agent.id]}, "condition": {"type": "sample", "metric": "a b", "above": 1}}
     warned = (await alice.api.post("/api/v1/alert-rules", odd)).data["warnings"]
     assert warned == ["'a b' is no name of a metric, such as disk.used_percent: it can never fire."]
+    assert (await agent.samples({"cpu.used_percent": 5.0})).status == 200
+    for condition, words in (
+        (
+            {"metric": "cpu.usd_percent", "above": 90},
+            "has sent cpu.usd_percent lately (did you mean cpu.used_percent?)",
+        ),
+        ({"metric": "cpu.used_percent", "above": 120}, "cpu.used_percent is never above 100: it can never fire."),
+    ):
+        odd["condition"] = {"type": "sample", **condition}
+        (warned,) = (await alice.api.post("/api/v1/alert-rules", odd)).data["warnings"]
+        assert words in warned
     listed = await browser.get("/alert-rules")
     assert "on hosts tagged prod" in listed.text
     assert "A unit called nginx* is not as it should be" in listed.text
@@ -402,6 +429,9 @@ async def test_an_incident_of_a_host_says_what_its_agent_found(alice: Alice, bro
     assert "A disk is nearly full" in other.text
     overview = await browser.get("/")
     assert "One host needs a look." in overview.text
+    assert "1 host, no monitor yet." in overview.text, "and not that 0 of 0 monitors are up"
+    assert "Nothing is watched yet" not in overview.text
+    assert "disk /var is 94 % full" in overview.text.partition('aria-label="Open incidents"')[2]
 
 
 def _is_var(incident: dict[str, Any]) -> bool:

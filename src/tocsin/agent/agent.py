@@ -28,9 +28,9 @@ from tocsin.agent.vitals import Vitals
 from tocsin.agent.watch import Watch, monitors_of
 from tocsin.agent.wire import Unended
 from tocsin.clock import Clock
-from tocsin.core.handover import new_turn
+from tocsin.core.handover import held_back, new_turn
 from tocsin.core.host_rule import HostRule
-from tocsin.core.host_turn import Standing, Turned, judge, orphans, over, turns_in_s
+from tocsin.core.host_turn import Standing, Turned, anew, judge, orphans, over, turns_in_s
 from tocsin.core.sample import Reading
 from tocsin.errors import SettingsError
 from tocsin.net import Net
@@ -95,12 +95,15 @@ class Agent:
     async def start(self, identity: Identity | None) -> None:
         """Begin to look, to judge, to hand over and to tell."""
         self.link.enrolled, self.link.configured, self.link.beaten = self._enrolled, self._configured, self._beaten
-        self.link.left_open = self._left_open
+        self.link.left_open, self.link.switched = self._left_open, self._switched
+        self.alerts.quiet, self.vitals.late_s = self.link.quiet, self.push.late_s
         self.push.news, self.vitals.over_by_then = self.link.wake, self._over_by_then
         self.vitals.troubles_of += [self.watch.troubles, self._own_troubles]
         self._settings_of(self.config)
         standings.begin(self._folder)
         self.link.begin(identity)
+        if self.link.quiet.off:
+            self.alerts.drop()  # what was not yet taken off the disk when it stopped
         self._apply()
         for name, work in self._loops().items():
             self._tasks.append(asyncio.create_task(work, name=name))
@@ -195,6 +198,17 @@ class Agent:
         """The server says what an agent before this one, whose disk is lost, left open."""
         self._end(self._adopted.learn(unended, self.rules))
 
+    def _switched(self, on: bool) -> None:
+        """The host is switched off at the server: nobody hears of what waits. Or on again: what is in trouble still begins
+        anew with the next look, for the server closed what was open."""
+        if not on:
+            self.alerts.drop()  # what was not yet taken off the disk when it stopped
+            return
+        now, waits = self._clock.monotonic(), {rule.id: rule.for_s for rule in self.rules}
+        for standing in list(self.ledger.standings.values()):
+            if standing.fires:
+                self.ledger.stand(anew(standing, now - waits.get(standing.rule, 0.0)))
+
     def _beaten(self) -> None:
         self._judges_from = 0.0
         if not self.link.trouble:
@@ -207,8 +221,7 @@ class Agent:
 
     async def _took(self, monitor: Monitor, reading: Reading) -> float:
         """Keep a reading, and judge it; in how many seconds another look would turn something."""
-        if reading.facts:
-            self.vitals.facts[monitor.id] = reading.facts
+        self._first_seen(monitor, reading)
         now, at, turned = self._clock.monotonic(), self._clock.now(), False
         if now < self._judges_from:  # a new disk: the server may know what is told already
             await self.push.took(monitor, reading)
@@ -227,6 +240,16 @@ class Agent:
         await self.push.took(monitor, reading)
         return min((turns_in_s(r, monitor.id, self.ledger.of(r.id), now) for r in self.rules), default=math.inf)
 
+    def _first_seen(self, monitor: Monitor, reading: Reading) -> None:
+        """Know what there is to say of the machine; the server hears at once of what was not known before."""
+        if reading.facts:
+            late = self.link.looked.is_set() and monitor.id not in self.vitals.facts
+            self.vitals.facts[monitor.id] = reading.facts
+            if late:
+                self.link.wake()
+        if all(one.id in self.watch.latest for one in self.watch.monitors):
+            self.link.looked.set()
+
     def _turned(self, change: Turned, *, direct: bool) -> bool:
         standing, finding = change
         self.ledger.stand(standing)
@@ -235,7 +258,10 @@ class Agent:
         log.warning(
             f"agent.{finding.turn}", rule=finding.rule, what=finding.what, number=finding.number, words=finding.words
         )
-        self.ledger.add(new_turn(finding, standing, direct=direct, now=self._clock.monotonic()))
+        if self.link.quiet.off:
+            return True
+        turn = new_turn(finding, standing, direct=direct, now=self._clock.monotonic())
+        self.ledger.add(held_back(turn) if turn.opens and self.link.quiet.holds else turn)
         return True
 
     # --- how it is --------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from tocsin.agent.client import Refused, Servers, pause_s
 from tocsin.agent.disk import Disk, Hand
 from tocsin.agent.identity import Identity
 from tocsin.agent.ledger import Ledger, write
+from tocsin.agent.quiet import Quiet
 from tocsin.agent.wire import FINDINGS, Findings, Receipt
 from tocsin.clock import Clock, rest
 from tocsin.core import handover
@@ -46,7 +47,7 @@ class Way:
 
 
 class Alerts:
-    """Brings each turn to somebody. `identity` and `name` say whose turns they are."""
+    """Brings each turn to somebody. `identity` and `name` say whose turns they are, `quiet` when nothing is told."""
 
     def __init__(self, hand: Hand, disk: Disk, ledger: Ledger, servers: Servers, net: Net, clock: Clock) -> None:
         self._hand, self._disk, self.ledger, self._servers, self._net, self._clock = (
@@ -54,6 +55,7 @@ class Alerts:
         )  # fmt: skip
         self.identity: Identity | None = None
         self.name = ""
+        self.quiet = Quiet(clock)
         self.channels: dict[str, Channel] = {}
         self.smtp_url: Secret | None = None
         self.troubles: dict[str, str] = {}
@@ -139,10 +141,11 @@ class Alerts:
             return [], HAND_OVER_S
         now, limit_s = self._clock.monotonic(), HAND_OVER_S
         turns = handover.to_hand_over(self.ledger.turns, self.channels, self._busy, now)
+        untold = handover.untold(self.ledger.turns, quiet=self.quiet.holds)
         for at, turn in enumerate(turns):
             if at >= MOST_AT_ONCE:
                 return turns[:at], limit_s
-            if turn.told or turn.own or not self._open(turn):
+            if turn.told or turn.own or turn.key in untold or not self._open(turn):
                 continue
             left = turn.born + RECEIPT_S - now
             if left < SHORTEST_S:
@@ -205,7 +208,10 @@ class Alerts:
         handing = {turn.key for turn in self.ledger.turns if turn.key in self._handing and not turn.told}
         under_way = self._busy.keys() | handing  # what was told holds nothing back while it is handed over
         due: dict[str, list[Turn]] = {}
-        turns = handover.to_tell(self.ledger.turns, self.channels, under_way, now)[:MOST_AT_ONCE]
+        quiet = self.quiet.holds
+        if quiet:
+            self._hold_back()
+        turns = handover.to_tell(self.ledger.turns, self.channels, under_way, now, quiet=quiet)[:MOST_AT_ONCE]
         for turn in turns:
             for id in self._open(turn):
                 if self._way(turn.key, id, now).next_at <= now:
@@ -214,6 +220,19 @@ class Alerts:
         if keys:
             task = asyncio.create_task(self._tell(due, keys), name="telling")
             self._busy |= dict.fromkeys(keys, task)
+
+    def _hold_back(self) -> None:
+        """Tell nothing, for now, of what the agent has not taken upon itself."""
+        for turn in self.ledger.turns:
+            if turn.opens and not (turn.finding.held or turn.own or turn.settled):
+                self.ledger.change(turn.key, handover.held_back)
+
+    def drop(self) -> None:
+        """The host was switched off: nobody is to hear of what waits."""
+        for turn in self.ledger.turns:
+            self.ledger.remove(turn.key)
+        self._ways.clear()
+        self.wake()
 
     async def _tell(self, due: Mapping[str, Sequence[Turn]], keys: Collection[Key]) -> None:
         """Tell these turns through these channels, each once."""

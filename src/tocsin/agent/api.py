@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from tocsin import telemetry
 from tocsin.agent import heard, wire
 from tocsin.agent.settled import Settled
+from tocsin.agent.twins import Twins
 from tocsin.clock import Clock, new_id
 from tocsin.core.host import (
     KEY_PREFIX,
@@ -23,15 +24,13 @@ from tocsin.core.host import (
     Host,
     clock_offset_s,
     heard_from,
-    lives_after,
     who_speaks,
-    without_twin,
 )
 from tocsin.core.host_rule import HostFinding
 from tocsin.core.incident import Incident
 from tocsin.core.limits import TooMany
-from tocsin.core.notice import Notice
-from tocsin.errors import Conflict, Denied, Invalid, NotFound, Problem
+from tocsin.core.maintenance import hushes_ahead
+from tocsin.errors import Conflict, Denied, Invalid, NotFound, Problem, SwitchedOff
 from tocsin.pipeline.hosts import HostNow, Hosts
 from tocsin.pipeline.telling import Telling
 from tocsin.store import Session, Store
@@ -45,7 +44,7 @@ GAP_S = 75.0
 MOST_WAITING = 200
 """So many messages with samples may wait for the store; who comes then is asked to come again."""
 AGAIN_S = 10.0
-MOST_UNENDED = 1000
+MOST_UNENDED, MOST_QUIET = 1000, 100
 TWIN = (
     "this agent is in quarantine: another one with the same identity was there first (a copied data folder?). Give it a "
     "data folder of its own and enrol it anew, or let the operator say which of both is the host"
@@ -70,9 +69,10 @@ class Door:
         self.telling: Callable[[str], Telling] = lambda workspace_id: Telling()
         self.epoch: Callable[[], int] = lambda: 0
         self.unended: Callable[[Host, str], Sequence[Incident]] = lambda host, incarnation: ()
-        self.settled = Settled(store)
+        self.settled, self._twins = Settled(store), Twins(store, hosts, clock)
         self._waiting = 0
         self._brought: dict[str, tuple[Telling, int]] = {}
+        self._refused = set[str]()  # hosts that are switched off, and whose agent was told so
 
     # Enrolling ------------------------------------------------------------------------------------------------------
     async def enrol(self, by: EnrolmentKey | Host, body: bytes) -> wire.Enrolled:
@@ -102,25 +102,29 @@ class Door:
         if known.heard is None or known.heard_at is None or self._clock.monotonic() - known.heard > GAP_S:
             return
         telemetry.agents_denied.labels("lives").inc()
-        await self._warn(known.host)
+        await self._twins.warn(known.host)
         raise Denied(
             f"host {known.host.name} is heard from another data folder: let this agent enrol as a host of its own (without "
             "server_uuid), or end the other one first"
         )
 
     # Heartbeats -----------------------------------------------------------------------------------------------------
-    async def heartbeat(self, host_id: str, body: bytes) -> wire.Beat:
-        """Hear that an agent is alive."""
+    async def heartbeat(self, host_id: str, body: bytes, address: str = "") -> wire.Beat:
+        """Hear that an agent is alive. `address`: from where it speaks."""
         beat, at = heard.heartbeat_of(body), self._clock.now()
         if beat.server_uuid != host_id:
             raise Denied("this key is of another host than the heartbeat says")
+        if (known := self._hosts.find(host_id)) is not None and known.host.enabled:
+            self._twins.note(known, beat, address)
+            await self._twins.settled(known)
         now = await self._speaks(host_id, beat.incarnation, beat.life)
-        now = await self._lives(now, beat)
+        now = await self._twins.lives(now, beat)
         said = Said(
             agent_version=beat.agent_version, incarnation=beat.incarnation, life=beat.life, started_at=beat.started_at,
             every_s=beat.every_s, config_version=beat.config_version, config_error=beat.config_error, buffered=beat.buffered,
+            late_s=beat.late_s,
             dropped=beat.dropped, cpu_percent=beat.cpu_percent, rss_bytes=beat.rss_bytes,
-            offset_s=clock_offset_s(beat.timestamp, at), facts=beat.facts, troubles=beat.troubles,
+            offset_s=clock_offset_s(beat.timestamp, at), facts=beat.facts or now.said.facts, troubles=beat.troubles,
         )  # fmt: skip
         self._hosts.heard(now, said)
         place = now.host.workspace_id, host_id
@@ -128,10 +132,14 @@ class Door:
         host, telling = now.host, self.telling(now.host.workspace_id)
         config = await self.settled.of(host, telling, beat.config_version)
         self._brought[host_id] = telling, host.version
+        self._refused.discard(host_id)
         key = await self._rekey(host) if host.rekey else None
         left = self.unended(host, beat.incarnation) if beat.incarnation else ()
         unended = tuple(_unended(incident) for incident in left[:MOST_UNENDED])
-        return wire.Beat(urls=list(self._urls()), epoch=self.epoch(), config=config, key=key, unended=unended)
+        return wire.Beat(
+            urls=list(self._urls()), epoch=self.epoch(), config=config, key=key, unended=unended,
+            quiet=_quiet(host, telling, at),
+        )  # fmt: skip
 
     async def _rekey(self, host: Host) -> str:
         """A new key for a host's agent; the one that it shows counts until it uses the new one."""
@@ -163,6 +171,12 @@ class Door:
         """Whether something was written since its last heartbeat that may change what it runs by."""
         brought = self._brought.get(host.id)
         return brought is not None and (brought[0] is not self.telling(host.workspace_id) or brought[1] != host.version)
+
+    def has_heard(self, host: Host) -> bool:
+        """Whether its agent has asked since the host was switched off, or began or ended a maintenance."""
+        if not host.enabled:
+            return host.id in self._refused
+        return host.id in self._brought and not self._has_news(host)
 
     def has_news(self, host_id: str) -> None:
         """What its agent runs by was set anew."""
@@ -206,7 +220,8 @@ class Door:
             raise NotFound(f"there is no host {host_id[:64]}")
         if not now.host.enabled:
             telemetry.agents_denied.labels("disabled").inc()
-            raise Denied(f"host {now.host.name} is switched off at the server")
+            self._refused.add(host_id)
+            raise SwitchedOff(f"host {now.host.name} is switched off at the server")
         says = who_speaks(now.host, incarnation, life) if incarnation else "known"
         if says == "quarantined":
             telemetry.agents_denied.labels("quarantined").inc()
@@ -215,30 +230,19 @@ class Door:
             return now
         host = await self._store.of(now.host.workspace_id).write(lambda s: _heard(s, host_id, incarnation))
         if says == "twin":
-            await self._warn(host)
+            await self._twins.warn(host)
         return self._hosts.put(host)
 
-    async def _lives(self, now: HostNow, beat: wire.Heartbeat) -> HostNow:
-        """The host, after a run of its agent said that it lives. Two that live with copies of one data folder are told apart
-        by that: the newer is refused from now on."""
-        now.lives, twin = lives_after(now.lives, beat.incarnation, beat.life, self._clock.monotonic())
-        if not twin:
-            return now
-        id = now.host.id
-        host = await self._store.of(now.host.workspace_id).write(
-            lambda s: s.hosts.replace(replace(without_twin(s.hosts.get(id), twin), updated_at=s.now))
+
+def _quiet(host: Host, telling: Telling, now: datetime) -> tuple[wire.Quiet, ...]:
+    ahead = hushes_ahead(telling.windows, host, now, telling.agenda)
+    return tuple(
+        wire.Quiet(
+            why=why, in_s=max(0.0, (begin - now).total_seconds()),
+            for_s=None if end is None else (end - max(begin, now)).total_seconds(),
         )
-        await self._warn(host)
-        return self._hosts.put(host)
-
-    async def _warn(self, host: Host) -> None:
-        told = Notice(
-            workspace_id=host.workspace_id, mark=f"host.twin:{host.id}", kind="host.twin", at=self._clock.now(),
-            text=f"Two agents speak for host {host.name}: the data folder of one is a copy. The newer one is in quarantine; "
-            "what it says is refused until you say on the host's page which one is right.",
-        )  # fmt: skip
-        log.warning("agents.twin", host=host.id)
-        await self._store.of(host.workspace_id).write(lambda s: s.notices.put(told))
+        for why, begin, end in ahead[:MOST_QUIET]
+    )  # fmt: skip
 
 
 def _unended(incident: Incident) -> wire.Unended:
@@ -302,8 +306,8 @@ def _wanted(s: Session, host_id: str | None, key: EnrolmentKey, given: wire.Enro
 
 def _enrolled(host: Host, given: wire.Enrol, now: datetime) -> Host:
     if not host.enabled:
-        raise Denied(f"host {host.name} is switched off at the server")
-    if given.incarnation in host.quarantined:
+        raise SwitchedOff(f"host {host.name} is switched off at the server")
+    if given.incarnation in (*host.quarantined, *host.refused):
         raise Invalid(Problem("incarnation", "that of a data folder of its own", "one that is in quarantine"))
     new = heard_from(host, given.incarnation)
     return replace(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
 from tocsin import telemetry
+from tocsin.agent.wire import CAUSE_OFF
 from tocsin.core.plain import as_map, clip, loads
 from tocsin.errors import Invalid, PeerLost
 from tocsin.net import Net
@@ -25,17 +26,17 @@ T = TypeVar("T")
 
 class Refused(PeerLost):
     """A server of ours answered, and does not do it. `status` is what it said, `retry_after_s` when to come again (None: it
-    did not say)."""
+    did not say). `off`: the host is switched off there."""
 
-    def __init__(self, message: str, status: int, retry_after_s: float | None = None) -> None:
+    def __init__(self, message: str, status: int, retry_after_s: float | None = None, *, off: bool = False) -> None:
         super().__init__(message)
-        self.status, self.retry_after_s = status, retry_after_s
+        self.status, self.retry_after_s, self.off = status, retry_after_s, off
         self.cause = "key" if status in (401, 403) else None
 
 
 class Servers:
     """The servers, in the order to try; the one that answered last is asked first. `pin` is the SHA-256 of the one
-    certificate that counts, `ca` the authorities (PEM)."""
+    certificate that counts, `ca` the authorities (PEM). `off` is called when it says that the host is switched off."""
 
     def __init__(self, net: Net, addresses: Sequence[str], *, pin: str | None = None, ca: str | None = None) -> None:
         self._net, self._pin, self._ca = net, pin, ca
@@ -44,6 +45,7 @@ class Servers:
         self.key: Secret | None = None
         self.at: str | None = None
         self.name = ""
+        self.off: Callable[[str], None] = lambda why: None
 
     def learn(self, named: Sequence[str]) -> bool:
         """Take what a server said of where all of them are; whether it is news. What is no URL is passed over, and so is a
@@ -103,7 +105,10 @@ class Servers:
 
     def _taken(self, url: str, reply: Reply, answer: type[T]) -> T:
         if reply.status not in (200, 201):
-            raise _refused(url, reply)
+            refused = _refused(url, reply)
+            if refused.off:
+                self.off(str(refused))
+            raise refused
         try:
             made = msgspec.convert(loads(reply.body), answer)
         except (Invalid, msgspec.ValidationError) as error:
@@ -128,9 +133,11 @@ def pause_s(name: str, failures: int, longest_s: float = LONGEST_S) -> float:
 
 def _refused(url: str, reply: Reply) -> Refused:
     after = reply.headers.get("retry-after", "")
-    detail = clip(str(_said(reply).get("detail") or ""), 300)
+    said = _said(reply)
+    detail = clip(str(said.get("detail") or ""), 300)
     words = f"{url} answered {reply.status}{f': {detail}' if detail else ''}"
-    return Refused(words, reply.status, min(3600.0, float(after)) if after.isdigit() else None)
+    off = reply.status == 403 and said.get("cause") == CAUSE_OFF
+    return Refused(words, reply.status, min(3600.0, float(after)) if after.isdigit() else None, off=off)
 
 
 def _primary_of(reply: Reply) -> str:

@@ -118,6 +118,27 @@ def read_config(file: Path | None, given: Given, variable: Callable[[str], str |
     return _read(file, data, (document, references, problems), given, warnings)
 
 
+def folder_named(file: Path, variable: Callable[[str], str | None]) -> Path | None:
+    """The data folder that a file names, whatever else is wrong with it; None when it names none. Raises SettingsError when
+    that cannot be made out."""
+    source, _ = _bytes_of(file)
+    try:
+        document = strict_yaml.loads(source)
+    except Invalid as error:
+        raise SettingsError(_lines(file, error.problems, None, {})) from None
+    read, _, problems = resolved(document.data, variable, file.parent)
+    named = (as_map(read) or {}).get("data_dir")
+    if named is None and all(problem.field != "data_dir" for problem in problems):
+        return None
+    if not isinstance(named, str) or any(problem.field == "data_dir" for problem in problems):
+        raise SettingsError(f"{file}: data_dir: expected a folder, found {found(named)}")
+    return _folder(named)
+
+
+def _folder(named: str) -> Path:
+    return Path(named).expanduser().absolute()
+
+
 def _read(
     file: Path, data: Any, source: tuple[strict_yaml.Document, dict[str, str], list[Problem]], given: Given,
     warnings: tuple[str, ...],
@@ -163,7 +184,7 @@ def _made(
         pin=None if pin is None else pin.lower().removeprefix("sha256:").replace(":", ""),
         ca=None if written.server_ca is None else _pem(written.server_ca),
         name=given.server_name or written.server_name or clip(socket.gethostname(), 100) or "host",
-        data_dir=None if written.data_dir is None else Path(written.data_dir).expanduser().absolute(),
+        data_dir=None if written.data_dir is None else _folder(written.data_dir),
         tags=tuple(written.tags),
         heartbeat_s=written.heartbeat_interval,
         push_s=written.metrics_push_interval,

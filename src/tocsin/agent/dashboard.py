@@ -126,7 +126,9 @@ def page(agent: Agent) -> str:
 
 def _about(said: dict[str, Any]) -> list[tuple[str, str]]:
     heard = said["heard_s_ago"]
+    quiet = [("quiet", said["quiet"])] if said["quiet"] else []
     return [
+        *quiet,
         ("server", said["connected_to"] or "not connected"),
         ("heard of it", "never" if heard is None else f"{span(heard)} ago"),
         ("waiting to be handed over", f"{said['buffered']} batches, {said['waiting_turns']} turns"),

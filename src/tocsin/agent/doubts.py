@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
 from tocsin import collectors
@@ -22,10 +22,26 @@ def doubts(config: AgentConfig) -> list[str]:
     builtin = [rule.id.removeprefix(_BUILTIN) for rule in rules]
     metrics = {rule.condition.metric for rule in rules if isinstance(rule.condition, OnSample)}
     channels = {channel.id for channel in config.channels}
-    return [
+    return _ports(config) + [
         f"rule {one.line.name or one.line.builtin}: {says}"
         for one in config.rules
         for says in (*_names(one, builtin, metrics), *_channels(one, channels))
+    ]
+
+
+def _ports(config: AgentConfig) -> list[str]:
+    """Ports that two want to listen at."""
+    wanted: dict[tuple[str, int], list[str]] = {}
+    if config.dashboard.enabled and config.dashboard.port:
+        wanted[("TCP", config.dashboard.port)] = ["dashboard.port"]
+    for monitor in config.monitors:
+        for name, kind in (("http_port", "TCP"), ("statsd_port", "UDP")):
+            if port := getattr(monitor.options, name, None):
+                wanted.setdefault((kind, port), []).append(f"{name} of {monitor.id}")
+    return [
+        f"{kind} port {port} is wanted twice: {' and '.join(who)}; only one of them can have it"
+        for (kind, port), who in wanted.items()
+        if len(who) > 1
     ]
 
 
@@ -42,7 +58,9 @@ def _names(one: LocalRule, builtin: Iterable[str], metrics: Iterable[str]) -> li
     return made
 
 
-def _channels(one: LocalRule, known: Iterable[str]) -> list[str]:
+def _channels(one: LocalRule, known: Collection[str]) -> list[str]:
+    if one.line.direct and not known and not one.channels:
+        return ["it is direct, but `alerts` names no channel: unless the server gives the agent one, it tells nobody"]
     return [
         f"this file has no channel {id} (a channel of the server is meant by its id)"
         for id in one.channels or ()

@@ -25,6 +25,8 @@ MOST_BATCHES, MOST_SERVICES, MOST_FACTS, MOST_FINDINGS = 2000, 2000, 100, 500
 MOST_REFUSED = 20
 """So many reasons are named."""
 OLDEST = timedelta(days=30)
+LONGEST_WAIT = timedelta(days=2)
+"""No rule waits longer for what it sees to last."""
 _NO_NEGATIVE = ("_bytes", "_per_s", "_ms")
 _GZIP = 16 + zlib.MAX_WBITS
 
@@ -100,6 +102,7 @@ def heartbeat_of(body: bytes) -> wire.Heartbeat:
         given, agent_version=one_line(given.agent_version, 40), config_error=one_line(given.config_error, 400),
         facts=facts_of(given.facts), troubles=facts_of(given.troubles), started_at=started,
         every_s=min(max(0.0, given.every_s), 86_400.0),
+        late_s=given.late_s if 0 <= given.late_s < LARGEST_SEQ else 0.0,
         buffered=min(max(0, given.buffered), most), dropped=min(max(0, given.dropped), most),
         rss_bytes=min(max(0, given.rss_bytes), most), config_version=min(max(0, given.config_version), most),
     )  # fmt: skip
@@ -214,9 +217,12 @@ def _finding(one: HostFinding, where: str) -> HostFinding:
     _must_have_zone(one.at, f"{where}.at")
     if one.told_at is not None:
         _must_have_zone(one.told_at, f"{where}.told_at")
+    since = one.since if one.since is not None and one.since.tzinfo is not None else None
+    if since is not None and not timedelta() <= one.at - since <= LONGEST_WAIT:
+        since = None
     value = one.value if one.value is not None and math.isfinite(one.value) else None
     return replace(
-        one, rule_name=one_line(one.rule_name, 200) or one.rule, words=one_line(one.words, 400), value=value,
+        one, rule_name=one_line(one.rule_name, 200) or one.rule, words=one_line(one.words, 400), value=value, since=since,
         told=tuple(id[:64] for id in one.told[:50] if sound(id)),
         channels=None if one.channels is None else tuple(id[:64] for id in one.channels[:50] if sound(id)),
     )  # fmt: skip

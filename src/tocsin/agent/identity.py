@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from tocsin.agent.quiet import Kept
 from tocsin.agent.wire import Signed
 from tocsin.core.plain import clip
 from tocsin.errors import SettingsError
@@ -19,7 +20,8 @@ FILE = "agent.json"
 
 class Identity(Struct, frozen=True, kw_only=True):
     """Who this agent is at its server. `enrolled_with` marks the key it enrolled with (its SHA-256), so that another one in
-    the file is noticed. `config` is the newest that the server signed."""
+    the file is noticed. `config` is the newest that the server signed, `quiet`
+    what it said last of when nothing is told."""
 
     server_uuid: str
     workspace_id: str
@@ -28,6 +30,7 @@ class Identity(Struct, frozen=True, kw_only=True):
     public_key: str
     enrolled_with: str = ""
     config: Signed | None = None
+    quiet: Kept = Kept()
 
     def __repr__(self) -> str:
         return f"Identity(server_uuid={self.server_uuid!r}, ***)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from msgspec.structs import replace
 
 from tocsin import __version__, telemetry
 from tocsin.agent import identity as identities
+from tocsin.agent import wire
 from tocsin.agent.client import Refused, Servers, pause_s
 from tocsin.agent.disk import Disk
 from tocsin.agent.identity import Identity
+from tocsin.agent.quiet import Quiet
 from tocsin.agent.signed import ServerConfig, read_server_config
 from tocsin.agent.vitals import Vitals
 from tocsin.agent.wire import ENROL, HEARTBEAT, Beat, Enrol, Enrolled, Signed, Unended
@@ -23,13 +26,14 @@ from tocsin.secret import Secret
 
 log = telemetry.logger("tocsin.agent.link")
 
+FIRST_LOOK_S = 1.0
 SLOW_S = 300.0
 """How often a server that does not take our key is asked again."""
 
 
 class Link:
     """Keeps the tie for as long as `run` runs. `enrolled` is called with each new identity, `configured` with each new
-    configuration of the server's."""
+    configuration of the server's, `switched` when the host is switched off or on there."""
 
     def __init__(self, folder: Path, disk: Disk, servers: Servers, vitals: Vitals, clock: Clock) -> None:
         self._folder, self._disk, self._servers, self._vitals, self._clock = folder, disk, servers, vitals, clock
@@ -43,6 +47,9 @@ class Link:
         self.enrolled: Callable[[Identity], None] = lambda _: None
         self.configured: Callable[[ServerConfig], None] = lambda _: None
         self.beaten: Callable[[], None] = lambda: None
+        self.looked = asyncio.Event()
+        self.quiet = Quiet(clock)
+        self.switched: Callable[[bool], None] = lambda on: None
         self.left_open: Callable[[Sequence[Unended]], None] = lambda _: None
         self._unkept = False
         self._wake = asyncio.Event()
@@ -53,14 +60,21 @@ class Link:
 
     def begin(self, identity: Identity | None) -> None:
         """Take up what is kept from before."""
+        self._servers.off = self._off
         if identity is not None:
+            self.quiet.take_up(identity.quiet)
             self._servers.learn([*self._servers.urls, *identity.urls])
             self._take_up(identity)
             if identity.config is not None:
                 self._configure(identity.config)
 
     async def run(self) -> None:
-        """Enrol, then beat, until it is cancelled."""
+        """Enrol, then beat, until it is cancelled. The first looks (`looked`) are waited for, a moment, so that what is said
+        first has the machine's facts."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_LOOK_S):
+                await self.looked.wait()
+        self.looked.set()
         failures = 0
         while True:
             wait = self.every_s
@@ -98,8 +112,9 @@ class Link:
             said = log.error if refused else log.warning
             said("agent.not_wanted" if refused else "agent.server_lost", reason=str(lost))
         self.trouble = str(lost)
-        if refused:
-            return pause_s(self.name, 10, SLOW_S)
+        if refused:  # a host that is switched on again is to be back within the time that its server gives it
+            slow = pause_s(self.name, 10, SLOW_S)
+            return min(slow, self.every_s) if isinstance(lost, Refused) and lost.status == 403 else slow
         after = lost.retry_after_s if isinstance(lost, Refused) else None
         return max(pause_s(self.name, failures, max(1.0, self.every_s)), after or 0.0)
 
@@ -124,6 +139,7 @@ class Link:
         made = Identity(
             server_uuid=gave.server_uuid, workspace_id=gave.workspace_id, key=gave.key, public_key=gave.public_key,
             urls=tuple(gave.urls) or self._servers.urls, enrolled_with=identities.mark_of(self.api_key.reveal()),
+            quiet=self.quiet.kept,
         )  # fmt: skip
         if not made.key or not made.server_uuid:
             raise PeerLost("the server gave no key")
@@ -167,7 +183,30 @@ class Link:
                 log.info("agent.key_renewed")
         if beat.config is not None:
             self._configure(beat.config)
+        self._hear(beat.quiet)
         self.left_open(beat.unended)
+
+    def _hear(self, quiet: Sequence[wire.Quiet]) -> None:
+        """Know when nothing is to be told; and that the host is not switched off."""
+        was_off, before = bool(self.quiet.off), self.quiet.words
+        if self.quiet.hear(quiet):
+            self._keep_quiet()
+        if was_off:
+            log.warning("agent.switched_on")
+            self.switched(True)
+        if (words := self.quiet.words) != before:
+            log.info("agent.quiet" if words else "agent.not_quiet", reason=words)
+
+    def _off(self, why: str) -> None:
+        if self.quiet.refused(why):
+            log.warning("agent.switched_off", reason=why)
+            self._keep_quiet()
+            self.switched(False)
+
+    def _keep_quiet(self) -> None:
+        if self.identity is not None:
+            self.identity = replace(self.identity, quiet=self.quiet.kept)
+            self._keep(self.identity)
 
     def _learn(self, named: Sequence[str]) -> None:
         if self._servers.learn(named) and self.identity is not None:

@@ -26,6 +26,8 @@ log = telemetry.logger("tocsin.agent.push")
 
 MOST_BATCHES, MOST_PLAIN, MOST_PACKED = 500, 600_000, 300_000
 """What one message holds at most; the server takes a megabyte."""
+LATE = 2
+"""What waits for longer than so many intervals is late."""
 PACE_S = 0.2
 """Between two messages when many wait: a server that was away gets all its agents' days at once."""
 LAST_S = 3.0
@@ -61,6 +63,7 @@ class Push:
         self.news: Callable[[], None] = lambda: None
         self.ready = asyncio.Event()  # there is a key to call with
         self._wake = asyncio.Event()
+        self._delivered = clock.monotonic()
         self._services: dict[str, tuple[float, Sequence[Service]]] = {}
         self._seen_drops = 0
         self._greeted = ""
@@ -92,6 +95,11 @@ class Push:
             self._wake.set()
         return list(reading.services)
 
+    def late_s(self) -> float:
+        """For how long something has waited that should be handed over by now; 0 while nothing has."""
+        waits = self._clock.monotonic() - self._delivered
+        return waits if self._buffer.count and waits > LATE * self.every_s else 0.0
+
     def wake(self) -> None:
         """Hand over now."""
         self._wake.set()
@@ -104,10 +112,10 @@ class Push:
             wait = self.every_s
             try:
                 await self.deliver()
-                failures, self.trouble, self.away = 0, "", False
+                failures, self.trouble, self.away, self._delivered = 0, "", False, self._clock.monotonic()
             except PeerLost as lost:
                 failures += 1
-                self.away = not isinstance(lost, Refused)
+                self.away = not isinstance(lost, Refused) or lost.cause == "key"
                 wait = self._wait_s(lost, failures)
                 if self.trouble != str(lost):
                     log.warning("agent.not_handed_over", reason=str(lost), waiting=self._buffer.count)

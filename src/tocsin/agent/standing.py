@@ -52,6 +52,7 @@ def standing_of(agent: Agent) -> dict[str, Any]:
             if s.fires
         ][:200],
         "waiting_turns": len(agent.ledger.turns),
+        "quiet": agent.link.quiet.words,
         "troubles": agent.vitals.troubles(),
     }
 
@@ -119,6 +120,8 @@ def lines(said: dict[str, Any]) -> list[str]:
         f" dropped: {said.get('dropped')}",
         f"looks at {', '.join(said.get('monitors') or ()) or 'nothing'} by {said.get('rules')} rules",
     ]
+    if quiet := said.get("quiet"):
+        made.append(f"quiet: {clip(str(quiet), 300)}")
     firing: list[dict[str, Any]] = said.get("firing") or []
     troubles: dict[str, Any] = said.get("troubles") or {}
     made += [f"trouble: {clip(str(f.get('name')), 80)} ({clip(str(f.get('what')), 100)})" for f in firing]

@@ -20,7 +20,8 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 class Vitals:
     """Gathered from the parts when somebody asks. `troubles_of`: each says what its part cannot do now, by name;
-    `over_by_then`: which of that is over when a server hears of it."""
+    `over_by_then`: which of that is over when a server hears of it; `late_s`: for how long samples wait that should be
+    handed over by now."""
 
     def __init__(self, clock: Clock, disk: Disk, buffer: Buffer) -> None:
         self._clock, self._disk, self._buffer = clock, disk, buffer
@@ -31,6 +32,7 @@ class Vitals:
         self.facts: dict[str, dict[str, str]] = {}
         self.troubles_of: list[Callable[[], dict[str, str]]] = []
         self.over_by_then: Callable[[], set[str]] = set
+        self.late_s: Callable[[], float] = lambda: 0.0
         self._cpu = (clock.monotonic(), _cpu_s())
         self.cpu_percent = 0.0
 
@@ -65,6 +67,7 @@ class Vitals:
             config_version=self.config_version,
             config_error=clip(self.config_error, 500),
             buffered=self._buffer.count,
+            late_s=round(self.late_s(), 1),
             dropped=self._buffer.dropped,
             cpu_percent=round(self.cpu_percent, 3),
             rss_bytes=rss_bytes(),

@@ -29,6 +29,10 @@ RECEIPT_S = 15.0
 """Without a receipt for so long the agent tells by itself."""
 
 
+CAUSE_OFF = "off"
+"""`cause` in a refusal (403): the host is switched off. Its agent tells nothing by itself until it hears otherwise."""
+
+
 class Enrol(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """POST /agent/api/enrol, with an enrolment key (or the agent's own key again) as Bearer token. `server_uuid`: the one
     this host had, so that it stays the same host. `incarnation`: made anew with each new data folder."""
@@ -76,7 +80,8 @@ class Enrolled(Struct, frozen=True, kw_only=True):
 
 class Heartbeat(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """PUT /agent/api/heartbeat. The first three names are those of the outside contract. `acked`: the last batch the agent
-    knows to be delivered; `buffered` batches wait, `dropped` were lost for want of room, ever. `config_version`: the one it
+    knows to be delivered; `buffered` batches wait (some for `late_s`, where that is longer than two
+    push intervals), `dropped` were lost for want of room, ever. `config_version`: the one it
     runs by, `config_error` why not the newest. `life`: made anew with each start of the agent. `every_s`: how often it says
     so. `troubles`: what it cannot do now, in words, by collector or part."""
 
@@ -90,6 +95,7 @@ class Heartbeat(Struct, frozen=True, kw_only=True, omit_defaults=True):
     config_version: int = 0
     config_error: str = ""
     buffered: int = 0
+    late_s: float = 0.0
     dropped: int = 0
     cpu_percent: float = 0.0
     rss_bytes: int = 0
@@ -107,15 +113,26 @@ class Unended(Struct, frozen=True, kw_only=True, omit_defaults=True):
     told: tuple[str, ...] | None = None
 
 
+class Quiet(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A stretch of time in which what opens on the host is not told: `why` in words (its maintenance, a window, a silence).
+    It begins `in_s` seconds after this answer and lasts `for_s` from then; None: nobody said how long."""
+
+    why: str
+    in_s: float = 0.0
+    for_s: float | None = None
+
+
 class Beat(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The answer to a heartbeat. `config` only when it is newer than what the agent runs by; `key` when it is to take a new
-    one. `unended`: what an incarnation before this one left open."""
+    one. `unended`: what an incarnation before this one left open. `quiet`: all of them that last or are to come, of each
+    window the next one."""
 
     urls: list[str]
     epoch: int = 0
     config: Signed | None = None
     key: str | None = None
     unended: tuple[Unended, ...] = ()
+    quiet: tuple[Quiet, ...] = ()
 
 
 class Batch(Struct, frozen=True, kw_only=True, omit_defaults=True):

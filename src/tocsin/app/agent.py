@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tocsin import __version__, settings, telemetry
 from tocsin.agent.agent import Agent
-from tocsin.agent.config import AgentConfig, Given, read_config
+from tocsin.agent.config import AgentConfig, Given, folder_named, read_config
 from tocsin.agent.disk import Disk, Hand
 from tocsin.agent.identity import read_identity
 from tocsin.agent.vitals import machine_mark
@@ -31,11 +31,17 @@ STOP_S = 8.0
 def configuration(given: Settings, file: Path | None = None) -> AgentConfig:
     """What the agent's file says (`file`, else the one TOCSIN_AGENT_CONFIG names, else none when there is none at the
     usual place), with the environment. Raises SettingsError."""
-    named = file or given["AGENT_CONFIG"]
-    if file is None and given.sources["AGENT_CONFIG"] == "default" and not named.is_file():
-        named = None
+    named = file_of(given, file)
     said = Given(api_key=given["API_KEY"], server_url=given["SERVER_URL"], server_name=given["SERVER_NAME"])
     return read_config(named, said, settings.variable)
+
+
+def file_of(given: Settings, file: Path | None = None) -> Path | None:
+    """Where the agent's file is; None when none is named and there is none at the usual place."""
+    named: Path = file or given["AGENT_CONFIG"]
+    if file is None and given.sources["AGENT_CONFIG"] == "default" and not named.is_file():
+        return None
+    return named
 
 
 def data_folder(given: Settings, config: AgentConfig) -> Path:
@@ -43,6 +49,13 @@ def data_folder(given: Settings, config: AgentConfig) -> Path:
     if given.sources["DATA_DIR"] == "default" and config.data_dir is not None:
         return config.data_dir
     return given.data_dir
+
+
+def folder_anyway(given: Settings, file: Path | None = None) -> Path:
+    """The same of a file with mistakes, as far as it can be read. Raises SettingsError."""
+    at = file_of(given, file)
+    named = None if at is None or given.sources["DATA_DIR"] != "default" else folder_named(at, settings.variable)
+    return named or given.data_dir
 
 
 async def start(given: Settings, file: Path | None = None, *, clock: Clock | None = None) -> Agent:

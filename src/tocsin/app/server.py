@@ -51,6 +51,8 @@ GRACE_S = 10
 """How long open requests may take to finish once we stop."""
 SAME_SIGNAL_S = 1.0
 """A second signal within this time is the first one again (a terminal and a supervisor that both tell us)."""
+START_S = 2.0
+"""A start that a signal came into may end by itself for so long: one that waits for another server never does."""
 
 
 @dataclass(slots=True)
@@ -269,6 +271,8 @@ async def _until_told(settings: Settings) -> int:
     starting = asyncio.create_task(start(settings))
     waiting = asyncio.create_task(told.wait())
     await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done() and await _broken_off(starting):
+        return 0
     running = await starting
     print(welcome(running), flush=True)  # noqa: T201 (what the person who started it looks for)
     await asyncio.to_thread(warm)
@@ -281,6 +285,19 @@ async def _until_told(settings: Settings) -> int:
     waiting.cancel()
     log.info("server.stopped")
     return 1 if by_itself else 0
+
+
+async def _broken_off(starting: asyncio.Task[Running]) -> bool:
+    """Whether a start that somebody wants to end was still under way, and ended without a server."""
+    await asyncio.wait({starting}, timeout=START_S)
+    if not starting.cancel():
+        return False
+    log.info("server.stopping", started=False)
+    await asyncio.wait({starting})
+    if not starting.cancelled():
+        return False
+    log.info("server.stopped")
+    return True
 
 
 def welcome(running: Running) -> str:

@@ -28,9 +28,24 @@ def ask(s: Session, by: str, now: datetime) -> None:
     _keep(s, msgspec.structs.replace(known, asked=Asked(at=now, by=by)))
 
 
+def unask(s: Session) -> None:
+    """It was not handed over: the next hand-over is not by whoever asked."""
+    known = read(s)
+    if known.asked is not None:
+        _keep(s, msgspec.structs.replace(known, asked=None))
+
+
+def notice(cluster: Cluster) -> None:
+    """Remember when an office was first heard of here, by a clock that nobody sets."""
+    standing = cluster.carrier.standing
+    if standing.primary is not None and standing.epoch != cluster.led[0]:
+        cluster.led = standing.epoch, cluster.clock.monotonic()
+
+
 async def begin(cluster: Cluster) -> None:
     """Keep that this instance leads in a new epoch."""
-    carrier = cluster.carrier
+    carrier, led = cluster.carrier, cluster.led
+    led_s = round(cluster.clock.monotonic() - led[1], 1)
 
     def work(s: Session) -> None:
         known = read(s)
@@ -38,6 +53,7 @@ async def begin(cluster: Cluster) -> None:
         new = Epoch(
             epoch=carrier.standing.epoch, id=cluster.me.id, name=cluster.me.name, since=cluster.clock.now(), cause=cause,
             by=cluster.forced_by if cause == "forced" else "", unheard_s=round(carrier.unheard_s, 1),
+            before_s=led_s if known.past and known.past[-1].epoch == led[0] else None,
         )  # fmt: skip
         after = begun(known, new)
         if after != known:

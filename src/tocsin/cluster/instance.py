@@ -75,7 +75,8 @@ async def _nobody(_: str) -> None:
 class Cluster:
     """Made by `begin`, started once the corridor runs. `forget` makes the web forget what it remembers of accounts;
     `followed` hears when another instance leads, with its address for people. `web_urls`: where people and probes reach the
-    instances, the primary first. `outcast`: by whom this instance is not listened to (its id), and the cause."""
+    instances, the primary first. `outcast`: by whom this instance is not listened to (its id), and the cause. `led`: the
+    epoch that is known of last, and since when, by `monotonic`."""
 
     me: Instance
     store: Store
@@ -98,6 +99,7 @@ class Cluster:
     sync_errors: int = 0
     lost_at: float | None = None
     leads_since: float | None = None
+    led: tuple[int, float] = (0, 0.0)
     heard_in: int = 0
     stirred: asyncio.Event = field(default_factory=asyncio.Event)
     known_since: dict[str, float] = field(default_factory=dict[str, float])
@@ -146,9 +148,9 @@ class Cluster:
         """Take part from now on."""
         self.carrier.start()
         loops = (
-            self._report_on, self._admit_on, self._work_on, self._results_on, self._expire_on, self._alone_on,
+            self._report_on, self._alone_on, self._admit_on, self._work_on, self._results_on, self._expire_on,
             self._look_on, self._watch_on, self.alarm.tell,
-        )[: 1 if self.me.witness else None]  # fmt: skip
+        )[: 2 if self.me.witness else None]  # fmt: skip
         self._tasks = [asyncio.create_task(ever(loop), name=f"cluster {loop.__name__}") for loop in loops]
 
     async def stop(self) -> None:
@@ -179,14 +181,16 @@ class Cluster:
         self.results.forget()
         watch.forget(self)
         if standing.primary is not None:
-            await self.corridor.alone.end()
+            self.corridor.alone.rejoin()
         if standing.leads:
             await self._write_self()
             await history.begin(self)
+            history.notice(self)
             await self.learn()
             watch.expect(self)
             await self.corridor.lead(self.me.location)
             return
+        history.notice(self)
         await self.learn()
         await self.corridor.follow(self._home(standing))
         await self.followed(self.peers.web(standing.primary) or "")

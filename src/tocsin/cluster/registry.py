@@ -6,7 +6,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
@@ -25,6 +25,7 @@ from tocsin.store.session import Session
 
 log = telemetry.logger("tocsin.cluster")
 
+T = TypeVar("T")
 NONCE_S = 60.0
 MOST_NONCES = 1000
 MAY: tuple[Permission, ...] = ("sync", "report", "results")
@@ -162,14 +163,21 @@ class Registry:
         )
         return Renewed(token=token, expiresAt=iso(until) or "")
 
-    async def remove(self, id: str, by: str) -> None:
-        """Take an instance out: its tokens end at once. Conflict for the primary itself."""
+    async def remove(self, id: str, by: str, along: Callable[[Session], T]) -> T:
+        """Take an instance out: its tokens end at once. What `along` makes of the same transaction. Conflict for the primary
+        itself."""
         if id == self._me.id:
             raise Conflict("the primary cannot be removed: promote another instance first")
         if self._carrier.node.membership.member(id) is not None:
             await self._carrier.change(Change(remove=id))
-        await self._store.everything(by=by).write(lambda s: s.instances.remove(id))
+
+        def work(s: Session) -> T:
+            s.instances.remove(id)
+            return along(s)
+
+        made = await self._store.everything(by=by).write(work)
         await self.changed()
+        return made
 
     def peers(self) -> tuple[Peer, ...]:
         """Where every instance is reached, the primary first, then by failover order."""

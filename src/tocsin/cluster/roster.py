@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tocsin.cluster import clocks, history, watch
+from tocsin.cluster import clocks, history, leaving, watch
 from tocsin.cluster.carrier import boottime
 from tocsin.core.instance import Instance, status_of
 from tocsin.core.membership import enough
+from tocsin.core.monitor import Monitor
 from tocsin.core.result import iso
-from tocsin.errors import Conflict, Invalid, NotPrimary, Problem
+from tocsin.errors import Conflict, Invalid, NotPrimary, Problem, StoreUnavailable
 from tocsin.store.session import Session
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ def _row(cluster: Cluster, one: Instance) -> dict[str, Any]:
     said = cluster.report() if here else None if heard is None else heard.said
     known = standing.leads or here
     acked, kept = node.acknowledged(boottime()).get(one.id, (None, None))
+    signs = [sign for sign in (ago, acked, None if here else cluster.work.ago(one.id)) if sign is not None]
     status = status_of(ago, cluster.heartbeat_s) if known else "unknown"
     if status == "active" and acked is not None and acked > cluster.carrier.terms.lease_s and one.sync_url:
         status = "inactive"  # its next report is not due yet, but it does not answer
@@ -54,7 +57,7 @@ def _row(cluster: Cluster, one: Instance) -> dict[str, Any]:
         "version": one.version, "system_info": one.system_info, "epoch": standing.epoch, "here": here,
         "fingerprint": one.fingerprint or None,
         "certificate": None if one.certificate is None else msgspec.to_builtins(one.certificate),
-        "entry": stored, "last_heartbeat_s": None if ago is None else round(ago, 1),
+        "entry": stored, "last_heartbeat_s": round(min(signs), 1) if signs else None,
         "clock_off_s": clocks.off(cluster).get(one.id),
         "report": None if said is None else msgspec.to_builtins(said), "created_at": iso(one.created_at),
     }  # fmt: skip
@@ -105,7 +108,12 @@ async def hand_over(cluster: Cluster, to: str | None, by: str, workspace_id: str
         history.ask(s, by, cluster.clock.now())
 
     await cluster.store.everything(by=by).write(work)
-    await cluster.carrier.promote(to)
+    try:
+        await cluster.carrier.promote(to)
+    except Conflict:
+        with suppress(NotPrimary, Conflict, StoreUnavailable):
+            await cluster.store.everything().write(history.unask)
+        raise
     await _until_settled(cluster, to)
 
 
@@ -171,14 +179,22 @@ def _put(s: Session, before: Instance, after: Instance, workspace_id: str) -> No
     s.door.also("instance", before.id, workspace_id, *fields)
 
 
-async def remove(cluster: Cluster, id: str, by: str, workspace_id: str) -> None:
-    """Take an instance out; its tokens end at once. NotPrimary, NotFound, Conflict for the primary itself."""
+async def remove(cluster: Cluster, id: str, by: str, workspace_id: str | None = None) -> list[Monitor]:
+    """Take an instance out; its tokens end at once, and its location leaves every monitor: those of the workspace (None: of
+    all), as they are then. NotPrimary, NotFound, Conflict for the primary itself or where a monitor would be left without a
+    location."""
     must_lead(cluster)
     one = await find(cluster, id)
-    await cluster.registry.remove(id, by=by)
-    await cluster.store.everything(by=by).write(
-        lambda s: s.door.also("instance", id, workspace_id, {"name": one.name, "member": True}, {"member": False})
-    )
+    leaving.must_leave_none_alone(cluster, one, workspace_id)
+
+    def along(s: Session) -> list[Monitor]:
+        if workspace_id is not None:
+            s.door.also("instance", id, workspace_id, {"name": one.name, "member": True}, {"member": False})
+        return leaving.leave(s, one)
+
+    left = await cluster.registry.remove(id, by, along)
+    await leaving.go_on(cluster, one, left)
+    return [monitor for monitor in left if workspace_id in (None, monitor.workspace_id)]
 
 
 async def force(cluster: Cluster, id: str, typed: str, by: str, workspace_id: str) -> None:

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tocsin import __version__
-from tocsin.cluster import adoption, copies, disk, moved, results, wire
+from tocsin.cluster import adoption, copies, disk, moved, results, roster, wire
 from tocsin.cluster.api import Ask, SyncRoute, number
 from tocsin.cluster.copies import Told
 from tocsin.cluster.registry import must_understand
-from tocsin.cluster.roster import listed
 from tocsin.cluster.wire import Answer, Heartbeat, Hello, Registration, Said
 from tocsin.cluster.work import Done
 from tocsin.core.monitor import Monitor
@@ -112,13 +111,13 @@ async def heartbeat(cluster: Cluster, ask: Ask) -> Any:
 
 async def instances(cluster: Cluster, ask: Ask) -> Any:
     """Who is registered, and how each is."""
-    return await listed(cluster)
+    return await roster.listed(cluster)
 
 
 async def remove(cluster: Cluster, ask: Ask) -> Any:
     """Take an instance out: itself, or (as primary) another one."""
     _must_lead(cluster)
-    await cluster.registry.remove(ask.rest[0], by=f"instance {ask.who}")
+    await roster.remove(cluster, ask.rest[0], by=f"instance {ask.who}")
     return None
 
 

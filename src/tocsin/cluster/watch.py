@@ -12,6 +12,7 @@ from tocsin.cluster.carrier import boottime
 from tocsin.cluster.work import POLL_S
 from tocsin.core.instance import Instance, status_of
 from tocsin.core.probe import Health, Sign, heard
+from tocsin.core.result import iso
 from tocsin.errors import Outcast
 from tocsin.pipeline.live import event
 
@@ -202,9 +203,26 @@ def alone_since(cluster: Cluster) -> datetime | None:
     return cluster.clock.now() - timedelta(seconds=silent_s) if late else None
 
 
+def leaderless(cluster: Cluster) -> str | None:
+    """That nobody leads, in words: for longer than an election takes, or since this instance started. None: somebody does,
+    or may soon again."""
+    if cluster.carrier.standing.primary is not None:
+        return None
+    since = alone_since(cluster)
+    if since is not None:
+        return f"no primary is known since {iso(since)}: nothing can be changed, and alerts are unconfirmed"
+    return None if has_settled(cluster) else "no primary is known yet"
+
+
+def has_settled(cluster: Cluster) -> bool:
+    """Whether this instance has found its place since it started: it knows who leads, or that nobody does."""
+    known = cluster.led[0] > 0 or cluster.carrier.standing.primary is not None
+    return known or alone_since(cluster) is not None
+
+
 async def alone(cluster: Cluster) -> None:
     """While nobody leads for long, tell what is seen from here alone; marked as that. Not where others lead and do not
-    listen."""
+    listen, nor as a witness, which sees nothing."""
     await asyncio.sleep(WATCH_S)
     standing = cluster.carrier.standing
     now = cluster.clock.monotonic()
@@ -212,8 +230,12 @@ async def alone(cluster: Cluster) -> None:
         cluster.lost_at = None
     elif cluster.lost_at is None:
         cluster.lost_at = now
-    if cluster.lost_at is None or cluster.carrier.torn or cluster.outcast:
-        await cluster.corridor.alone.end()
+    silenced = cluster.carrier.torn or bool(cluster.outcast) or cluster.me.witness
+    if silenced or cluster.lost_at is None:
+        if silenced:
+            await cluster.corridor.alone.end()
+        else:
+            cluster.corridor.alone.rejoin()
         await _remember(cluster)
         return
     if not cluster.corridor.alone.on and now - cluster.lost_at >= ALONE_LEASES * cluster.carrier.terms.lease_s:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import zlib
 from array import array
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import NamedTuple
 
 STEPS = (10, 60, 3600, 86_400)
 SPANS = {10: 3600, 60: 3600, 3600: 86_400, 86_400: 100 * 86_400}
 """How long a stretch is kept together, by step."""
+_EVEN, _ENOUGH = (10, 20, 30, 60, 120, 300), 10
 MOST_POINTS = 1500
 """So many points a series has at most, about, when nobody asks for a step."""
 
@@ -102,6 +104,19 @@ def step_for(span_s: float, age_s: float, keeps: Mapping[int, float], asked: int
         return read, max(read, asked - asked % read)
     read = next((step for step in able if span_s / step <= MOST_POINTS), able[-1])
     return read, read
+
+
+def even_step(series: Iterable[Mapping[int, Bucket]], step: int) -> int:
+    """The step, from this one on and up to five minutes, in which each of these has a value as a rule: what is looked at
+    every 15 s has none in each third step of 10 s, and would look as if it had gaps."""
+    gaps: list[int] = []
+    for buckets in series:
+        ats = sorted(buckets)
+        gaps += [later - at for at, later in pairwise(ats)]
+    if len(gaps) < _ENOUGH:
+        return step
+    usual = sorted(gaps)[len(gaps) * 9 // 10]
+    return next((even for even in _EVEN if even >= usual and even % step == 0), step)
 
 
 def packed(buckets: Mapping[int, Bucket], begin: int, step: int) -> bytes:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Literal
 
 from msgspec import Struct
@@ -12,13 +13,13 @@ Cause = Literal["first", "handed", "elected", "forced"]
 HANDED, FORCED, ELECTED = "it was handed the office", "it was promoted by force", "a majority voted for it"
 """Why somebody came into office, as `core.failover` says it."""
 KEPT = 50
-ASKED_S = 60.0
-"""A hand-over is by whoever asked for it not longer ago than this."""
 
 
 class Epoch(Struct, frozen=True, kw_only=True):
     """One primary's time. `cause`: it began the cluster, was handed the office, was elected since the one before was not
-    heard (for `unheard_s` seconds), or was promoted by force; `by` whoever asked for that."""
+    heard (for `unheard_s` seconds), or was promoted by force; `by` whoever asked for that. `since` is by the clock of
+    whoever led, which may be another than the next one's: for how long the one before led (`before_s`) is measured by
+    this one alone. None: it was not there for all of it."""
 
     epoch: int
     id: str
@@ -27,10 +28,11 @@ class Epoch(Struct, frozen=True, kw_only=True):
     cause: Cause
     by: str = ""
     unheard_s: float = 0.0
+    before_s: float | None = None
 
 
 class Asked(Struct, frozen=True, kw_only=True):
-    """Somebody asked the primary to hand over."""
+    """Somebody asked the primary to hand over, and that did not fail."""
 
     at: datetime
     by: str
@@ -53,11 +55,19 @@ def cause_of(why: str, epoch: int) -> Cause:
 
 
 def begun(known: Epochs, new: Epoch) -> Epochs:
-    """What is kept once this epoch began: a hand-over is by whoever asked the primary just before. One that is there
-    already stays as it is."""
+    """What is kept once this epoch began: a hand-over is by whoever asked the primary before it. One that is there already
+    stays as it is."""
     if known.past and known.past[-1].epoch >= new.epoch:
         return known
-    asked = known.asked
-    if new.cause == "handed" and asked is not None and new.since - asked.at < timedelta(seconds=ASKED_S):
-        new = replace(new, by=asked.by)
+    if new.cause == "handed" and known.asked is not None:
+        new = replace(new, by=known.asked.by)
     return Epochs(past=(*known.past, new)[-KEPT:])
+
+
+def lasted(past: Sequence[Epoch]) -> list[float | None]:
+    """For how many seconds each of these lasted; None for the last one, which lasts."""
+    nexts = past[1:]
+    return [
+        max(0.0, (after.since - one.since).total_seconds()) if after.before_s is None else after.before_s
+        for one, after in zip(past, nexts, strict=False)
+    ] + [None] * bool(past)

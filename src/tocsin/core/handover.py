@@ -96,13 +96,20 @@ def _is_held(turn: Turn, now: float) -> bool:
     return (turn.own or turn.direct) and not turn.tried
 
 
-def to_tell(turns: Sequence[Turn], channels: Collection[str], busy: Collection[Key], now: float) -> list[Turn]:
-    """What the agent is to tell by itself now. When a channel may be tried again, the caller knows."""
+def to_tell(
+    turns: Sequence[Turn], channels: Collection[str], busy: Collection[Key], now: float, *, quiet: bool = False
+) -> list[Turn]:
+    """What the agent is to tell by itself now. When a channel may be tried again, the caller knows. `quiet`: nothing that is
+    held back is told now."""
     found: list[Turn] = []
     blocked: set[tuple[str, str]] = set()
+    lapsed, left = _lapsed(turns), untold(turns, quiet=quiet)
     for turn in turns:
+        if turn.key in lapsed:
+            continue
         if (
-            turn.subject not in blocked
+            turn.key not in left
+            and turn.subject not in blocked
             and turn.key not in busy
             and _is_ours(turn, now)
             and open_to(turn, turns, channels)
@@ -113,11 +120,27 @@ def to_tell(turns: Sequence[Turn], channels: Collection[str], busy: Collection[K
     return found
 
 
+def untold(turns: Sequence[Turn], *, quiet: bool) -> set[Key]:
+    """What the agent does not tell, however long there is no receipt: what is held back (now, or until it was over), and the
+    end of what the server told."""
+    held = {turn.key for turn in turns if quiet and turn.finding.held and not turn.settled and not turn.own}
+    return held | _lapsed(turns) | {turn.key for turn in turns if turn.begun_by == "server"}
+
+
+def _lapsed(turns: Sequence[Turn]) -> set[Key]:
+    """What was held back and is over, beginning and end: nobody is told of it any more, and it is in nothing's way."""
+    there = {turn.key for turn in turns}
+    held = [turn.key for turn in turns if turn.opens and turn.finding.held and not (turn.settled or turn.own)]
+    ends = [(rule, what, number + 1) for rule, what, number in held if (rule, what, number + 1) in there]
+    return {*ends, *((rule, what, number - 1) for rule, what, number in ends)}
+
+
 def _is_ours(turn: Turn, now: float) -> bool:
-    """Whether the agent tells it. What the server filed untold is the server's."""
+    """Whether the agent tells it. What the server filed untold is the server's, and so is the end of what the server told:
+    who heard the beginning hears it from there, when the server is back."""
     if turn.told:
         return True
-    if turn.filed:
+    if turn.filed or turn.begun_by == "server":
         return False
     return turn.own or turn.direct or turn.begun_by == "agent" or now - turn.born >= RECEIPT_S
 
@@ -142,6 +165,11 @@ def next_due(turns: Sequence[Turn], now: float) -> float | None:
     waits = [turn.born + RECEIPT_S - now for turn in turns if not (turn.settled or turn.own or turn.direct)]
     later = [wait for wait in waits if wait > 0]
     return min(later) if later else None
+
+
+def held_back(turn: Turn) -> Turn:
+    """An opening of which nobody is to be told for now; the server is given it at once."""
+    return replace(turn, direct=False, finding=replace(turn.finding, held=True))
 
 
 def taken_up(turn: Turn) -> Turn:

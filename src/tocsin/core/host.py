@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -12,6 +13,10 @@ from tocsin.core.marks import Name
 
 KEY_PREFIX, ENROLMENT_PREFIX = "tag_", "ten_"
 """How an agent's own key begins, and one that an agent enrols with."""
+TWIN_MARK = "host.twin:"
+"""Begins the mark of the notice that two agents speak for a host."""
+TWIN_SILENT_S = 600.0
+"""An agent that was not heard for so long is no other one's twin any more."""
 SUBJECT = "host:"
 """Begins what incidents of hosts are about: the host's id, a rule, and what of the host."""
 _CALM_CLOCK_S = 30.0
@@ -29,8 +34,8 @@ class Host(Struct, frozen=True, kw_only=True):
     `addresses`: where it should answer from outside, "ping:HOST" or "tcp:HOST:PORT". `direct_channels`: ids of the channels
     whose configuration its agent gets, to tell by itself. `facts`, `agent_version`: as it enrolled. `incarnation`: of the
     agent's data folder, `earlier` those that it had before; `quarantined` (incarnations, or runs of an agent) are refused:
-    two lived at once. `rekey`: its agent is to take a new key. `revoked_at`: since then its agent is refused, until it
-    enrols anew."""
+    two lived at once; `refused`, too: an operator said that these are not the host. `rekey`: its agent is to take a new key.
+    `revoked_at`: since then its agent is refused, until it enrols anew."""
 
     id: str
     workspace_id: str
@@ -46,6 +51,7 @@ class Host(Struct, frozen=True, kw_only=True):
     incarnation: str = ""
     earlier: tuple[str, ...] = ()
     quarantined: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
     rekey: bool = False
     revoked_at: datetime | None = None
     enrolled_at: datetime | None = None
@@ -119,6 +125,19 @@ def lives_after(lives: Lives, incarnation: str, life: str, now: float) -> tuple[
     return Lives(incarnation=incarnation, life=life, since=now, earlier=earlier), lives.life
 
 
+class Speaker(Struct, frozen=True, kw_only=True):
+    """A run of an agent that spoke for a host, listened to or not: when it was heard first and last (`last`: by the clock
+    that never jumps) since this start, from which address, on a machine of which name."""
+
+    incarnation: str
+    life: str
+    first_at: datetime
+    last_at: datetime
+    last: float
+    address: str = ""
+    machine: str = ""
+
+
 Speaks = Literal["known", "new", "twin", "quarantined"]
 
 
@@ -127,7 +146,8 @@ def who_speaks(host: Host, incarnation: str, life: str = "") -> Speaks:
 
     new: its data folder was made anew. twin: the one before it lives too, so two agents have one identity, and the newer is
     not to be trusted. quarantined: that was found out before."""
-    if incarnation in host.quarantined or (life and life in host.quarantined):
+    out = (*host.quarantined, *host.refused)
+    if incarnation in out or (life and life in out):
         return "quarantined"
     if incarnation == host.incarnation:
         return "known"
@@ -153,14 +173,33 @@ def without_twin(host: Host, life: str) -> Host:
     return replace(host, quarantined=(life, *(one for one in host.quarantined if one != life))[:20])
 
 
-def released(host: Host, incarnation: str, life: str = "") -> Host:
-    """The host when an operator says that this incarnation (or this run of an agent) is the right one: the one that counted
-    until now (`life`: of runs) does not."""
-    if incarnation.startswith(LIFE_PREFIX):
-        others = tuple(one for one in (life, *host.quarantined) if one not in ("", incarnation))
-        return replace(host, quarantined=tuple(dict.fromkeys(others))[:20])
-    others = tuple(one for one in (host.incarnation, *host.quarantined) if one not in ("", incarnation))
-    return replace(host, incarnation=incarnation, earlier=(), quarantined=others[:20])
+def released(host: Host, chosen: str, life: str = "") -> Host:
+    """The host when an operator says that this incarnation (or run of an agent) is the right one: all others are refused
+    from now on, and nothing is in doubt. `life`: the run that counted until now."""
+    others = (*host.quarantined, *host.refused)
+    if chosen not in (host.incarnation, life):
+        others = (life if chosen.startswith(LIFE_PREFIX) else host.incarnation, *others)
+    refused = tuple(dict.fromkeys(one for one in others if one not in ("", chosen)))[:20]
+    if chosen.startswith(LIFE_PREFIX) or chosen == host.incarnation:
+        return replace(host, quarantined=(), refused=refused)
+    return replace(host, incarnation=chosen, earlier=(), quarantined=(), refused=refused)
+
+
+def after_silence(host: Host, speakers: Sequence[Speaker], life: str, since: float, tick: float) -> Host:
+    """The host when who was not heard for long is in doubt no more (`since`: since when this instance listens; `life`: the
+    run that counts). Where that is the one that counts, one that still speaks takes its place."""
+
+    def silent(id: str) -> bool:
+        heard = max((one.last for one in speakers if id in (one.incarnation, one.life)), default=since)
+        return tick - heard >= TWIN_SILENT_S
+
+    left = tuple(id for id in host.quarantined if not silent(id))
+    by_run = bool(left) and left[0].startswith(LIFE_PREFIX)
+    if not left or not silent(life if by_run and life else host.incarnation):
+        return replace(host, quarantined=left)
+    if by_run:
+        return replace(host, quarantined=left[1:])
+    return replace(host, incarnation=left[0], earlier=(host.incarnation, *host.earlier)[:5], quarantined=left[1:])
 
 
 def clock_offset_s(said: datetime, heard: datetime) -> float:

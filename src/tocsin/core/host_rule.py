@@ -72,7 +72,9 @@ class Seen(Struct, frozen=True, kw_only=True):
 
 class HostFinding(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One turn of one subject, as the agent numbered it: 1 opened, 2 resolved, 3 opened … `told_at`: the agent told it by
-    itself then, through `told` (ids of channels); the server only files it."""
+    itself then, through `told` (ids of channels); the server only files it. `held`: as far as the agent knew, nobody was to
+    be told when it opened (the host was in maintenance). `since`: when what it says began to hold; a rule that waits turns
+    later (None: with the turn)."""
 
     rule: str
     rule_name: str
@@ -86,6 +88,8 @@ class HostFinding(Struct, frozen=True, kw_only=True, omit_defaults=True):
     channels: tuple[str, ...] | None = None
     told_at: datetime | None = None
     told: tuple[str, ...] = ()
+    held: bool = False
+    since: datetime | None = None
 
 
 LOCAL = "local:"

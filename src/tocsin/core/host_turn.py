@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from msgspec import Struct
@@ -91,7 +91,7 @@ def step(rule: HostRule, seen: Seen, before: Standing, now: float, at: datetime)
     since = now if before.since is None else min(before.since, now)
     if now - since < (rule.recovery_s if before.fires else rule.for_s):
         return replace(before, since=since), None
-    return _turn(rule, seen, before, at)
+    return _turn(rule, seen, before, at, at - timedelta(seconds=now - since))
 
 
 def turns_in_s(rule: HostRule, source: str, standings: Mapping[str, Standing], now: float) -> float:
@@ -102,7 +102,7 @@ def turns_in_s(rule: HostRule, source: str, standings: Mapping[str, Standing], n
     return min((one for one in left if one > 0), default=math.inf)
 
 
-def _turn(rule: HostRule, seen: Seen, before: Standing, at: datetime) -> Turned:
+def _turn(rule: HostRule, seen: Seen, before: Standing, at: datetime, since: datetime) -> Turned:
     number = before.number + 1
     opens = number % 2 == 1
     after = replace(
@@ -111,13 +111,18 @@ def _turn(rule: HostRule, seen: Seen, before: Standing, at: datetime) -> Turned:
         channels=rule.channels if opens else before.channels,
         teller="" if opens else before.teller, told=() if opens else before.told,
     )  # fmt: skip
-    return after, _finding(after, seen.words, at, seen.value)
+    return after, replace(_finding(after, seen.words, at, seen.value), since=since)
 
 
 def over(before: Standing, why: str, at: datetime) -> Turned:
     """The end of what nobody looks at any more, because the rule or its source is gone."""
     after = replace(before, number=before.number + 1, since=None)
     return after, _finding(after, why, at, None)
+
+
+def anew(before: Standing, since: float) -> Standing:
+    """What is in trouble, as if it had been well and in trouble since then: the next look that still sees it so turns it."""
+    return replace(before, number=before.number + 1, since=since)
 
 
 def _finding(standing: Standing, words: str, at: datetime, value: float | None) -> HostFinding:

@@ -47,7 +47,7 @@ def message_of(finding: HostFinding, channel_id: str, by: Speaker, note: str = "
     subject = subject_of(by.host_id, finding.rule, finding.what)
     key = finding_key(by.workspace_id, channel_id, subject, by.incarnation, finding.number, finding.turn)
     when = "since" if finding.turn == "opened" else "over at"
-    how = f"{finding.severity.capitalize()}, {when} {moment(finding.at)}."
+    how = f"{finding.severity.capitalize()}, {when} {moment(finding.since or finding.at)}."
     opened = finding.number if finding.turn == "opened" else finding.number - 1
     return Message(
         event="incident.opened" if finding.turn == "opened" else "incident.resolved",

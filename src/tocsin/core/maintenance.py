@@ -85,6 +85,27 @@ def hush_of(
     return Hush(kind=kind, why=named, by=named, until=end)
 
 
+def hushes_ahead(
+    windows: Sequence[Window],
+    host: Host,
+    now: datetime,
+    agenda: Callable[[Window, datetime], Stands] = stands,
+) -> list[tuple[str, datetime, datetime | None]]:
+    """(why, begin, end) of what holds openings of a host back now, and of each window's next time, soonest first. `end`
+    None: nobody said when."""
+    found: list[tuple[str, datetime, datetime | None]] = []
+    if host.maintenance:
+        found.append(("the host is in maintenance", now, None))
+    for window in covering(windows, host):
+        why = f"{'silence' if window.silence else 'maintenance'} “{window.name}”"
+        end, coming = agenda(window, now)
+        if end is not None:
+            found.append((why, now, end))
+        if coming is not None:
+            found.append((why, coming, coming + timedelta(seconds=window.duration_s)))
+    return sorted(found, key=lambda one: one[1])
+
+
 def covering(windows: Sequence[Window], thing: Monitor | Host) -> list[Window]:
     """The windows that are switched on and about this monitor or host."""
     return [window for window in windows if window.enabled and window.scope.covers(thing)]

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 Quorum = Literal["majority", "any", "all"] | int
 Parents = tuple[str | tuple[str, ...], ...]
@@ -74,6 +75,13 @@ class Monitor(Struct, frozen=True, kw_only=True):
         if self.monitoring_type != "global" or not self.locations:
             return (home,)
         return tuple(dict.fromkeys(home if place == "local" else place for place in self.locations))
+
+    def without_place(self, place: str) -> Monitor:
+        """It without a location that is going. A quorum that counts is no more than what is left; where nothing is left,
+        whoever leads checks it."""
+        left = tuple(code for code in self.locations if code != place)
+        quorum = min(self.quorum, max(1, len(left))) if isinstance(self.quorum, int) else self.quorum
+        return replace(self, monitoring_type="global" if left else "local", locations=left, quorum=quorum)
 
     def fresh_s(self) -> float:
         """How old the latest valid result of a location may be while its vote counts (push: as old as it likes)."""

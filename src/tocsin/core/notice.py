@@ -10,7 +10,7 @@ from msgspec import Struct
 NoticeKind = Literal[
     "channel.disabled", "channel.canary", "channel.fallback", "channel.given_up", "channel.refused",
     "location.refused", "location.token", "location.twice",
-    "instance.refused", "instance.twice", "instance.certificate", "instance.moved", "instance.clock",
+    "instance.refused", "instance.twice", "instance.certificate", "instance.moved", "instance.clock", "instance.removed",
     "host.twin",
 ]  # fmt: skip
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
 
 from tocsin.core.condition import (
     HostConditions,
@@ -23,12 +24,18 @@ from tocsin.core.wording import listed, span
 
 
 def warnings(
-    rule: AlertRule, monitors: Sequence[Monitor], home: str, hosts: Sequence[Host] = (), beats: Mapping[str, float] = {}
-) -> list[str]:  # fmt: skip
+    rule: AlertRule,
+    monitors: Sequence[Monitor],
+    home: str,
+    hosts: Sequence[Host] = (),
+    beats: Mapping[str, float] = {},
+    sent: Mapping[str, Collection[str]] = {},
+) -> list[str]:
     """Sentences on a rule that may be kept all the same. `monitors` and `hosts`: those of its workspace; `home`: the
-    location of local monitors; `beats`: every how many seconds the agents of hosts say that they live, by their ids."""
+    location of local monitors; `beats`: every how many seconds the agents of hosts say that they live, by their ids;
+    `sent`: the metrics that they sent lately, likewise."""
     if isinstance(rule.condition, HostConditions):
-        return _on_hosts(rule, hosts, beats)
+        return _on_hosts(rule, hosts, beats, sent)
     covered = [monitor for monitor in monitors if rule.scope.covers(monitor)]
     if not covered:
         return ["It covers no monitor now."]
@@ -38,7 +45,9 @@ def warnings(
     return made
 
 
-def _on_hosts(rule: AlertRule, hosts: Sequence[Host], beats: Mapping[str, float]) -> list[str]:
+def _on_hosts(
+    rule: AlertRule, hosts: Sequence[Host], beats: Mapping[str, float], sent: Mapping[str, Collection[str]]
+) -> list[str]:
     covered = [host for host in hosts if rule.scope.covers(host)]
     if not covered:
         return ["It covers no host now."]
@@ -46,8 +55,8 @@ def _on_hosts(rule: AlertRule, hosts: Sequence[Host], beats: Mapping[str, float]
     made: list[str] = []
     if isinstance(condition, OnSample) and condition.above is None and condition.below is None:
         made.append("It has no limit (above or below): it can never fire.")
-    if isinstance(condition, OnSample) and not is_metric(condition.metric):
-        made.append(f"{condition.metric!r} is no name of a metric, such as disk.used_percent: it can never fire.")
+    if isinstance(condition, OnSample):
+        made += _on_sample(condition, {name for host in covered for name in sent.get(host.id, ())})
     if isinstance(condition, OnHeartbeat):
         slow = sorted(host.name for host in covered if condition.warn_s <= beats.get(host.id, 60.0))
         if slow:
@@ -57,6 +66,20 @@ def _on_hosts(rule: AlertRule, hosts: Sequence[Host], beats: Mapping[str, float]
             )
     if rule.channels is not None and not rule.channels and rule.policy is None:
         made.append("Nobody is told: it names no channel and no escalation policy.")
+    return made
+
+
+def _on_sample(condition: OnSample, sent: Collection[str]) -> list[str]:
+    """What is odd about its metric and limit; `sent` are the metrics of the hosts it covers, none where nobody knows."""
+    made: list[str] = []
+    if not is_metric(condition.metric):
+        made.append(f"{condition.metric!r} is no name of a metric, such as disk.used_percent: it can never fire.")
+    elif sent and condition.metric not in sent:
+        near = get_close_matches(condition.metric, sent, 1, 0.8)
+        meant = f" (did you mean {near[0]}?)" if near else ""
+        made.append(f"No host that it covers has sent {condition.metric} lately{meant}.")
+    if condition.metric.endswith(".used_percent") and condition.above is not None and condition.above >= 100:
+        made.append(f"{condition.metric} is never above 100: it can never fire.")
     return made
 
 

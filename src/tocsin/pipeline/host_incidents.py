@@ -31,6 +31,8 @@ log = telemetry.logger("tocsin.host_incidents")
 
 FRESH = timedelta(seconds=60)
 """A turn that is not older is of now; an older one keeps its time."""
+_THEN = Hush(kind="maintenance", why="the host was in maintenance, as its agent knew", by="maintenance of the host")
+"""What held back what an agent found while it was away; the next look tells what lasts still."""
 MOST_TURNS = 50
 """So many turns are remembered of an incident, to know one that is handed over again."""
 
@@ -70,11 +72,12 @@ class HostIncidents:
         if rule is None and turn.channels is not None and any(telling.hearer(id) for id in turn.channels):
             terms = replace(terms, channels=turn.channels)
         at = _moment(turn, latest, now_of.said.offset_s, now)
-        hush = None if turn.told_at is not None else self._hush(host, telling, now)
-        step = advance(latest, terms, _found(turn), at, new_id=new_id(), hush=hush)
+        hush = None if turn.told_at is not None else self._hush(host, telling, now) or (_THEN if turn.held else None)
+        waited = timedelta() if turn.since is None else turn.at - turn.since
+        step = advance(latest, terms, _found(turn, at - waited), at, new_id=new_id(), hush=hush)
         if step.incident is None:
             return
-        step = _filed(step, turn, latest, (incarnation, turn.number), telling, at)
+        step = _filed(_over_from(step, at - waited), turn, latest, (incarnation, turn.number), telling, at)
         end = turn.words if turn.turn == "resolved" else ""
         what = About(name=_named(host, turn.what), rule=turn.rule_name, end=end)
         self._judgement.take_step(draft, terms, what, step, now)
@@ -82,11 +85,13 @@ class HostIncidents:
     def _told_too(
         self, draft: Draft, latest: Incident, turn: HostFinding, telling: Telling, now: datetime
     ) -> None:  # fmt: skip
-        """The agent had no receipt for the opening that is filed here, and told it as well: so it tells the end, too."""
+        """The agent had no receipt for the opening that is filed here, and told it as well: so it tells the end, too, and
+        the server to whom else it told that."""
         if turn.told_at is None or turn.number != latest.turn[1] or not latest.open or latest.told_by == "agent":
             return
         entry = Entry(at=now, kind="notified", text=_told_words(turn, telling), data={"channels": list(turn.told)})
-        step = Step(incident=replace(latest, told_by="agent"), entries=(entry,), changed=True)
+        by = "" if _else_told(latest, turn) else "agent"
+        step = Step(incident=replace(latest, told_by=by), entries=(entry,), changed=True)
         terms, what = self._judgement.terms_for(latest, now)
         self._judgement.take_step(draft, terms, what, step, now)
 
@@ -141,8 +146,7 @@ class HostIncidents:
         """What the silence of a host's agent comes to; None where nobody waits for it, or nothing is to be said."""
         if not host.host.enabled or (host.host.enrolled_at is None and host.heard is None):
             return None
-        heard = host.heard is not None and host.heard >= self._hosts.since
-        silent_s = tick - (host.heard if heard and host.heard is not None else self._hosts.since)
+        silent_s = host.silent_s(self._hosts.since, tick)
         telling = self._watchlist.telling(host.host.workspace_id)
         rule = next((r for r in telling.rules_of(host.host) if isinstance(r.condition, OnHeartbeat)), None)
         patience = Patience()
@@ -152,7 +156,7 @@ class HostIncidents:
         latest = self._latest(host.host, subject)
         if silent_s < patience.warn_s and (latest is None or not latest.open):
             return None
-        said = Heard(heard, host.heard_at, host.host.revoked_at, _outside(host))
+        said = Heard(host.heard_since(self._hosts.since), _last_at(host), host.host.revoked_at, _outside(host))
         finding = silence(silent_s, said, patience, now)
         terms = self._terms(host.host, subject, rule, telling, now)
         step = advance(latest, terms, finding, now, new_id=new_id(), hush=self._hush(host.host, telling, now))
@@ -228,6 +232,11 @@ def is_other(latest: Incident, turn: HostFinding) -> bool:
     return bool(known) and turn.number >= min(known) and (turn.number, turn.at) not in latest.turns
 
 
+def _last_at(host: HostNow) -> datetime | None:
+    """When its agent was heard last; not before it was waited for."""
+    return max(host.heard_at, host.awaited_at) if host.heard_at and host.awaited_at else host.heard_at
+
+
 def _outside(host: HostNow) -> str:
     if host.outside is None:
         return ""
@@ -238,13 +247,27 @@ def _named(host: Host, what: str) -> str:
     return f"{host.name}: {thing(what)}"
 
 
-def _found(turn: HostFinding) -> Finding:
+def _over_from(step: Step, since: datetime) -> Step:
+    """The step, its trouble over since then when that is its end."""
+    incident = step.incident
+    if incident is None or incident.open:
+        return step
+    return replace(step, incident=replace(incident, over_since=max(since, incident.trouble_from())))
+
+
+def _found(turn: HostFinding, since: datetime) -> Finding:
     words = FAILING if turn.value is None else OFF_LIMITS
     return Finding(
         standing="trouble" if turn.turn == "opened" else "over", value="unknown", reason=turn.words or turn.what,
         why=turn.words or turn.what, severity=turn.severity, rank=RANKS[turn.severity], words=words, locations=None,
         data={"rule": turn.rule_name, "what": turn.what, "value": turn.value},
+        since=since if turn.turn == "opened" else None,
     )  # fmt: skip
+
+
+def _else_told(incident: Incident, turn: HostFinding) -> tuple[str, ...]:
+    """Who heard of the trouble from here, and of this turn not from the agent."""
+    return tuple(id for id in incident.told_channels or () if id not in turn.told)
 
 
 def _told_words(turn: HostFinding, telling: Telling) -> str:
@@ -266,8 +289,9 @@ def _moment(turn: HostFinding, latest: Incident | None, offset_s: float, now: da
 def _filed(
     step: Step, turn: HostFinding, latest: Incident | None, number: tuple[str, int], telling: Telling, at: datetime
 ) -> Step:
-    """The step as it is kept: silent where the agent told it by itself. An end that it could not tell, though it had told
-    the beginning, is told here: to whom the agent told that, as far as they can be reached from here."""
+    """The step as it is kept: silent where the agent told it by itself, but for an end whose beginning was told by the
+    server, to others. An end that the agent could not tell, though it had told the beginning, is told here, too: to whom
+    the agent told that, as far as they can be reached from here."""
     incident = step.incident
     assert incident is not None
     opening = turn.turn == "opened"
@@ -275,7 +299,10 @@ def _filed(
     if turn.told_at is not None:
         told = Entry(at=at, kind="notified", text=_told_words(turn, telling), data={"channels": list(turn.told)})
         entries = (*entries, told)
-        transitions = ()
+        left = () if opening or incident.told_by == "agent" else _else_told(incident, turn)
+        transitions = transitions if left else ()
+        if left:
+            incident = replace(incident, told_channels=left)
         if opening:
             incident = replace(
                 incident, told=True, told_by="agent", told_channels=turn.told, last_told_at=turn.told_at, suppressed=""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from tocsin.clock import Clock
 from tocsin.core.buckets import Buckets
-from tocsin.core.host import Host, Lives
+from tocsin.core.host import Host, Lives, Speaker
 from tocsin.errors import NotFound
 from tocsin.pipeline.live import Live, event
 from tocsin.store import Session, Store
@@ -20,9 +21,11 @@ _AT_ONCE = 100
 @dataclass(slots=True, eq=False)
 class HostNow:
     """A host as it is now. `heard`: when its last heartbeat came, by the clock that never jumps; None when it came before
-    this start (or to another instance). `lives`: the runs of its agent. `latest`: the newest (second, value) of each series.
+    this start (or to another instance). `lives`: the runs of its agent, `speakers` whoever said to
+    be it, by (incarnation, life). `latest`: the newest (second, value) of each series.
     `looked`: when each of its collectors looked last, of what was taken in since this start. `outside`: whether it answers
-    from outside, and how that was seen."""
+    from outside, and how that was seen. `awaited`: since when its agent is waited for, where that began after this start
+    (it was switched on), `awaited_at` the same by the clock on the wall."""
 
     host: Host
     heard: float | None = None
@@ -35,6 +38,17 @@ class HostNow:
     outside_words: str = ""
     recalled: bool = False
     lives: Lives = field(default_factory=Lives)
+    speakers: dict[tuple[str, str], Speaker] = field(default_factory=dict[tuple[str, str], Speaker])
+    awaited: float = -math.inf
+    awaited_at: datetime | None = None
+
+    def heard_since(self, since: float) -> bool:
+        """Whether its agent was heard since this instance watches (`since`), and since it is waited for."""
+        return self.heard is not None and self.heard >= max(since, self.awaited)
+
+    def silent_s(self, since: float, tick: float) -> float:
+        """For how long its agent has said nothing; whoever is waited for anew has one whole timeout."""
+        return tick - max(since, self.awaited, since if self.heard is None else self.heard)
 
 
 class Hosts:
@@ -82,7 +96,8 @@ class Hosts:
                 now.lives = Lives(incarnation=one.said.incarnation, life=one.said.life, since=self._clock.monotonic())
         for id, now in self._hosts.items():
             if id in before:
-                now.latest, now.looked, now.lives = before[id].latest, before[id].looked, before[id].lives
+                was = before[id]
+                now.latest, now.looked, now.lives, now.speakers = was.latest, was.looked, was.lives, was.speakers
         self.since = self._clock.monotonic()
 
     async def recall(self, hosts: Iterable[HostNow]) -> None:
@@ -125,9 +140,15 @@ class Hosts:
             known = self._hosts[host.id] = HostNow(host)
         elif known.host.version >= host.version:
             return known
+        if host.enabled and not known.host.enabled:
+            self.await_(known)
         known.host = host
         self.tell("host.changed", host)
         return known
+
+    def await_(self, now: HostNow) -> None:
+        """From now on its agent is waited for: until now it was refused, so its silence said nothing."""
+        now.awaited, now.awaited_at = self._clock.monotonic(), self._clock.now()
 
     def heard(self, now: HostNow, said: Said) -> None:
         """A heartbeat of its agent was taken in."""

@@ -18,7 +18,7 @@ _COLUMNS = "workspace_id, host_id, began_at, last_at, count, data"
 
 class Said(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an agent said of itself with its newest heartbeat. `offset_s`: what its clock is behind ours. `every_s`: how
-    often it says so (0: it does not say)."""
+    often it says so (0: it does not say). `late_s`: for how long some of the `buffered` waited that should not."""
 
     agent_version: str = ""
     incarnation: str = ""
@@ -28,6 +28,7 @@ class Said(Struct, frozen=True, kw_only=True, omit_defaults=True):
     config_version: int = 0
     config_error: str = ""
     buffered: int = 0
+    late_s: float = 0.0
     dropped: int = 0
     cpu_percent: float = 0.0
     rss_bytes: int = 0

@@ -98,6 +98,12 @@ class Monitors:
         for monitor in (self.get(row[0]) for row in rows):
             self._rewrite(monitor, channels=tuple(c for c in monitor.channels or () if c != channel_id))
 
+    def forget_place(self, place: str) -> list[Monitor]:
+        """Take a location that is going out of every monitor that names it; those, as they are then."""
+        named = [monitor for monitor in self.all() if place in monitor.locations]
+        left = [msgspec.structs.replace(monitor.without_place(place), updated_at=self._s.now) for monitor in named]
+        return [self.replace(monitor) for monitor in left]
+
     def _rewrite(self, monitor: Monitor, **fields: Any) -> None:
         self.replace(msgspec.structs.replace(monitor, updated_at=self._s.now, **fields))
 

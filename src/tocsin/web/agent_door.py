@@ -122,7 +122,7 @@ async def _enrol(call: Call) -> msgspec.Struct:
 
 
 async def _heartbeat(call: Call) -> msgspec.Struct:
-    return await call.parts.agents.heartbeat(call.who.host_id or "", _body(call))
+    return await call.parts.agents.heartbeat(call.who.host_id or "", _body(call), call.client)
 
 
 async def _samples(call: Call) -> msgspec.Struct:

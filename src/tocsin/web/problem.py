@@ -8,8 +8,19 @@ from typing import Any
 
 import msgspec
 
+from tocsin.agent.wire import CAUSE_OFF
 from tocsin.core.limits import TooMany
-from tocsin.errors import Conflict, Denied, EgressRefused, Invalid, NotFound, NotPrimary, Problem, StoreUnavailable
+from tocsin.errors import (
+    Conflict,
+    Denied,
+    EgressRefused,
+    Invalid,
+    NotFound,
+    NotPrimary,
+    Problem,
+    StoreUnavailable,
+    SwitchedOff,
+)
 from tocsin.web.call import Reply
 
 
@@ -53,6 +64,8 @@ def problem_of(error: Exception) -> Reply | None:
             return problem(409, str(error))
         case Denied(authenticated=False):
             return problem(401, str(error), headers={"www-authenticate": 'Bearer realm="tocsin"'})
+        case SwitchedOff():
+            return problem(403, str(error), cause=CAUSE_OFF)
         case Denied():
             return problem(403, str(error))
         case EgressRefused():

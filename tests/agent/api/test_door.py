@@ -120,6 +120,21 @@ async def test_a_host_that_is_switched_off_is_refused(alice: Alice, agent: Agent
     assert (answer.status, "switched off" in answer.text) == (403, True)
 
 
+async def test_what_is_known_of_the_machine_stays(alice: Alice, agent: Agent) -> None:
+    await agent.beat(facts={"os": "Debian 12", "cores": "4"}, life="run-a")
+    await agent.beat(life="run-b")  # it was started again, and has not looked yet
+    assert (await alice.api.get(f"/api/v1/hosts/{agent.id}")).data["facts"]["cores"] == "4"
+
+
+async def test_an_agent_is_told_that_its_host_is_switched_off(alice: Alice, agent: Agent) -> None:
+    await alice.api.patch(f"/api/v1/hosts/{agent.id}", {"enabled": False})
+    found: dict[str, Any] = {"incarnation": "one", "findings": []}
+    for answer in (await agent.beat(), await agent.samples({CPU: 1.0}), await agent.call("POST", "findings", found)):
+        assert (answer.status, answer.data["cause"]) == (403, "off")
+    await alice.api.patch(f"/api/v1/hosts/{agent.id}", {"enabled": True, "maintenance": True})
+    assert [one["why"] for one in (await agent.beat()).data["quiet"]] == ["the host is in maintenance"]
+
+
 async def test_of_two_agents_with_one_identity_the_newer_is_quarantined(alice: Alice, agent: Agent) -> None:
     copy = Agent(alice.house.app, agent.key, id=agent.id, incarnation="two")
     assert (await agent.beat()).status == 200
@@ -162,9 +177,67 @@ async def test_of_two_processes_with_copies_of_one_data_folder_the_newer_is_quar
     long_after()
     assert (await agent.beat(life="run-a")).status == 200
     assert (await copy.beat(life="run-c")).status == 403
-    assert (await alice.api.post(f"/api/v1/hosts/{agent.id}/release", {"incarnation": "run-c"})).status == 200
-    assert (await copy.beat(life="run-c")).status == 200
-    assert (await agent.beat(life="run-a")).status == 403
+    assert (await alice.api.post(f"/api/v1/hosts/{agent.id}/release", {"incarnation": "run-x"})).status == 422
+    for chosen, well, refused in (
+        ("run-c", (copy, "run-c"), (agent, "run-a")), ("run-a", (agent, "run-a"), (copy, "run-c")),
+        ("one", (agent, "run-a"), (copy, "run-c")),
+    ):  # fmt: skip
+        answer = await alice.api.post(f"/api/v1/hosts/{agent.id}/release", {"incarnation": chosen})
+        assert (answer.status, answer.data["quarantined"]) == (200, [])
+        assert (await well[0].beat(life=well[1])).status == 200
+        assert (await refused[0].beat(life=refused[1])).status == 403
+    assert (await alice.api.get("/api/v1/notices")).data["items"] == []
+    shown = (await alice.api.get(f"/api/v1/hosts/{agent.id}")).data["agents"]
+    assert {one["id"]: one["standing"] for one in shown} == {"run-a": "counts", "run-b": "refused", "run-c": "refused"}
+
+
+async def test_that_the_one_that_counts_is_the_host_ends_the_doubt(alice: Alice, agent: Agent) -> None:
+    copy = await two(alice, agent)
+    shown = (await alice.api.get(f"/api/v1/hosts/{agent.id}")).data["agents"]
+    assert [(one["id"], one["standing"], one["machine"]) for one in shown] == [
+        ("run-a", "counts", "web-1"), ("run-b", "in doubt", "laptop"),
+    ]  # fmt: skip
+    assert all(one["heard_first"] and one["heard_last"] and one["address"] for one in shown)
+    host = (await alice.api.post(f"/api/v1/hosts/{agent.id}/release", {"incarnation": "one"})).data
+    assert host["quarantined"] == []
+    assert (await agent.beat(life="run-a")).status == 200
+    assert (await copy.beat(life="run-b")).status == 403
+
+
+async def test_a_twin_that_is_not_heard_for_long_falls_away(alice: Alice, agent: Agent) -> None:
+    await two(alice, agent)
+    await quiet_for(alice, agent, "run-b", 590)
+    assert (await agent.beat(life="run-a")).status == 200
+    assert (await alice.api.get(f"/api/v1/hosts/{agent.id}")).data["quarantined"] == ["run-b"]
+    await quiet_for(alice, agent, "run-b", 20)
+    assert (await agent.beat(life="run-a")).status == 200
+    assert (await alice.api.get(f"/api/v1/hosts/{agent.id}")).data["quarantined"] == []
+    assert (await alice.api.get("/api/v1/notices")).data["items"] == []
+
+
+async def test_when_the_one_that_counts_falls_silent_the_other_takes_its_place(alice: Alice, agent: Agent) -> None:
+    copy = await two(alice, agent)
+    await quiet_for(alice, agent, "run-a", 610)
+    assert (await copy.beat(life="run-b")).status == 200
+    assert (await alice.api.get(f"/api/v1/hosts/{agent.id}")).data["quarantined"] == []
+
+
+async def two(alice: Alice, agent: Agent) -> Agent:
+    """A copy of the agent's data folder, `run-b`, that is in quarantine beside `run-a`."""
+    now = alice.house.parts.corridor.hosts.get(alice.workspace_id, agent.id)
+    copy = Agent(alice.house.app, agent.key, id=agent.id)
+    await agent.beat(life="run-a", facts={"hostname": "web-1"})
+    await copy.beat(life="run-b", facts={"hostname": "laptop"})
+    now.lives = replace(now.lives, since=now.lives.since - 60)
+    assert (await agent.beat(life="run-a", facts={"hostname": "web-1"})).status == 200
+    assert (await copy.beat(life="run-b", facts={"hostname": "laptop"})).status == 403
+    return copy
+
+
+async def quiet_for(alice: Alice, agent: Agent, life: str, seconds: float) -> None:
+    """Let that run have been silent for so much longer."""
+    speakers = alice.house.parts.corridor.hosts.get(alice.workspace_id, agent.id).speakers
+    speakers["one", life] = replace(speakers["one", life], last=speakers["one", life].last - seconds)
 
 
 async def test_an_agent_that_was_started_again_and_again_stays_the_host(alice: Alice, agent: Agent) -> None:

@@ -56,7 +56,7 @@ def _unknown(parts: Parts, who: Principal, data: dict[str, Any], old: Monitor | 
         problems.append(Problem("escalation_policy", "an escalation policy of this workspace", found(policy)))
     known = known_locations(parts, who.workspace_id)
     for where, place in _names(data, "locations"):
-        if place not in known:
+        if place not in known and (old is None or place not in old.locations):
             problems.append(Problem(where, "one of " + ", ".join(known), found(place)))
     return problems
 

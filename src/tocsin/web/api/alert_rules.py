@@ -55,7 +55,8 @@ def warnings_of(parts: Parts, rule: AlertRule) -> list[str]:
     hosts = parts.corridor.hosts.of(rule.workspace_id)
     beats = {now.host.id: now.said.every_s for now in hosts if now.said.every_s}
     monitors = [w.monitor for w in watchlist.of(rule.workspace_id)]
-    return warnings(rule, monitors, watchlist.home, [now.host for now in hosts], beats)
+    sent = {now.host.id: {name.partition("{")[0] for name in now.latest} for now in hosts}
+    return warnings(rule, monitors, watchlist.home, [now.host for now in hosts], beats, sent)
 
 
 def fired(parts: Parts, rule: AlertRule) -> list[Incident]:

@@ -13,6 +13,7 @@ from tocsin.core.host import EnrolmentKey, Host
 from tocsin.core.result import iso
 from tocsin.core.shape import Help, Length, Name, Range
 from tocsin.pipeline.hosts import HostNow
+from tocsin.web.api.host_runs import AgentRun, runs_json
 
 Tags = Annotated[tuple[Annotated[Name, Length(1, 64)], ...], Length(0, 50), Help("as of monitors")]
 Group = Annotated[str, Length(0, 100), Help("where it stands in lists")]
@@ -48,7 +49,8 @@ class Outside(Struct, frozen=True, kw_only=True):
 
 
 class HostOut(Struct, frozen=True, kw_only=True):
-    """A host as it is now. `latest`: the newest value of each series. `clock_offset_s`: what its clock is behind ours."""
+    """A host as it is now. `latest`: the newest value of each series. `clock_offset_s`: what its clock is behind ours.
+    `agents`: where several say that they are this host."""
 
     id: str
     name: str
@@ -64,6 +66,7 @@ class HostOut(Struct, frozen=True, kw_only=True):
     started_at: str | None
     incarnation: str
     quarantined: list[str]
+    agents: list[AgentRun]
     facts: dict[str, str]
     troubles: dict[str, str]
     clock_offset_s: float
@@ -182,11 +185,11 @@ def state_of(now: HostNow, since: float, tick: float, leads: bool = True) -> Hos
         return "unknown"
     if now.heard_at is None:
         return "new"
-    silence = tick - max(since, since if now.heard is None else now.heard)
+    silence = now.silent_s(since, tick)
     return "well" if silence < WARN_S else "late" if silence < DOWN_S else "silent"
 
 
-def host_json(now: HostNow, state: str, incidents: int) -> dict[str, Any]:
+def host_json(now: HostNow, state: str, incidents: int, tick: float) -> dict[str, Any]:
     """A host as JSON data."""
     host, said = now.host, now.said
     return {
@@ -194,7 +197,8 @@ def host_json(now: HostNow, state: str, incidents: int) -> dict[str, Any]:
         "maintenance": host.maintenance, "addresses": list(host.addresses),
         "direct_channels": list(host.direct_channels), "state": state, "heard_at": iso(now.heard_at),
         "agent_version": said.agent_version or host.agent_version, "started_at": iso(said.started_at),
-        "incarnation": host.incarnation, "quarantined": list(host.quarantined), "facts": {**host.facts, **said.facts},
+        "incarnation": host.incarnation, "quarantined": list(host.quarantined), "agents": runs_json(now, tick),
+        "facts": {**host.facts, **said.facts},
         "troubles": said.troubles, "clock_offset_s": round(said.offset_s, 3), "buffered": said.buffered,
         "dropped": said.dropped, "cpu_percent": said.cpu_percent, "rss_bytes": said.rss_bytes,
         "config_version": said.config_version, "config_error": said.config_error,

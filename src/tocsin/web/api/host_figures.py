@@ -48,7 +48,8 @@ class Anything(Struct, frozen=True, kw_only=True):
 async def series(
     parts: Parts, who: Principal, host_id: str, metric: str, start: datetime, end: datetime, step: int | None
 ) -> dict[str, Any]:
-    """Every series of a host with that metric (or the one with that whole name), in steps."""
+    """Every series of a host with that metric (or the one with that whole name), in steps; where none is asked for, in
+    steps that have no gaps where nothing is amiss."""
     parts.corridor.hosts.get(who.workspace_id, host_id)
     first, last = int(start.timestamp()), int(end.timestamp()) + 1
     now = int(parts.clock.now().timestamp())
@@ -65,6 +66,9 @@ async def series(
         return found, s.samples.read(host_id, rising, now - forecast.FROM_S, now + 1, 60) if rising else {}
 
     found, recent = await parts.store.of(who.workspace_id).read(look)
+    if step is None and shown < 60:
+        shown = buckets.even_step(found.values(), shown)
+        first -= first % shown
     return {
         "step_s": shown,
         "series": [

@@ -13,7 +13,7 @@ from tocsin.agent.api import hash_of
 from tocsin.agent.settled import DIRECT
 from tocsin.clock import new_id
 from tocsin.core.access import Principal
-from tocsin.core.host import ENROLMENT_PREFIX, LIFE_PREFIX, EnrolmentKey, Host, Lives, released
+from tocsin.core.host import ENROLMENT_PREFIX, LIFE_PREFIX, TWIN_MARK, EnrolmentKey, Host, Lives, released
 from tocsin.core.result import iso
 from tocsin.core.shape import Help, Length, Range, read
 from tocsin.errors import Conflict, Invalid, Problem
@@ -40,7 +40,7 @@ from tocsin.web.parts import Parts
 class Release(Struct, frozen=True, kw_only=True):
     """Which of several agents with one identity is the host."""
 
-    incarnation: Annotated[str, Length(1, 64), Help("of its data folder")]
+    incarnation: Annotated[str, Length(1, 64), Help("one of `agents`: of its data folder, or its run")]
 
 
 class Filter(Struct, frozen=True, kw_only=True):
@@ -74,7 +74,8 @@ def _shown(parts: Parts, host_id: str, workspace_id: str) -> dict[str, Any]:
     hosts, incidents = parts.corridor.hosts, parts.corridor.watchlist.incidents
     now = hosts.get(workspace_id, host_id)
     opened = sum(i.open and i.host_id == host_id for (of, _), i in incidents.items() if of == workspace_id)
-    return host_json(now, state_of(now, hosts.since, parts.clock.monotonic(), parts.corridor.leads), opened)
+    tick = parts.clock.monotonic()
+    return host_json(now, state_of(now, hosts.since, tick, parts.corridor.leads), opened, tick)
 
 
 async def create(parts: Parts, who: Principal, data: Mapping[str, Any]) -> tuple[Host, str]:
@@ -144,16 +145,23 @@ async def revoke(parts: Parts, who: Principal, host_id: str) -> int:
 
 
 async def release(parts: Parts, who: Principal, host_id: str, incarnation: str) -> None:
-    """Say which of several agents with one identity is the host."""
+    """Say which of several agents with one identity is the host. It is waited for from now on; the others are refused."""
     now = parts.corridor.hosts.get(who.workspace_id, host_id)
-    old = now.host
-    if incarnation not in (old.incarnation, *old.quarantined):
-        raise Invalid(Problem("incarnation", "one of the two that were heard", repr(incarnation)))
-    new = released(old, incarnation, now.lives.life)
-    if incarnation.startswith(LIFE_PREFIX):
-        now.lives = Lives(incarnation=old.incarnation, life=incarnation, since=parts.clock.monotonic())
-    fields = {"incarnation": new.incarnation, "earlier": new.earlier, "quarantined": new.quarantined}
-    await _rewrite(parts, who, host_id, fields)
+    old, life = now.host, now.lives.life
+    known = [one for one in (old.incarnation, life, *old.quarantined, *old.refused) if one]
+    if incarnation not in known:
+        raise Invalid(Problem("incarnation", f"one that was heard: {', '.join(known)}", repr(incarnation)))
+
+    def work(s: Any) -> Host:
+        s.notices.clear(who.workspace_id, TWIN_MARK + host_id)
+        return s.hosts.replace(replace(released(s.hosts.get(host_id), incarnation, life), updated_at=s.now))
+
+    host = await parts.store.of(who.workspace_id, by=who.name).write(work)
+    if incarnation not in (old.incarnation, life):
+        if incarnation.startswith(LIFE_PREFIX):
+            now.lives = Lives(incarnation=old.incarnation, life=incarnation, since=parts.clock.monotonic())
+        parts.corridor.hosts.await_(now)
+    parts.corridor.hosts.put(host)
 
 
 async def invite(parts: Parts, who: Principal, host_id: str) -> str:

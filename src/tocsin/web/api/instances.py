@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
-from msgspec import Struct, to_builtins
+from msgspec import Struct
 
 from tocsin import __version__
-from tocsin.cluster import copies, history, roster
+from tocsin.cluster import copies, history, leaving, roster
 from tocsin.core.access import Principal
-from tocsin.core.epoch import Epoch
+from tocsin.core.epoch import Epoch, lasted
 from tocsin.core.marks import Help, Name
+from tocsin.core.monitor import Monitor
 from tocsin.core.result import iso
 from tocsin.core.shape import Range
 from tocsin.errors import Conflict, Invalid, NotFound, Problem
@@ -63,7 +64,8 @@ class InstanceOut(Struct, frozen=True, kw_only=True):
 
 class EpochOut(Struct, frozen=True, kw_only=True):
     """Who led in an epoch. `cause`: it began the cluster (first), was handed the office, was elected when the one before was
-    not heard for `unheard_s`, or was promoted by force; `by` whoever asked for that. `until` is null for the present one."""
+    not heard for `unheard_s`, or was promoted by force; `by` whoever asked for that. `until` is null for the present one,
+    and so is `lasted_s`: for how long it lasted, by the clock of whoever led next."""
 
     epoch: int
     id: str
@@ -73,6 +75,7 @@ class EpochOut(Struct, frozen=True, kw_only=True):
     cause: str
     by: str
     unheard_s: float
+    lasted_s: float | None
 
 
 class ClusterOut(Struct, frozen=True, kw_only=True):
@@ -143,6 +146,19 @@ class Forced(Struct, frozen=True, kw_only=True):
     others_are_off: Annotated[bool, Help("you made sure that every other instance is off and stays off")]
 
 
+class LeftOut(Struct, frozen=True, kw_only=True):
+    """A monitor that an instance checked until it was removed."""
+
+    id: str
+    name: str
+
+
+class RemovedOut(Struct, frozen=True, kw_only=True):
+    """What else a removal did. `monitors`: those of the workspace that are not checked from its location any more."""
+
+    monitors: list[LeftOut]
+
+
 class DraftOut(Struct, frozen=True, kw_only=True):
     """What this instance wrote as primary, and no majority took: the rows of this workspace as they were to be, by table.
     `elsewhere` counts rows that are not this workspace's."""
@@ -185,9 +201,12 @@ async def past(parts: Parts) -> Sequence[Epoch]:
 def _epochs(past: Sequence[Epoch]) -> list[dict[str, Any]]:
     ends = [*(one.since for one in past[1:]), None]
     return [
-        to_builtins(one) | {"since": iso(one.since), "until": iso(end)}
-        for one, end in reversed(list(zip(past, ends, strict=False)))
-    ]
+        {
+            "epoch": one.epoch, "id": one.id, "name": one.name, "since": iso(one.since), "until": iso(end),
+            "cause": one.cause, "by": one.by, "unheard_s": one.unheard_s, "lasted_s": lasted_s,
+        }
+        for one, end, lasted_s in reversed(list(zip(past, ends, lasted(past), strict=False)))
+    ]  # fmt: skip
 
 
 async def promote(parts: Parts, who: Principal, id: str) -> None:
@@ -237,9 +256,17 @@ async def order(parts: Parts, who: Principal, ids: list[str]) -> None:
     await roster.order(_cluster(parts), ids, who.name, who.workspace_id)
 
 
-async def remove(parts: Parts, who: Principal, id: str) -> None:
-    """Take an instance out."""
-    await roster.remove(_cluster(parts), id, who.name, who.workspace_id)
+def checked_from(parts: Parts, who: Principal, row: dict[str, Any]) -> tuple[list[Monitor], list[Monitor]]:
+    """(those of the workspace's monitors that are checked from that instance beside others, those from it alone)."""
+    if parts.cluster is None:
+        return [], []
+    return leaving.checked_from(parts.cluster, row["location"], who.workspace_id)
+
+
+async def remove(parts: Parts, who: Principal, id: str) -> list[dict[str, str]]:
+    """Take an instance out; the monitors that are not checked from its location any more."""
+    left = await roster.remove(_cluster(parts), id, who.name, who.workspace_id)
+    return [{"id": monitor.id, "name": monitor.name} for monitor in left]
 
 
 async def force(parts: Parts, who: Principal, id: str, wanted: Forced) -> None:
@@ -304,8 +331,7 @@ async def _change(call: Call) -> Reply:
 
 
 async def _remove(call: Call) -> Reply:
-    await remove(call.parts, call.who, call.path["id"])
-    return Reply(status=204)
+    return Reply(data={"monitors": await remove(call.parts, call.who, call.path["id"])})
 
 
 async def _force(call: Call) -> Reply:
@@ -339,8 +365,8 @@ ROUTES = [
         summary="Rename an instance, or give it another place in the failover order", **_ONE,
     ),
     Route(
-        method="DELETE", path=_HERE + "/{id}", run=_remove, permission="admin", status=204, tag="instances",
-        summary="Take an instance out of the cluster",
+        method="DELETE", path=_HERE + "/{id}", run=_remove, permission="admin", answer=RemovedOut,
+        tag="instances", summary="Take an instance out of the cluster; its location leaves the monitors",
     ),
     Route(
         method="POST", path=_HERE + "/{id}/force", run=_force, body=Forced,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from tocsin.core import epoch
 from tocsin.core.epoch import Epoch
 from tocsin.web.pages import words
 
@@ -26,10 +27,11 @@ class Chapter:
 def chapters(past: Sequence[Epoch]) -> list[Chapter]:
     """The latest of these epochs (the latest stands last), from the newest on."""
     made: list[Chapter] = []
+    spans = epoch.lasted(past)
     for place in range(len(past) - 1, max(-1, len(past) - 1 - SHOWN), -1):
         one, before = past[place], past[place - 1] if place else None
-        until = past[place + 1].since if place + 1 < len(past) else None
-        lasted = "" if until is None else words.span((until - one.since).total_seconds())
+        led_s = spans[place]
+        lasted = "" if led_s is None else words.span(led_s)
         made.append(Chapter(epoch=one.epoch, name=one.name, since=one.since, lasted=lasted, why=_why(one, before)))
     return made
 

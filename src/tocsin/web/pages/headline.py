@@ -43,7 +43,7 @@ def headline(pairs: Sequence[tuple[Watched, Look]], locations: int, hosts: tuple
             told = [f"{waiting} for {'its' if counts['pending'] == 1 else 'their'} first result."]
         else:
             told = ["All quiet." if watched or not pairs else "Everything is paused."]
-    lead = standing(counts["up"], watched)
+    lead = standing(counts["up"], watched) if pairs else f"{words.count(hosts[0], 'host')}, no monitor yet."
     if told == ["All quiet."]:
         there = [words.count(watched, "monitor")] if pairs else []
         there += [words.count(hosts[0], "host")] if hosts[0] else []

@@ -21,7 +21,7 @@ from tocsin.pipeline.hosts import HostNow
 from tocsin.store import Session
 from tocsin.store.heartbeats import Stretch
 from tocsin.store.host_states import StateChange
-from tocsin.web.api import alert_rules, host_config, incidents
+from tocsin.web.api import alert_rules, host_config, host_runs, incidents
 from tocsin.web.call import Call, Reply, Route
 from tocsin.web.pages import host_charts, host_words, hosts, look, rule_words, view, words
 from tocsin.web.pages.alert_rules import rule_fields
@@ -91,7 +91,8 @@ async def show(call: Call) -> Reply:
         charts=host_charts.charts(line, group), mounts=host_charts.mounts(line, known.full), group=group,
         units=[s for s in known.things if s.kind == "unit"], things=_things(known, group),
         rows=host_charts.newest(line, group), notes=_notes(line, known, group), outside=_outside(call, now),
-        beats=known.heard, changes=known.changes, facts=[(w, facts[k]) for k, w in _SHOWN_FACTS.items() if facts.get(k)],
+        unheard=_unheard(call, now), runs=_runs(call, now, known.heard), beats=known.heard, changes=known.changes,
+        facts=[(w, facts[k]) for k, w in _SHOWN_FACTS.items() if facts.get(k)],
         config=await host_config.shown(call.parts, call.who, now.host.id), unit_figures=host_charts.units(line),
         value=host_words.value, standing=host_words.standing, missed=_missed(line, known.heard, call.now),
         **await _alerts(call, now, tab.slug == "alerts"),
@@ -246,6 +247,40 @@ def _missed(line: hosts.Line, heard: Sequence[Stretch], now: datetime) -> str:
     ordered = sorted(day, key=lambda one: one.began_at)
     gaps = sum((b.began_at - a.last_at).total_seconds() > 90 for a, b in pairwise(ordered))
     return "none missed in 24 h" if not gaps else f"{words.count(gaps, 'gap')} in 24 h"
+
+
+def _unheard(call: Call, now: HostNow) -> bool:
+    """Whether its agent may tell what nobody is to be told, for it has not heard of that."""
+    parts = call.parts
+    return parts.corridor.leads and now.host.enrolled_at is not None and not parts.agents.has_heard(now.host)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One of several agents that say they are the host."""
+
+    id: str
+    standing: host_runs.Counts
+    first: datetime | None
+    last: datetime | None
+    address: str
+    machine: str
+
+
+def _runs(call: Call, now: HostNow, heard: Sequence[Stretch]) -> list[Run]:
+    """Each, with when it was heard as far as that is known."""
+    made: list[Run] = []
+    for id, standing, known in host_runs.runs(now, call.parts.clock.monotonic()):
+        its = [one for one in heard if id in (one.said.incarnation, one.said.life)]
+        ends = [one.last_at for one in its] + ([] if known is None else [known.last_at])
+        begins = [one.began_at for one in its] + ([] if known is None else [known.first_at])
+        made.append(
+            Run(
+                id=id, standing=standing, first=min(begins, default=None), last=max(ends, default=None),
+                address="" if known is None else known.address, machine="" if known is None else known.machine,
+            )
+        )  # fmt: skip
+    return made
 
 
 def _outside(call: Call, now: HostNow) -> list[tuple[str, str, look.Look]]:

@@ -89,7 +89,7 @@ def _charts_of(line: hosts.Line, group: Group, most: int) -> list[Chart]:
     silent = since(line, group) if line.now.said.troubles else None
     return [
         Chart(
-            name=f"{group.title}, {_metric_words(metric)}" if most == 1 else words.capital(_metric_words(metric)),
+            name=f"{group.title}, {_metric_words(metric)}" if most == 1 else _titled(metric, found[metric]),
             series=tuple((name, host_words.label_of(name) or metric) for name in sorted(found[metric])[:MOST_LINES]),
             now=host_words.value(found[metric][0], line.figure(found[metric][0]))
             if len(found[metric]) == 1
@@ -98,6 +98,12 @@ def _charts_of(line: hosts.Line, group: Group, most: int) -> list[Chart]:
         )
         for metric in order[:most]
     ]
+
+
+def _titled(metric: str, names: list[str]) -> str:
+    """What its chart is called; of one series alone, what that is of, too: there is no key under such a chart."""
+    of = host_words.label_of(names[0]) if len(names) == 1 else ""
+    return words.capital(_metric_words(metric)) + (f" of {of}" if of else "")
 
 
 def _metric_words(metric: str) -> str:

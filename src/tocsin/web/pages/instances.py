@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from msgspec import Struct
 
 from tocsin.core.consensus import AHEAD
+from tocsin.core.wording import listed
 from tocsin.errors import Conflict, Invalid
 from tocsin.web.api import instances, locations
 from tocsin.web.call import Call, Reply, Route
@@ -62,6 +63,7 @@ class Line:
     report: dict[str, Any] | None
     machine: str
     proof: str
+    leaves: str
     clock: str
 
     @property
@@ -90,7 +92,10 @@ async def index(call: Call) -> Reply:
 async def _page(call: Call, *, did: str = "", said: str = "", error: str = "", status: int = 200) -> Reply:
     items, cluster = await instances.visible(call.parts)
     frame = view.frame(call)
-    lines = [_line(place, row, cluster, view.epoch(call.now)) for place, row in enumerate(items)]
+    lines = [
+        replace(_line(place, row, cluster, view.epoch(call.now)), leaves=_leaves(call, row))
+        for place, row in enumerate(items)
+    ]
     lines.sort(key=lambda line: not line.stands)
     settings = call.parts.settings
     dots, links = world.servers(
@@ -103,6 +108,7 @@ async def _page(call: Call, *, did: str = "", said: str = "", error: str = "", s
         cluster=cluster, says=_says(lines, cluster), lead=_lead(lines, cluster), stays=_stays(cluster),
         copies=await _copies(call, lines, cluster),
         drafts=instances.drafts(call.parts, call.who) if frame.is_admin else [],
+        next_order=min(9999, max(line.order for line in lines) + 1),
         here=next(line for line in lines if line.here), secret=settings["SYNC_SECRET"] is not None,
         certificates=settings["SYNC_CLIENT_CA"] is not None,
         fingerprint=next((row["fingerprint"] for row in items if cluster and row["id"] == cluster["primary"]), None),
@@ -136,9 +142,24 @@ def _line(place: int, row: dict[str, Any], cluster: dict[str, Any] | None, now: 
         here=row["here"], kind=_KINDS[row["kind"]],
         takes_over=row["kind"] == "voter" and row["status"] == "active", entry=entry,
         heard_at=0 if ago is None else now - int(ago * 1000), report=row["report"], machine=machine,
-        proof=_proof(row["certificate"]), clock=clock,
+        proof=_proof(row["certificate"]), leaves="", clock=clock,
         behind=0 if cluster is None or entry is None else max(0, cluster["entry"] - entry),
     )  # fmt: skip
+
+
+def _leaves(call: Call, row: dict[str, Any]) -> str:
+    """What a removal of that instance would change of the workspace's monitors."""
+    beside, alone = (tuple(one.name for one in some) for some in instances.checked_from(call.parts, call.who, row))
+    said = ""
+    if beside:
+        said = f" {listed(beside)} {_is(beside)} not checked from {row['location']} any more."
+    if alone:
+        said += f" Not possible yet: {listed(alone)} {_is(alone)} checked from {row['location']} alone."
+    return said
+
+
+def _is(names: tuple[str, ...]) -> str:
+    return "is" if len(names) == 1 else "are"
 
 
 async def _copies(call: Call, lines: list[Line], cluster: dict[str, Any] | None) -> list[Copies]:
@@ -193,6 +214,10 @@ def _lead(lines: list[Line], cluster: dict[str, Any] | None) -> str:
         )
     if cluster["standing"] != "primary":
         here = next(line.name for line in lines if line.here)
+        if cluster["no_part"] is not None:
+            return f"This is {here}. Nobody is told of anything by it."
+        if cluster["primary"] is None:
+            return f"This is {here}. How the others are is not known while nobody leads."
         return f"This is {here}. How the others are, the primary knows."
     gone = [line.name for line in lines if line.st in ("down", "nodata")]
     if gone:

@@ -23,6 +23,7 @@ from tocsin.web.call import Call, Reply, Route
 from tocsin.web.pages import figures, hosts, incident_words, look, view, words
 from tocsin.web.pages.headline import Headline, headline, not_known
 from tocsin.web.pages.look import Look
+from tocsin.web.pages.notice_link import leads_to
 
 MOST_ROWS = 250
 _KEPT = 20_000
@@ -138,6 +139,7 @@ async def show(call: Call) -> Reply:
         vitals=figures.vitals(call, pairs, uptime),
         groups=_groups(matching, uptime, by_tag=grouped),
         total=len(pairs),
+        hosts=hosts.attention(call)[0],
         hidden=len(pairs) - len(matching),
         counts=_counts(pairs),
         wanted=wanted,
@@ -146,6 +148,7 @@ async def show(call: Call) -> Reply:
         strips=_strips(call),
         unshown=_unshown(view.frame(call)),
         notices=told,
+        leads_to=leads_to,
         over=await _over(call, told),
         failed=uptime.failed,
     )

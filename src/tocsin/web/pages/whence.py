@@ -42,9 +42,14 @@ def shown(call: Call, data: Mapping[str, Any], errors: Mapping[str, str]) -> dic
         )
         for row in rows
     ]  # fmt: skip
+    there = {row["code"] for row in rows}
+    choices += [
+        Choice(code, code, "nodata", "Not there any more", None, True, "") for code in wanted if code not in there
+    ]
     quorum = data.get("quorum", "majority")
     return {
         "choices": choices,
+        "several": call.parts.cluster is not None,
         "everywhere": data.get("monitoring_type") == "global",
         "quorums": QUORUMS,
         "quorum": quorum if quorum in QUORUMS else "number",
