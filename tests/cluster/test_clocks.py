@@ -80,6 +80,7 @@ async def told_of(one: One, *marks: str) -> None:
 
 async def test_the_wrong_clock_is_blamed_also_where_it_leads_until_it_is_right(group: Group) -> None:
     _, _, c = await led_by_c(group)
+    await until(lambda: {"instance-a", "instance-b"} <= set(c.cluster.heard))
     await told_of(c, "instance.clock:instance-c")
     assert "c is 1 h ahead of those of the others" in (await told(c))["instance.clock:instance-c"]
     off = {one["name"]: round((one["clock_off_s"] or 0) / 60) for one in await roster.listed(c.cluster)}
