@@ -91,7 +91,7 @@ async def test_figures_say_how_much_of_the_time_is_known(reader: Reader, site: S
     await expect(row.locator(".under").first).to_contain_text("of ")
     assert "0.0" in (await row.locator("[title^=Known]").first.get_attribute("title") or "")
     await reader.go(f"/monitors/{made['id']}")
-    await expect(page.locator(".vitals")).to_contain_text("known, 0.0")
+    await expect(page.locator(".vitals")).to_contain_text("only; of all the time 0.0")
     shown = await page.locator(".vitals div", has_text="uptime, 24 h").locator("dd").inner_text()
     assert shown == "100 %"
 

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from builders import ALICE, until
 from cluster.test_people import PASSWORD, parts_of, ready
 from instances import Group, One
+from tocsin.cluster import roster
 from tocsin.web.routes import application
 from web.caller import Answer, Caller
 
@@ -108,6 +109,11 @@ async def test_with_nobody_leading_the_way_out_is_by_force(group: Group) -> None
     assert "Nobody leads just now." in shown
     assert "Promote b by force" in shown
     assert "since a leads" not in shown
+    assert "How the others are is not known while nobody leads." in shown
+    assert ">Follows<" not in shown
+    places = await alice.look("/locations")
+    assert "Nobody leads: how the other locations are is not known here." in places
+    assert "locations look." not in places
     wrong = await alice.post("/settings/instances/instance-b/force", name="a", others_are_off="1")
     assert (wrong.status, "typed again" in wrong.text) == (422, True)
     unsure = await alice.post("/settings/instances/instance-b/force", name="b")
@@ -115,6 +121,15 @@ async def test_with_nobody_leading_the_way_out_is_by_force(group: Group) -> None
     answer = await alice.post("/settings/instances/instance-b/force", name="b", others_are_off="1")
     assert (answer.status, answer.headers.get("location")) == (303, PAGE + "?did=forced"), answer.text
     assert "b leads in epoch 1" in await alice.look()
+
+
+async def test_what_is_proposed_for_the_next_one_nobody_has(group: Group) -> None:
+    a, _b = await ready(group, "a", "b")
+    alice = await visit(a)
+    assert "TOCSIN_FAILOVER_ORDER=2" in await alice.look()
+    await roster.change(a.cluster, "instance-b", "alice", "ws", name=None, failover_order=5)
+    assert "TOCSIN_FAILOVER_ORDER=6" in await alice.look()
+    assert "Only the server that leads" in await alice.look("/monitors/new")
 
 
 async def test_one_that_nobody_reaches_observes_and_keeps_up(group: Group) -> None:

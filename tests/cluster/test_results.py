@@ -98,14 +98,14 @@ async def test_what_is_offered_again_and_again_does_not_fill_the_spool(
     with closing(sqlite3.connect(a.folder / "tocsin.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(OperationalError):
-            await a.cluster.results.answer(said)
+            await a.cluster.results.answer(said, "instance-b")
         assert a.store.spooled == 1
         for _ in range(3):
-            answered = await a.cluster.results.answer(said)
+            answered = await a.cluster.results.answer(said, "instance-b")
             assert (answered.ends.get("far:1"), a.store.spooled) == (None, 1)
         other.execute("ROLLBACK")
     await until(lambda: not a.store.spooled, within_s=15)
-    assert (await a.cluster.results.answer(said)).ends["far:1"] == 2
+    assert (await a.cluster.results.answer(said, "instance-b")).ends["far:1"] == 2
     assert await count(a, monitor) == 2
 
 

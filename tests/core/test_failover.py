@@ -349,6 +349,10 @@ def test_a_witness_keeps_no_payload_and_never_stands() -> None:
     full = Append(epoch=1, stamp=0.0, prev=Position(0, 0), commit=0, entries=node.log.slice(1, 2))
     written = found(Write, witness.step(1.0, Received(sender="a", message=full)))[-1]
     assert [e.payload for e in written.entries] == [b"", b""]
+    assert witness.primary == "a"
+    assert witness.wakes_at() == 1.0 + Terms().promise_s
+    forgets = found(Became, witness.step(witness.wakes_at(), Ticked()))
+    assert [(b.role, b.primary, b.why) for b in forgets] == [("follower", None, "no primary was heard")]
     assert witness.wakes_at() == float("inf")
 
 

@@ -15,7 +15,7 @@ import msgspec
 from builders import an_outcome
 from fuzz.parser import Parser, text
 from fuzz.pure import given
-from tocsin.cluster import api, disk, peers, proof, results, watch, wire, work
+from tocsin.cluster import api, clocks, disk, peers, proof, results, wire, work
 from tocsin.cluster.routes import ROUTES
 from tocsin.core.boots import Boots
 from tocsin.core.membership import Member, Membership
@@ -172,7 +172,7 @@ PARSERS = (
         examples=lambda: (msgspec.msgpack.encode(an_outcome("up", at=NOW)),),
     ),
     Parser(
-        name="clocks of instances", files=("cluster/watch.py",), read=lambda data: watch.clock_off_s(text(data), NOW),
+        name="clocks of instances", files=("cluster/clocks.py",), read=lambda data: clocks.off_s(text(data), NOW),
         examples=given("2026-01-01T01:00:00Z", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "2026-01-01"),
     ),
     Parser(name="memberships", files=("cluster/disk.py",), read=_membership, allowed=(Invalid,), examples=_memberships),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from builders import a_result, at
 from world import Place, World, a_world, webs
@@ -167,3 +168,47 @@ async def test_what_a_location_said_last_is_taken_up_though_it_has_dated_other_r
         "office": "up",
     }
     assert watched.judge(world.clock.now()).value == "down"
+
+
+async def hear(world: World, watched: Any, status: Any, place: str, *, behind_s: float) -> None:
+    """The next minute comes, and a location whose clock is known to be so much behind says that in it."""
+    await world.go(60)
+    now = (world.clock.now() - at(0)).total_seconds()
+    result = a_result(status, monitor=watched.monitor, at=at(now - behind_s), location=place)
+    await world.corridor.intake.take_in([replace(result, here_at=at(now))])
+
+
+async def test_who_judges_with_a_clock_that_is_ahead_counts_the_others(world: World) -> None:
+    async with webs(1) as (sink,):
+        await world.tell(sink)
+        watched = await watched_from_three(world)
+        for status in ("up", "down", "up"):
+            for place in ("two", "office"):
+                await hear(world, watched, status, place, behind_s=HOUR)
+            assert watched.verdict.value == status
+            assert watched.last["two"].status == status
+        await world.quiet()
+        assert sink.events == ["incident.opened", "incident.resolved"]
+
+
+async def test_a_call_taken_by_an_instance_whose_clock_is_behind_is_not_an_hour_old(world: World) -> None:
+    watched = await world.watch(
+        type="push", target={"token": "t" * 32, "period_s": 60, "grace_s": 30}, failure_threshold=1, interval_s=60
+    )
+    place = watched.assigned[0]
+    for _ in range(4):
+        await hear(world, watched, "up", place, behind_s=HOUR)
+        assert watched.verdict.value == "up"
+    await world.go(200)
+    assert watched.verdict.value == "down", "nobody called, and this instance dates that by its own clock"
+    await hear(world, watched, "up", place, behind_s=HOUR)
+    assert watched.verdict.value == "up"
+
+
+async def test_the_silence_of_a_job_is_noticed_though_its_last_call_is_dated_ahead(world: World) -> None:
+    watched = await world.watch(
+        type="push", target={"token": "t" * 32, "period_s": 60, "grace_s": 30}, failure_threshold=1, interval_s=60
+    )
+    await hear(world, watched, "up", watched.assigned[0], behind_s=-HOUR)
+    await world.go(200)
+    assert watched.verdict.value == "down"

@@ -242,6 +242,16 @@ async def test_a_primary_that_nobody_spoke_of_gets_no_key() -> None:
             assert not linked(stranger)
 
 
+async def test_servers_between_two_primaries_are_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    async with Net() as net, hub() as server, a_worker(net) as worker:
+        server.primary = ""
+        async with calling(net, worker, server.url):
+            await until(lambda: "pull.no_primary_yet" in [record.getMessage() for record in caplog.records])
+    (first, *_) = [record for record in caplog.records if record.getMessage() == "pull.no_primary_yet"]
+    assert (first.levelname, first.__dict__["fields"]["reason"]) == ("WARNING", "it knows of no primary just now")
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 async def test_without_the_right_key_there_is_no_link(caplog: pytest.LogCaptureFixture) -> None:
     async with Net() as net, hub() as server:
         for headers in ((), (("Authorization", "Bearer nobody's"),), (("Authorization", f"Basic {KEY}"),)):

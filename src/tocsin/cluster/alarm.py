@@ -29,6 +29,7 @@ class Alarm:
         self._store, self._live, self._clock, self._may_write = store, live, clock, may_write
         self._waiting: dict[str, tuple[NoticeKind, str]] = {}
         self._told: dict[str, float] = {}
+        self._over: set[str] = set()
         self._stirred = asyncio.Event()
 
     def ring(self, kind: NoticeKind, about: str, text: str) -> None:
@@ -38,8 +39,17 @@ class Alarm:
         if now - self._told.get(mark, -AGAIN_S) < AGAIN_S or len(self._waiting) >= MOST_WAITING:
             return
         self._told[mark] = now
+        self._over.discard(mark)
         log.warning("cluster.alarm", kind=kind, about=about, text=text)
         self._waiting[mark] = (kind, clip(text, 500))
+        self._stirred.set()
+
+    def over(self, kind: NoticeKind, about: str) -> None:
+        """It is over: its notice goes, and it is told at once when it comes again."""
+        mark = f"{kind}:{about}"
+        self._told.pop(mark, None)
+        self._waiting.pop(mark, None)
+        self._over.add(mark)
         self._stirred.set()
 
     def waiting(self) -> tuple[Alarmed, ...]:
@@ -64,13 +74,13 @@ class Alarm:
         """Wait for something to tell, and tell it."""
         await self._stirred.wait()
         self._stirred.clear()
-        if not self._waiting:
+        if not self._waiting and not self._over:
             return
         if not self._may_write():
             await asyncio.sleep(1.0)
             self._stirred.set()
             return
-        waiting, now = dict(self._waiting), self._clock.now()
+        waiting, over, now = dict(self._waiting), set(self._over), self._clock.now()
 
         def work(s: Session) -> list[Notice]:
             made = [
@@ -78,6 +88,9 @@ class Alarm:
                 for workspace in s.accounts.workspaces()
                 for mark, (kind, text) in waiting.items()
             ]
+            for workspace in s.accounts.workspaces():
+                for mark in over:
+                    s.notices.clear(workspace.id, mark)
             for notice in made:
                 s.notices.put(notice)
             return made
@@ -88,6 +101,7 @@ class Alarm:
             await asyncio.sleep(1.0)
             self._stirred.set()
             return
+        self._over -= over
         for mark in waiting:
             self._waiting.pop(mark, None)
         for notice in made:

@@ -13,7 +13,7 @@ import msgspec
 
 from tocsin import __version__, telemetry
 from tocsin.clock import Clock
-from tocsin.cluster import copies, history, results, watch, wire
+from tocsin.cluster import clocks, copies, history, results, watch, wire
 from tocsin.cluster.alarm import Alarm
 from tocsin.cluster.beside import ever
 from tocsin.cluster.carrier import Carrier
@@ -48,11 +48,12 @@ _JUDGED = ("verdicts", "incidents")
 @dataclass(slots=True)
 class Heard:
     """What was heard of an instance lately, by this instance's own clock. `clock_off_s`: by how much its wall clock is
-    ahead of ours (behind: negative), give or take the way of its report."""
+    ahead of ours (behind: negative), give or take the way of its report; `set_by_s`: how ours was set then."""
 
     at: float
     said: Heartbeat
     clock_off_s: float | None = None
+    set_by_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +103,7 @@ class Cluster:
     heard_in: int = 0
     stirred: asyncio.Event = field(default_factory=asyncio.Event)
     known_since: dict[str, float] = field(default_factory=dict[str, float])
+    clocks: dict[str, bool] = field(default_factory=dict[str, bool])
     told: dict[str, Told] = field(default_factory=dict[str, Told])
     forced_by: str = ""
     outcast: dict[str, str] = field(default_factory=dict[str, str])
@@ -146,9 +148,9 @@ class Cluster:
         """Take part from now on."""
         self.carrier.start()
         loops = (
-            self._report_on, self._admit_on, self._work_on, self._results_on, self._expire_on, self._alone_on,
+            self._report_on, self._alone_on, self._admit_on, self._work_on, self._results_on, self._expire_on,
             self._look_on, self._watch_on, self.alarm.tell,
-        )[: 1 if self.me.witness else None]  # fmt: skip
+        )[: 2 if self.me.witness else None]  # fmt: skip
         self._tasks = [asyncio.create_task(ever(loop), name=f"cluster {loop.__name__}") for loop in loops]
 
     async def stop(self) -> None:
@@ -179,7 +181,7 @@ class Cluster:
         self.results.forget()
         watch.forget(self)
         if standing.primary is not None:
-            await self.corridor.alone.end()
+            self.corridor.alone.rejoin()
         if standing.leads:
             await self._write_self()
             await history.begin(self)
@@ -286,9 +288,9 @@ class Cluster:
     def hear(self, said: Heartbeat) -> None:
         """An instance reported."""
         watch.begin_anew(self)
-        off = watch.clock_off_s(said.timestamp, self.clock.now())
-        self.heard[said.instanceId] = Heard(self.clock.monotonic(), said, off)
-        watch.clocks_differ(self, said.instanceId, off)
+        off = clocks.off_s(said.timestamp, self.clock.now())
+        self.heard[said.instanceId] = Heard(self.clock.monotonic(), said, off, clocks.set_by_s(self.clock))
+        clocks.look(self)
 
     async def _report_on(self) -> None:
         """Tell the primary how this instance is, so often as is set."""
@@ -362,7 +364,7 @@ class Cluster:
         said = results.write(offer)
         try:
             reply = await self.peers.ask(leader, "POST", "/sync/api/results", said, epoch=self.carrier.node.epoch)
-            if await self.results.hear(results.read(reply.body)):
+            if await self.results.hear(results.read(reply.body), leader):
                 self.results.stirred.set()
         except (PeerLost, Denied, Conflict, NotFound, NotPrimary, Invalid) as error:
             log.debug("cluster.results_not_exchanged", error=str(error))

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
+from datetime import timedelta
 
 import msgspec
 from msgspec import Struct
 
 from tocsin import telemetry
+from tocsin.core.consensus import AHEAD
 from tocsin.core.cursors import Range, without
+from tocsin.core.result import CheckResult
 from tocsin.errors import Invalid, Problem
 from tocsin.pipeline.corridor import Corridor
 from tocsin.store import Store
@@ -30,7 +34,8 @@ EXPIRE_S = 3600.0
 class Exchange(Struct, frozen=True, kw_only=True):
     """`portions`: results that the other side lacks, as far as is known. `ends`: up to which number of each source
     everything is here; `islands`: what is here behind a gap. `more`: ask again at once. `applied`: up to which entry of the
-    control log the tables of who asks are; `trouble`: why they do not go on."""
+    control log the tables of who asks are; `trouble`: why they do not go on. `clock`: what the sender's shows (seconds since
+    1970), 0 where an older version does not say."""
 
     portions: tuple[Portion, ...] = ()
     ends: dict[str, int] = {}
@@ -38,6 +43,7 @@ class Exchange(Struct, frozen=True, kw_only=True):
     more: bool = False
     applied: int = -1
     trouble: str = ""
+    clock: float = 0.0
 
 
 class Results:
@@ -48,6 +54,7 @@ class Results:
         self._store, self._transport = store, store.replica.transport
         self._corridor, self._source = corridor, source
         self._theirs: Exchange | None = None
+        self._off: dict[str, timedelta] = {}
         self.stirred = asyncio.Event()
         corridor.intake.kept = self.stirred.set
 
@@ -74,21 +81,23 @@ class Results:
         portions = () if self._theirs is None else await self._lacking(ours, self._theirs)
         return msgspec.structs.replace(ours, portions=portions)
 
-    async def hear(self, said: Exchange) -> bool:
+    async def hear(self, said: Exchange, by: str) -> bool:
         """As follower: take in what the primary answered. Whether to ask again at once."""
+        self._compare(said, by)
         known, self._theirs = self._theirs is not None, msgspec.structs.replace(said, portions=())
         for portion in said.portions:
             await self._transport.take_in(portion)
-            await self._corridor.intake.learn(portion.results)
+            await self._corridor.intake.learn(self._by_our_clock(portion))
         ends = await self._transport.ends()
         behind = any(said.ends.get(source, 0) < end for source, end in ends.items())
         return said.more or (behind and not known)
 
-    async def answer(self, said: Exchange) -> Exchange:
+    async def answer(self, said: Exchange, to: str) -> Exchange:
         """As primary: take in what a follower says, and give it what it lacks. While something waits on the spool nothing
         is taken in: it would wait there again each time it is offered, and where it is now it is safe."""
+        self._compare(said, to)
         for portion in () if self._store.spooled else said.portions:
-            await self._corridor.intake.take_in(portion.results)
+            await self._corridor.intake.take_in(self._by_our_clock(portion))
             await self._transport.keep(portion)
         ours = await self._held()
         portions = await self._lacking(ours, said)
@@ -102,7 +111,22 @@ class Results:
         await self._transport.expire()
 
     async def _held(self) -> Exchange:
-        return Exchange(ends=await self._transport.ends(), islands=await self._transport.islands())
+        ends, islands = await self._transport.ends(), await self._transport.islands()
+        return Exchange(ends=ends, islands=islands, clock=self._corridor.clock.now().timestamp())
+
+    def _compare(self, said: Exchange, by: str) -> None:
+        """Know by how much the clock of an instance is ahead of ours, where that is more than nobody need care about."""
+        self._off.pop(by, None)
+        off = timedelta(seconds=said.clock - self._corridor.clock.now().timestamp() if said.clock else 0.0)
+        if abs(off) > AHEAD:
+            self._off[by] = off
+
+    def _by_our_clock(self, portion: Portion) -> Sequence[CheckResult]:
+        """Its results, each with the moment that it was seen at by our clock, where the one of their source differs."""
+        off = self._off.get(portion.source.partition(":")[0])
+        if off is None:
+            return portion.results
+        return [msgspec.structs.replace(result, here_at=result.scheduled_at - off) for result in portion.results]
 
     async def _lacking(self, ours: Exchange, theirs: Exchange) -> tuple[Portion, ...]:
         """What the other side lacks of what is here: what has no gap before it first."""

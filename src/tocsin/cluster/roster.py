@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tocsin.cluster import history, leaving, watch
+from tocsin.cluster import clocks, history, leaving, watch
 from tocsin.cluster.carrier import boottime
 from tocsin.core.instance import Instance, status_of
 from tocsin.core.membership import enough
@@ -58,7 +58,7 @@ def _row(cluster: Cluster, one: Instance) -> dict[str, Any]:
         "fingerprint": one.fingerprint or None,
         "certificate": None if one.certificate is None else msgspec.to_builtins(one.certificate),
         "entry": stored, "last_heartbeat_s": round(min(signs), 1) if signs else None,
-        "clock_off_s": 0.0 if here else None if heard is None else heard.clock_off_s,
+        "clock_off_s": clocks.off(cluster).get(one.id),
         "report": None if said is None else msgspec.to_builtins(said), "created_at": iso(one.created_at),
     }  # fmt: skip
 

@@ -178,7 +178,7 @@ async def exchange(cluster: Cluster, ask: Ask) -> Any:
     _must_lead(cluster, ask)
     said = results.read(ask.body)
     cluster.told[ask.who] = Told(applied=said.applied, trouble=clip(said.trouble, 300), at=cluster.clock.now())
-    return results.write(await cluster.results.answer(said))
+    return results.write(await cluster.results.answer(said, ask.who))
 
 
 async def wanted(cluster: Cluster, ask: Ask) -> Any:

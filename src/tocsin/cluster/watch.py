@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 from tocsin import telemetry
 from tocsin.cluster.carrier import boottime
 from tocsin.cluster.work import POLL_S
-from tocsin.core.consensus import AHEAD
 from tocsin.core.instance import Instance, status_of
 from tocsin.core.probe import Health, Sign, heard
-from tocsin.core.wording import span
+from tocsin.core.result import iso
 from tocsin.errors import Outcast
 from tocsin.pipeline.live import event
 
@@ -104,28 +103,6 @@ def no_part(cluster: Cluster) -> str | None:
     return None
 
 
-def clock_off_s(said: str, now: datetime) -> float | None:
-    """By how many seconds a clock that showed this (ISO 8601) is ahead of ours; None for what is no moment."""
-    try:
-        at = datetime.fromisoformat(said)
-    except ValueError:
-        return None
-    return None if at.tzinfo is None else round((at - now).total_seconds(), 1)
-
-
-def clocks_differ(cluster: Cluster, who: str, off_s: float | None) -> None:
-    """Have the admins told of an instance whose clock and ours differ by more than results can bear."""
-    if off_s is None or abs(off_s) <= AHEAD.total_seconds():
-        return
-    name, mine = cluster.registry.name(who), cluster.me.name
-    words = f"The clock of instance {name} is {span(abs(off_s))} {'ahead of' if off_s > 0 else 'behind'} that of {mine}"
-    cluster.alarm.ring(
-        "instance.clock",
-        who,
-        f"{words}: what is seen there is dated wrong. Let both take their time from the network (NTP)",
-    )
-
-
 def shows_another(cluster: Cluster, of: str, why: str) -> None:
     """An instance shows another certificate than it registered with."""
     cluster.alarm.ring(
@@ -140,6 +117,7 @@ def forget(cluster: Cluster) -> None:
     """Somebody else leads, or nobody does, or this instance does anew: what was known of how the others are was known in
     another office. Whoever leads now hears a report at once."""
     cluster.told.clear()
+    cluster.clocks.clear()
     cluster.leads_since = None
     begin_anew(cluster)
     cluster.stirred.set()
@@ -225,9 +203,26 @@ def alone_since(cluster: Cluster) -> datetime | None:
     return cluster.clock.now() - timedelta(seconds=silent_s) if late else None
 
 
+def leaderless(cluster: Cluster) -> str | None:
+    """That nobody leads, in words: for longer than an election takes, or since this instance started. None: somebody does,
+    or may soon again."""
+    if cluster.carrier.standing.primary is not None:
+        return None
+    since = alone_since(cluster)
+    if since is not None:
+        return f"no primary is known since {iso(since)}: nothing can be changed, and alerts are unconfirmed"
+    return None if has_settled(cluster) else "no primary is known yet"
+
+
+def has_settled(cluster: Cluster) -> bool:
+    """Whether this instance has found its place since it started: it knows who leads, or that nobody does."""
+    known = cluster.led[0] > 0 or cluster.carrier.standing.primary is not None
+    return known or alone_since(cluster) is not None
+
+
 async def alone(cluster: Cluster) -> None:
     """While nobody leads for long, tell what is seen from here alone; marked as that. Not where others lead and do not
-    listen."""
+    listen, nor as a witness, which sees nothing."""
     await asyncio.sleep(WATCH_S)
     standing = cluster.carrier.standing
     now = cluster.clock.monotonic()
@@ -235,8 +230,12 @@ async def alone(cluster: Cluster) -> None:
         cluster.lost_at = None
     elif cluster.lost_at is None:
         cluster.lost_at = now
-    if cluster.lost_at is None or cluster.carrier.torn or cluster.outcast:
-        await cluster.corridor.alone.end()
+    silenced = cluster.carrier.torn or bool(cluster.outcast) or cluster.me.witness
+    if silenced or cluster.lost_at is None:
+        if silenced:
+            await cluster.corridor.alone.end()
+        else:
+            cluster.corridor.alone.rejoin()
         await _remember(cluster)
         return
     if not cluster.corridor.alone.on and now - cluster.lost_at >= ALONE_LEASES * cluster.carrier.terms.lease_s:

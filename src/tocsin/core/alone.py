@@ -15,13 +15,13 @@ TELLS = frozenset(("opened", "reopened", "resolved"))
 LINES = 50
 
 
-def unconfirmed(message: Message, instance: str, place: str) -> Message:
+def unconfirmed(message: Message, instance: str, place: str, *, cut_off: bool = True) -> Message:
     """The message as this instance may send it: marked, under a key that no confirmed message has, without a link to
-    acknowledge (that could not be kept)."""
-    said = (
-        f"Unconfirmed: {instance} is cut off from the other instances and saw this from {place} alone. When they are back,"
-        " they judge it anew."
-    )
+    acknowledge (that could not be kept). `cut_off`: it still is; else it tells the end of what it told then."""
+    alone = f"Unconfirmed: {instance} is cut off from the other instances and saw this from {place} alone."
+    said = f"{alone} When they are back, they judge it anew."
+    if not cut_off:
+        said = f"Unconfirmed: {instance} saw this from {place} alone, as it told the beginning while nobody led."
     key = hashlib.blake2b(f"unconfirmed\n{instance}\n{message.key}".encode(), digest_size=16).hexdigest()
     text = message.text.replace(f"\n{message.acknowledge_url}", "") if message.acknowledge_url else message.text
     return replace(

@@ -29,7 +29,7 @@ class LocationState(Struct, frozen=True, kw_only=True):
     in, `attempt` its attempt; older ones do not change the state. `since`: when the present vote began. `reason`: of
     the latest failing or degraded result, None while it is up. `suspect`: a failure was seen but not enough of them.
     `doing`: what the job of a push monitor told of its runs. `stand_in`: who looked in its place, while it is lost.
-    `heard`: when that latest result came, by the clock of who judges, if it is dated later than that; else None.
+    `heard`: when that latest result was seen (else came), by the clock of who judges, if it is dated otherwise; else None.
     """
 
     location: str

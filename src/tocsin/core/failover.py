@@ -116,7 +116,7 @@ class Node:
         """When to hand in `Ticked` if nothing else happens before; infinity: never."""
         seat, office = self._seat, self._seat.office
         if office is None:
-            return seat.stand_at if seat.may_stand() else inf
+            return seat.stand_at if seat.may_stand() else seat.forgets_at()
         drain = office.drain.until if office.drain else inf
         return min(office.beat_at, office.ends_at(seat.me.id, seat.membership, seat.now, seat.terms), drain)
 
@@ -128,6 +128,8 @@ class Node:
             leading.pass_time(seat, seat.office)
         elif now >= seat.stand_at and seat.may_stand():
             standing.stand_or_ask(seat)
+        elif now >= seat.forgets_at():
+            seat.become("follower", None, "no primary was heard")
         self._take(event)
         return seat.out
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -41,6 +42,16 @@ class Instance(Struct, frozen=True, kw_only=True):
     witness: bool = False
     certificate: Certificate | None = None
     created_at: datetime
+
+
+def shown_by_most(offs: Sequence[float], of: int, within_s: float) -> float | None:
+    """What more than half of so many clocks show, give or take that: the middle of those that agree. `offs`: by how much
+    those that are known are ahead of one of them. None where no majority agrees."""
+    ordered, most = sorted(offs), list[float]()
+    for first in range(len(ordered)):
+        near = [off for off in ordered[first:] if off - ordered[first] <= within_s]
+        most = max(most, near, key=len)
+    return most[len(most) // 2] if 2 * len(most) > of else None
 
 
 def must_name_its_place(location: str) -> str | None:

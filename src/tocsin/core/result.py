@@ -128,6 +128,7 @@ class CheckResult(Struct, frozen=True, kw_only=True):
 
     `scheduled_at` is the slot it belongs to (a retry keeps its slot and counts `attempt` up from 0). `substitute_for`: the
     lost location in whose place `location` looked; the vote is that one's. `numbered`: it came from another instance.
+    `here_at`: what our clock showed at `scheduled_at`, where the clock of who saw it is known to differ from ours.
     """
 
     workspace_id: str
@@ -138,6 +139,12 @@ class CheckResult(Struct, frozen=True, kw_only=True):
     outcome: Outcome
     substitute_for: str | None = None
     numbered: Numbered | None = None
+    here_at: datetime | None = None
+
+    @property
+    def at(self) -> datetime:
+        """The slot, by our own clock as far as that is known."""
+        return self.here_at or self.scheduled_at
 
     @property
     def status(self) -> Status:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 
 from tocsin.core import control_log, election, lease, membership
 from tocsin.core.control_log import Entry, Log
@@ -61,6 +62,10 @@ class Seat:
         """Whether this instance may become primary, and is not."""
         able = not self.me.witness and membership.may_stand(self.membership, self.me.id, self.me.incarnation)
         return able and self.office is None
+
+    def forgets_at(self) -> float:
+        """When who cannot stand no longer takes the primary that it heard last for one; infinity: it knows of none."""
+        return inf if self.primary is None or self.may_stand() else lease.promise_end(self.heard_at, self.terms)
 
     def stand_wait(self) -> float:
         """How long after its promise this instance stands: by its place in the failover order."""

@@ -135,7 +135,8 @@ def _limit_s(watched: Watched) -> float:
 
 def _silent_at(watched: Watched) -> datetime:
     """When a call is overdue: as its rhythm has it after the latest one, and not while a run may last."""
-    latest = max((s.at for s in watched.states.values() if s.at is not None), default=watched.monitor.updated_at)
+    heard = (s.ages_from for s in watched.states.values())
+    latest = max((at for at in heard if at is not None), default=watched.monitor.updated_at)
     due, busy = due_at(_rhythm(watched), latest), runs.busy_until(doing_of(watched), _limit_s(watched))
     return max(due, watched.settled_at, due if busy is None else busy)
 

@@ -228,7 +228,7 @@ class Corridor:
 
         await self.intake.between_rounds(between)
         await self.scheduler.start()
-        log.info("corridor.turned", leads=leads, home=home)
+        log.info("corridor.turned", leads=leads, local_means=home or "not known yet")
 
     async def stop(self) -> None:
         """Stop in order, nothing lost: no new checks, those in flight end or are cancelled, results are stored,

@@ -351,8 +351,8 @@ class Intake:
         if watched is None:
             return
         last, now = watched.last.get(result.seat), self._clock.now()
-        at = result.scheduled_at
-        known = None if last is None else (last.scheduled_at, last.attempt)
+        at = result.at
+        known = None if last is None else (last.at, last.attempt)
         if known is not None and (at, result.attempt) <= known and not set_right(known[0], at, now):
             return
         if set_right(watched.slot_at, at, now):

@@ -16,7 +16,7 @@ from tocsin.clock import new_id
 from tocsin.core.advance import advance
 from tocsin.core.alert import About, OutboxRow, about, remembering, rows_for
 from tocsin.core.condition import OnFailures, OnVerdict
-from tocsin.core.consensus import LocationState, Verdict, fold, lost, set_right
+from tocsin.core.consensus import AHEAD, LocationState, Verdict, fold, lost, set_right
 from tocsin.core.coverage import NAME as EVERYTHING
 from tocsin.core.coverage import SUBJECT as COVERAGE
 from tocsin.core.coverage import Sight, coverage, coverage_terms
@@ -65,10 +65,10 @@ class Judgement:
                 seen = to_judge.setdefault(w.monitor.id, (w, {}))[1]
                 seen[result.seat] = result
             draft.results.append(without_body(result))
-            if self.leads and (now - result.scheduled_at).total_seconds() > OLD_S:
+            if self.leads and (now - result.at).total_seconds() > OLD_S:
                 draft.late.append(draft.results[-1])
         for w, seen in to_judge.values() if self.leads else ():
-            fresh = any((now - r.scheduled_at).total_seconds() <= OLD_S for r in seen.values())
+            fresh = any((now - r.at).total_seconds() <= OLD_S for r in seen.values())
             self.judge_safely(draft, w, now, seen, may_open=fresh)
 
     def _fold_safely(self, draft: Draft, w: Watched, result: CheckResult, now: datetime) -> bool:
@@ -113,14 +113,14 @@ class Judgement:
     def _fold(self, draft: Draft, w: Watched, result: CheckResult, now: datetime) -> None:
         w.spoke.add(result.seat)
         before, at = w.states.get(result.seat) or LocationState(location=result.seat), result.scheduled_at
-        if set_right(before.at, at, now):
+        if set_right(before.at, at, now) or is_later(before, result, now):
             before = replace(before, at=None)
         outcome, by = result.outcome, None if result.substitute_for is None else result.location
         after = fold(before, w.monitor, outcome.status, at, result.attempt, outcome.error, by)
         if after is before:
             return
-        if at > now:
-            after = replace(after, heard=now)
+        if at > now or result.here_at is not None:
+            after = replace(after, heard=min(result.at, now))
         w.states[result.seat] = after
         if after.stand_in != before.stand_in or after.vote != before.vote or after.suspect != before.suspect:
             change = StateChange(workspace_id=w.monitor.workspace_id, monitor_id=w.monitor.id, state=after)
@@ -335,6 +335,13 @@ def _reached(step: Step, terms: Terms) -> dict[int, Reach]:
 def _said(verdict: Verdict) -> tuple[str, bool, bool]:
     """What makes it another verdict when it changes."""
     return verdict.value, verdict.pending, verdict.maintenance
+
+
+def is_later(before: LocationState, result: CheckResult, now: datetime) -> bool:
+    """Whether this was seen after what the state knows, though it is dated before it: one of the two has the date of a clock
+    that is not ours."""
+    differ = result.here_at is not None or before.heard is not None
+    return differ and before.ages_from is not None and before.ages_from < result.at <= now + AHEAD
 
 
 def steady(w: Watched, result: CheckResult) -> bool:

@@ -116,7 +116,7 @@ class Watched:
     def count(self, result: CheckResult) -> None:
         """Add a result to the tally: a letter a slot, of what its locations saw in it (also asked again by each other). One
         that comes after a newer slot has begun is left out."""
-        at = result.scheduled_at
+        at = result.at
         if len(self.assigned) > 1:
             at = slot_at_or_before(self.monitor.id, self.monitor.interval_s, at)
         again = self.slot_at == at

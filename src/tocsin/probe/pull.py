@@ -132,6 +132,10 @@ class Pull:
                 led.add(primary)
                 log.info("pull.redirected", server=url, primary=primary)
                 return [primary, *(u for u in turn if u != primary)]
+            if not primary or primary in self.enrolled.urls:  # what a change of primary looks like from here
+                why = f"it follows {primary}, which was tried already" if primary else "it knows of no primary just now"
+                log.warning("pull.no_primary_yet", server=url, reason=why)
+                return turn
         reason = "it does not know our key" if refused.status == 401 else str(refused)
         log.error("pull.refused", server=url, status=refused.status, reason=reason)
         return turn

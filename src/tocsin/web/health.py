@@ -27,8 +27,21 @@ def no_part(parts: Parts) -> str | None:
     return None if parts.cluster is None else watch.no_part(parts.cluster)
 
 
+def _cluster_problem(parts: Parts) -> str | None:
+    """What is not well with this server as one of several, in words."""
+    if parts.cluster is None:
+        return None
+    return no_part(parts) or watch.leaderless(parts.cluster)
+
+
 def problems(parts: Parts) -> list[str]:
     """What is not well, in words; empty when all is."""
+    why = _cluster_problem(parts)
+    return own_problems(parts) + ([] if why is None else [why])
+
+
+def own_problems(parts: Parts) -> list[str]:
+    """What is not well with this server by itself: without how it stands among several, which every page says already."""
     state = parts.corridor.status()
     found: list[str] = []
     if state.get("started_at") is None:
@@ -36,8 +49,6 @@ def problems(parts: Parts) -> list[str]:
     found += state.get("stalled", [])
     if parts.store.breaker.state != "closed":
         found.append("the database does not answer; results are kept on disk")
-    if (why := no_part(parts)) is not None:
-        found.append(why)
     if parts.corridor.self_test.trouble is not None:
         found.append(f"failures are not judged: {parts.corridor.self_test.trouble}")
     if state.get("holding", False):
@@ -56,7 +67,9 @@ async def _ready(call: Call) -> Reply:
     found = problems(call.parts)
     state = call.parts.corridor.status()
     stalled = not state.get("running", False) or bool(state.get("stalled"))
-    not_ready = call.parts.store.breaker.state == "open" or stalled or no_part(call.parts) is not None
+    cluster = call.parts.cluster
+    outside = cluster is not None and (no_part(call.parts) is not None or not watch.has_settled(cluster))
+    not_ready = call.parts.store.breaker.state == "open" or stalled or outside
     data = {"status": "not_ready" if not_ready else "ready", "problems": found}
     return Reply(data=data, status=503 if not_ready else 200)
 

@@ -36,7 +36,8 @@ class InstanceOut(Struct, frozen=True, kw_only=True):
     """An instance. `kind`: voter, witness, observer, or new (registered just now); `entry`: up to where it has the control
     log; `here`: it is the one that answers. Only the primary knows how the others are: elsewhere `status` is unknown.
     `fingerprint` is the SHA-256 of the certificate of its sync API; `certificate` what it registered with, null when it knew
-    the shared secret. `clock_off_s`: by how much its clock is ahead of that of the one that answers (behind: negative)."""
+    the shared secret. `clock_off_s`: by how much its clock is ahead of what most of them show (behind: negative), or of that
+    of the one that answers where no majority agrees."""
 
     id: str
     name: str

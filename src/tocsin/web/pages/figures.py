@@ -135,7 +135,7 @@ def of_uptime(name: str, share: Uptime) -> Vital:
     """A monitor's uptime as a figure: how much of the time is known is always said beside it."""
     figure = Markup("{} <small>%</small>").format(words.percent(share.uptime))
     known = partly(share)
-    return Vital(name, figure, note=f"of {known} known, {bounds(share)}" if known else "")
+    return Vital(name, figure, note=f"known for {known} only; of all the time {bounds(share)}" if known else "")
 
 
 def _mean(known: Sequence[Uptime], number: int) -> Vital:

@@ -64,6 +64,7 @@ class Line:
     machine: str
     proof: str
     leaves: str
+    clock: str
 
     @property
     def stands(self) -> bool:
@@ -107,6 +108,7 @@ async def _page(call: Call, *, did: str = "", said: str = "", error: str = "", s
         cluster=cluster, says=_says(lines, cluster), lead=_lead(lines, cluster), stays=_stays(cluster),
         copies=await _copies(call, lines, cluster),
         drafts=instances.drafts(call.parts, call.who) if frame.is_admin else [],
+        next_order=min(9999, max(line.order for line in lines) + 1),
         here=next(line for line in lines if line.here), secret=settings["SYNC_SECRET"] is not None,
         certificates=settings["SYNC_CLIENT_CA"] is not None,
         fingerprint=next((row["fingerprint"] for row in items if cluster and row["id"] == cluster["primary"]), None),
@@ -119,9 +121,10 @@ def _line(place: int, row: dict[str, Any], cluster: dict[str, Any] | None, now: 
     ago = row["last_heartbeat_s"]
     if row["status"] in ("inactive", "failed") and ago is not None:
         word = f"{word}, {words.span(ago)}"
-    off = row["clock_off_s"]
+    off, clock = row["clock_off_s"], ""
     if off is not None and abs(off) > AHEAD.total_seconds():
-        word = f"{word}, clock {words.span(abs(off))} {'ahead' if off > 0 else 'behind'}"
+        clock = f"{words.span(abs(off))} {'ahead' if off > 0 else 'behind'}"
+        word = f"{word}, clock {clock}"
     info, entry = row["system_info"], row["entry"]
     machine = ", ".join(
         text
@@ -139,7 +142,7 @@ def _line(place: int, row: dict[str, Any], cluster: dict[str, Any] | None, now: 
         here=row["here"], kind=_KINDS[row["kind"]],
         takes_over=row["kind"] == "voter" and row["status"] == "active", entry=entry,
         heard_at=0 if ago is None else now - int(ago * 1000), report=row["report"], machine=machine,
-        proof=_proof(row["certificate"]), leaves="",
+        proof=_proof(row["certificate"]), leaves="", clock=clock,
         behind=0 if cluster is None or entry is None else max(0, cluster["entry"] - entry),
     )  # fmt: skip
 
@@ -211,6 +214,10 @@ def _lead(lines: list[Line], cluster: dict[str, Any] | None) -> str:
         )
     if cluster["standing"] != "primary":
         here = next(line.name for line in lines if line.here)
+        if cluster["no_part"] is not None:
+            return f"This is {here}. Nobody is told of anything by it."
+        if cluster["primary"] is None:
+            return f"This is {here}. How the others are is not known while nobody leads."
         return f"This is {here}. How the others are, the primary knows."
     gone = [line.name for line in lines if line.st in ("down", "nodata")]
     if gone:

@@ -62,10 +62,12 @@ def money(amount: float) -> str:
     return "free" if amount == 0 else "under 0.01" if amount < 0.01 else f"{amount:,.2f}"
 
 
-def verdict(rows: Sequence[Mapping[str, Any]]) -> str:
-    """What the list is headed with."""
+def verdict(rows: Sequence[Mapping[str, Any]], *, leaderless: bool = False) -> str:
+    """What the list is headed with. `leaderless`: nobody leads, so nobody asks how they are."""
     if len(rows) == 1:
         return "This server looks alone."
+    if leaderless:
+        return "Nobody leads: how the other locations are is not known here."
     lost = [row["code"] for row in rows if row["state"] == "lost"]
     silent = [row["code"] for row in rows if row["quarantined"]]
     said = f"{sum(row['state'] != 'off' for row in rows)} locations look."
@@ -79,13 +81,15 @@ async def index(call: Call) -> Reply:
     done: Done = call.query or Done()
     rows = locations.visible(call.parts, call.who)
     watched = call.parts.corridor.watchlist.of(call.who.workspace_id)
-    made = world.dots(rows, _bad(watched))
+    follows = view.follows(call)
+    leaderless = follows is not None and not follows.name
+    made = world.dots(rows, _bad(watched), leaderless=leaderless)
     return view.page(
         call,
         "locations.html",
         section="locations",
         rows=[row | {"look": state(row), "month": money(month_cost(row, watched))} for row in rows],
-        verdict=verdict(rows),
+        verdict=verdict(rows, leaderless=leaderless),
         dots=made,
         links=[],
         legend="locations",

@@ -94,7 +94,7 @@ def frame(call: Call, section: str = "") -> Frame:
         can_admin=followed is None and may(who, "admin"),
         is_admin=may(who, "admin"),
         last=max((at for w in watched if (at := look.checked_at(w)) is not None), default=None),
-        troubles=tuple(health.problems(call.parts)),
+        troubles=tuple(health.own_problems(call.parts)),
         held_back=len(known) - len(incidents),
         several=call.parts.cluster is not None,
         follows=followed,

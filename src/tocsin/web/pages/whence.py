@@ -49,6 +49,7 @@ def shown(call: Call, data: Mapping[str, Any], errors: Mapping[str, str]) -> dic
     quorum = data.get("quorum", "majority")
     return {
         "choices": choices,
+        "several": call.parts.cluster is not None,
         "everywhere": data.get("monitoring_type") == "global",
         "quorums": QUORUMS,
         "quorum": quorum if quorum in QUORUMS else "number",

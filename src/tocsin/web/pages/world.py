@@ -15,7 +15,7 @@ EDGE = 440.0
 """East of this a name stands to the left of its dot."""
 NAME = 85.0
 """So much room a name takes on a small screen."""
-Look = Literal["well", "bad", "lost", "off", "leads", "follows", "probe"]
+Look = Literal["well", "bad", "lost", "off", "leads", "follows", "probe", "unknown"]
 _SAYS: dict[Look, str] = {
     "bad": "something is down from there",
     "leads": "leads",
@@ -24,6 +24,7 @@ _SAYS: dict[Look, str] = {
     "well": "all is up from there",
     "off": "switched off",
     "probe": "a probe",
+    "unknown": "not known here",
 }
 
 
@@ -39,13 +40,16 @@ class Dot:
     dy: float = 0.0
 
 
-def dots(rows: Iterable[Mapping[str, Any]], bad: Iterable[str]) -> list[Dot]:
-    """The locations whose place is known. `bad`: codes of those from which something is down."""
+def dots(rows: Iterable[Mapping[str, Any]], bad: Iterable[str], *, leaderless: bool = False) -> list[Dot]:
+    """The locations whose place is known. `bad`: codes of those from which something is down. `leaderless`: nobody leads,
+    so what is seen elsewhere does not come here."""
     failing, made = set(bad), list[Dot]()
     for row in rows:
         look: Look = "well"
         if row["state"] in ("lost", "off"):
             look = row["state"]
+        elif leaderless and row["state"] == "unknown":
+            look = "unknown"
         elif row["code"] in failing:
             look = "bad"
         _put(made, row, row["code"], look)
