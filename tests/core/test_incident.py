@@ -625,3 +625,24 @@ def test_a_worse_rank_is_told_once_in_the_same_incident() -> None:
         story.take(advance(story.incident, terms_of(story.monitor), worse, at(seconds), new_id="x"))
     assert story.words() == ["opened 1", "escalated 2"]
     assert (story.now.severity, story.now.reason, story.now.rank) == ("critical", "1 day left", 2)
+
+
+def test_a_message_names_no_moment_that_is_still_to_come() -> None:
+    """What a wrong clock has dated: no span is negative, and nothing is from later to earlier."""
+    ahead = Incident(
+        id="i", workspace_id="ws", subject="monitor:shop", monitor_id="shop", opened_at=at(3600), reason="refused"
+    )
+    now = Transition(number=1, what="reminder", at=at(60), step=1)
+    title, text = words(now, ahead, "Shop", a_vote("d", 60))
+    assert title == "Shop is still down after some time: refused"
+    assert "Since" not in text
+    over = replace(ahead, resolved_at=at(60), resolution="recovered")
+    resolved = Transition(number=2, what="resolved", at=at(60))
+    title, text = words(resolved, over, "Shop", a_vote("u", 60))
+    assert title == "Shop is up again after some time"
+    assert "From" not in text
+    terms, step = terms_of(a_monitor(id="shop"), None), Step(incident=over, transitions=(resolved,), changed=True)
+    (row,) = rows_for(step, terms, about(a_monitor(id="shop"), None), [a_channel()], at(60))
+    assert row.message.incident is not None
+    assert row.message.incident["duration_s"] == 0
+    assert row.message.incident["trouble_from"] == row.message.incident["trouble_to"]

@@ -212,3 +212,11 @@ async def test_the_silence_of_a_job_is_noticed_though_its_last_call_is_dated_ahe
     await hear(world, watched, "up", watched.assigned[0], behind_s=-HOUR)
     await world.go(200)
     assert watched.verdict.value == "down"
+
+
+async def test_what_a_location_saw_last_is_shown_also_when_it_has_dated_other_results_later(world: World) -> None:
+    watched = await watched_from_three(world)
+    await say(world, watched, "up", "two", ahead_s=HOUR)
+    await say(world, watched, "down", "two")
+    (shown,) = await world.store.of("ws").read(lambda s: s.results.latest(watched.monitor.id))
+    assert (shown.status, shown.at) == ("down", world.clock.now())

@@ -326,7 +326,9 @@ def _item_json(item: Item) -> dict[str, Any]:
 
 def _message(transition: Transition, incident: Incident, what: About, now: datetime, *, base_url: str) -> Message:
     title, text = wording.words(transition, incident, what.name, what.verdict, what.shown, what.rule, what.end)
-    begin, end = min(incident.opened_at, incident.trouble_from()), incident.trouble_to() or now
+    end = incident.trouble_to() or now
+    since = min(incident.trouble_from(), end)  # a clock that was wrong may have dated it later
+    begin = min(incident.opened_at, since)
     about_it = None
     if what.monitor_id is not None:
         about_it = {"id": what.monitor_id, "name": what.name, "type": what.monitor_type, "target": what.shown}
@@ -344,7 +346,7 @@ def _message(transition: Transition, incident: Incident, what: About, now: datet
             "opened_at": iso(incident.opened_at),
             "acknowledged_at": iso(incident.acknowledged_at),
             "resolved_at": iso(incident.resolved_at),
-            "trouble_from": iso(incident.trouble_from()),
+            "trouble_from": iso(since),
             "trouble_to": iso(incident.trouble_to()),
             "duration_s": round((end - begin).total_seconds(), 3),
         },

@@ -91,7 +91,8 @@ def one_line(text: str, limit: int) -> str:
 
 
 def _title(transition: Transition, incident: Incident, name: str, verdict: Verdict | None, end: str) -> str:
-    lasted = span(((incident.trouble_to() or transition.at) - incident.trouble_from()).total_seconds())
+    began, until = incident.trouble_from(), incident.trouble_to() or transition.at
+    lasted = span((until - began).total_seconds()) if began <= until else "some time"  # a clock was wrong
     if incident.words in (FAILING, OFF_LIMITS) and (title := _on_host(transition, incident, name, lasted, end)):
         return title
     if incident.words in _SENTENCES and (title := _sentence(transition, incident, name, lasted)):
@@ -188,17 +189,17 @@ def _lines(transition: Transition, incident: Incident, verdict: Verdict | None) 
     match transition.what:
         case "opened" | "reopened" | "escalated":
             late = f"Held back until now by {transition.held}." if transition.held else ""
-            return [why, _seen_from(incident, verdict), f"Since {moment(began)}.", late]
+            return [why, _seen_from(incident, verdict), _since(began, transition), late]
         case "reminder":
             asked = f"Reminder {transition.step}: nobody has acknowledged it yet."
-            return [why, _seen_from(incident, verdict), f"Since {moment(began)}.", asked]
+            return [why, _seen_from(incident, verdict), _since(began, transition), asked]
         case "step":
             asked = f"Step {transition.step} of its escalation: nobody has acknowledged it yet."
-            return [why, _seen_from(incident, verdict), f"Since {moment(began)}.", asked]
+            return [why, _seen_from(incident, verdict), _since(began, transition), asked]
         case "unstable":
             return [why, "Further changes are only written down until it is calm; then you hear where it stands."]
         case "calm":
-            return [why, f"Since {moment(began if incident.open else incident.trouble_to() or transition.at)}."]
+            return [why, _since(began if incident.open else incident.trouble_to() or transition.at, transition)]
         case "resolved":
             held = f"It is still {incident.words}; nothing more is told until that is over." if incident.held else ""
             if incident.words in _SENTENCES:
@@ -209,13 +210,21 @@ def _lines(transition: Transition, incident: Incident, verdict: Verdict | None) 
                 held or why,
                 late,
                 f"It was {incident.words}: {incident.reason}." if incident.words not in _SENTENCES else "",
-                f"From {moment(began)} to {_end_moment(incident)}.",
+                _from_to(incident, transition),
             ]
 
 
-def _end_moment(incident: Incident) -> str:
-    end = incident.trouble_to()
-    return "now" if end is None else moment(end)
+def _since(began: datetime, transition: Transition) -> str:
+    """Empty where a wrong clock has dated that later than the message."""
+    return f"Since {moment(began)}." if began <= transition.at else ""
+
+
+def _from_to(incident: Incident, transition: Transition) -> str:
+    """Empty where a wrong clock has dated its beginning later than its end."""
+    began, end = incident.trouble_from(), incident.trouble_to()
+    if began > (end or transition.at):
+        return ""
+    return f"From {moment(began)} to {'now' if end is None else moment(end)}."
 
 
 def _seen_from(incident: Incident, verdict: Verdict | None) -> str:

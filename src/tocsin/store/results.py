@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from tocsin.core.consensus import set_right
+from tocsin.core.consensus import AHEAD, set_right
 from tocsin.core.result import CheckError, CheckResult, Numbered, Status, from_micros, micros
 from tocsin.core.ticks import Look
 from tocsin.store.cursor import read_cursor, write_cursor
@@ -209,13 +209,15 @@ class Results:
         return found
 
     def latest(self, monitor_id: str) -> list[StoredResult]:
-        """The newest result of each location, by location's name, with everything that was seen."""
+        """The newest result of each location, by location's name, with everything that was seen. Where its clock was set
+        right, that is what came last."""
         s, place = self._s, self._s.places.of(monitor_id)
         rows: list[Packed] = []
         for spot in self._spots(place.monitor):
-            rows += self._both(
-                "monitor = ? AND workspace = ? AND location = ?", [place.monitor, place.workspace, spot], 1
-            )
+            ahead = (place.monitor, spot) in s.memory.set_right
+            until = micros(s.now + AHEAD) if ahead else 2**62
+            where = "monitor = ? AND workspace = ? AND location = ? AND at <= ?"
+            rows += self._both(where, [place.monitor, place.workspace, spot, until], 1)
         kept = {
             (row[0], row[1], row[2], row[3]): row[4]
             for row in s.rows(

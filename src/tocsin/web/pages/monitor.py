@@ -11,7 +11,7 @@ from markupsafe import Markup
 from msgspec import Struct, structs
 
 from tocsin.core import fact_text
-from tocsin.core.consensus import Verdict
+from tocsin.core.consensus import AHEAD, Verdict
 from tocsin.core.incident import Incident
 from tocsin.core.result import CheckError
 from tocsin.core.ticks import Tick, ticks
@@ -128,7 +128,9 @@ async def _told(call: Call, watched: Watched, only: str) -> Told:
     day, month = now - timedelta(days=1), now - timedelta(days=30)
 
     def read(s: Session) -> Told:
-        results, latest = s.results.page(id, location=only or None, limit=20)[0], s.results.latest(id)
+        results, _ = s.results.page(id, end=now + AHEAD, location=only or None, limit=20)
+        results = results or s.results.page(id, location=only or None, limit=20)[0]  # our clock may be what is behind
+        latest = s.results.latest(id)
         looks = s.results.looks(id, day, now, ROUNDS * len(watched.assigned) * 3) if len(watched.assigned) > 1 else ()
         whole = {r.id: r for r in latest}  # what is kept of the newest only
         incidents, _ = s.incidents.list(monitor=id, limit=6)

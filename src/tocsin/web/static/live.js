@@ -11,7 +11,7 @@ export function live() {
   function show() {
     const e = shown();
     if (!e) return;
-    const text = e.querySelector("span"), ago = (Date.now() - last) / 1000;
+    const text = e.querySelector("span"), ago = Math.max(0, Date.now() - last) / 1000;
     const state = on ? "on" : !ever && Date.now() - heard < 3000 ? "wait" : "off";
     if (e.dataset.live === state && state !== "on") return;
     if (e.dataset.live !== state) {
