@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from fuzz.parser import Parser, text
 from fuzz.pure import given
-from tocsin.agent import client, config, identity, signed, standing, strict_yaml, wire
+from tocsin.agent import client, config, identity, quiet, signed, standing, strict_yaml, wire
+from tocsin.clock import SystemClock
 from tocsin.core import duration
 from tocsin.core.ed25519 import is_signed
 from tocsin.errors import Invalid, PeerLost, SettingsError
@@ -61,6 +62,10 @@ def _answers(data: bytes) -> object:
         asked.learn(found.urls)
         assert all(url.startswith("https://") for url in asked.urls)
         assert len(asked.urls) <= client.MOST_URLS
+        if isinstance(found, wire.Beat):
+            heard = quiet.Quiet(SystemClock())
+            heard.hear(found.quiet)
+            _goes_on(heard)
         return found
     client._primary_of(reply)
     raise client._refused("https://a.example.org", reply)
@@ -93,7 +98,20 @@ def _kept(data: bytes) -> object:
         said = standing.read_standing(folder)
         if said is not None:
             standing.lines(said)
-        return identity.read_identity(folder)
+        found = identity.read_identity(folder)
+        if found is not None:
+            heard = quiet.Quiet(SystemClock())
+            heard.take_up(found.quiet)
+            _goes_on(heard)
+        return found
+
+
+def _goes_on(heard: quiet.Quiet) -> None:
+    """What was heard of when nothing is told can be said, and kept and taken up again."""
+    assert bool(heard.words) == heard.holds
+    again = quiet.Quiet(SystemClock())
+    again.take_up(heard.kept)
+    assert len(again.kept.stretches) == len(heard.kept.stretches)
 
 
 PARSERS = (
@@ -101,16 +119,16 @@ PARSERS = (
     Parser(name="YAML", files=("agent/strict_yaml.py",), read=strict_yaml.loads, allowed=(Invalid,), holds=_yaml_holds, examples=given(FILE, "- a\n- [1, {b: 2.5e3}]\n- |\n  text\n", "{a: ~, b: true}")),
     Parser(name="durations", files=("core/duration.py",), read=lambda data: duration.seconds(text(data)), examples=given("30s", "1h30m", "500ms")),
     Parser(
-        name="answers to an agent", files=("agent/client.py",), read=_answers, allowed=(PeerLost,),
+        name="answers to an agent", files=("agent/client.py", "agent/quiet.py"), read=_answers, allowed=(PeerLost,),
         examples=given(
-            '{"urls": ["https://a.example.org"], "epoch": 5, "key": "k"}', '{"acked": 5, "urls": ["https://b.example.org"], "refused": ["x"]}', '{"taken": 2, "urls": []}',
+            '{"urls": ["https://a.example.org"], "epoch": 5, "key": "k", "quiet": [{"why": "w", "in_s": 5, "for_s": 60}, {"why": "x"}]}', '{"acked": 5, "urls": ["https://b.example.org"], "refused": ["x"]}', '{"taken": 2, "urls": []}',
             '{"server_uuid": "u", "workspace_id": "w", "key": "k", "urls": ["https://a.example.org"], "public_key": "p"}',
         ),
     ),
     Parser(name="signatures", files=("core/ed25519.py",), read=_signature, holds=_signature_holds, examples=given(_SIGNS.public_key().public_bytes_raw() + _SIGNS.sign(b"so it is") + b"so it is")),
     Parser(name="what a server sets of an agent", files=("agent/signed.py",), read=_set, allowed=(Invalid,), examples=given(CONFIG)),
     Parser(
-        name="what an agent keeps", files=("agent/identity.py", "agent/standing.py"), read=_kept, allowed=(SettingsError,),
-        examples=given('{"server_uuid": "u", "workspace_id": "w", "key": "k", "urls": ["https://a.example.org"], "public_key": "p", "pid": 1, "troubles": {"a": "b"}}'),
+        name="what an agent keeps", files=("agent/identity.py", "agent/standing.py", "agent/quiet.py"), read=_kept, allowed=(SettingsError,),
+        examples=given('{"server_uuid": "u", "workspace_id": "w", "key": "k", "urls": ["https://a.example.org"], "public_key": "p", "quiet": {"off": "x", "stretches": [{"why": "w", "begins": "2026-01-01T00:00:00Z"}]}, "pid": 1, "troubles": {"a": "b"}}'),
     ),
 )  # fmt: skip

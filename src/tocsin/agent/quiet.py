@@ -62,6 +62,7 @@ class Quiet:
                 math.inf if one.ends is None else tick + (one.ends - now).total_seconds(),
             )
             for one in kept.stretches
+            if one.begins.tzinfo is not None and (one.ends is None or one.ends.tzinfo is not None)
         )  # fmt: skip
 
     def hear(self, said: Sequence[wire.Quiet]) -> bool:
