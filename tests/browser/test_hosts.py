@@ -119,6 +119,7 @@ async def clean(reader: Reader, name: str, width: int, theme: str) -> None:
     """No fault of accessibility, no sideways scroll, on the page as it stands."""
     await reader.page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
     await reader.ready()
+    await reader.page.evaluate("scrollTo(0, 0)")  # what the head of the page covers is not out of reach
     await shoot(reader, f"{name}-{width}-{theme}")
     assert await _axe(reader) == [], name
     assert await reader.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name

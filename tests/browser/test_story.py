@@ -194,11 +194,13 @@ async def test_a_monitor_is_made_changed_paused_and_deleted_by_its_pages(reader:
     await expect(page.locator(".toast")).to_contain_text("Paused.")
     await page.click(".toast button")
     await expect(page.locator("#pause")).to_have_text("Pause")
+    assert [c for c in reader.complaints if "422" not in c] == []
     await page.click("text=Delete …")
     await page.wait_for_url(reader.url + "/")
     assert reader.dialogs == ["Delete Shop front? Its results go, its incidents stay as history."]
     await expect(page.locator("h1")).to_have_text("Nothing is watched yet.")
-    assert [c for c in reader.complaints if "422" not in c] == []
+    # Its page may ask once more for what is gone before the other one is there.
+    assert [c for c in reader.complaints if "422" not in c and "404" not in c] == []
 
 
 async def test_another_check_type_brings_its_own_fields_words_and_assertions(reader: Reader) -> None:
