@@ -91,7 +91,8 @@ def kill_after(process: subprocess.Popen[str], lines: int) -> list[str]:
     assert process.stdout is not None
     try:
         for line in process.stdout:
-            said.append(line.strip())
+            if line.endswith("\n"):  # the last one it may have been killed in
+                said.append(line.strip())
             if len(said) == lines:
                 process.send_signal(signal.SIGKILL)
     finally:

@@ -76,8 +76,8 @@ class SmallServer:
         except asyncio.CancelledError:  # the server stops; the task is the event loop's own, and would say that it was
             pass
         finally:
+            await visit.leave()
             self._open.pop(task, None)
-            writer.transport.abort() if visit.broken else writer.close()
 
 
 class _Visit:
@@ -98,6 +98,15 @@ class _Visit:
         except BaseException:
             self.broken = True
             raise
+
+    async def leave(self) -> None:
+        """Hang up: at once when it broke off, else when all was read, for which it has a moment."""
+        if not self.broken:
+            self._writer.close()
+            with suppress(OSError, TimeoutError, asyncio.CancelledError):
+                async with asyncio.timeout(_LINGER_S):
+                    await self._writer.wait_closed()
+        self._writer.transport.abort()
 
     async def refuse(self, status: HTTPStatus) -> None:
         """Say only that."""
