@@ -108,11 +108,7 @@ def read_config(file: Path | None, given: Given, variable: Callable[[str], str |
     names. Raises SettingsError, a line for each thing that is wrong."""
     if file is None:
         return _made(_File(), given, (), (), (), ())
-    source, warnings = _bytes_of(file)
-    try:
-        document = strict_yaml.loads(source)
-    except Invalid as error:
-        raise SettingsError(_lines(file, error.problems, None, {})) from None
+    document, warnings = _document(file)
     read, references, problems = resolved(document.data, variable, file.parent)
     data: Any = {} if read is None else _in_seconds(read, "", problems)
     return _read(file, data, (document, references, problems), given, warnings)
@@ -121,11 +117,7 @@ def read_config(file: Path | None, given: Given, variable: Callable[[str], str |
 def folder_named(file: Path, variable: Callable[[str], str | None]) -> Path | None:
     """The data folder that a file names, whatever else is wrong with it; None when it names none. Raises SettingsError when
     that cannot be made out."""
-    source, _ = _bytes_of(file)
-    try:
-        document = strict_yaml.loads(source)
-    except Invalid as error:
-        raise SettingsError(_lines(file, error.problems, None, {})) from None
+    document, _ = _document(file)
     read, _, problems = resolved(document.data, variable, file.parent)
     named = (as_map(read) or {}).get("data_dir")
     if named is None and all(problem.field != "data_dir" for problem in problems):
@@ -196,6 +188,15 @@ def _made(
         channels=tuple(channels),
         warnings=warnings,
     )
+
+
+def _document(file: Path) -> tuple[strict_yaml.Document, tuple[str, ...]]:
+    """What is written in the file, and what is odd about who can read it. Raises SettingsError."""
+    source, warnings = _bytes_of(file)
+    try:
+        return strict_yaml.loads(source), warnings
+    except Invalid as error:
+        raise SettingsError(_lines(file, error.problems, None, {})) from None
 
 
 def _bytes_of(file: Path) -> tuple[bytes, tuple[str, ...]]:
